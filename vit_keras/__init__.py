@@ -1,0 +1,36 @@
+"""Vision Transformers in Keras 3: train, fine-tune and understand them.
+
+Names are loaded on first use, so that checking a configuration does not wait for Keras.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from vit_keras.errors import SettingError
+    from vit_keras.variants import VARIANTS
+    from vit_keras.vit import build_vit
+
+_HOMES = {"SettingError": "errors", "VARIANTS": "variants", "build_vit": "vit"}
+
+__all__ = ["VARIANTS", "SettingError", "build_vit"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vit_keras' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"vit_keras.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
+
+
+@wrapt.when_imported("keras")
+def _register_layers(_: Any) -> None:
+    """Make `keras.models.load_model` know our layers, whichever of the two is imported first."""
+    importlib.import_module("vit_keras.layers")

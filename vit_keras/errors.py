@@ -1,0 +1,26 @@
+"""What a user is told when a setting is wrong: the setting, its value, the way out."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SettingError(ValueError):
+    """A setting, or the data or run that it points to, cannot work.
+
+    The scripts print its message alone and exit with status 2.
+    """
+
+
+def one_of(setting: str, value: object, allowed: Iterable[str]) -> None:
+    """Raise a `SettingError` with the nearest allowed name unless `value` is one of `allowed`."""
+    allowed = list(allowed)
+    if value not in allowed:
+        raise SettingError(f"{setting}={value} is unknown{nearest(value, allowed)}")
+
+
+def nearest(value: object, allowed: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the nearest name, or all that there are."""
+    allowed = sorted(allowed)
+    close = difflib.get_close_matches(str(value), allowed, n=1, cutoff=0.5)
+    guess = f"; did you mean {close[0]}?" if close else ";"
+    return f"{guess} Known: {', '.join(allowed)}"

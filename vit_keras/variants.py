@@ -1,0 +1,157 @@
+"""The sizes of the known ViTs, and the checks that any size has to pass.
+
+Nothing here imports Keras: a wrong size is refused before anything slow is loaded.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from vit_keras.errors import SettingError, one_of
+
+
+def _size(patch_size: int, width: int, depth: int, num_heads: int, mlp_dim: int) -> dict[str, int]:
+    return dict(
+        patch_size=patch_size, width=width, depth=depth, num_heads=num_heads, mlp_dim=mlp_dim
+    )
+
+
+# Ti and S: Touvron et al. 2021 (DeiT), table 1. B, L and H: Dosovitskiy et al. 2021, table 1.
+VARIANTS: dict[str, dict[str, int]] = {
+    "ti16": _size(16, 192, 12, 3, 768),
+    "s16": _size(16, 384, 12, 6, 1536),
+    "b16": _size(16, 768, 12, 12, 3072),
+    "b32": _size(32, 768, 12, 12, 3072),
+    "l16": _size(16, 1024, 24, 16, 4096),
+    "h14": _size(14, 1280, 32, 16, 5120),
+    "tiny_mnist": _size(7, 16, 4, 4, 64),  # for 28x28: 16 patches, about 13,000 parameters
+}
+
+
+@dataclass
+class Architecture:
+    """Every size and switch of a ViT; the field's names (timm, big_vision).
+
+    Attributes:
+        patch_size: P, the side of a square patch in pixels.
+        width: D, the length of a token.
+        depth: the number of encoder blocks.
+        num_heads: H, the number of attention heads; divides D.
+        mlp_dim: the hidden width of each block's MLP.
+        pool: `token` reads the class token; `mean` has none and averages the patch tokens.
+        gelu: `exact` (timm, Hugging Face) or `tanh` (Google's published weights).
+        dropout: rate on the embedded tokens and on the output of each attention and MLP.
+        attention_dropout: rate on the attention weights.
+        stochastic_depth: rate of the last block's residual branches; grows linearly from 0.
+        pixel_mean: per channel or one for all, in units of the full range: 0 to 1.
+        pixel_std: as `pixel_mean`. 0.5 and 0.5 bring pixels into [-1, 1].
+    """
+
+    patch_size: int
+    width: int
+    depth: int
+    num_heads: int
+    mlp_dim: int
+    pool: str = "token"
+    gelu: str = "exact"
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    stochastic_depth: float = 0.0
+    pixel_mean: Sequence[float] | float = 0.5
+    pixel_std: Sequence[float] | float = 0.5
+
+
+SIZES = tuple(_size(1, 1, 1, 1, 1))
+
+
+def architecture(variant: str | None, prefix: str = "", **overrides: Any) -> Architecture:
+    """The `Architecture` of `variant` with every override that is not None in its place.
+
+    Args:
+        variant: a key of `VARIANTS`, or None when `overrides` gives every size.
+        prefix: put before names in error messages, such as `model.`.
+
+    Raises:
+        SettingError: an unknown variant or override, or a size that nothing gives.
+    """
+    known = [field.name for field in fields(Architecture)]
+    for name in overrides:
+        one_of(f"{prefix}override", name, known)
+    if variant is not None:
+        one_of(f"{prefix}variant", variant, VARIANTS)
+    settings: dict[str, Any] = dict(VARIANTS[variant]) if variant else {}
+    settings.update({name: value for name, value in overrides.items() if value is not None})
+    missing = [name for name in SIZES if name not in settings]
+    if missing:
+        raise SettingError(
+            f"{prefix}variant is not set, so {prefix}{missing[0]} is needed; give a variant "
+            f"({', '.join(VARIANTS)}) or all of {', '.join(SIZES)}"
+        )
+    return Architecture(**settings)
+
+
+def check(
+    arch: Architecture,
+    image_size: tuple[int, int],
+    channels: int,
+    num_classes: int,
+    prefix: str = "",
+    data_prefix: str = "",
+) -> None:
+    """Refuse an architecture that cannot be built for these images.
+
+    Raises:
+        SettingError: naming the setting, its value, and what would do.
+    """
+    for name in SIZES:
+        _whole(prefix + name, getattr(arch, name))
+    _whole(f"{data_prefix}channels", channels)
+    _whole(f"{data_prefix}num_classes", num_classes)
+    one_of(f"{prefix}pool", arch.pool, ["token", "mean"])
+    one_of(f"{prefix}gelu", arch.gelu, ["exact", "tanh"])
+    for name in ("dropout", "attention_dropout", "stochastic_depth"):
+        rate = getattr(arch, name)
+        if not 0 <= rate < 1:
+            raise SettingError(f"{prefix}{name}={rate} is not a rate; use 0 up to below 1")
+    for name in ("pixel_mean", "pixel_std"):
+        _per_channel(prefix + name, getattr(arch, name), channels, positive=name == "pixel_std")
+    side = min(image_size)
+    for size in image_size:
+        _whole(f"{data_prefix}image_size", size)
+        if size % arch.patch_size:
+            raise SettingError(
+                f"{prefix}patch_size={arch.patch_size} does not divide "
+                f"{data_prefix}image_size={size}; use {_or(_divisors(size, 2, side))}"
+            )
+    if arch.width % arch.num_heads:
+        raise SettingError(
+            f"{prefix}num_heads={arch.num_heads} does not divide {prefix}width={arch.width}; "
+            f"use {_or(_divisors(arch.width, 1, 64))}"
+        )
+
+
+def _whole(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise SettingError(f"{name}={value} is not a positive whole number; use 1 or more")
+
+
+def _per_channel(name: str, value: Any, channels: int, positive: bool) -> None:
+    values = list(value) if isinstance(value, Sequence) else [value] * channels
+    if len(values) != channels:
+        raise SettingError(f"{name}={values} has {len(values)} values; use 1 or {channels}")
+    if positive and min(values) <= 0:
+        raise SettingError(f"{name}={value} would divide by zero or less; use above 0")
+
+
+def _divisors(number: int, low: int, high: int) -> list[int]:
+    return [d for d in range(low, min(number, high) + 1) if number % d == 0] or [number]
+
+
+def _or(numbers: list[int]) -> str:
+    *first, last = map(str, numbers)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def as_overrides(arch: Architecture) -> dict[str, Any]:
+    """The keyword arguments that give `arch` again: `build_vit(None, **as_overrides(arch))`."""
+    return asdict(arch)

@@ -1,0 +1,80 @@
+"""The Vision Transformer of Dosovitskiy et al. 2021 (https://arxiv.org/abs/2010.11929).
+
+Letters as in `layers.py`: B batch, (X, Y) image height and width, C channels, N tokens, D width.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from vit_keras import layers, variants
+
+EPSILON = 1e-6  # of every layer normalisation, as in the paper's code; Keras' own default is 1e-3
+
+
+def build_vit(
+    variant: str | None = "b16",
+    *,
+    image_size: int | tuple[int, int] = 224,
+    num_classes: int = 1000,
+    channels: int = 3,
+    dtype: Any = None,
+    name: str | None = None,
+    **overrides: Any,
+) -> keras.Model:
+    """A ViT from pixels to logits: (B, X, Y, C) in 0..255 -> (B, num_classes) float32.
+
+    A plain functional model of named layers; `model.get_layer("encoder_block_3").output` is any
+    inner tensor. Normalisation is its first layer, so pixels go in as they are, uint8 or float.
+
+    Args:
+        variant: `ti16 s16 b16 b32 l16 h14 tiny_mnist`, or None when `overrides` has every size.
+        image_size: X = Y, or (X, Y), in pixels; the patch size divides both.
+        num_classes: the number of logits.
+        channels: C, 1 or 3 as a rule.
+        dtype: precision, a Keras dtype policy or its name; logits are float32 under each.
+        name: of the model; `vit_<variant>` unless given.
+        **overrides: any field of `vit_keras.variants.Architecture`, such as `patch_size=4`,
+            `depth=6`, `pool="mean"`, `gelu="tanh"` or `stochastic_depth=0.1`.
+
+    Raises:
+        SettingError: (a ValueError) for sizes that do not fit, naming what would.
+    """
+    rows, columns = (image_size, image_size) if isinstance(image_size, int) else image_size
+    arch = variants.architecture(variant, **overrides)
+    variants.check(arch, (rows, columns), channels, num_classes)
+
+    pixels = keras.Input((rows, columns, channels), name="pixels")
+    x = _normalization(arch)(pixels)
+    x = layers.PatchEmbedding(arch.patch_size, arch.width, dtype=dtype, name="patch_embedding")(x)
+    if arch.pool == "token":
+        x = layers.ClassToken(dtype=dtype, name="class_token")(x)
+    x = layers.PositionEmbedding(dtype=dtype, name="position_embedding")(x)
+    x = keras.layers.Dropout(arch.dropout, dtype=dtype, name="embedding_dropout")(x)  # z_0, eq. 1
+    for index, rate in enumerate(np.linspace(0, arch.stochastic_depth, arch.depth)):
+        x = layers.EncoderBlock(
+            num_heads=arch.num_heads,
+            mlp_dim=arch.mlp_dim,
+            dropout=arch.dropout,
+            attention_dropout=arch.attention_dropout,
+            stochastic_depth=float(rate),
+            gelu=arch.gelu,
+            epsilon=EPSILON,
+            dtype=dtype,
+            name=f"encoder_block_{index}",
+        )(x)  # z_1 ... z_depth, eq. 2 and 3
+    x = keras.layers.LayerNormalization(epsilon=EPSILON, dtype=dtype, name="encoder_norm")(x)
+    y = layers.Pooling(arch.pool, dtype=dtype, name="pooling")(x)  # eq. 4
+    # Zeros, as in the paper's code: the first loss is log(num_classes) exactly.
+    head = keras.layers.Dense(num_classes, kernel_initializer="zeros", dtype="float32", name="head")
+    return keras.Model(pixels, head(y), name=name or f"vit_{variant or 'custom'}")
+
+
+def _normalization(arch: variants.Architecture) -> keras.layers.Layer:
+    """(pixels / 255 - mean) / std, in float32: bfloat16 would round the pixels first."""
+    mean, std = np.asarray(arch.pixel_mean), np.asarray(arch.pixel_std)
+    scale, offset = 1 / (255 * std), -mean / std
+    return keras.layers.Rescaling(
+        scale.tolist(), offset.tolist(), dtype="float32", name="normalization"
+    )
