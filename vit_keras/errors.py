@@ -11,6 +11,10 @@ class SettingError(ValueError):
     """
 
 
+class TrainingDiverged(RuntimeError):
+    """The loss is no longer a finite number; the scripts print the message and exit with 1."""
+
+
 def one_of(setting: str, value: object, allowed: Iterable[str]) -> None:
     """Raise a `SettingError` with the nearest allowed name unless `value` is one of `allowed`."""
     allowed = list(allowed)
@@ -22,5 +26,7 @@ def nearest(value: object, allowed: Iterable[str]) -> str:
     """The end of a message about an unknown name: the nearest name, or all that there are."""
     allowed = sorted(allowed)
     close = difflib.get_close_matches(str(value), allowed, n=1, cutoff=0.5)
-    guess = f"; did you mean {close[0]}?" if close else ";"
-    return f"{guess} Known: {', '.join(allowed)}"
+    known = f"known: {', '.join(allowed)}"
+    if not close:
+        return f"; {known}"
+    return f"; did you mean {close[0]}?" + (f" ({known})" if len(allowed) <= 20 else "")

@@ -1,0 +1,195 @@
+"""The contenders of `train_step.py`: each gives `run(steps)`, which trains that many batches.
+
+All train the same sizes on the same kind of batch with AdamW, weight decay 0.05 and gradients
+clipped to a norm of 1, without dropout. Imports are inside: each runs in a process of its own.
+"""
+
+import os
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+
+CLASSES = 10
+RATE, DECAY, CLIP = 1e-3, 0.05, 1.0
+
+
+def batch(size, rng=None):
+    rng = rng or np.random.default_rng(0)
+    images = rng.integers(0, 256, (size, 32, 32, 3), dtype=np.uint8)
+    return images, rng.integers(0, CLASSES, size).astype(np.int32)
+
+
+def _config(heads, batch_size, *overrides):
+    from vit_keras.cli import load_config
+
+    sizes = [f"model.num_heads={heads}", f"train.batch_size={batch_size}", "data.name=digits"]
+    return load_config("recipe=cifar10", "data.image_size=32", *sizes, *overrides)
+
+
+def ours_fit(heads, batch_size):
+    """`model.fit` as `train_model` calls it: tf.data, augmentation in the step, NaN check, bar."""
+    import keras
+
+    from vit_keras import batches, callbacks, data, optim, quiet
+    from vit_keras.train import training_model
+
+    quiet.import_keras()
+    config = _config(heads, batch_size)
+    split = data.Split(*batch(4096))
+    splits = data.Splits(split, split, split, [str(index) for index in range(CLASSES)])
+    model = training_model(config, splits, optim.Precision("float32", ""))
+    stream = batches.training(split, batch_size, seed=0, first_epoch=0, prefetch=4)
+
+    class Clock(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            self.started = time.perf_counter() if batch == 1 else getattr(self, "started", 0)
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.seconds = time.perf_counter() - self.started
+
+    def run(steps):
+        # One batch more, not timed: starting `fit` is not training.
+        clock, check = Clock(), callbacks.StopOnNaN(config, steps)
+        model.fit(
+            stream, steps_per_epoch=steps + 1, shuffle=False, verbose=2, callbacks=[check, clock]
+        )
+        return clock.seconds
+
+    return run
+
+
+def _keras_step(model, batch_size, jit=True):
+    import keras
+
+    optimizer = keras.optimizers.AdamW(RATE, weight_decay=DECAY, global_clipnorm=CLIP)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=jit)
+    images, labels = batch(batch_size)
+    images = images.astype("float32")
+
+    def run(steps):
+        started = time.perf_counter()
+        for _ in range(steps):
+            model.train_on_batch(images, labels)
+        return time.perf_counter() - started
+
+    return run
+
+
+def ours_step(heads, batch_size):
+    """The compiled step alone, on one batch."""
+    from vit_keras import build_vit, checks, quiet, variants
+
+    quiet.import_keras()
+    arch = checks.architecture(_config(heads, batch_size).model)
+    vit = build_vit(
+        None, image_size=32, num_classes=CLASSES, **variants.as_overrides(arch)
+    )
+    return _keras_step(vit, batch_size)
+
+
+def keras_hub(heads, batch_size):
+    """keras-hub's ViT, the step alone."""
+    import keras
+    import keras_hub
+
+    backbone = keras_hub.models.ViTBackbone(
+        image_shape=(32, 32, 3),
+        patch_size=4,
+        num_layers=9,
+        num_heads=heads,
+        hidden_dim=192,
+        mlp_dim=768,
+        layer_norm_epsilon=1e-6,
+    )
+    pixels = keras.Input((32, 32, 3))
+    tokens = backbone(keras.layers.Rescaling(1 / 127.5, -1)(pixels))
+    return _keras_step(keras.Model(pixels, keras.layers.Dense(CLASSES)(tokens[:, 0])), batch_size)
+
+
+def _torch_step(heads, batch_size, compiled):
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    class Block(nn.Module):
+        def __init__(self, width=192, hidden=768):
+            super().__init__()
+            self.norm1, self.norm2 = nn.LayerNorm(width, 1e-6), nn.LayerNorm(width, 1e-6)
+            self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+            self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+
+        def forward(self, x):
+            b, n, d = x.shape
+            qkv = self.qkv(self.norm1(x)).reshape(b, n, 3, heads, d // heads)
+            q, k, v = qkv.permute(2, 0, 3, 1, 4)
+            attended = functional.scaled_dot_product_attention(q, k, v)
+            x = x + self.proj(attended.transpose(1, 2).reshape(b, n, d))
+            return x + self.mlp(self.norm2(x))
+
+    class ViT(nn.Module):
+        def __init__(self, width=192):
+            super().__init__()
+            self.patch = nn.Conv2d(3, width, 4, 4)
+            self.token = nn.Parameter(torch.zeros(1, 1, width))
+            self.position = nn.Parameter(torch.randn(1, 65, width) * 0.02)
+            self.blocks = nn.Sequential(*(Block() for _ in range(9)))
+            self.norm, self.head = nn.LayerNorm(width, 1e-6), nn.Linear(width, CLASSES)
+
+        def forward(self, x):
+            x = self.patch(x / 127.5 - 1).flatten(2).transpose(1, 2)
+            x = torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.position
+            return self.head(self.norm(self.blocks(x))[:, 0])
+
+    model = ViT()
+    optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=DECAY)
+    forward = torch.compile(model) if compiled else model
+    images, labels = batch(batch_size)
+    x = torch.from_numpy(images).permute(0, 3, 1, 2).float()
+    y = torch.from_numpy(labels).long()
+
+    def run(steps):
+        started = time.perf_counter()
+        for _ in range(steps):
+            loss = functional.cross_entropy(forward(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+            optimizer.step()
+            loss.item()
+        return time.perf_counter() - started
+
+    return run
+
+
+def torch_eager(heads, batch_size):
+    """A plain torch ViT on `scaled_dot_product_attention`, eager."""
+    return _torch_step(heads, batch_size, compiled=False)
+
+
+def torch_compiled(heads, batch_size):
+    """The same under `torch.compile`."""
+    return _torch_step(heads, batch_size, compiled=True)
+
+
+def sgemm(heads, batch_size):
+    """Products of 2048 x 2048 float32 matrices: what this machine's cores can do."""
+    import tensorflow as tf
+
+    a = tf.random.normal((2048, 2048))
+
+    def run(steps):
+        started = time.perf_counter()
+        for _ in range(steps * 10):
+            tf.matmul(a, a).numpy()
+        return time.perf_counter() - started
+
+    return run
+
+
+CONTENDERS = {
+    function.__name__: function
+    for function in (ours_step, ours_fit, keras_hub, torch_eager, torch_compiled, sgemm)
+}

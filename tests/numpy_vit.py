@@ -1,0 +1,76 @@
+"""A Vision Transformer's forward pass in NumPy, from the equations of Dosovitskiy et al. 2021.
+
+The yardstick of the tests: float64, one head and one patch at a time, slow and plain. It shares
+nothing with the package but the names and shapes of the weights.
+"""
+
+import math
+
+import numpy as np
+
+EPSILON = 1e-6
+
+erf = np.vectorize(math.erf, otypes=[float])
+
+GELU = {
+    "exact": lambda x: x * (1 + erf(x / math.sqrt(2))) / 2,
+    "tanh": lambda x: x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2,
+}
+
+
+def vit(
+    weights, images, *, patch_size, num_heads, depth, pool="token", gelu="exact", mean=0.5, std=0.5
+):
+    """Logits (B, classes) of pixels (B, X, Y, C) in 0..255; `weights` is {path: array}."""
+    weights = {path: np.asarray(value, np.float64) for path, value in weights.items()}
+    batch = len(images)
+
+    def dense(x, name):
+        return x @ weights[f"{name}/kernel"] + weights[f"{name}/bias"]
+
+    def norm(x, name):
+        centred = x - x.mean(-1, keepdims=True)
+        scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + EPSILON)
+        return scaled * weights[f"{name}/gamma"] + weights[f"{name}/beta"]
+
+    def attention(x, name):
+        q, k, v = np.split(dense(x, f"{name}/qkv"), 3, axis=-1)  # eq. 5
+        heads = zip(*(np.split(part, num_heads, axis=-1) for part in (q, k, v)), strict=True)
+        joined = np.concatenate([one_head(*head) for head in heads], axis=-1)
+        return dense(joined, f"{name}/projection")  # eq. 8
+
+    def mlp(x, name):
+        return dense(GELU[gelu](dense(x, f"{name}/hidden")), f"{name}/output")
+
+    x = (np.asarray(images, np.float64) / 255 - mean) / std
+    z = dense(patches(x, patch_size), "patch_embedding/projection")
+    if pool == "token":
+        token = weights["class_token/class_token"]
+        z = np.concatenate([np.repeat(token, batch, axis=0), z], axis=1)
+    z = z + weights["position_embedding/position_embedding"]  # eq. 1
+    for index in range(depth):
+        block = f"encoder_block_{index}"
+        z = attention(norm(z, f"{block}/attention_norm"), f"{block}/attention") + z  # eq. 2
+        z = mlp(norm(z, f"{block}/mlp_norm"), f"{block}/mlp") + z  # eq. 3
+    z = norm(z, "encoder_norm")
+    return dense(z[:, 0] if pool == "token" else z.mean(axis=1), "head")  # eq. 4
+
+
+def patches(images, side):
+    """(B, X, Y, C) -> (B, XY / P², P²C), row by row from the top left."""
+    _, rows, columns, _ = images.shape
+    return np.stack(
+        [
+            images[:, top : top + side, left : left + side].reshape(len(images), -1)
+            for top in range(0, rows, side)
+            for left in range(0, columns, side)
+        ],
+        axis=1,
+    )
+
+
+def one_head(q, k, v):
+    """softmax(q kᵀ / √K) v for (B, N, K); eq. 6 and 7."""
+    scores = q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])
+    raised = np.exp(scores - scores.max(-1, keepdims=True))
+    return raised / raised.sum(-1, keepdims=True) @ v

@@ -1,0 +1,81 @@
+"""A split in batches: what `fit` and `evaluate` read.
+
+The order of an epoch follows from (seed, epoch) alone, so a run that was killed and resumed at any
+epoch sees the same batches as one that was not.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from vit_keras.data import Split
+
+Batch = tuple[tuple[np.ndarray, np.ndarray]]  # ((images, labels),): the training model's one input
+
+
+def training(split: Split, batch_size: int, seed: int, first_epoch: int, prefetch: int) -> Any:
+    """Endless whole batches, epoch after epoch from `first_epoch` (counted from 0) on.
+
+    `fit` needs `steps_per_epoch=len(split.labels) // batch_size`; the few images over sit out one
+    epoch, others the next, because a smaller last batch would be compiled a second time.
+    """
+
+    def generate() -> Iterator[Batch]:
+        epoch = first_epoch
+        while True:
+            order = np.random.default_rng([seed, epoch]).permutation(len(split.labels))
+            for start in range(0, len(order) - batch_size + 1, batch_size):
+                yield (tuple(split.take(order[start : start + batch_size])),)
+            epoch += 1
+
+    return _stream(generate, split, prefetch) if _on_tensorflow() else generate()
+
+
+def evaluation(split: Split, batch_size: int, prefetch: int) -> Any:
+    """Every image once, in order, the last batch as small as it comes; can be read again."""
+    batches = _InOrder(split, batch_size)
+
+    def generate() -> Iterator[Batch]:
+        return (batches[index] for index in range(len(batches)))
+
+    if not _on_tensorflow():
+        return batches
+    import tensorflow as tf
+
+    # Keras warns of a data set that ends without having said where.
+    return _stream(generate, split, prefetch).apply(
+        tf.data.experimental.assert_cardinality(len(batches))
+    )
+
+
+class _InOrder(keras.utils.PyDataset):
+    def __init__(self, split: Split, batch_size: int) -> None:
+        super().__init__()
+        self.split, self.batch_size = split, batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.split.labels) // self.batch_size)
+
+    def __getitem__(self, index: int) -> Batch:
+        part = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        return ((self.split.images[part], self.split.labels[part]),)
+
+
+def _on_tensorflow() -> bool:
+    return keras.backend.backend() == "tensorflow"
+
+
+def _stream(generate: Callable[[], Iterator[Batch]], split: Split, prefetch: int) -> Any:
+    """A tf.data.Dataset that makes `prefetch` batches ready while the device is busy."""
+    import tensorflow as tf
+
+    images, labels = split
+    signature = (
+        (
+            tf.TensorSpec((None, *images.shape[1:]), images.dtype),
+            tf.TensorSpec((None,), labels.dtype),
+        ),
+    )
+    return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(prefetch)

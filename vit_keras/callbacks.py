@@ -1,0 +1,156 @@
+"""What happens between batches and epochs. The order of the list in `for_run` matters."""
+
+import csv
+import io
+import logging
+import time
+from typing import Any
+
+import keras
+import numpy as np
+
+from vit_keras import checkpoint, curves
+from vit_keras.config import Config
+from vit_keras.errors import TrainingDiverged
+from vit_keras.run import Run
+
+log = logging.getLogger("vit_keras")
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Raise `TrainingDiverged`, naming the step, as soon as the loss is not finite."""
+
+    def __init__(self, config: Config, steps_per_epoch: int) -> None:
+        super().__init__()
+        self.config, self.steps_per_epoch, self.epoch = config, steps_per_epoch, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if np.isfinite(logs["loss"]):
+            return
+        step = self.epoch * self.steps_per_epoch + batch + 1
+        optim = self.config.optim
+        raise TrainingDiverged(
+            f"the loss became {logs['loss']} at step {step} (epoch {self.epoch + 1}, batch "
+            f"{batch + 1}); lower optim.learning_rate={optim.learning_rate:g}, raise "
+            f"optim.warmup_ratio={optim.warmup_ratio:g} or set optim.clip_norm=1"
+        )
+
+
+class Recorder(keras.callbacks.Callback):
+    """A row of `history.csv` per epoch, `curves.png` drawn again, a line in `train.log`.
+
+    Attributes:
+        rows: one dict an epoch; everything that later epochs need to know of earlier ones.
+    """
+
+    def __init__(self, run: Run, rows: list[dict[str, Any]], images_per_epoch: int) -> None:
+        super().__init__()
+        self.run, self.rows, self.images_per_epoch = run, rows, images_per_epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.trained = time.perf_counter()  # the last one of the epoch: validation comes after
+
+    def on_epoch_end(self, epoch, logs=None):
+        names = ("loss", "accuracy", "val_loss", "val_accuracy")
+        row: dict[str, Any] = {"epoch": epoch + 1, **{name: float(logs[name]) for name in names}}
+        row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        row["images_per_second"] = round(self.images_per_epoch / (self.trained - self.started), 1)
+        row["seconds"] = round(time.perf_counter() - self.started, 3)
+        self.rows.append(row)
+        self.write()
+        log.debug("epoch %s", " ".join(f"{key}={value:.6g}" for key, value in row.items()))
+
+    def write(self) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self.rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        self.run.write_text("history.csv", text.getvalue())
+        with self.run.replacing("curves.png") as path:
+            curves.draw(self.rows, path)
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Everything that a resume needs, after every epoch."""
+
+    def __init__(self, run: Run, recorder: Recorder) -> None:
+        super().__init__()
+        self.run, self.recorder = run, recorder
+
+    def on_epoch_end(self, epoch, logs=None):
+        checkpoint.save(self.run, epoch + 1, self.model, {"rows": self.recorder.rows})
+
+
+class ExactSwapEMAWeights(keras.callbacks.SwapEMAWeights):
+    """Keras' callback with an exact swap.
+
+    On TensorFlow, Keras swaps by adding and subtracting, which rounds: a run that is resumed from a
+    checkpoint would differ in the last bits from one that went on.
+    """
+
+    def _tf_swap_variables(self, optimizer):
+        self._backend_swap_variables(optimizer)
+
+
+class SaveModels(keras.callbacks.Callback):
+    """`last.keras` after every epoch, `best.keras` when the validation accuracy is a new best."""
+
+    def __init__(self, run: Run, vit: keras.Model, recorder: Recorder) -> None:
+        super().__init__()
+        self.run, self.vit, self.recorder = run, vit, recorder
+
+    def on_epoch_end(self, epoch, logs=None):
+        names = ["last.keras"]
+        if best_epoch(self.recorder.rows) == epoch + 1:
+            names.append("best.keras")
+        for name in names:
+            with self.run.replacing(name) as path:
+                self.vit.save(path)
+
+
+class StopEarly(keras.callbacks.Callback):
+    """Stop after `patience` epochs without a better validation accuracy.
+
+    Counted from the recorded rows and not in the callback, as Keras' own does: a resumed run stops
+    where the uninterrupted one would have.
+    """
+
+    def __init__(self, patience: int, recorder: Recorder) -> None:
+        super().__init__()
+        self.patience, self.recorder = patience, recorder
+
+    def on_epoch_end(self, epoch, logs=None):
+        if has_stalled(self.recorder.rows, self.patience):
+            self.model.stop_training = True
+
+
+def best_epoch(rows: list[dict[str, Any]]) -> int:
+    """The first epoch, counted from 1, of the highest validation accuracy."""
+    return max(rows, key=lambda row: (row["val_accuracy"], -row["epoch"]))["epoch"]
+
+
+def has_stalled(rows: list[dict[str, Any]], patience: int | None) -> bool:
+    """Whether `patience` epochs went by since the best one."""
+    return bool(patience and rows) and rows[-1]["epoch"] - best_epoch(rows) >= patience
+
+
+def for_run(
+    config: Config, run: Run, vit: keras.Model, recorder: Recorder, steps_per_epoch: int
+) -> list[keras.callbacks.Callback]:
+    """The callbacks of a run, in the order that they have to be called in."""
+    result: list[Any] = [StopOnNaN(config, steps_per_epoch), recorder, Checkpoint(run, recorder)]
+    if config.optim.ema is not None:
+        # After the checkpoint, which holds the raw weights; before the models that people use.
+        result.append(ExactSwapEMAWeights(swap_on_epoch=True))
+    result.append(SaveModels(run, vit, recorder))
+    if config.train.early_stopping is not None:
+        result.append(StopEarly(config.train.early_stopping, recorder))
+    if config.train.tensorboard:
+        result.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
+    return result

@@ -1,0 +1,98 @@
+"""The state of a run after an epoch, whole: what an exact resume needs.
+
+Keras' own `save_weights` restores neither seed generators nor an unbuilt optimizer, so every
+variable of the model and of the optimizer is kept, in order, with the history so far.
+"""
+
+import json
+import logging
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from vit_keras.errors import SettingError
+from vit_keras.run import Run
+
+log = logging.getLogger("vit_keras")
+
+KEPT = 2  # the newest, and the one before in case the newest is damaged
+UNREADABLE = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, OSError, EOFError)
+
+
+def save(run: Run, epoch: int, model: keras.Model, state: dict[str, Any]) -> None:
+    """Write `checkpoint/epoch-<epoch>.npz`, then drop all but the newest `KEPT`."""
+    arrays = {key: keras.ops.convert_to_numpy(value) for key, value in _variables(model).items()}
+    with run.replacing(f"checkpoint/{_name(epoch)}") as path:
+        np.savez(path, state=np.array(json.dumps(state)), **arrays)
+    for old in _newest_first(run)[KEPT:]:
+        old.unlink()
+
+
+def restore(run: Run, model: keras.Model) -> dict[str, Any] | None:
+    """Load the newest whole checkpoint into `model`; its state, or None when there is none.
+
+    A damaged file (its zip checksums tell) is passed over with a warning.
+
+    Raises:
+        SettingError: a whole checkpoint is of another model or optimizer.
+    """
+    for path in _newest_first(run):
+        try:
+            arrays = _read(path)
+            state = json.loads(str(arrays.pop("state")))
+        except UNREADABLE as error:
+            log.warning(
+                "checkpoint %s is damaged (%s); falling back to the one before", path.name, error
+            )
+            continue
+        _assign(_variables(model), arrays, path)
+        return state
+    return None
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(path) as archive:
+        if damaged := archive.testzip():
+            raise ValueError(f"checksum of {damaged}")
+    with np.load(path, allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def _assign(variables: dict[str, Any], arrays: dict[str, np.ndarray], path: Path) -> None:
+    shapes = {key: tuple(value.shape) for key, value in variables.items()}
+    found = {key: value.shape for key, value in arrays.items()}
+    for key in [*shapes, *found]:
+        if shapes.get(key) != found.get(key):
+            raise SettingError(
+                f"{path} does not fit this model: {key} is {found.get(key, 'absent')} there and "
+                f"{shapes.get(key, 'absent')} here; resume with the run's own config.yaml"
+            )
+    for key, variable in variables.items():
+        variable.assign(arrays[key])
+
+
+def _variables(model: keras.Model) -> dict[str, Any]:
+    groups = {"model": model.variables, "optimizer": model.optimizer.variables}
+    return {
+        f"{group}/{index:04d}/{variable.path}": variable
+        for group, variables in groups.items()
+        for index, variable in enumerate(_without_metrics(model, variables))
+    }
+
+
+def _without_metrics(model: keras.Model, variables: list[Any]) -> list[Any]:
+    """Metrics start anew each epoch, and exist only once the model was called."""
+    metrics = {id(variable) for metric in model.metrics for variable in metric.variables}
+    return [variable for variable in variables if id(variable) not in metrics]
+
+
+def _name(epoch: int) -> str:
+    return f"epoch-{epoch:05d}.npz"
+
+
+def _newest_first(run: Run) -> list[Path]:
+    return sorted((run.path / "checkpoint").glob("epoch-*.npz"), reverse=True)

@@ -1,0 +1,118 @@
+"""Everything that can be wrong in a configuration, found before anything slow starts.
+
+Nothing here imports Keras or TensorFlow: a wrong setting is refused in about a second.
+"""
+
+import math
+from typing import Any
+
+from vit_keras import data, variants
+from vit_keras.config import Config, DataConfig, ModelConfig
+from vit_keras.errors import SettingError, one_of
+
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+OPTIMIZERS = ("adamw", "adam", "sgd")
+
+# Setting -> the smallest value, whether that value itself will do, and the largest (None: none).
+RANGES: dict[str, tuple[float, bool, float | None]] = {
+    "data.limit": (1, True, None),
+    "data.validation_fraction": (0, False, 0.9),
+    "data.prefetch": (1, True, None),
+    "augment.crop_padding": (0, True, None),
+    "optim.learning_rate": (0, False, None),
+    "optim.warmup_ratio": (0, True, 0.9),
+    "optim.final_learning_rate": (0, True, 1),
+    "optim.weight_decay": (0, True, None),
+    "optim.momentum": (0, True, 0.9999),
+    "optim.beta_1": (0, True, 0.9999),
+    "optim.beta_2": (0, True, 0.999999),
+    "optim.clip_norm": (0, False, None),
+    "optim.label_smoothing": (0, True, 0.9),
+    "optim.ema": (0, False, 0.999999),
+    "optim.accumulate_steps": (1, True, None),
+    "train.epochs": (1, True, None),
+    "train.batch_size": (1, True, None),
+    "train.seed": (0, True, 2**32 - 1),
+    "train.early_stopping": (1, True, None),
+}
+
+
+def check(config: Config) -> None:
+    """Refuse a configuration that cannot train.
+
+    Raises:
+        SettingError: naming the setting, its value and what would do.
+    """
+    one_of("data.name", config.data.name, data.KNOWN)
+    one_of("optim.name", config.optim.name, OPTIMIZERS)
+    one_of("train.precision", config.train.precision, PRECISIONS)
+    one_of("train.jit", str(config.train.jit).lower(), ("auto", "true", "false"))
+    for setting, bounds in RANGES.items():
+        group, name = setting.split(".")
+        _in_range(setting, getattr(getattr(config, group), name), *bounds)
+    known = data.KNOWN[config.data.name]
+    size = image_size(config.data)
+    for side in size:
+        _in_range("data.image_size", side, 1, True, None)
+    variants.check(
+        architecture(config.model),
+        size,
+        known.channels,
+        _class_count(config.data),
+        prefix="model.",
+        data_prefix="data.",
+    )
+    _in_range("augment.crop_padding", config.augment.crop_padding, 0, True, min(known.size))
+    data.check_prepared(config.data)
+
+
+def architecture(config: ModelConfig) -> variants.Architecture:
+    """The variant with what the configuration changes in it."""
+    settings = dict(vars(config))
+    return variants.architecture(settings.pop("variant"), prefix="model.", **settings)
+
+
+def image_size(config: DataConfig) -> tuple[int, int]:
+    """(height, width) in pixels that the model takes: as asked for, or the data set's own."""
+    size = config.image_size
+    if size is None:
+        return data.KNOWN[config.name].size
+    sides = [size, size] if isinstance(size, int) else size
+    if not isinstance(sides, list) or [type(side) for side in sides] != [int, int]:
+        raise SettingError(
+            f"data.image_size={size} is no size; use a number of pixels or [height, width]"
+        )
+    return sides[0], sides[1]
+
+
+def _class_count(config: DataConfig) -> int:
+    known = data.KNOWN[config.name]
+    if config.classes is None:
+        return known.num_classes
+    names = [str(name) for name in config.classes]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SettingError(f"data.classes names {twice[0]} twice; name each class once")
+    if len(names) < 2:
+        raise SettingError(f"data.classes={names} is no choice; name at least two classes")
+    wrong = [name for name in names if name.isdigit() and int(name) >= known.num_classes]
+    if wrong:
+        raise SettingError(
+            f"data.classes has {wrong[0]}, but data.name={config.name} has "
+            f"{known.num_classes} classes; use 0 to {known.num_classes - 1}"
+        )
+    return len(names)
+
+
+def _in_range(
+    setting: str, value: Any, low: float, closed: bool, high: float | None
+) -> None:
+    if value is None:
+        return
+    good = value >= low if closed else value > low
+    if math.isfinite(value) and good and (high is None or value <= high):
+        return
+    above = f"{low:g} or more" if closed else f"above {low:g}"
+    below = f", {high:g} at most" if high is not None else ""
+    raise SettingError(f"{setting}={value} is out of range; use {above}{below}")
+

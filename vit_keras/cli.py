@@ -1,0 +1,187 @@
+"""From a command line to a checked `Config`: Hydra, with errors that a person can act on."""
+
+import contextlib
+import functools
+import itertools
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vit_keras import checks, config, quiet, run
+from vit_keras.config import Config
+from vit_keras.errors import SettingError, TrainingDiverged, nearest
+
+CONF = "pkg://vit_keras.conf"
+# What a resumed run may be told anew; everything else it keeps, or its past would not be its own.
+RESUMABLE = ("train.epochs", "train.early_stopping", "train.tensorboard", "data.dir", "data.prefetch")
+
+
+def main(task: Callable[[Config], Any]) -> Callable[[], None]:
+    """Make `task(config)` a script's main function.
+
+    Exit status 2 and one line for a setting that cannot work, 1 for a training that failed, 130
+    for Ctrl-C; a traceback only for what nobody foresaw.
+    """
+
+    def job(composed: DictConfig) -> None:
+        with _one_line_errors():  # inside the job too: Hydra adds lines to what leaves it
+            settings = _settings(composed)
+            quiet.import_keras()
+            task(settings)
+
+    @functools.wraps(task)
+    def script() -> None:
+        # Hydra would print its errors itself and exit with 1; this way they reach us.
+        os.environ["HYDRA_FULL_ERROR"] = "1"
+        config.register()
+        with _one_line_errors():
+            _check_sweep(sys.argv[1:])
+            hydra.main(version_base="1.3", config_path=CONF, config_name="config")(job)()
+
+    return script
+
+
+@contextlib.contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except (SettingError, HydraException, OmegaConfBaseException) as error:
+        print(f"error: {explain(error)}", file=sys.stderr)
+        sys.exit(2)
+    except TrainingDiverged as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def load_config(*overrides: str) -> Config:
+    """The checked configuration of a command line: `load_config("recipe=cifar10", "train.epochs=3")`.
+
+    Raises:
+        SettingError: naming the setting, its value and what would do.
+    """
+    config.register()
+    try:
+        with hydra.initialize_config_module("vit_keras.conf", version_base="1.3"):
+            composed = hydra.compose("config", list(overrides))
+        result = _typed(composed)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise SettingError(explain(error)) from None
+    checks.check(result)
+    return result
+
+
+def _settings(composed: DictConfig) -> Config:
+    """What Hydra composed, typed and checked; a resumed run's own settings if it is one."""
+    result = _typed(composed)
+    hydra_config = HydraConfig.get()
+    if result.run.resume is not None:
+        result = _resumed(result, hydra_config.overrides.task)
+    elif hydra_config.mode == RunMode.MULTIRUN and result.run.dir is None:
+        result.run.dir = hydra_config.runtime.output_dir
+    checks.check(result)
+    run.check_free(None if result.run.resume else result.run.dir)
+    return result
+
+
+def _typed(composed: DictConfig) -> Config:
+    return OmegaConf.to_object(composed)  # type: ignore[return-value]
+
+
+def _resumed(asked: Config, overrides: Iterable[str]) -> Config:
+    """The settings of the run to resume; what was asked for besides has to agree with them."""
+    kept = run.config_of(str(asked.run.resume))
+    run.Run(Path(str(asked.run.resume))).close()  # refuses a run that another process holds
+    for setting in _touched(overrides):
+        new, old = _get(asked, setting), _get(kept, setting)
+        if setting in RESUMABLE:
+            _set(kept, setting, new)
+        elif new != old:
+            raise SettingError(
+                f"{setting}={new} differs from {old} in run.resume={asked.run.resume}; a resumed "
+                f"run keeps its settings ({', '.join(RESUMABLE)} aside), so leave it out or start "
+                "a new run"
+            )
+    kept.run.resume = asked.run.resume
+    return kept
+
+
+def _touched(overrides: Iterable[str]) -> list[str]:
+    """Every setting that the overrides name: `data=mnist` names all of `data.`."""
+    parsed = OverridesParser.create().parse_overrides(overrides=list(overrides))
+    keys = [override.key_or_group for override in parsed]
+    return [
+        setting
+        for setting in setting_names()
+        for key in keys
+        if key == "recipe" or setting == key or setting.startswith(f"{key}.")
+        if not setting.startswith("run.")
+    ]
+
+
+def setting_names(schema: Any = Config, prefix: str = "") -> list[str]:
+    """Every dotted name that can be set: `data.name`, `optim.learning_rate`, ..."""
+    names = []
+    for item in fields(schema):
+        nested = item.default_factory if is_dataclass(item.default_factory) else None
+        names += setting_names(nested, f"{item.name}.") if nested else [prefix + item.name]
+    return names
+
+
+def _get(node: Any, setting: str) -> Any:
+    return functools.reduce(getattr, setting.split("."), node)
+
+
+def _set(node: Any, setting: str, value: Any) -> None:
+    *groups, name = setting.split(".")
+    setattr(functools.reduce(getattr, groups, node), name, value)
+
+
+def _check_sweep(arguments: list[str]) -> None:
+    """Check every run of a `--multirun` grid before the first starts."""
+    if not {"-m", "--multirun"} & set(arguments):
+        return
+    words = [word for word in arguments if "=" in word and not word.startswith("-")]
+    parsed = OverridesParser.create().parse_overrides(overrides=words)
+    if any(override.is_sweep_override() and not override.is_choice_sweep() for override in parsed):
+        return  # a range or an interval: the sweeper's plugin draws from it as it goes
+    choices = [
+        [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+        if override.is_sweep_override()
+        else [override.input_line or ""]
+        for override in parsed
+        if not str(override.key_or_group).startswith("hydra")
+    ]
+    for overrides in itertools.product(*choices):
+        load_config(*overrides)
+
+
+def explain(error: Exception) -> str:
+    """One line for an error of Hydra's or OmegaConf's, with the nearest name that exists."""
+    text = f"{error}\n{error.__cause__ or ''}"
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, value = error.missing_cfg_file.rpartition("/")
+        return f"{group}={value} is unknown{nearest(value, error.options)}"
+    if found := re.search(r"Key '(\w+)' (?:is )?not in|No match in the defaults list", text):
+        named = re.search(r"Could not override '([^']+)'", text)
+        name = named[1] if named else found[1]
+        groups = ["recipe", *(item.name for item in fields(Config))]
+        group = f"{name.partition('.')[0]}."
+        near = [item for item in setting_names() if item.startswith(group)] or setting_names()
+        return f"{name} is no setting{nearest(name, near if '.' in name else groups)}"
+    if wrong := re.search(r"Error merging override (\S+)\n(?:\S+: )?(.+)", text):
+        return f"{wrong[1]} does not fit: {wrong[2]}"
+    return re.sub(r"\s*\n\s*", "; ", text.strip())

@@ -1,0 +1,110 @@
+"""What can be chosen, typed, with its default.
+
+The dataclasses are Hydra's schema; `conf/` holds the named choices, and `checks.py` says what
+cannot work. A field `learning_rate` of `OptimConfig` is `optim.learning_rate=3e-4` on the command
+line. None stands for "as the data set, the variant or the machine has it".
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class DataConfig:
+    """Which images, and how many of them."""
+
+    name: str = "digits"  # digits, mnist, cifar10 or cifar100
+    dir: str | None = None  # where TFDS keeps its sets; TFDS_DATA_DIR unless given
+    download: bool = False  # fetch the set when it is not there
+    image_size: Any = None  # pixels of a side, or [height, width]; the set's own unless given
+    classes: list[Any] | None = None  # names or numbers of the classes to keep, relabelled 0, 1, ...
+    limit: int | None = None  # at most so many images of the training and of the test split
+    validation_fraction: float = 0.1  # carved out of the training split, stratified
+    prefetch: int = 4  # batches made ready ahead of the device
+
+
+@dataclass
+class ModelConfig:
+    """Which ViT: a variant, and what differs from it (see `variants.Architecture`)."""
+
+    variant: str | None = None  # ti16 s16 b16 b32 l16 h14 tiny_mnist; none: give every size
+    patch_size: int | None = None
+    width: int | None = None
+    depth: int | None = None
+    num_heads: int | None = None
+    mlp_dim: int | None = None
+    pool: str = "token"  # token or mean
+    gelu: str = "exact"  # exact or tanh
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    stochastic_depth: float = 0.0
+    pixel_mean: Any = 0.5  # one number or one per channel, in 0 to 1
+    pixel_std: Any = 0.5
+
+
+@dataclass
+class AugmentConfig:
+    """What happens to a training batch on the device."""
+
+    crop_padding: int = 0  # pixels of padding before a random crop back to size
+    flip: bool = False  # left and right, half of the images
+
+
+@dataclass
+class OptimConfig:
+    """How the weights move."""
+
+    name: str = "adamw"  # adamw, adam or sgd
+    learning_rate: float = 1e-3  # the peak, reached after the warm-up
+    warmup_ratio: float = 0.0  # the share of all steps that the rate rises in, linearly, from 0
+    final_learning_rate: float = 0.0  # the cosine's end, as a fraction of the peak
+    weight_decay: float = 0.0  # decoupled; on kernels alone
+    momentum: float = 0.9  # sgd's
+    beta_1: float = 0.9  # adam's and adamw's
+    beta_2: float = 0.999
+    clip_norm: float | None = None  # of all gradients together
+    label_smoothing: float = 0.0
+    ema: float | None = None  # momentum of the weights' average, such as 0.999
+    accumulate_steps: int = 1  # batches per update of the weights
+
+
+@dataclass
+class TrainConfig:
+    """How long, on what, and how exactly."""
+
+    epochs: int = 10
+    batch_size: int = 128
+    seed: int = 0
+    precision: str = "auto"  # auto, float32, mixed_bfloat16 or mixed_float16
+    jit: Any = "auto"  # XLA: auto, true or false
+    early_stopping: int | None = None  # epochs without a better validation accuracy
+    tensorboard: bool = False  # log for TensorBoard under <run>/tensorboard
+
+
+@dataclass
+class RunConfig:
+    """Where everything is put."""
+
+    root: str = "saved_models"
+    dir: str | None = None  # exactly here, instead of a fresh folder under root
+    resume: str | None = None  # go on with this run; its own settings hold
+
+
+@dataclass
+class Config:
+    """One run, whole."""
+
+    name: str = "custom"  # the recipe's, and the first part of the run directory's name
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+
+def register() -> None:
+    """Tell Hydra's ConfigStore the schema that `conf/config.yaml` starts from."""
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(name="schema", node=Config)

@@ -1,0 +1,139 @@
+"""The run directory: everything about one training run, in files that explain themselves.
+
+A file is whole or absent: each is written beside its place and moved there in one step.
+"""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+from omegaconf import OmegaConf
+
+from vit_keras.config import Config
+from vit_keras.errors import SettingError
+
+CONFIG = "config.yaml"
+
+
+class Run:
+    """A run directory, held by this process until `close` or the process's end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = filelock.FileLock(path / ".lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise SettingError(
+                f"run {path} is in use by another process; wait for it, or choose another run.dir"
+            ) from None
+
+    def close(self) -> None:
+        self._lock.release()
+
+    @contextlib.contextmanager
+    def replacing(self, name: str) -> Iterator[Path]:
+        """A path to write to; what was written becomes `name` when the block ends well."""
+        target = self.path / name
+        target.parent.mkdir(exist_ok=True)
+        temporary = target.with_name(f".new-{target.name}")  # keeps the suffix, which Keras reads
+        try:
+            yield temporary
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def write_text(self, name: str, text: str) -> None:
+        with self.replacing(name) as path:
+            path.write_text(text, encoding="utf-8")
+
+    def write_json(self, name: str, content: Any) -> None:
+        self.write_text(name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+    def read_json(self, name: str) -> Any:
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SettingError(
+                f"{self.path / name} cannot be read ({error}); this run cannot be resumed"
+            ) from None
+
+
+def create(config: Config) -> Run:
+    """A new run directory: `run.dir`, or `<name>-<time>` under `run.root`.
+
+    Raises:
+        SettingError: the directory exists and is not empty, or cannot be made.
+    """
+    settings = config.run
+    try:
+        path = _empty_dir(Path(settings.dir)) if settings.dir else _fresh_dir(config)
+    except OSError as error:
+        raise SettingError(
+            f"run.dir={settings.dir or settings.root} cannot be made ({error.strerror}); "
+            "choose a folder that you may write to"
+        ) from None
+    run = Run(path.resolve())
+    run.write_text(CONFIG, OmegaConf.to_yaml(OmegaConf.structured(config)))
+    return run
+
+
+def check_free(directory: str | None) -> None:
+    """Refuse a `run.dir` that holds something, before any data is read."""
+    if directory is None:
+        return
+    path = Path(directory)
+    if path.exists() and not path.is_dir():
+        raise SettingError(f"run.dir={directory} is a file; choose a folder that is new or empty")
+    if path.is_dir() and any(path.iterdir()):
+        kind = "a run already" if (path / CONFIG).exists() else "not empty, and no run"
+        raise SettingError(
+            f"run.dir={directory} is {kind}; choose a new folder, or go on with a run by "
+            f"run.resume={directory}"
+        )
+
+
+def _empty_dir(path: Path) -> Path:
+    check_free(str(path))
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _fresh_dir(config: Config) -> Path:
+    stamp = f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    root = Path(config.run.root)
+    root.mkdir(parents=True, exist_ok=True)
+    for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
+        with contextlib.suppress(FileExistsError):
+            (root / (stamp + suffix)).mkdir()
+            return root / (stamp + suffix)
+    raise SettingError(f"run.root={root} holds a thousand runs of {stamp}; choose another run.root")
+
+
+def config_of(directory: str) -> Config:
+    """The configuration that a run was started with.
+
+    Raises:
+        SettingError: the directory is no run, or its `config.yaml` is damaged.
+    """
+    path = Path(directory) / CONFIG
+    if not path.is_file():
+        raise SettingError(
+            f"run.resume={directory} is not a run: it has no {CONFIG}; name the folder that a "
+            "training run printed as its last line"
+        )
+    try:
+        schema = OmegaConf.structured(Config)
+        return OmegaConf.to_object(OmegaConf.merge(schema, OmegaConf.load(path)))  # type: ignore
+    except Exception as error:  # YAML's and OmegaConf's errors share no base
+        raise SettingError(
+            f"{path} is damaged ({str(error).splitlines()[0]}), so run.resume={directory} cannot "
+            "go on; start a new run"
+        ) from None

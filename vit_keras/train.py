@@ -1,0 +1,288 @@
+"""The loop: data and a configuration in, a run directory out."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from vit_keras import batches, callbacks, checkpoint, checks, data, environment, optim, variants
+from vit_keras import run as runs
+from vit_keras.augment import augment
+from vit_keras.config import Config
+from vit_keras.errors import SettingError
+from vit_keras.vit import build_vit
+
+log = logging.getLogger("vit_keras")
+
+
+class TrainingModel(keras.Model):
+    """A ViT with what happens to a batch on the way to it, on the device.
+
+    Takes (images, labels), (B, x, y, C) and (B,), and gives `logits` and `targets`, both
+    (B, classes) float32. In training, images are augmented and targets smoothed (Szegedy et al.
+    2016, section 7); images of another size than the ViT's are resized, always.
+    """
+
+    def __init__(self, vit: keras.Model, config: Config, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.vit = vit
+        self.augment_config = config.augment
+        self.label_smoothing = config.optim.label_smoothing
+        self.seed = keras.random.SeedGenerator(config.train.seed)
+
+    def call(self, inputs, training=None):
+        images, labels = inputs
+        targets = ops.one_hot(labels, self.vit.output_shape[-1], dtype="float32")
+        images = ops.cast(images, "float32")
+        if training:
+            images = augment(images, self.augment_config, self.seed)
+            uniform = self.label_smoothing / targets.shape[-1]
+            targets = targets * (1 - self.label_smoothing) + uniform
+        size = self.vit.input_shape[1:3]
+        if images.shape[1:3] != size:
+            images = ops.image.resize(images, size, antialias=True)
+        return {"logits": self.vit(images, training=training), "targets": targets}
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return super().compute_loss(
+            x, y_pred["targets"], y_pred["logits"], sample_weight, training=training
+        )
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return super().compute_metrics(x, y_pred["targets"], y_pred["logits"], sample_weight)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Where a run was put and what it reached, as `metrics.json` has it."""
+
+    path: Path
+    metrics: dict[str, Any]
+
+
+def train_model(config: Config) -> Result:
+    """Train the run that `config` describes, from data to metrics.
+
+    With `config.run.resume` set, goes on from that run's last whole checkpoint and ends bit for bit
+    (on a CPU) where the run would have ended uninterrupted.
+
+    Raises:
+        SettingError: the configuration, the data or the run directory cannot work.
+        TrainingDiverged: the loss is not finite any more; the last checkpoint stands.
+        KeyboardInterrupt: stopped by hand; the run can be resumed.
+    """
+    checks.check(config)
+    runs.check_free(None if config.run.resume else config.run.dir)
+    keras.utils.set_random_seed(config.train.seed)
+    with _console():
+        splits = data.load(config.data, config.train.seed)
+        _check_batch_fits(config, splits)
+        run = runs.Run(Path(config.run.resume).resolve()) if config.run.resume else None
+        run = run or runs.create(config)
+        try:
+            with _log_file(run):
+                return _train(config, run, splits)
+        finally:
+            run.close()
+
+
+def _train(config: Config, run: runs.Run, splits: data.Splits) -> Result:
+    precision = optim.precision(config.train.precision)
+    log.info("data: %s\n%s", config.data.name, splits.table())
+    log.info("precision: %s (%s)", precision.policy, precision.reason)
+    model = training_model(config, splits, precision)
+    _describe(run, model.vit, splits, environment.describe(precision, splits.fingerprint))
+    steps = _steps_per_epoch(config, splits)
+    state = checkpoint.restore(run, model) if config.run.resume else None
+    rows = state["rows"] if state else []
+    if config.run.resume:
+        log.info("resuming %s after epoch %d of %d", run.path, len(rows), config.train.epochs)
+    recorder = callbacks.Recorder(run, rows, steps * config.train.batch_size)
+    if rows:
+        recorder.write()  # a history that ran ahead of the checkpoint is cut back to it
+    if not callbacks.has_stalled(rows, config.train.early_stopping):
+        _fit(config, run, model, splits, recorder)
+    return _finish(config, run, model, splits, recorder)
+
+
+def training_model(config: Config, splits: data.Splits, precision: Any) -> TrainingModel:
+    """The compiled model that `fit` trains, its optimizer built."""
+    arch = checks.architecture(config.model)
+    vit = build_vit(
+        None,
+        image_size=checks.image_size(config.data),
+        num_classes=len(splits.class_names),
+        channels=splits.train.images.shape[-1],
+        dtype=precision.policy,
+        name=f"vit_{config.model.variant or config.name}",
+        **variants.as_overrides(arch),
+    )
+    model = TrainingModel(vit, config, dtype=precision.policy, name="training")
+    rate = optim.learning_rate(config.optim, config.train.epochs, _steps_per_epoch(config, splits))
+    jit = config.train.jit
+    model.compile(
+        optimizer=optim.optimizer(config.optim, vit, rate),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+        jit_compile=jit if isinstance(jit, bool) else str(jit).lower(),
+    )
+    model.optimizer.build(vit.trainable_variables)
+    return model
+
+
+def _fit(
+    config: Config,
+    run: runs.Run,
+    model: TrainingModel,
+    splits: data.Splits,
+    recorder: callbacks.Recorder,
+) -> None:
+    settings, first_epoch = config.train, len(recorder.rows)
+    steps = _steps_per_epoch(config, splits)
+    stream = batches.training(
+        splits.train, settings.batch_size, settings.seed, first_epoch, config.data.prefetch
+    )
+    try:
+        model.fit(
+            stream,
+            steps_per_epoch=steps,
+            initial_epoch=first_epoch,
+            epochs=settings.epochs,
+            validation_data=batches.evaluation(
+                splits.validation, settings.batch_size, config.data.prefetch
+            ),
+            callbacks=callbacks.for_run(config, run, model.vit, recorder, steps),
+            shuffle=False,  # the order is the epoch's own, and Keras would warn
+            verbose=_verbosity(),
+        )
+    except KeyboardInterrupt:
+        log.info(
+            "\nstopped after epoch %d of %d; go on with run.resume=%s",
+            len(recorder.rows),
+            settings.epochs,
+            run.path,
+        )
+        raise
+
+
+def _finish(
+    config: Config,
+    run: runs.Run,
+    model: TrainingModel,
+    splits: data.Splits,
+    recorder: callbacks.Recorder,
+) -> Result:
+    """Measure the best model on the test split, once, and say where everything was put."""
+    rows = recorder.rows
+    model.vit.load_weights(run.path / "best.keras")
+    test = batches.evaluation(splits.test, config.train.batch_size, config.data.prefetch)
+    scores = model.evaluate(test, verbose=_verbosity(), return_dict=True)
+    best = callbacks.best_epoch(rows)
+    # The first epoch compiles; where there are others, it says nothing about speed.
+    speeds = [row["images_per_second"] for row in rows[1:] or rows]
+    peaks = environment.peak_memory_mb()
+    metrics = {
+        "test_accuracy": scores["accuracy"],
+        "test_loss": scores["loss"],
+        "best_val_accuracy": rows[best - 1]["val_accuracy"],
+        "best_epoch": best,
+        "epochs": len(rows),
+        "params": model.vit.count_params(),
+        "images_per_second": float(np.median(speeds)),
+        "train_seconds": round(sum(row["seconds"] for row in rows), 1),
+        "peak_memory_mb": peaks["host"],
+        "peak_gpu_memory_mb": peaks.get("gpu"),
+    }
+    run.write_json("metrics.json", metrics)
+    log.info(
+        "test accuracy %.4f (loss %.4f) with best.keras of epoch %d; trained in %.0f s",
+        metrics["test_accuracy"],
+        metrics["test_loss"],
+        best,
+        metrics["train_seconds"],
+    )
+    log.info("model: %s\ncurves: %s", run.path / "best.keras", run.path / "curves.png")
+    log.info("run: %s", run.path)
+    return Result(run.path, metrics)
+
+
+def _describe(
+    run: runs.Run, vit: keras.Model, splits: data.Splits, description: dict[str, Any]
+) -> None:
+    """Write what is known before training, or hold a resumed run to what it was started with."""
+    lines: list[str] = []
+    vit.summary(line_length=80, print_fn=lines.append)
+    log.info("\n".join(lines))
+    mapping = {str(index): name for index, name in enumerate(splits.class_names)}
+    if not (run.path / "class_mapping.json").exists():
+        run.write_text("model_summary.txt", "\n".join(lines) + "\n")
+        run.write_json("environment.json", description)
+        run.write_json("class_mapping.json", mapping)
+        return
+    before = run.read_json("class_mapping.json")
+    if before != mapping:
+        raise SettingError(
+            f"the data has {len(mapping)} classes ({', '.join(mapping.values())}), the model of "
+            f"run.resume={run.path} has {len(before)} ({', '.join(before.values())}); "
+            "resume with the run's own data"
+        )
+    if run.read_json("environment.json")["data_fingerprint"] != description["data_fingerprint"]:
+        raise SettingError(
+            f"the images are not those that run.resume={run.path} was trained on (fingerprint in "
+            "environment.json); resume with the run's own data, or start a new run"
+        )
+
+
+def _steps_per_epoch(config: Config, splits: data.Splits) -> int:
+    return len(splits.train.labels) // config.train.batch_size
+
+
+def _check_batch_fits(config: Config, splits: data.Splits) -> None:
+    count = len(splits.train.labels)
+    if config.train.batch_size > count:
+        raise SettingError(
+            f"train.batch_size={config.train.batch_size} is more than the {count} training images; "
+            f"use {count} or less"
+        )
+
+
+def _verbosity() -> int:
+    """A progress bar on a terminal; a line per epoch in a file, where bars would pile up."""
+    return 1 if sys.stdout.isatty() else 2
+
+
+@contextmanager
+def _console() -> Iterator[None]:
+    """What the package has to say goes to standard output, as it is."""
+    with _handling(logging.StreamHandler(sys.stdout), "%(message)s", logging.INFO):
+        yield
+
+
+@contextmanager
+def _log_file(run: runs.Run) -> Iterator[None]:
+    """And, with the time, into `train.log`, which a resumed run adds to."""
+    handler = logging.FileHandler(run.path / "train.log", encoding="utf-8")
+    with _handling(handler, "%(asctime)s %(message)s", logging.DEBUG):
+        log.debug("started at %s", time.strftime("%Y-%m-%d %H:%M:%S %z"))
+        yield
+
+
+@contextmanager
+def _handling(handler: logging.Handler, pattern: str, level: int) -> Iterator[None]:
+    handler.setFormatter(logging.Formatter(pattern))
+    handler.setLevel(level)
+    log.setLevel(logging.DEBUG)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()
