@@ -2,40 +2,47 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup train test check check-peers bench clean
+.PHONY: setup train test test-jax lint check check-peers bench
 
-setup: $(READY)
+setup: $(VENV)/.ready
 
 # Made again when what is to be installed changes.
-$(READY): requirements.txt pyproject.toml
+$(VENV)/.ready: requirements.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing into $(VENV) (a few minutes the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@echo "installing into $(VENV): a few minutes the first time"
+	@$(PIP) -r requirements.txt
+	@$(PIP) --no-deps --editable .
 	@touch $@
 
 train: setup
 	$(BIN)/python scripts/train_scratch.py
 
 test: setup
-	$(BIN)/python -m pytest --ignore=tests/peers
+	$(BIN)/python -m pytest --ignore tests/peers
 
-check: test
+# The layers, the model and its input on the other backend.
+test-jax: setup
+	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_layers.py tests/test_vit.py \
+		tests/test_batches.py tests/test_augment.py
+
+lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Our logits beside those of timm and Hugging Face; needs torch (2 GB with its CUDA packages,
-# 200 MB where a CPU build is found).
-check-peers: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-peers.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps timm==1.0.31
+check: lint test
+
+$(VENV)/.peers: requirements-peers.txt | setup
+	@$(PIP) --constraint requirements.txt -r requirements-peers.txt
+	@$(PIP) --no-deps timm==1.0.31
+	@touch $@
+
+# Our logits beside those of timm and Hugging Face.
+check-peers: $(VENV)/.peers
 	$(BIN)/python -m pytest tests/peers
 
-bench: check-peers
-	$(BIN)/python benchmarks/train_step.py
-
-clean:
-	rm -rf $(VENV) build dist *.egg-info
+# Our training speed beside keras-hub's and torch's.
+bench: $(VENV)/.peers
+	$(BIN)/python benchmarks/train_step.py --heads 3 12

@@ -84,9 +84,7 @@ def ours_step(heads, batch_size):
 
     quiet.import_keras()
     arch = checks.architecture(_config(heads, batch_size).model)
-    vit = build_vit(
-        None, image_size=32, num_classes=CLASSES, **variants.as_overrides(arch)
-    )
+    vit = build_vit(None, image_size=32, num_classes=CLASSES, **variants.as_overrides(arch))
     return _keras_step(vit, batch_size)
 
 

@@ -56,9 +56,13 @@ def measure(names, heads, arguments):
         for name, pipe in pipes.items():
             pipe.send(arguments.steps)
             seconds = pipe.recv()
-            work = arguments.steps * (10 * 2 * 2048**3 / 1e9 if name == "sgemm" else arguments.batch_size)
+            work = arguments.steps * (
+                10 * 2 * 2048**3 / 1e9 if name == "sgemm" else arguments.batch_size
+            )
             figures[name].append(work / seconds)
-        print(f"round {round_number + 1}:", *(f"{n} {figures[n][-1]:.1f}" for n in names), flush=True)
+        print(
+            f"round {round_number + 1}:", *(f"{n} {figures[n][-1]:.1f}" for n in names), flush=True
+        )
     for pipe in pipes.values():
         pipe.send(0)
     return figures

@@ -11,19 +11,31 @@ import wrapt
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from vit_keras.cli import load_config
     from vit_keras.errors import SettingError
+    from vit_keras.train import train_model
     from vit_keras.variants import VARIANTS
     from vit_keras.vit import build_vit
 
-_HOMES = {"SettingError": "errors", "VARIANTS": "variants", "build_vit": "vit"}
+_HOMES = {
+    "SettingError": "errors",
+    "VARIANTS": "variants",
+    "build_vit": "vit",
+    "load_config": "cli",
+    "train_model": "train",
+}
 
-__all__ = ["VARIANTS", "SettingError", "build_vit"]
+__all__ = ["VARIANTS", "SettingError", "build_vit", "load_config", "train_model"]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'vit_keras' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"vit_keras.{_HOMES[name]}"), name)
+    try:
+        home = importlib.import_module(f"vit_keras.{_HOMES[name]}")
+    except AttributeError as error:  # would read as if the name did not exist
+        raise ImportError(f"vit_keras.{_HOMES[name]} cannot be imported: {error}") from error
+    return getattr(home, name)
 
 
 def __dir__() -> list[str]:

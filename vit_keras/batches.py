@@ -12,7 +12,7 @@ import numpy as np
 
 from vit_keras.data import Split
 
-Batch = tuple[tuple[np.ndarray, np.ndarray]]  # ((images, labels),): the training model's one input
+Batch = tuple[tuple[np.ndarray, ...]]  # ((images, labels),): the training model's one input
 
 
 def training(split: Split, batch_size: int, seed: int, first_epoch: int, prefetch: int) -> Any:

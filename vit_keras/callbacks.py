@@ -11,14 +11,14 @@ import numpy as np
 
 from vit_keras import checkpoint, curves
 from vit_keras.config import Config
-from vit_keras.errors import TrainingDiverged
+from vit_keras.errors import DivergedError
 from vit_keras.run import Run
 
 log = logging.getLogger("vit_keras")
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Raise `TrainingDiverged`, naming the step, as soon as the loss is not finite."""
+    """Raise `DivergedError`, naming the step, as soon as the loss is not finite."""
 
     def __init__(self, config: Config, steps_per_epoch: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class StopOnNaN(keras.callbacks.Callback):
             return
         step = self.epoch * self.steps_per_epoch + batch + 1
         optim = self.config.optim
-        raise TrainingDiverged(
+        raise DivergedError(
             f"the loss became {logs['loss']} at step {step} (epoch {self.epoch + 1}, batch "
             f"{batch + 1}); lower optim.learning_rate={optim.learning_rate:g}, raise "
             f"optim.warmup_ratio={optim.warmup_ratio:g} or set optim.clip_norm=1"
@@ -131,8 +131,8 @@ class StopEarly(keras.callbacks.Callback):
 
 
 def best_epoch(rows: list[dict[str, Any]]) -> int:
-    """The first epoch, counted from 1, of the highest validation accuracy."""
-    return max(rows, key=lambda row: (row["val_accuracy"], -row["epoch"]))["epoch"]
+    """The epoch, counted from 1, of the highest validation accuracy; of equals, the lowest loss."""
+    return max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))["epoch"]
 
 
 def has_stalled(rows: list[dict[str, Any]], patience: int | None) -> bool:

@@ -51,12 +51,9 @@ def check(config: Config) -> None:
         group, name = setting.split(".")
         _in_range(setting, getattr(getattr(config, group), name), *bounds)
     known = data.KNOWN[config.data.name]
-    size = image_size(config.data)
-    for side in size:
-        _in_range("data.image_size", side, 1, True, None)
     variants.check(
         architecture(config.model),
-        size,
+        image_size(config.data),
         known.channels,
         _class_count(config.data),
         prefix="model.",
@@ -74,15 +71,9 @@ def architecture(config: ModelConfig) -> variants.Architecture:
 
 def image_size(config: DataConfig) -> tuple[int, int]:
     """(height, width) in pixels that the model takes: as asked for, or the data set's own."""
-    size = config.image_size
-    if size is None:
+    if config.image_size is None:
         return data.KNOWN[config.name].size
-    sides = [size, size] if isinstance(size, int) else size
-    if not isinstance(sides, list) or [type(side) for side in sides] != [int, int]:
-        raise SettingError(
-            f"data.image_size={size} is no size; use a number of pixels or [height, width]"
-        )
-    return sides[0], sides[1]
+    return variants.height_and_width(config.image_size, "data.image_size")
 
 
 def _class_count(config: DataConfig) -> int:
@@ -104,9 +95,7 @@ def _class_count(config: DataConfig) -> int:
     return len(names)
 
 
-def _in_range(
-    setting: str, value: Any, low: float, closed: bool, high: float | None
-) -> None:
+def _in_range(setting: str, value: Any, low: float, closed: bool, high: float | None) -> None:
     if value is None:
         return
     good = value >= low if closed else value > low
@@ -115,4 +104,3 @@ def _in_range(
     above = f"{low:g} or more" if closed else f"above {low:g}"
     below = f", {high:g} at most" if high is not None else ""
     raise SettingError(f"{setting}={value} is out of range; use {above}{below}")
-

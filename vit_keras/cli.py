@@ -21,11 +21,17 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vit_keras import checks, config, quiet, run
 from vit_keras.config import Config
-from vit_keras.errors import SettingError, TrainingDiverged, nearest
+from vit_keras.errors import DivergedError, SettingError, nearest
 
 CONF = "pkg://vit_keras.conf"
 # What a resumed run may be told anew; everything else it keeps, or its past would not be its own.
-RESUMABLE = ("train.epochs", "train.early_stopping", "train.tensorboard", "data.dir", "data.prefetch")
+RESUMABLE = (
+    "train.epochs",
+    "train.early_stopping",
+    "train.tensorboard",
+    "data.dir",
+    "data.prefetch",
+)
 
 
 def main(task: Callable[[Config], Any]) -> Callable[[], None]:
@@ -60,7 +66,7 @@ def _one_line_errors() -> Iterator[None]:
     except (SettingError, HydraException, OmegaConfBaseException) as error:
         print(f"error: {explain(error)}", file=sys.stderr)
         sys.exit(2)
-    except TrainingDiverged as error:
+    except DivergedError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
@@ -68,7 +74,7 @@ def _one_line_errors() -> Iterator[None]:
 
 
 def load_config(*overrides: str) -> Config:
-    """The checked configuration of a command line: `load_config("recipe=cifar10", "train.epochs=3")`.
+    """The checked configuration of a command line: `load_config("recipe=mnist", "train.epochs=3")`.
 
     Raises:
         SettingError: naming the setting, its value and what would do.

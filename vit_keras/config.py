@@ -17,7 +17,9 @@ class DataConfig:
     dir: str | None = None  # where TFDS keeps its sets; TFDS_DATA_DIR unless given
     download: bool = False  # fetch the set when it is not there
     image_size: Any = None  # pixels of a side, or [height, width]; the set's own unless given
-    classes: list[Any] | None = None  # names or numbers of the classes to keep, relabelled 0, 1, ...
+    classes: list[Any] | None = (
+        None  # names or numbers of the classes to keep, relabelled 0, 1, ...
+    )
     limit: int | None = None  # at most so many images of the training and of the test split
     validation_fraction: float = 0.1  # carved out of the training split, stratified
     prefetch: int = 4  # batches made ready ahead of the device

@@ -68,12 +68,12 @@ class Splits:
             np.bincount(getattr(self, name).labels, minlength=len(self.class_names))
             for name in names
         ]
-        rows = [("images", *(int(count.sum()) for count in counts))]
+        rows: list[tuple] = [("images", *(int(count.sum()) for count in counts))]
         if len(self.class_names) > 20:
             rows += [("a class", *(f"{count.min()} to {count.max()}" for count in counts))]
         else:
             rows += list(zip(self.class_names, *counts, strict=True))
-        width = max(len(row[0]) for row in rows)
+        width = max(len(str(row[0])) for row in rows)
         return "\n".join(
             f"  {first:<{width}}" + "".join(f"{cell:>12}" for cell in rest)
             for first, *rest in [("", *names), *rows]
@@ -152,7 +152,7 @@ def _class_indices(classes: list, class_names: list[str]) -> list[int]:
 
 
 def _digits(config: DataConfig) -> tuple[Split, Split, list[str]]:
-    """scikit-learn's 1,797 digits of 8x8 pixels. No test split is published: ours is every fifth."""
+    """scikit-learn's 1,797 digits of 8x8 pixels. It has no test split: ours is a fifth of it."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()

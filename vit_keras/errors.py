@@ -11,7 +11,7 @@ class SettingError(ValueError):
     """
 
 
-class TrainingDiverged(RuntimeError):
+class DivergedError(RuntimeError):
     """The loss is no longer a finite number; the scripts print the message and exit with 1."""
 
 

@@ -33,6 +33,8 @@ class PatchEmbedding(keras.layers.Layer):
 
     def build(self, input_shape):
         _, rows, columns, channels = input_shape
+        if None in (rows, columns, channels):
+            raise ValueError(f"the image size must be known, not {rows}x{columns}x{channels}")
         if rows % self.patch_size or columns % self.patch_size:
             raise ValueError(
                 f"patch_size={self.patch_size} does not divide the image {rows}x{columns}"
@@ -231,32 +233,29 @@ class EncoderBlock(keras.layers.Layer):
             epsilon=epsilon, dtype=dtype, name="mlp_norm"
         )
         self.mlp = MLP(mlp_dim, gelu, dtype=dtype, name="mlp")
-        self.attention_drop = self._branch_dropout("attention_drop")
-        self.mlp_drop = self._branch_dropout("mlp_drop")
+        self.attention_drop, self.attention_path = self._branch_dropouts("attention")
+        self.mlp_drop, self.mlp_path = self._branch_dropouts("mlp")
 
-    def _branch_dropout(self, name):
-        rates = {
-            "dropout": (self.rates["dropout"], None),
-            "path": (self.rates["stochastic_depth"], (None, 1, 1)),  # one draw per image
-        }
-        return keras.Sequential(
-            [
-                keras.layers.Dropout(rate, noise_shape=shape, dtype=self.dtype_policy, name=part)
-                for part, (rate, shape) in rates.items()
-            ],
-            name=name,
+    def _branch_dropouts(self, branch):
+        dropout, stochastic_depth = self.rates.values()
+        path_shape = (None, 1, 1)  # one draw for all of an image
+        return (
+            keras.layers.Dropout(dropout, dtype=self.dtype_policy, name=f"{branch}_drop"),
+            keras.layers.Dropout(
+                stochastic_depth, path_shape, dtype=self.dtype_policy, name=f"{branch}_path"
+            ),
         )
 
     def build(self, input_shape):
-        parts = (self.attention_norm, self.attention, self.mlp_norm, self.mlp)
-        for part in (*parts, self.attention_drop, self.mlp_drop):
+        for part in (self.attention_norm, self.attention, self.mlp_norm, self.mlp):
             part.build(input_shape)
 
     def call(self, z, training=None):
         branch = self.attention(self.attention_norm(z), training=training)
-        z = z + self.attention_drop(branch, training=training)  # eq. 2
-        branch = self.mlp(self.mlp_norm(z))
-        return z + self.mlp_drop(branch, training=training)  # eq. 3
+        branch = self.attention_drop(branch, training=training)
+        z = z + self.attention_path(branch, training=training)  # eq. 2
+        branch = self.mlp_drop(self.mlp(self.mlp_norm(z)), training=training)
+        return z + self.mlp_path(branch, training=training)  # eq. 3
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -47,7 +47,9 @@ def optimizer(config: OptimConfig, model: keras.Model, rate: Any) -> Any:
         global_clipnorm=config.clip_norm,
         use_ema=config.ema is not None,
         ema_momentum=config.ema or 0.99,  # Keras checks the number even when it is not used
-        gradient_accumulation_steps=config.accumulate_steps if config.accumulate_steps > 1 else None,
+        gradient_accumulation_steps=config.accumulate_steps
+        if config.accumulate_steps > 1
+        else None,
         **own,
     )
     if config.weight_decay:

@@ -1,7 +1,7 @@
 """TensorFlow's start without what its C++ side says on a machine that has no GPU.
 
-TF_CPP_MIN_LOG_LEVEL does not reach these lines: they are written while the library loads, before its
-logging is set up. Whatever is not one of them is passed on.
+TF_CPP_MIN_LOG_LEVEL does not reach these lines: they are written while the library loads, before
+its logging is set up. Whatever is not one of them is passed on.
 """
 
 import os

@@ -76,7 +76,7 @@ def train_model(config: Config) -> Result:
 
     Raises:
         SettingError: the configuration, the data or the run directory cannot work.
-        TrainingDiverged: the loss is not finite any more; the last checkpoint stands.
+        DivergedError: the loss is not finite any more; the last checkpoint stands.
         KeyboardInterrupt: stopped by hand; the run can be resumed.
     """
     checks.check(config)

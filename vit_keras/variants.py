@@ -3,7 +3,9 @@
 Nothing here imports Keras: a wrong size is refused before anything slow is loaded.
 """
 
-from collections.abc import Sequence
+import math
+import numbers
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -42,7 +44,8 @@ class Architecture:
         gelu: `exact` (timm, Hugging Face) or `tanh` (Google's published weights).
         dropout: rate on the embedded tokens and on the output of each attention and MLP.
         attention_dropout: rate on the attention weights.
-        stochastic_depth: rate of the last block's residual branches; grows linearly from 0.
+        stochastic_depth: rate of the last block's residual branches; grows linearly from the
+            first block's 0 (a single block has it whole).
         pixel_mean: per channel or one for all, in units of the full range: 0 to 1.
         pixel_std: as `pixel_mean`. 0.5 and 0.5 bring pixels into [-1, 1].
     """
@@ -90,6 +93,18 @@ def architecture(variant: str | None, prefix: str = "", **overrides: Any) -> Arc
     return Architecture(**settings)
 
 
+def height_and_width(image_size: Any, name: str = "image_size") -> tuple[int, int]:
+    """(height, width) in pixels of a size given as one number or as a pair."""
+    sides = image_size if isinstance(image_size, Sequence) else [image_size, image_size]
+    if isinstance(sides, str) or len(sides) != 2:
+        raise SettingError(
+            f"{name}={image_size} is no size; use a number of pixels or [height, width]"
+        )
+    for side in sides:
+        _whole(name, side)
+    return int(sides[0]), int(sides[1])
+
+
 def check(
     arch: Architecture,
     image_size: tuple[int, int],
@@ -111,40 +126,54 @@ def check(
     one_of(f"{prefix}gelu", arch.gelu, ["exact", "tanh"])
     for name in ("dropout", "attention_dropout", "stochastic_depth"):
         rate = getattr(arch, name)
+        _number(prefix + name, rate)
         if not 0 <= rate < 1:
             raise SettingError(f"{prefix}{name}={rate} is not a rate; use 0 up to below 1")
     for name in ("pixel_mean", "pixel_std"):
         _per_channel(prefix + name, getattr(arch, name), channels, positive=name == "pixel_std")
-    side = min(image_size)
     for size in image_size:
-        _whole(f"{data_prefix}image_size", size)
         if size % arch.patch_size:
+            fitting = _or(_divisors(math.gcd(*image_size), 2))
             raise SettingError(
                 f"{prefix}patch_size={arch.patch_size} does not divide "
-                f"{data_prefix}image_size={size}; use {_or(_divisors(size, 2, side))}"
+                f"{data_prefix}image_size={size}; use {fitting}"
             )
     if arch.width % arch.num_heads:
         raise SettingError(
             f"{prefix}num_heads={arch.num_heads} does not divide {prefix}width={arch.width}; "
-            f"use {_or(_divisors(arch.width, 1, 64))}"
+            f"use {_or(_divisors(arch.width, 1))}"
         )
 
 
 def _whole(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise SettingError(f"{name}={value} is not a positive whole number; use 1 or more")
 
 
+def _number(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise SettingError(f"{name}={value} is not a number")
+
+
+def per_channel(value: Any) -> list[Any]:
+    """One number or one per channel, as a list: 0.5 -> [0.5]."""
+    is_many = isinstance(value, Iterable) and not isinstance(value, str)
+    return list(value) if is_many else [value]
+
+
 def _per_channel(name: str, value: Any, channels: int, positive: bool) -> None:
-    values = list(value) if isinstance(value, Sequence) else [value] * channels
-    if len(values) != channels:
+    values = per_channel(value)
+    if len(values) not in (1, channels):
         raise SettingError(f"{name}={values} has {len(values)} values; use 1 or {channels}")
-    if positive and min(values) <= 0:
-        raise SettingError(f"{name}={value} would divide by zero or less; use above 0")
+    for one in values:
+        _number(name, one)
+        if positive and one <= 0:
+            raise SettingError(f"{name}={value} would divide by zero or less; use above 0")
 
 
-def _divisors(number: int, low: int, high: int) -> list[int]:
-    return [d for d in range(low, min(number, high) + 1) if number % d == 0] or [number]
+def _divisors(number: int, low: int, at_most: int = 64) -> list[int]:
+    found = [d for d in range(low, min(number, at_most) + 1) if number % d == 0]
+    return found or [number]
 
 
 def _or(numbers: list[int]) -> str:

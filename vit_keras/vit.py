@@ -41,7 +41,7 @@ def build_vit(
     Raises:
         SettingError: (a ValueError) for sizes that do not fit, naming what would.
     """
-    rows, columns = (image_size, image_size) if isinstance(image_size, int) else image_size
+    rows, columns = variants.height_and_width(image_size)
     arch = variants.architecture(variant, **overrides)
     variants.check(arch, (rows, columns), channels, num_classes)
 
@@ -52,13 +52,14 @@ def build_vit(
         x = layers.ClassToken(dtype=dtype, name="class_token")(x)
     x = layers.PositionEmbedding(dtype=dtype, name="position_embedding")(x)
     x = keras.layers.Dropout(arch.dropout, dtype=dtype, name="embedding_dropout")(x)  # z_0, eq. 1
-    for index, rate in enumerate(np.linspace(0, arch.stochastic_depth, arch.depth)):
+    for index in range(arch.depth):
+        share = index / (arch.depth - 1) if arch.depth > 1 else 1.0
         x = layers.EncoderBlock(
             num_heads=arch.num_heads,
             mlp_dim=arch.mlp_dim,
             dropout=arch.dropout,
             attention_dropout=arch.attention_dropout,
-            stochastic_depth=float(rate),
+            stochastic_depth=share * arch.stochastic_depth,
             gelu=arch.gelu,
             epsilon=EPSILON,
             dtype=dtype,
@@ -73,8 +74,9 @@ def build_vit(
 
 def _normalization(arch: variants.Architecture) -> keras.layers.Layer:
     """(pixels / 255 - mean) / std, in float32: bfloat16 would round the pixels first."""
-    mean, std = np.asarray(arch.pixel_mean), np.asarray(arch.pixel_std)
-    scale, offset = 1 / (255 * std), -mean / std
-    return keras.layers.Rescaling(
-        scale.tolist(), offset.tolist(), dtype="float32", name="normalization"
+    mean, std = (
+        np.asarray(variants.per_channel(value), "float64")
+        for value in (arch.pixel_mean, arch.pixel_std)
     )
+    scale, offset = (1 / (255 * std)).tolist(), (-mean / std).tolist()
+    return keras.layers.Rescaling(scale, offset, dtype="float32", name="normalization")

@@ -1,0 +1,311 @@
+"""A wrong setting is refused at once: one line that says which, what it is, and what would do."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from vit_keras import SettingError, checks, data, load_config, run
+from vit_keras.cli import setting_names
+from vit_keras.config import Config
+
+ROOT = Path(__file__).parent.parent
+RECIPES = sorted(path.stem for path in ROOT.glob("vit_keras/conf/recipe/*.yaml"))
+
+# The real script, in a Python where importing Keras or TensorFlow is a traceback.
+WITHOUT_KERAS = """
+import runpy, sys
+sys.modules["keras"] = sys.modules["tensorflow"] = None
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+# What a user types; what the answer has to have: the setting, its value and the way out.
+MISTAKES = {
+    "patch_size": ("model.patch_size=3", "model.patch_size=3", "image_size=8", "2, 4 or 8"),
+    "image_size": ("data.image_size=[8,9]", "patch_size", "image_size=9"),
+    "image_size_kind": ("data.image_size=big", "data.image_size=big", "[height, width]"),
+    "num_heads": ("model.width=12 model.num_heads=5", "model.num_heads=5", "12", "1, 2, 3, 4, 6"),
+    "depth": ("model.depth=0", "model.depth=0", "1 or more"),
+    "dropout": ("model.dropout=1", "model.dropout=1", "0 up to below 1"),
+    "dropout_nan": ("model.dropout=nan", "model.dropout=nan", "not a number"),
+    "recipe": ("recipe=cifar11", "recipe=cifar11", "did you mean cifar10?"),
+    "data_set": ("data=cifr10", "data=cifr10", "did you mean cifar10?"),
+    "data_name": ("data.name=cifr10", "data.name=cifr10", "did you mean cifar10?"),
+    "optimizer": ("optim=adamx", "optim=adamx", "did you mean adam"),
+    "optimizer_name": ("optim.name=adamx", "optim.name=adamx", "did you mean adam"),
+    "variant": ("model.variant=vit_b16", "model.variant=vit_b16", "did you mean b16?"),
+    "precision": ("train.precision=float16", "train.precision=float16", "mixed_float16"),
+    "jit": ("train.jit=maybe", "train.jit=maybe", "auto, false, true"),
+    "unknown": ("train.epoch=3", "train.epoch ", "did you mean train.epochs?"),
+    "unknown_group": ("trian.epochs=3", "trian.epochs ", "did you mean train.epochs?"),
+    "unknown_added": ("+train.epoch=3", "train.epoch", "train.epochs"),
+    "no_group": ("model=null", "model"),
+    "no_value": ("train.epochs", "train.epochs", "EQUAL"),
+    "text": ("train.epochs=many", "train.epochs=many", "Integer"),
+    "fraction": ("train.epochs=1.5", "train.epochs=1.5", "Integer"),
+    "switch": ("data.download=perhaps", "data.download=perhaps", "bool"),
+    "null": ("train.seed=null", "train.seed=null", "not Optional"),
+    "epochs_zero": ("train.epochs=0", "train.epochs=0", "1 or more"),
+    "epochs_negative": ("train.epochs=-1", "train.epochs=-1", "1 or more"),
+    "batch_zero": ("train.batch_size=0", "train.batch_size=0", "1 or more"),
+    "batch_negative": ("train.batch_size=-8", "train.batch_size=-8", "1 or more"),
+    "rate_zero": ("optim.learning_rate=0", "optim.learning_rate=0", "above 0"),
+    "rate_negative": ("optim.learning_rate=-1", "optim.learning_rate=-1", "above 0"),
+    "rate_nan": ("optim.learning_rate=nan", "optim.learning_rate=nan", "above 0"),
+    "warmup": ("optim.warmup_ratio=1", "optim.warmup_ratio=1", "0.9 at most"),
+    "ema": ("optim.ema=1", "optim.ema=1", "0.999999 at most"),
+    "limit": ("data.limit=0", "data.limit=0", "1 or more"),
+    "one_class": ("data.classes=[3]", "data.classes=", "at least two"),
+    "class_twice": ("data.classes=[3,3]", "data.classes", "3 twice", "once"),
+    "class_beyond": ("data.classes=[3,10]", "data.classes has 10", "0 to 9"),
+    "class_negative": ("data.classes=[3,-1]", "data.classes has -1", "0 to 9"),
+    "grid": ("-m train.epochs=1,0", "train.epochs=0", "1 or more"),
+    "grid_of_two": ("-m train.seed=1,2 model.patch_size=2,3", "model.patch_size=3", "2, 4 or 8"),
+    "grid_of_recipes": ("-m recipe=digits,cifr10", "recipe=cifr10", "did you mean cifar10?"),
+    "grid_of_a_range": ("-m model.num_heads=range(4,6)", "model.num_heads=5", "does not divide"),
+    "grid_in_one_folder": ("-m run.dir=mine train.seed=1,2", "run.dir=mine"),
+}
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Runs the script in an empty folder; gives (exit status, standard error)."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+
+    def start(*arguments):
+        done = subprocess.run(
+            [sys.executable, "-c", WITHOUT_KERAS, str(ROOT / "scripts/train_scratch.py")]
+            + [str(argument) for argument in arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert not any(folder.iterdir()), "left something behind"
+        return done.returncode, done.stderr
+
+    return start
+
+
+@pytest.fixture
+def refusal(script):
+    """Runs the script with settings that it has to refuse; gives what it says."""
+
+    def start(*arguments):
+        status, text = script(*arguments)
+        assert "Traceback" not in text, text
+        assert text.startswith("error: ")
+        assert len(text.splitlines()) == 1, text
+        assert status == 2
+        return text
+
+    return start
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """A folder with each TFDS set as far as it is looked at before TensorFlow: no images."""
+    for name in sorted({*data.KNOWN} - {"digits"}):
+        version = tmp_path / "sets" / name / "1.0.0"
+        version.mkdir(parents=True)
+        splits = [{"name": split, "shardLengths": ["1", "1"]} for split in ("train", "test")]
+        (version / "dataset_info.json").write_text(json.dumps({"splits": splits}))
+        for split in ("train", "test"):
+            for shard in ("00000-of-00002", "00001-of-00002"):
+                (version / f"{name}-{split}.tfrecord-{shard}").write_bytes(b"x")
+    return tmp_path / "sets"
+
+
+@pytest.fixture
+def finished_run(tmp_path):
+    """The directory of a run that nobody holds."""
+    made = run.create(load_config(f"run.dir={tmp_path / 'run'}"))
+    made.close()
+    return made.path
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_refused_before_keras_is_imported(mistake, refusal):
+    words, *phrases = MISTAKES[mistake]
+    answer = refusal(*words.split())
+    for phrase in phrases:
+        assert phrase in answer
+
+
+@pytest.mark.parametrize("words", ["recipe=digits", "data=cifar10", "-m train.seed=1,2"])
+def test_right_settings_get_as_far_as_keras(words, script, prepared):
+    """So that the refusals above are of the settings, and not of whatever is run this way."""
+    _, text = script(*words.split(), f"data.dir={prepared}")
+    assert "import of keras halted" in text
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "mnist"])
+def test_an_absent_data_set_is_refused_with_the_ways_to_get_it(name, refusal, tmp_path):
+    answer = refusal(
+        f"recipe={name}" if name == "mnist" else f"data={name}", f"data.dir={tmp_path}"
+    )
+    for phrase in (f"data.name={name}", str(tmp_path), "data.download=true", "TFDS_DATA_DIR"):
+        assert phrase in answer
+
+
+DAMAGE = {
+    "a_shard_missing": ("cifar10-train.tfrecord-00001-of-00002", None),
+    "a_shard_empty": ("cifar10-test.tfrecord-00000-of-00002", b""),
+    "info_missing": ("dataset_info.json", None),
+    "info_empty": ("dataset_info.json", b""),
+    "info_not_json": ("dataset_info.json", b'{"splits": ['),
+    "info_not_text": ("dataset_info.json", b"\xff\xfe\x00"),
+    "info_without_splits": ("dataset_info.json", b"[]"),
+    "info_without_a_test_split": (
+        "dataset_info.json",
+        b'{"splits": [{"name": "train", "shardLengths": ["1", "1"]}]}',
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_data_set_is_refused_with_the_way_to_mend_it(damage, refusal, prepared):
+    name, content = DAMAGE[damage]
+    file = prepared / "cifar10" / "1.0.0" / name
+    file.unlink() if content is None else file.write_bytes(content)
+    answer = refusal("data=cifar10", "model=cifar", f"data.dir={prepared}")
+    assert str(prepared / "cifar10") in answer
+    assert "delete" in answer
+    assert "data.download=true" in answer
+
+
+def test_a_run_directory_with_something_in_it_is_refused(refusal, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("precious")
+    assert f"run.dir={tmp_path / 'mine'} is not empty" in refusal(f"run.dir={tmp_path / 'mine'}")
+    assert (tmp_path / "mine" / "thesis.tex").read_text() == "precious"
+
+
+def test_the_directory_of_an_earlier_run_is_refused_with_how_to_go_on(refusal, finished_run):
+    assert f"run.resume={finished_run}" in refusal(f"run.dir={finished_run}")
+
+
+@pytest.mark.parametrize("below", ["", "/run"])
+def test_a_run_directory_that_is_a_file_is_refused(below, refusal, tmp_path):
+    (tmp_path / "notes").write_text("")
+    answer = refusal(f"run.dir={tmp_path}/notes{below}")
+    assert f"run.dir={tmp_path}/notes{below}" in answer
+    assert "choose" in answer
+
+
+@pytest.mark.parametrize("name", ["absent", "here"])
+def test_resuming_what_is_no_run_is_refused(name, refusal, tmp_path):
+    answer = refusal(f"run.resume={tmp_path / name}")
+    assert f"run.resume={tmp_path / name} is not a run" in answer
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda text: b"model: [", id="not_yaml"),
+        pytest.param(lambda text: b"\xff\xfe\x00", id="not_text"),
+        pytest.param(lambda text: b"model: {wide: 3}", id="unknown_setting"),
+        pytest.param(lambda text: text[: text.index(b"optim:")], id="cut_short"),
+        pytest.param(lambda text: b"", id="empty"),
+    ],
+)
+def test_resuming_with_a_damaged_configuration_is_refused(damage, refusal, finished_run):
+    """And not filled up with defaults, which the run was not trained with."""
+    file = finished_run / "config.yaml"
+    file.write_bytes(damage(file.read_bytes()))
+    answer = refusal(f"run.resume={finished_run}")
+    for phrase in (str(file), "damaged", f"run.resume={finished_run}", "start a new run"):
+        assert phrase in answer
+
+
+def test_resuming_a_run_that_another_process_holds_is_refused(refusal, finished_run):
+    holder = run.Run(finished_run)
+    try:
+        answer = refusal(f"run.resume={finished_run}")
+    finally:
+        holder.close()
+    assert f"{finished_run} is in use" in answer
+
+
+@pytest.mark.parametrize(
+    "setting", ["data.classes=[0,1]", "model.width=96", "optim.learning_rate=0.5", "recipe=mnist"]
+)
+def test_resuming_with_other_settings_is_refused(setting, refusal, finished_run):
+    answer = refusal(f"run.resume={finished_run}", setting)
+    changed = "data.name=mnist" if setting == "recipe=mnist" else setting.partition("=")[0] + "="
+    for phrase in (changed, "differs from", f"run.resume={finished_run}", "start a new run"):
+        assert phrase in answer
+
+
+@pytest.mark.parametrize(
+    "override", ["train.epochs=0", "recipe=none", "train.epoch=1", "train.epochs=x", "model=null"]
+)
+def test_python_gets_a_setting_error(override):
+    with pytest.raises(SettingError):
+        load_config(override)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_is_valid(recipe, prepared):
+    config = load_config(f"recipe={recipe}", f"data.dir={prepared}")
+    assert isinstance(config, Config)
+    assert config.name == recipe
+
+
+PROMISES = {
+    "mnist": dict(
+        image_size=(28, 28),
+        patch_size=7,
+        width=16,
+        num_heads=4,
+        depth=4,
+        mlp_dim=64,
+        optimizer="adam",
+        learning_rate=1e-3,
+        epochs=10,
+    ),
+    "cifar10": dict(image_size=(32, 32), patch_size=4, depth=9, width=192),
+    "cifar10_512": dict(
+        image_size=(32, 32), depth=6, num_heads=4, width=512, patch_size=8, dropout=0.1
+    ),
+    "cifar100_subset": dict(image_size=(32, 32), classes=20),
+    "vit_b16_cifar10": dict(image_size=(224, 224), patch_size=16, width=768, depth=12),
+}
+
+
+@pytest.mark.parametrize("recipe", PROMISES)
+def test_a_recipe_holds_what_it_promises(recipe, prepared):
+    config = load_config(f"recipe={recipe}", f"data.dir={prepared}")
+    facts = dict(
+        **asdict(checks.architecture(config.model)),
+        image_size=checks.image_size(config.data),
+        classes=len(config.data.classes or range(data.KNOWN[config.data.name].num_classes)),
+        optimizer=config.optim.name,
+        learning_rate=config.optim.learning_rate,
+        epochs=config.train.epochs,
+    )
+    assert {name: facts[name] for name in PROMISES[recipe]} == PROMISES[recipe]
+
+
+def test_every_field_can_be_set_by_its_name():
+    def leaves(node, prefix=""):
+        if not isinstance(node, dict):
+            return [prefix]
+        return [n for key, value in node.items() for n in leaves(value, f"{prefix}.{key}")]
+
+    schema = OmegaConf.to_container(OmegaConf.structured(Config))
+    names = [name.removeprefix(".") for name in leaves(schema)]
+    assert setting_names() == names
+
+    config = load_config()
+    typed = OmegaConf.structured(config)
+    values = {name: OmegaConf.select(typed, name) for name in names}
+    words = ["null" if value is None else str(value) for value in values.values()]
+    assert load_config(*map("=".join, zip(names, words, strict=True))) == config
