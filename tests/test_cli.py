@@ -75,7 +75,7 @@ MISTAKES = {
 
 @pytest.fixture
 def script(tmp_path):
-    """Runs the script in an empty folder; gives (exit status, standard error)."""
+    """Runs the script in the empty folder `here`; gives (exit status, standard error)."""
     folder = tmp_path / "here"
     folder.mkdir()
 
@@ -88,14 +88,13 @@ def script(tmp_path):
             capture_output=True,
             text=True,
         )
-        assert not any(folder.iterdir()), "left something behind"
         return done.returncode, done.stderr
 
     return start
 
 
 @pytest.fixture
-def refusal(script):
+def refusal(script, tmp_path):
     """Runs the script with settings that it has to refuse; gives what it says."""
 
     def start(*arguments):
@@ -104,6 +103,7 @@ def refusal(script):
         assert text.startswith("error: ")
         assert len(text.splitlines()) == 1, text
         assert status == 2
+        assert not any((tmp_path / "here").iterdir())  # no run was begun
         return text
 
     return start
@@ -235,12 +235,22 @@ def test_resuming_a_run_that_another_process_holds_is_refused(refusal, finished_
 
 
 @pytest.mark.parametrize(
-    "setting", ["data.classes=[0,1]", "model.width=96", "optim.learning_rate=0.5", "recipe=mnist"]
+    ("setting", "changed"),
+    [
+        ("data.classes=[0,1]", "data.classes=[0, 1] differs from None"),
+        ("model.width=96", "model.width=96 differs from 48"),
+        ("optim.learning_rate=0.5", "optim.learning_rate=0.5 differs from 0.002"),
+        ("data=mnist", "data.name=mnist differs from digits"),
+        ("recipe=mnist", "name=mnist differs from digits"),
+    ],
 )
-def test_resuming_with_other_settings_is_refused(setting, refusal, finished_run):
-    answer = refusal(f"run.resume={finished_run}", setting)
-    changed = "data.name=mnist" if setting == "recipe=mnist" else setting.partition("=")[0] + "="
-    for phrase in (changed, "differs from", f"run.resume={finished_run}", "start a new run"):
+def test_resuming_with_other_settings_is_refused(setting, changed, refusal, tmp_path):
+    folder = tmp_path / "run"
+    run.create(
+        load_config(f"run.dir={folder}", "model.width=48", "optim.learning_rate=2e-3")
+    ).close()
+    answer = refusal(f"run.resume={folder}", setting)
+    for phrase in (changed, f"run.resume={folder}", "start a new run"):
         assert phrase in answer
 
 

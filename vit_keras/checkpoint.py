@@ -6,6 +6,7 @@ variable of the model and of the optimizer is kept, in order, with the history s
 
 import json
 import logging
+import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -20,6 +21,8 @@ from vit_keras.run import Run
 log = logging.getLogger("vit_keras")
 
 KEPT = 2  # the newest, and the one before in case the newest is damaged
+# Keras numbers what has no name of its own by how many came before in this process.
+_AUTOMATIC = re.compile(r"(?<=seed_generator)_\d+")
 UNREADABLE = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, OSError, EOFError)
 
 
@@ -78,7 +81,7 @@ def _assign(variables: dict[str, Any], arrays: dict[str, np.ndarray], path: Path
 def _variables(model: keras.Model) -> dict[str, Any]:
     groups = {"model": model.variables, "optimizer": model.optimizer.variables}
     return {
-        f"{group}/{index:04d}/{variable.path}": variable
+        f"{group}/{index:04d}/{_AUTOMATIC.sub('', variable.path)}": variable
         for group, variables in groups.items()
         for index, variable in enumerate(_without_metrics(model, variables))
     }

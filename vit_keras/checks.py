@@ -3,6 +3,7 @@
 Nothing here imports Keras or TensorFlow: a wrong setting is refused in about a second.
 """
 
+import importlib.util
 import math
 from typing import Any
 
@@ -47,6 +48,13 @@ def check(config: Config) -> None:
     one_of("optim.name", config.optim.name, OPTIMIZERS)
     one_of("train.precision", config.train.precision, PRECISIONS)
     one_of("train.jit", str(config.train.jit).lower(), ("auto", "true", "false"))
+    if config.train.tensorboard:
+        for package in ("tensorboard", "tensorflow"):  # Keras writes its logs through TensorFlow
+            if importlib.util.find_spec(package) is None:
+                raise SettingError(
+                    f"train.tensorboard=true needs {package}; install it (pip install {package}) "
+                    "or leave the setting out: history.csv and curves.png are written anyway"
+                )
     for setting, bounds in RANGES.items():
         group, name = setting.split(".")
         _in_range(setting, getattr(getattr(config, group), name), *bounds)

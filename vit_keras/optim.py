@@ -42,6 +42,7 @@ def optimizer(config: OptimConfig, model: keras.Model, rate: Any) -> Any:
     }
     kind, own = kinds[config.name]
     result = kind(
+        name=config.name,
         learning_rate=rate,
         weight_decay=config.weight_decay or None,
         global_clipnorm=config.clip_norm,

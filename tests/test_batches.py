@@ -1,0 +1,143 @@
+"""The stream of batches: its order is that of (seed, epoch), and nothing is lost on the way."""
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from vit_keras import batches
+from vit_keras.data import Split
+
+ROOT = Path(__file__).parent.parent
+COUNT, BATCH = 22, 5  # 4 batches, and 2 images over
+STEPS = COUNT // BATCH
+
+
+@pytest.fixture(params=["tensorflow", "jax"], autouse=True)
+def backend(request, monkeypatch):
+    """Each kind of stream; neither needs a backend to compute with."""
+    if request.param == "tensorflow":
+        pytest.importorskip("tensorflow")
+    monkeypatch.setattr(keras.backend, "backend", lambda: request.param)
+    return request.param
+
+
+def split(count=COUNT):
+    """Images that say their place in every pixel; labels that are ten times the place."""
+    images = np.broadcast_to(np.arange(count, dtype="uint8")[:, None, None, None], (count, 2, 3, 1))
+    return Split(images.copy(), np.arange(count, dtype="int32") * 10)
+
+
+def places(batch):
+    """Which images a batch is made of; each has to come with its own label."""
+    ((images, labels),) = batch
+    images, labels = np.asarray(images), np.asarray(labels)
+    assert (images.dtype, labels.dtype) == ("uint8", "int32")
+    assert images.shape[1:] == (2, 3, 1)
+    np.testing.assert_array_equal(images[:, 0, 0, 0].astype(int) * 10, labels)
+    return images[:, 0, 0, 0].tolist()
+
+
+def epochs(count, seed=0, first_epoch=0):
+    """The batches of so many epochs, as lists of places."""
+    stream = batches.training(split(), BATCH, seed, first_epoch, prefetch=2)
+    read = [places(batch) for batch in itertools.islice(iter(stream), count * STEPS)]
+    return [read[start : start + STEPS] for start in range(0, len(read), STEPS)]
+
+
+def in_turn(stream):
+    """What Keras reads of a stream: by index where it is a PyDataset."""
+    by_index = isinstance(stream, keras.utils.PyDataset)
+    return (stream[index] for index in range(len(stream))) if by_index else stream
+
+
+def flat(lists):
+    return list(itertools.chain.from_iterable(lists))
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 4])
+def test_an_epoch_does_not_depend_on_those_before_it(epoch):
+    """A run that is resumed there sees what it would have seen."""
+    assert epochs(5 - epoch, first_epoch=epoch) == epochs(5)[epoch:]
+
+
+def test_an_epoch_has_whole_batches_of_different_images():
+    for epoch in epochs(3):
+        assert [len(batch) for batch in epoch] == [BATCH] * STEPS
+        assert len(set(flat(epoch))) == STEPS * BATCH
+
+
+def test_epochs_and_seeds_differ_in_order():
+    assert len({str(epoch) for seed in range(3) for epoch in epochs(3, seed)}) == 9
+
+
+def test_every_image_has_its_turn():
+    """Those that are over in one epoch are not over in all."""
+    assert set(flat(flat(epochs(6)))) == set(range(COUNT))
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 20, COUNT])
+def test_evaluation_reads_every_image_once_in_order_each_time(count):
+    stream = batches.evaluation(split(count), BATCH, prefetch=2)
+    for _ in range(2):
+        read = [places(batch) for batch in in_turn(stream)]
+        assert flat(read) == list(range(count))
+        assert {len(batch) for batch in read[:-1]} <= {BATCH}
+    assert len(stream) == -(-count // BATCH)
+
+
+def test_tensorflow_gets_a_data_set_of_its_own(backend):
+    streams = (
+        batches.training(split(), BATCH, 0, 0, prefetch=2),
+        batches.evaluation(split(), BATCH, prefetch=2),
+    )
+    for stream in streams:
+        module = type(stream).__module__
+        assert module.startswith("tensorflow.") == (backend == "tensorflow")
+
+
+def test_jax_needs_no_tensorflow(backend):
+    """Neither to read batches, nor to train and measure on them."""
+    if backend == "tensorflow":
+        pytest.skip("it is TensorFlow")
+    pytest.importorskip("jax")
+    script = """
+import sys
+sys.modules["tensorflow"] = None
+import keras, numpy as np
+from vit_keras import batches
+from vit_keras.data import Split
+
+class Model(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(3)
+    def call(self, inputs):
+        images, labels = inputs
+        logits = self.dense(keras.ops.cast(images, "float32"))
+        self.add_loss(keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, logits)))
+        return logits
+
+split = Split(np.ones((10, 4), "uint8"), np.zeros(10, "int32"))
+model = Model()
+model.compile("sgd")
+validation = batches.evaluation(split, 4, 2)
+model.fit(
+    batches.training(split, 4, 0, 0, 2),
+    steps_per_epoch=2, epochs=2, validation_data=validation, verbose=0,
+)
+assert keras.backend.backend() == "jax"
+assert model.predict(validation, verbose=0).shape == (10, 3)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr

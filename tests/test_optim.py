@@ -1,0 +1,182 @@
+"""How the weights move, against the formulas; and in which precision."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from vit_keras import build_vit, optim
+from vit_keras.config import OptimConfig
+
+CLASSES = {"adamw": keras.optimizers.AdamW, "adam": keras.optimizers.Adam}
+CLASSES["sgd"] = keras.optimizers.SGD
+
+
+@pytest.fixture
+def vit():
+    """A tiny ViT with every weight away from 0."""
+    model = build_vit(
+        None,
+        image_size=4,
+        num_classes=3,
+        channels=1,
+        **dict(patch_size=2, width=4, depth=1, num_heads=2, mlp_dim=8),
+    )
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(rng.uniform(0.5, 1, weight.shape))
+    return model
+
+
+def values(model):
+    return [ops.convert_to_numpy(weight).copy() for weight in model.trainable_weights]
+
+
+def random_gradients(model, seed):
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=w.shape).astype("float32") for w in model.trainable_weights]
+
+
+def steps(model, config, gradients, rate=0.1):
+    """Apply one list of gradients after another; how far each weight moved."""
+    model_optimizer = optim.optimizer(config, model, rate)
+    model_optimizer.build(model.trainable_variables)
+    before = values(model)
+    for each in gradients:
+        model_optimizer.apply([ops.convert_to_tensor(g) for g in each])
+    return [after - old for after, old in zip(values(model), before, strict=True)]
+
+
+@pytest.mark.parametrize("final", [0.0, 0.1])
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.5])
+def test_the_rate_rises_linearly_then_falls_as_a_cosine(warmup, final):
+    config = OptimConfig(learning_rate=0.3, warmup_ratio=warmup, final_learning_rate=final)
+    rate = optim.learning_rate(config, epochs=5, steps_per_epoch=8)
+    step = np.arange(46)  # and some after the last
+    rise = round(40 * warmup)
+    share = np.clip((step - rise) / (40 - rise), 0, 1)
+    expected = 0.3 * (final + (1 - final) * (1 + np.cos(np.pi * share)) / 2)
+    expected[:rise] = 0.3 * step[:rise] / max(rise, 1)
+    np.testing.assert_allclose(
+        [float(rate(ops.convert_to_tensor(int(s)))) for s in step], expected, rtol=1e-5, atol=1e-7
+    )
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 4])
+def test_a_run_of_a_few_steps_may_be_all_warm_up(epochs):
+    """As in a smoke test; `optim.warmup_ratio` allows 0.9."""
+    rate = optim.learning_rate(OptimConfig(warmup_ratio=0.9), epochs, steps_per_epoch=1)
+    assert np.isfinite([float(rate(step)) for step in range(epochs + 1)]).all()
+
+
+def test_the_schedule_ends_with_the_batches_also_when_they_are_accumulated(vit):
+    config = OptimConfig(name="sgd", learning_rate=0.5, accumulate_steps=4)
+    rate = optim.learning_rate(config, epochs=2, steps_per_epoch=4)
+    sgd = optim.optimizer(config, vit, rate)
+    sgd.build(vit.trainable_variables)
+    for _ in range(8):
+        sgd.apply([ops.zeros(weight.shape) for weight in vit.trainable_weights])
+    assert float(sgd.learning_rate) == pytest.approx(0, abs=1e-7)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("name", CLASSES)
+def test_weight_decay_shrinks_kernels_and_nothing_else(name, accumulate, vit):
+    """With gradients of zero, so that nothing else moves; once an update, not once a batch."""
+    config = OptimConfig(name=name, weight_decay=0.05, accumulate_steps=accumulate)
+    before = values(vit)
+    zeros = [np.zeros(weight.shape, "float32") for weight in vit.trainable_weights]
+    moves = steps(vit, config, [zeros] * accumulate, rate=0.1)
+    names = [weight.path.split("/")[-1] for weight in vit.trainable_weights]
+    others = {"bias", "gamma", "beta", "class_token", "position_embedding"}
+    assert set(names) == {"kernel"} | others
+    for kind, old, move in zip(names, before, moves, strict=True):
+        expected = -0.1 * 0.05 * old if kind == "kernel" else np.zeros_like(old)
+        np.testing.assert_allclose(move, expected, rtol=1e-3, atol=0, err_msg=kind)
+
+
+@pytest.mark.parametrize(("clip", "scale"), [(None, 1), (100.0, 1), (2.0, 2.0)])
+def test_gradients_are_clipped_together(clip, scale, vit):
+    """By the norm of all, so that their direction stays; plain descent shows them as they are."""
+    config = OptimConfig(name="sgd", momentum=0.0, clip_norm=clip)
+    gradients = random_gradients(vit, 1)
+    norm = np.sqrt(sum((g**2).sum() for g in gradients))
+    assert 2 < norm < 100
+    moves = steps(vit, config, [gradients], rate=0.1)
+    for move, gradient in zip(moves, gradients, strict=True):
+        expected = -0.1 * gradient * (scale / norm if clip == 2.0 else 1)
+        np.testing.assert_allclose(move, expected, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_accumulating_equal_batches_is_one_update(name, vit):
+    start = values(vit)
+    settings = dict(name=name, weight_decay=0.05, clip_norm=1.0)
+    gradients = [random_gradients(vit, seed) for seed in (1, 2)]
+    at_once = steps(vit, OptimConfig(**settings), gradients)
+    vit.set_weights(start)
+    thrice = [each for each in gradients for _ in range(3)]
+    in_parts = steps(vit, OptimConfig(accumulate_steps=3, **settings), thrice)
+    for one, other in zip(at_once, in_parts, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6)
+
+
+def test_accumulating_waits_for_all_batches(vit):
+    config = OptimConfig(name="sgd", accumulate_steps=3)
+    moves = steps(vit, config, [random_gradients(vit, 1)] * 2)
+    assert not any(move.any() for move in moves)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_optimizer_has_the_settings_asked_for(name, vit):
+    config = OptimConfig(
+        name=name, momentum=0.8, beta_1=0.7, beta_2=0.95, clip_norm=2.5, ema=0.9, weight_decay=0.01
+    )
+    made = optim.optimizer(config, vit, 0.25)
+    assert type(made) is CLASSES[name]
+    settings = made.get_config()
+    expected = dict(learning_rate=0.25, global_clipnorm=2.5, use_ema=True, ema_momentum=0.9)
+    expected["weight_decay"] = 0.01
+    own = dict(momentum=0.8) if name == "sgd" else dict(beta_1=0.7, beta_2=0.95)
+    for key, value in {**expected, **own}.items():
+        assert settings[key] == pytest.approx(value), key
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_what_is_not_asked_for_is_off(name, vit):
+    settings = optim.optimizer(OptimConfig(name=name), vit, 0.1).get_config()
+    for key in ("global_clipnorm", "clipnorm", "clipvalue", "gradient_accumulation_steps"):
+        assert settings[key] is None, key
+    assert settings["use_ema"] is False
+    moves = steps(vit, OptimConfig(name=name), [[np.zeros(w.shape) for w in vit.trainable_weights]])
+    assert not any(move.any() for move in moves)  # Keras' AdamW decays unless told not to
+
+
+@pytest.mark.parametrize(
+    ("capability", "policy", "reason"),
+    [
+        (None, "float32", "no GPU"),
+        ((7, 5), "mixed_float16", "7.5"),
+        ((8, 0), "mixed_bfloat16", "8.0"),
+        ((9, 0), "mixed_bfloat16", "9.0"),
+        ((12, 0), "mixed_bfloat16", "12.0"),
+    ],
+)
+def test_auto_is_what_the_device_is_fast_in(capability, policy, reason, monkeypatch):
+    monkeypatch.setattr(optim, "_compute_capability", lambda: capability)
+    chosen = optim.precision("auto")
+    assert chosen.policy == policy
+    assert reason in chosen.reason
+
+
+@pytest.mark.parametrize("asked", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("capability", [None, (7, 5), (9, 0)])
+def test_a_precision_asked_for_is_kept(asked, capability, monkeypatch):
+    monkeypatch.setattr(optim, "_compute_capability", lambda: capability)
+    assert optim.precision(asked).policy == asked
+
+
+def test_the_device_is_found_out_on_any_machine():
+    """Whatever this one has: no GPU, or one with a capability that says itself as two numbers."""
+    capability = optim._compute_capability()
+    assert capability is None or [type(part) for part in capability] == [int, int]

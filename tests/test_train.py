@@ -1,0 +1,206 @@
+"""A run from configuration to metrics, and what happens when it does not go well."""
+
+import csv
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from vit_keras import SettingError, checkpoint, data, load_config, train_model
+from vit_keras import run as runs
+from vit_keras.errors import DivergedError
+
+SMALL = ("train.epochs=2", "data.limit=400", "model.depth=2", "train.batch_size=32")
+
+# The design's list; `checkpoint/` besides.
+FILES = {
+    "config.yaml",
+    "environment.json",
+    "history.csv",
+    "curves.png",
+    "class_mapping.json",
+    "best.keras",
+    "last.keras",
+    "metrics.json",
+    "model_summary.txt",
+    "train.log",
+}
+
+
+def trained(directory, *overrides):
+    return train_model(load_config(*SMALL, *overrides, f"run.dir={directory}"))
+
+
+def history(directory):
+    with open(directory / "history.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def final_state(directory):
+    newest = sorted((directory / "checkpoint").glob("*.npz"))[-1]
+    with np.load(newest) as archive:
+        return {key: archive[key] for key in archive if key != "state"}
+
+
+def assert_same(directory, other):
+    ours, theirs = final_state(directory), final_state(other)
+    assert ours.keys() == theirs.keys()
+    for key in ours:
+        np.testing.assert_array_equal(ours[key], theirs[key], err_msg=key)
+    timeless = [
+        [{k: v for k, v in row.items() if "second" not in k} for row in history(d)]
+        for d in (directory, other)
+    ]
+    assert timeless[0] == timeless[1]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("runs") / "whole", "optim.ema=0.9", "model.dropout=0.1")
+
+
+def test_a_run_leaves_every_file(run):
+    assert {path.name for path in run.path.iterdir()} >= FILES
+    assert len(list((run.path / "checkpoint").glob("*.npz"))) == 2
+    assert (run.path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert not list(run.path.glob("**/.new-*"))
+
+
+def test_metrics_hold_what_was_measured(run):
+    metrics = json.loads((run.path / "metrics.json").read_text())
+    assert metrics == run.metrics
+    assert 0 <= metrics["test_accuracy"] <= 1
+    assert metrics["params"] == keras.models.load_model(run.path / "best.keras").count_params()
+    assert metrics["best_val_accuracy"] == max(float(r["val_accuracy"]) for r in history(run.path))
+    for name in ("test_loss", "images_per_second", "train_seconds", "peak_memory_mb"):
+        assert metrics[name] > 0
+
+
+def test_test_accuracy_is_that_of_the_saved_best_model_on_raw_pixels(run):
+    splits = data.load(load_config(*SMALL).data, seed=0)
+    model = keras.models.load_model(run.path / "best.keras")
+    predicted = model.predict(splits.test.images, verbose=0).argmax(-1)
+    assert np.mean(predicted == splits.test.labels) == pytest.approx(run.metrics["test_accuracy"])
+
+
+def test_environment_says_what_it_ran_on(run):
+    environment = json.loads((run.path / "environment.json").read_text())
+    assert environment["packages"]["keras"] == keras.__version__
+    assert environment["backend"] == keras.backend.backend()
+    assert environment["precision"] == "float32"
+    assert environment["precision_reason"]
+    assert len(environment["data_fingerprint"]) == 64
+
+
+def test_history_has_a_row_an_epoch_with_rate_and_speed(run):
+    rows = history(run.path)
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert float(rows[-1]["learning_rate"]) == pytest.approx(0, abs=1e-9)  # the cosine's end
+    assert all(float(row["images_per_second"]) > 0 for row in rows)
+
+
+def test_saved_models_hold_the_average_and_the_checkpoint_the_raw_weights(run):
+    state = final_state(run.path)
+    averages = {
+        k.rpartition("/")[2]: v for k, v in state.items() if k.endswith("head_kernel_average")
+    }
+    (average,) = averages.values()
+    (raw,) = (v for k, v in state.items() if k.startswith("model/") and k.endswith("head/kernel"))
+    saved = keras.models.load_model(run.path / "last.keras").get_layer("head").kernel
+    np.testing.assert_array_equal(saved, average)
+    assert np.abs(raw - average).max() > 0
+
+
+def test_a_resumed_run_equals_the_uninterrupted_one(run, tmp_path):
+    """The state after epoch 1 is put back as a kill in epoch 2 would have left it."""
+    resumed = tmp_path / "resumed"
+    shutil.copytree(run.path, resumed)
+    (resumed / "checkpoint" / "epoch-00002.npz").unlink()
+    (resumed / "metrics.json").unlink()
+    config = runs.config_of(str(resumed))
+    config.run.resume = str(resumed)
+    result = train_model(config)
+    assert_same(run.path, resumed)
+    assert result.metrics["test_loss"] == run.metrics["test_loss"]
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(run, tmp_path, capsys):
+    resumed = tmp_path / "resumed"
+    shutil.copytree(run.path, resumed)
+    newest = resumed / "checkpoint" / "epoch-00002.npz"
+    newest.write_bytes(newest.read_bytes()[:-1000])
+    config = runs.config_of(str(resumed))
+    config.run.resume = str(resumed)
+    train_model(config)
+    assert "epoch-00002.npz is damaged" in capsys.readouterr().out
+    assert_same(run.path, resumed)
+
+
+def test_other_classes_than_the_resumed_models_are_refused(run):
+    config = runs.config_of(str(run.path))
+    config.run.resume, config.data.classes = str(run.path), [0, 1, 2]
+    before = (run.path / "metrics.json").read_bytes()
+    with pytest.raises(SettingError, match=r"the data has 3 classes .* has 10"):
+        train_model(config)
+    assert (run.path / "metrics.json").read_bytes() == before
+
+
+def test_other_images_than_the_resumed_models_are_refused(run):
+    config = runs.config_of(str(run.path))
+    config.run.resume, config.data.limit = str(run.path), 300
+    with pytest.raises(SettingError, match="fingerprint"):
+        train_model(config)
+
+
+def test_nan_stops_the_run_and_names_the_step(tmp_path):
+    with pytest.raises(DivergedError, match=r"at step \d+ \(epoch 1, batch \d+\).*learning_rate"):
+        trained(tmp_path / "run", "optim=sgd", "optim.learning_rate=1e30", "optim.clip_norm=null")
+    assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_more_images_in_a_batch_than_there_are_is_refused(tmp_path):
+    with pytest.raises(SettingError, match=r"train\.batch_size=500 is more than the 360"):
+        trained(tmp_path / "run", "train.batch_size=500")
+    assert not (tmp_path / "run").exists()
+
+
+def test_early_stopping_ends_before_the_last_epoch(tmp_path):
+    overrides = ("optim.learning_rate=1e-9", "train.early_stopping=1", "train.epochs=9")
+    run = trained(tmp_path / "run", *overrides)
+    assert run.metrics["epochs"] < 9
+
+
+def test_every_switch_of_training_at_once(tmp_path):
+    """Resized, cropped and flipped, smoothed, accumulated, in bfloat16, without XLA, with logs."""
+    run = trained(
+        tmp_path / "run",
+        "data.image_size=[16,8]",
+        "data.classes=[3,7]",
+        "model.pool=mean",
+        "augment=light",
+        "augment.crop_padding=1",
+        "optim.label_smoothing=0.1",
+        "optim.accumulate_steps=2",
+        "optim.ema=0.9",
+        "train.precision=mixed_bfloat16",
+        "train.jit=false",
+        "train.tensorboard=true",
+        "data.limit=200",
+    )
+    model = keras.models.load_model(run.path / "best.keras")
+    assert model.input_shape == (None, 16, 8, 1)
+    assert model.output_shape == (None, 2)
+    assert model.output.dtype == "float32"
+    assert list((run.path / "tensorboard").glob("train/events*"))
+    assert json.loads((run.path / "class_mapping.json").read_text()) == {"0": "3", "1": "7"}
+
+
+def test_checkpoint_of_another_model_is_refused(run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "run")
+    config = runs.config_of(str(tmp_path / "run"))
+    config.run.resume, config.model.width = str(tmp_path / "run"), 24
+    with pytest.raises(SettingError, match="does not fit this model"):
+        train_model(config)
+    assert len(list((tmp_path / "run" / "checkpoint").iterdir())) == checkpoint.KEPT
