@@ -58,6 +58,7 @@ MISTAKES = {
     "rate_zero": ("optim.learning_rate=0", "optim.learning_rate=0", "above 0"),
     "rate_negative": ("optim.learning_rate=-1", "optim.learning_rate=-1", "above 0"),
     "rate_nan": ("optim.learning_rate=nan", "optim.learning_rate=nan", "above 0"),
+    "rate_infinite": ("optim.learning_rate=inf", "optim.learning_rate=inf", "above 0"),
     "warmup": ("optim.warmup_ratio=1", "optim.warmup_ratio=1", "0.9 at most"),
     "ema": ("optim.ema=1", "optim.ema=1", "0.999999 at most"),
     "limit": ("data.limit=0", "data.limit=0", "1 or more"),
