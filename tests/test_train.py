@@ -41,7 +41,7 @@ def history(directory):
 def final_state(directory):
     newest = sorted((directory / "checkpoint").glob("*.npz"))[-1]
     with np.load(newest) as archive:
-        return {key: archive[key] for key in archive if key != "state"}
+        return {key: archive[key] for key in archive if key != "kept"}
 
 
 def assert_same(directory, other):

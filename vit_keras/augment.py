@@ -30,8 +30,9 @@ def random_crop(images: Any, padding: int, seed: Any) -> Any:
 
 def random_flip(images: Any, seed: Any) -> Any:
     """Mirror each image left to right with probability 1/2."""
-    mirrored = random.uniform((ops.shape(images)[0], 1, 1, 1), seed=seed) < 0.5
-    return ops.where(mirrored, ops.flip(images, axis=2), images)
+    # Integers, because XLA and TensorFlow make different floats of one seed.
+    mirrored = random.randint((ops.shape(images)[0], 1, 1, 1), 0, 2, dtype="int32", seed=seed)
+    return ops.where(mirrored == 1, ops.flip(images, axis=2), images)
 
 
 def augment(images: Any, config: AugmentConfig, seed: Any) -> Any:

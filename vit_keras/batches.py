@@ -22,6 +22,9 @@ def training(split: Split, batch_size: int, seed: int, first_epoch: int, prefetc
     epoch, others the next, because a smaller last batch would be compiled a second time.
     """
 
+    if not 0 < batch_size <= len(split.labels):
+        raise ValueError(f"batch_size={batch_size} does not fit {len(split.labels)} images")
+
     def generate() -> Iterator[Batch]:
         epoch = first_epoch
         while True:

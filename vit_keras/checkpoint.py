@@ -23,14 +23,16 @@ log = logging.getLogger("vit_keras")
 KEPT = 2  # the newest, and the one before in case the newest is damaged
 # Keras numbers what has no name of its own by how many came before in this process.
 _AUTOMATIC = re.compile(r"(?<=seed_generator)_\d+")
-UNREADABLE = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, OSError, EOFError)
+# What zipfile, zlib and NumPy raise for damaged bytes; a flipped bit can mean "encrypted" too.
+UNREADABLE = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, OSError, EOFError, RuntimeError)
 
 
 def save(run: Run, epoch: int, model: keras.Model, state: dict[str, Any]) -> None:
     """Write `checkpoint/epoch-<epoch>.npz`, then drop all but the newest `KEPT`."""
     arrays = {key: keras.ops.convert_to_numpy(value) for key, value in _variables(model).items()}
     with run.replacing(f"checkpoint/{_name(epoch)}") as path:
-        np.savez(path, state=np.array(json.dumps(state)), **arrays)
+        kept = {"names": list(arrays), "state": state}
+        np.savez(path, kept=np.array(json.dumps(kept)), **arrays)
     for old in _newest_first(run)[KEPT:]:
         old.unlink()
 
@@ -45,8 +47,7 @@ def restore(run: Run, model: keras.Model) -> dict[str, Any] | None:
     """
     for path in _newest_first(run):
         try:
-            arrays = _read(path)
-            state = json.loads(str(arrays.pop("state")))
+            arrays, state = _read(path)
         except UNREADABLE as error:
             log.warning(
                 "checkpoint %s is damaged (%s); falling back to the one before", path.name, error
@@ -57,12 +58,16 @@ def restore(run: Run, model: keras.Model) -> dict[str, Any] | None:
     return None
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     with zipfile.ZipFile(path) as archive:
         if damaged := archive.testzip():
             raise ValueError(f"checksum of {damaged}")
     with np.load(path, allow_pickle=False) as archive:
-        return dict(archive)
+        arrays = dict(archive)
+    kept = json.loads(str(arrays.pop("kept")))
+    if list(arrays) != kept["names"]:  # the archive's own directory has no checksum
+        raise ValueError("its directory")
+    return arrays, kept["state"]
 
 
 def _assign(variables: dict[str, Any], arrays: dict[str, np.ndarray], path: Path) -> None:

@@ -5,6 +5,7 @@ Nothing here imports Keras or TensorFlow: a wrong setting is refused in about a 
 
 import importlib.util
 import math
+import re
 from typing import Any
 
 from vit_keras import data, variants
@@ -44,6 +45,10 @@ def check(config: Config) -> None:
     Raises:
         SettingError: naming the setting, its value and what would do.
     """
+    if not re.fullmatch(r"[\w.-]+", config.name):
+        raise SettingError(
+            f"name={config.name} cannot begin the name of a folder; use letters, digits, - and _"
+        )
     one_of("data.name", config.data.name, data.KNOWN)
     one_of("optim.name", config.optim.name, OPTIMIZERS)
     one_of("train.precision", config.train.precision, PRECISIONS)
@@ -59,6 +64,7 @@ def check(config: Config) -> None:
         group, name = setting.split(".")
         _in_range(setting, getattr(getattr(config, group), name), *bounds)
     known = data.KNOWN[config.data.name]
+    data.check_prepared(config.data)
     variants.check(
         architecture(config.model),
         image_size(config.data),
@@ -68,7 +74,6 @@ def check(config: Config) -> None:
         data_prefix="data.",
     )
     _in_range("augment.crop_padding", config.augment.crop_padding, 0, True, min(known.size))
-    data.check_prepared(config.data)
 
 
 def architecture(config: ModelConfig) -> variants.Architecture:
@@ -88,19 +93,8 @@ def _class_count(config: DataConfig) -> int:
     known = data.KNOWN[config.name]
     if config.classes is None:
         return known.num_classes
-    names = [str(name) for name in config.classes]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SettingError(f"data.classes names {twice[0]} twice; name each class once")
-    if len(names) < 2:
-        raise SettingError(f"data.classes={names} is no choice; name at least two classes")
-    wrong = [name for name in names if name.isdigit() and int(name) >= known.num_classes]
-    if wrong:
-        raise SettingError(
-            f"data.classes has {wrong[0]}, but data.name={config.name} has "
-            f"{known.num_classes} classes; use 0 to {known.num_classes - 1}"
-        )
-    return len(names)
+    names = data.class_names(config)
+    return len(data.class_indices(config.classes, names) if names else config.classes)
 
 
 def _in_range(setting: str, value: Any, low: float, closed: bool, high: float | None) -> None:

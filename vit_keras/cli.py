@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vit_keras import checks, config, quiet, run
-from vit_keras.config import Config
+from vit_keras.config import Config, setting_names
 from vit_keras.errors import DivergedError, SettingError, nearest
 
+GROUPS = tuple(item.name for item in fields(Config) if item.name not in ("name", "run"))
 CONF = "pkg://vit_keras.conf"
 # What a resumed run may be told anew; everything else it keeps, or its past would not be its own.
 RESUMABLE = (
@@ -41,11 +42,17 @@ def main(task: Callable[[Config], Any]) -> Callable[[], None]:
     for Ctrl-C; a traceback only for what nobody foresaw.
     """
 
+    diverged: list[DivergedError] = []
+
     def job(composed: DictConfig) -> None:
         with _one_line_errors():  # inside the job too: Hydra adds lines to what leaves it
             settings = _settings(composed)
             quiet.import_keras()
-            task(settings)
+            try:
+                task(settings)
+            except DivergedError as error:  # the other runs of a sweep go on
+                print(f"error: {error}", file=sys.stderr)
+                diverged.append(error)
 
     @functools.wraps(task)
     def script() -> None:
@@ -53,8 +60,11 @@ def main(task: Callable[[Config], Any]) -> Callable[[], None]:
         os.environ["HYDRA_FULL_ERROR"] = "1"
         config.register()
         with _one_line_errors():
+            _refuse_null_groups(sys.argv[1:])
             _check_sweep(sys.argv[1:])
             hydra.main(version_base="1.3", config_path=CONF, config_name="config")(job)()
+        if diverged:
+            sys.exit(1)
 
     return script
 
@@ -66,9 +76,6 @@ def _one_line_errors() -> Iterator[None]:
     except (SettingError, HydraException, OmegaConfBaseException) as error:
         print(f"error: {explain(error)}", file=sys.stderr)
         sys.exit(2)
-    except DivergedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -80,6 +87,7 @@ def load_config(*overrides: str) -> Config:
         SettingError: naming the setting, its value and what would do.
     """
     config.register()
+    _refuse_null_groups(overrides)
     try:
         with hydra.initialize_config_module("vit_keras.conf", version_base="1.3"):
             composed = hydra.compose("config", list(overrides))
@@ -88,6 +96,16 @@ def load_config(*overrides: str) -> Config:
         raise SettingError(explain(error)) from None
     checks.check(result)
     return result
+
+
+def _refuse_null_groups(overrides: Iterable[str]) -> None:
+    """`model=null` would compose a configuration without a model."""
+    for override in overrides:
+        group, _, value = override.partition("=")
+        if value in ("null", "") and group in ("recipe", *GROUPS):
+            raise SettingError(
+                f"{override} names no choice; leave it out, or pick one of vit_keras/conf/{group}/"
+            )
 
 
 def _settings(composed: DictConfig) -> Config:
@@ -99,12 +117,25 @@ def _settings(composed: DictConfig) -> Config:
     elif hydra_config.mode == RunMode.MULTIRUN and result.run.dir is None:
         result.run.dir = hydra_config.runtime.output_dir
     checks.check(result)
-    run.check_free(None if result.run.resume else result.run.dir)
+    run.check_free(result.run)
     return result
 
 
 def _typed(composed: DictConfig) -> Config:
-    return OmegaConf.to_object(composed)  # type: ignore[return-value]
+    """The composed tree as our dataclasses, which a `+group.name=value` may have left."""
+    result = OmegaConf.to_object(composed)
+    strays = sorted(_leaves(OmegaConf.to_container(composed)) - set(setting_names()))
+    if strays or not isinstance(result, Config):
+        raise SettingError(f"{strays[0]} is no setting{nearest(strays[0], setting_names())}")
+    return result
+
+
+def _leaves(tree: Any, prefix: str = "") -> set[str]:
+    """Dotted names of the two levels of a configuration."""
+    if not prefix:
+        parts = (_leaves(v, f"{k}.") if isinstance(v, dict) else {k} for k, v in tree.items())
+        return set().union(*parts)
+    return {prefix + name for name in tree}
 
 
 def _resumed(asked: Config, overrides: Iterable[str]) -> Config:
@@ -138,15 +169,6 @@ def _touched(overrides: Iterable[str]) -> list[str]:
     ]
 
 
-def setting_names(schema: Any = Config, prefix: str = "") -> list[str]:
-    """Every dotted name that can be set: `data.name`, `optim.learning_rate`, ..."""
-    names = []
-    for item in fields(schema):
-        nested = item.default_factory if is_dataclass(item.default_factory) else None
-        names += setting_names(nested, f"{item.name}.") if nested else [prefix + item.name]
-    return names
-
-
 def _get(node: Any, setting: str) -> Any:
     return functools.reduce(getattr, setting.split("."), node)
 
@@ -162,8 +184,15 @@ def _check_sweep(arguments: list[str]) -> None:
         return
     words = [word for word in arguments if "=" in word and not word.startswith("-")]
     parsed = OverridesParser.create().parse_overrides(overrides=words)
-    if any(override.is_sweep_override() and not override.is_choice_sweep() for override in parsed):
-        return  # a range or an interval: the sweeper's plugin draws from it as it goes
+    sweeps = [override for override in parsed if override.is_sweep_override()]
+    if any(not override.is_discrete_sweep() for override in sweeps):
+        return  # an interval: the sweeper's plugin draws from it as it goes
+    if sweeps and any(override.key_or_group == "run.dir" for override in parsed):
+        raise SettingError(
+            f"{next(word for word in words if word.startswith('run.dir='))} is one folder, and "
+            "--multirun makes several runs; leave it out, or set run.root, under which each gets "
+            "a folder of its own"
+        )
     choices = [
         [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
         if override.is_sweep_override()
@@ -177,6 +206,8 @@ def _check_sweep(arguments: list[str]) -> None:
 
 def explain(error: Exception) -> str:
     """One line for an error of Hydra's or OmegaConf's, with the nearest name that exists."""
+    if isinstance(error, SettingError):
+        return str(error)
     text = f"{error}\n{error.__cause__ or ''}"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, value = error.missing_cfg_file.rpartition("/")

@@ -5,7 +5,7 @@ cannot work. A field `learning_rate` of `OptimConfig` is `optim.learning_rate=3e
 line. None stands for "as the data set, the variant or the machine has it".
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 
@@ -103,6 +103,15 @@ class Config:
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     run: RunConfig = field(default_factory=RunConfig)
+
+
+def setting_names(schema: Any = Config, prefix: str = "") -> list[str]:
+    """Every dotted name that can be set: `data.name`, `optim.learning_rate`, ..."""
+    names = []
+    for item in fields(schema):
+        group = item.default_factory if is_dataclass(item.default_factory) else None
+        names += setting_names(group, f"{item.name}.") if group else [prefix + item.name]
+    return names
 
 
 def register() -> None:

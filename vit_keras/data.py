@@ -90,35 +90,44 @@ def load(config: DataConfig, seed: int) -> Splits:
         SettingError: the data is not there, is damaged, or is too small for these settings.
     """
     source = _digits if config.name == "digits" else _tfds
-    train, test, class_names = source(config)
+    train, test, names = source(config)
     if config.classes is not None:
-        chosen = _class_indices(config.classes, class_names)
+        chosen = class_indices(config.classes, names)
         train, test = _only(train, chosen), _only(test, chosen)
-        class_names = [class_names[index] for index in chosen]
+        names = [names[index] for index in chosen]
     if config.limit is not None:
         train, test = (_limited(split, config.limit, seed) for split in (train, test))
-    count = max(1, round(config.validation_fraction * len(train.labels)))
-    if count >= len(train.labels):
+    if len(train.labels) < 2:
         raise SettingError(
             f"data.limit={config.limit} leaves {len(train.labels)} images to train and validate on;"
             " use at least 2"
         )
+    count = max(1, round(config.validation_fraction * len(train.labels)))
+    if count == len(train.labels):
+        raise SettingError(
+            f"data.validation_fraction={config.validation_fraction:g} leaves none of "
+            f"{len(train.labels)} images to train on; use less"
+        )
     picked = stratified(train.labels, count, np.random.default_rng([seed, 1]))
     rest = np.setdiff1d(np.arange(len(train.labels)), picked)
-    return Splits(train.take(rest), train.take(picked), test, class_names)
+    return Splits(train.take(rest), train.take(picked), test, names)
 
 
 def stratified(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """Sorted indices of `count` items, each class in its share to within one: (n,) -> (count,).
 
-    Items are shuffled within their class and spaced evenly over [0, 1); the lowest are picked.
     scikit-learn's splitter refuses sets with fewer items than classes, which a smoke test has.
     """
-    place = np.empty(len(labels))
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        place[members] = (rng.permutation(len(members)) + rng.random()) / len(members)
-    return np.sort(np.argsort(place, kind="stable")[:count])
+    shares = np.bincount(labels) * count / len(labels)
+    quota = shares.astype(int)
+    # What rounding down left over goes to the largest remainders, ties by lot.
+    remainders = (shares - quota).round(9) + rng.random(len(shares)) * 1e-9
+    quota[np.argsort(-remainders)[: count - quota.sum()]] += 1
+    picked = [
+        rng.permutation(np.flatnonzero(labels == label))[:number]
+        for label, number in enumerate(quota)
+    ]
+    return np.sort(np.concatenate(picked))
 
 
 def _limited(split: Split, limit: int, seed: int) -> Split:
@@ -135,20 +144,31 @@ def _only(split: Split, chosen: list[int]) -> Split:
     return Split(split.images[labels >= 0], labels[labels >= 0])
 
 
-def _class_indices(classes: list, class_names: list[str]) -> list[int]:
-    indices = []
+def class_indices(classes: list, class_names: list[str]) -> list[int]:
+    """The numbers of classes given by name or by number; each once, at least two."""
+    indices: list[int] = []
     for wanted in classes:
         name = str(wanted)
-        if name in class_names:
-            indices.append(class_names.index(name))
-        elif name.isdigit() and int(name) < len(class_names):
-            indices.append(int(name))
-        else:
+        if name not in class_names and not (name.isdecimal() and int(name) < len(class_names)):
             raise SettingError(
                 f"data.classes has {name}, which is no class of this set; its classes are "
                 f"0 to {len(class_names) - 1}: {', '.join(class_names)}"
             )
+        index = class_names.index(name) if name in class_names else int(name)
+        if index in indices:
+            raise SettingError(f"data.classes names {class_names[index]} twice; name it once")
+        indices.append(index)
+    if len(indices) < 2:
+        raise SettingError(f"data.classes={list(classes)} is no choice; name at least two classes")
     return indices
+
+
+def class_names(config: DataConfig) -> list[str] | None:
+    """The names of the whole set's classes, without reading an image; None if not known yet."""
+    if config.name in ("digits", "mnist"):
+        return [str(digit) for digit in range(10)]
+    labels = sorted((tfds_root(config) / config.name).glob("*/label.labels.txt"))
+    return labels[-1].read_text(encoding="utf-8").split("\n")[:-1] if labels else None
 
 
 def _digits(config: DataConfig) -> tuple[Split, Split, list[str]]:
@@ -180,19 +200,21 @@ def _tfds(config: DataConfig) -> tuple[Split, Split, list[str]]:
             pairs = list(dataset.prefetch(tf.data.AUTOTUNE).as_numpy_iterator())
             images, labels = zip(*pairs, strict=True)
             splits[name] = Split(np.stack(images), np.asarray(labels, np.int32))
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        names = list(builder.info.features["label"].names)
+        if len(names) != KNOWN[config.name].num_classes:
+            raise ValueError(f"label.labels.txt has {len(names)} classes")
+    except Exception as error:  # TFDS, TensorFlow and urllib share none for damage or no network
+        reason = f"{type(error).__name__}: {(str(error) or 'no reason given').splitlines()[0]}"
+        if config.download:
+            raise SettingError(
+                f"data.download=true could not fetch {config.name} ({reason}); "
+                f"{_by_hand(config.name)}"
+            ) from error
         raise SettingError(
-            f"{config.name} under data.dir={root} is damaged ({error.message.splitlines()[0]}); "
-            "delete that folder and prepare it again with data.download=true"
-        ) from None
-    except Exception as error:  # TFDS and urllib raise many kinds when there is no network
-        if not config.download:
-            raise
-        raise SettingError(
-            f"data.download=true could not fetch {config.name} ({type(error).__name__}: "
-            f"{str(error).splitlines()[0]}); {_by_hand(config.name)}"
-        ) from None
-    return splits["train"], splits["test"], list(builder.info.features["label"].names)
+            f"{config.name} under data.dir={root} is damaged ({reason}); delete that folder and "
+            "prepare it again with data.download=true"
+        ) from error
+    return splits["train"], splits["test"], names
 
 
 def tfds_root(config: DataConfig) -> Path:

@@ -20,7 +20,7 @@ def learning_rate(config: OptimConfig, epochs: int, steps_per_epoch: int) -> Any
     Loshchilov & Hutter 2017 (SGDR), eq. 5 with one cycle, in steps of one batch.
     """
     steps = epochs * steps_per_epoch
-    warmup = round(config.warmup_ratio * steps)
+    warmup = min(round(config.warmup_ratio * steps), steps - 1)
     rest = dict(decay_steps=steps - warmup, alpha=config.final_learning_rate)
     schedule = keras.optimizers.schedules.CosineDecay
     if not warmup:
@@ -35,16 +35,16 @@ def optimizer(config: OptimConfig, model: keras.Model, rate: Any) -> Any:
     and the position embedding are left out.
     """
     adam = dict(beta_1=config.beta_1, beta_2=config.beta_2)
+    decay = dict(weight_decay=config.weight_decay or None)
     kinds: dict[str, tuple[Any, dict[str, Any]]] = {
-        "adamw": (keras.optimizers.AdamW, adam),
-        "adam": (keras.optimizers.Adam, adam),
-        "sgd": (keras.optimizers.SGD, dict(momentum=config.momentum, nesterov=True)),
+        "adamw": (keras.optimizers.AdamW, {**adam, "weight_decay": config.weight_decay}),
+        "adam": (keras.optimizers.Adam, {**adam, **decay}),
+        "sgd": (keras.optimizers.SGD, dict(momentum=config.momentum, nesterov=True, **decay)),
     }
     kind, own = kinds[config.name]
     result = kind(
         name=config.name,
         learning_rate=rate,
-        weight_decay=config.weight_decay or None,
         global_clipnorm=config.clip_norm,
         use_ema=config.ema is not None,
         ema_momentum=config.ema or 0.99,  # Keras checks the number even when it is not used

@@ -4,6 +4,7 @@ A file is whole or absent: each is written beside its place and moved there in o
 """
 
 import contextlib
+import functools
 import json
 import os
 import time
@@ -14,7 +15,7 @@ from typing import Any
 import filelock
 from omegaconf import OmegaConf
 
-from vit_keras.config import Config
+from vit_keras.config import Config, RunConfig, setting_names
 from vit_keras.errors import SettingError
 
 CONFIG = "config.yaml"
@@ -77,31 +78,42 @@ def create(config: Config) -> Run:
         path = _empty_dir(Path(settings.dir)) if settings.dir else _fresh_dir(config)
     except OSError as error:
         raise SettingError(
-            f"run.dir={settings.dir or settings.root} cannot be made ({error.strerror}); "
-            "choose a folder that you may write to"
+            f"{_asked(settings)} cannot be made ({error.strerror}); choose a folder that you may "
+            "write to"
         ) from None
     run = Run(path.resolve())
     run.write_text(CONFIG, OmegaConf.to_yaml(OmegaConf.structured(config)))
     return run
 
 
-def check_free(directory: str | None) -> None:
-    """Refuse a `run.dir` that holds something, before any data is read."""
-    if directory is None:
+def check_free(settings: RunConfig) -> None:
+    """Refuse a place that a new run cannot be put in, before any data is read."""
+    if settings.resume is not None:
         return
-    path = Path(directory)
-    if path.exists() and not path.is_dir():
-        raise SettingError(f"run.dir={directory} is a file; choose a folder that is new or empty")
-    if path.is_dir() and any(path.iterdir()):
-        kind = "a run already" if (path / CONFIG).exists() else "not empty, and no run"
+    path = Path(settings.dir or settings.root)
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise SettingError(f"{_asked(settings)}: {there} is a file; choose a folder instead")
+    if not os.access(there, os.W_OK):
         raise SettingError(
-            f"run.dir={directory} is {kind}; choose a new folder, or go on with a run by "
-            f"run.resume={directory}"
+            f"{_asked(settings)}: {there} is read-only; choose a folder that you may write to"
         )
+    if settings.dir is None or there != path or not any(path.iterdir()):
+        return
+    if (path / CONFIG).exists():
+        raise SettingError(
+            f"run.dir={path} is a run already; choose a new folder, or go on with that run by "
+            f"run.resume={path}"
+        )
+    raise SettingError(f"run.dir={path} is not empty, and no run; choose a new or empty folder")
+
+
+def _asked(settings: RunConfig) -> str:
+    return f"run.dir={settings.dir}" if settings.dir else f"run.root={settings.root}"
 
 
 def _empty_dir(path: Path) -> Path:
-    check_free(str(path))
+    check_free(RunConfig(dir=str(path)))
     path.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -130,8 +142,12 @@ def config_of(directory: str) -> Config:
             "training run printed as its last line"
         )
     try:
-        schema = OmegaConf.structured(Config)
-        return OmegaConf.to_object(OmegaConf.merge(schema, OmegaConf.load(path)))  # type: ignore
+        loaded = OmegaConf.load(path)
+        for name in setting_names():
+            *groups, last = name.split(".")
+            if last not in functools.reduce(lambda node, group: node[group], groups, loaded):
+                raise ValueError(f"it has no {name}")
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), loaded))  # type: ignore
     except Exception as error:  # YAML's and OmegaConf's errors share no base
         raise SettingError(
             f"{path} is damaged ({str(error).splitlines()[0]}), so run.resume={directory} cannot "

@@ -80,7 +80,7 @@ def train_model(config: Config) -> Result:
         KeyboardInterrupt: stopped by hand; the run can be resumed.
     """
     checks.check(config)
-    runs.check_free(None if config.run.resume else config.run.dir)
+    runs.check_free(config.run)
     keras.utils.set_random_seed(config.train.seed)
     with _console():
         splits = data.load(config.data, config.train.seed)
