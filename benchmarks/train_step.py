@@ -14,9 +14,12 @@ import platform
 import statistics
 from pathlib import Path
 
-from contenders import CONTENDERS
+from contenders import PROCESSES
+
+from vit_keras import quiet
 
 TOKENS, WIDTH, DEPTH = 65, 192, 9
+PRODUCTS_GFLOP = 10 * 2 * 2048**3 / 1e9  # a "step" of sgemm
 
 
 def train_flop_per_image():
@@ -27,44 +30,50 @@ def train_flop_per_image():
     return 3 * 2 * (TOKENS * DEPTH * (dense + attention) + patches)
 
 
-def worker(name, heads, batch_size, pipe):
-    """Build a contender, warm it up, then time as many steps as asked each time."""
+def worker(process, heads, batch_size, pipe):
+    """Build the contenders of one process, warm them up, then time each as often as asked."""
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
-    run = CONTENDERS[name](heads, batch_size)
-    run(2)
+    if not process.startswith("torch"):
+        quiet.import_keras()
+    runs = {name: make(heads, batch_size) for name, make in PROCESSES[process].items()}
+    for run in runs.values():
+        run(2)
     pipe.send("ready")
-    while steps := pipe.recv():
-        pipe.send(run(steps))
+    while request := pipe.recv():
+        name, steps = request
+        pipe.send(runs[name](steps))
 
 
-def measure(names, heads, arguments):
+def measure(heads, arguments):
     """Images per second of each contender, one figure a round; sgemm in GFLOP/s."""
     context = multiprocessing.get_context("spawn")
-    pipes = {}
-    for name in names:
+    pipes, processes = {}, []
+    for process in arguments.only:
         here, there = context.Pipe()
-        process = context.Process(
-            target=worker, args=(name, heads, arguments.batch_size, there), daemon=True
-        )
-        process.start()
+        settings = (process, heads, arguments.batch_size, there)
+        processes.append(context.Process(target=worker, args=settings, daemon=True))
+        processes[-1].start()
         there.close()
         here.recv()  # one at a time: compiling beside each other would only take longer
-        pipes[name] = here
-    figures = {name: [] for name in names}
+        pipes.update(dict.fromkeys(PROCESSES[process], here))
+    figures = {name: [] for name in pipes}
     for round_number in range(arguments.rounds):
-        for name, pipe in pipes.items():
-            pipe.send(arguments.steps)
-            seconds = pipe.recv()
-            work = arguments.steps * (
-                10 * 2 * 2048**3 / 1e9 if name == "sgemm" else arguments.batch_size
-            )
-            figures[name].append(work / seconds)
+        # Forth and back, so that none always follows the same one.
+        for name in figures if round_number % 2 else reversed(figures):
+            pipes[name].send((name, arguments.steps))
+            seconds = pipes[name].recv()
+            work = PRODUCTS_GFLOP if name == "sgemm" else arguments.batch_size
+            figures[name].append(arguments.steps * work / seconds)
         print(
-            f"round {round_number + 1}:", *(f"{n} {figures[n][-1]:.1f}" for n in names), flush=True
+            f"round {round_number + 1}:",
+            *(f"{name} {values[-1]:.1f}" for name, values in figures.items()),
+            flush=True,
         )
-    for pipe in pipes.values():
-        pipe.send(0)
+    for pipe in set(pipes.values()):
+        pipe.send(None)
+    for process in processes:
+        process.join()
     return figures
 
 
@@ -96,10 +105,10 @@ def main():
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--steps", type=int, default=5, help="timed steps a round")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
+    parser.add_argument("--only", nargs="+", choices=PROCESSES, default=list(PROCESSES))
     parser.add_argument("--save", type=Path, help="write the figures here as JSON")
     arguments = parser.parse_args()
-    results = [report(h, measure(arguments.only, h, arguments)) for h in arguments.heads]
+    results = [report(h, measure(h, arguments)) for h in arguments.heads]
     if arguments.save:
         machine = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count()}
         settings = {"batch_size": arguments.batch_size, "steps": arguments.steps}

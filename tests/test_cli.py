@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from vit_keras import SettingError, checks, data, load_config, run
-from vit_keras.cli import setting_names
-from vit_keras.config import Config
+from vit_keras import SettingError, checks, load_config, run, sources
+from vit_keras.config import Config, setting_names
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted(path.stem for path in ROOT.glob("vit_keras/conf/recipe/*.yaml"))
@@ -113,7 +112,7 @@ def refusal(script, tmp_path):
 @pytest.fixture
 def prepared(tmp_path):
     """A folder with each TFDS set as far as it is looked at before TensorFlow: no images."""
-    for name in sorted({*data.KNOWN} - {"digits"}):
+    for name in sorted({*sources.KNOWN} - {"digits"}):
         version = tmp_path / "sets" / name / "1.0.0"
         version.mkdir(parents=True)
         splits = [{"name": split, "shardLengths": ["1", "1"]} for split in ("train", "test")]
@@ -238,11 +237,11 @@ def test_resuming_a_run_that_another_process_holds_is_refused(refusal, finished_
 @pytest.mark.parametrize(
     ("setting", "changed"),
     [
-        ("data.classes=[0,1]", "data.classes=[0, 1] differs from None"),
-        ("model.width=96", "model.width=96 differs from 48"),
-        ("optim.learning_rate=0.5", "optim.learning_rate=0.5 differs from 0.002"),
-        ("data=mnist", "data.name=mnist differs from digits"),
-        ("recipe=mnist", "name=mnist differs from digits"),
+        ("data.classes=[0,1]", ["has 2 classes", "has 10"]),
+        ("model.width=96", ["model.width=96 differs from 48"]),
+        ("optim.learning_rate=0.5", ["optim.learning_rate=0.5 differs from 0.002"]),
+        ("data=mnist", ["data.name=mnist differs from digits"]),
+        ("recipe=mnist", ["name=mnist differs from digits"]),
     ],
 )
 def test_resuming_with_other_settings_is_refused(setting, changed, refusal, tmp_path):
@@ -251,7 +250,7 @@ def test_resuming_with_other_settings_is_refused(setting, changed, refusal, tmp_
         load_config(f"run.dir={folder}", "model.width=48", "optim.learning_rate=2e-3")
     ).close()
     answer = refusal(f"run.resume={folder}", setting)
-    for phrase in (changed, f"run.resume={folder}", "start a new run"):
+    for phrase in (*changed, f"run.resume={folder}", "start a new run"):
         assert phrase in answer
 
 
@@ -297,7 +296,7 @@ def test_a_recipe_holds_what_it_promises(recipe, prepared):
     facts = dict(
         **asdict(checks.architecture(config.model)),
         image_size=checks.image_size(config.data),
-        classes=len(config.data.classes or range(data.KNOWN[config.data.name].num_classes)),
+        classes=len(config.data.classes or range(sources.KNOWN[config.data.name].num_classes)),
         optimizer=config.optim.name,
         learning_rate=config.optim.learning_rate,
         epochs=config.train.epochs,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from vit_keras import SettingError, data, load_config
+from vit_keras import SettingError, data, load_config, sources
 from vit_keras.config import DataConfig
 
 SPLITS = ("train", "validation", "test")
@@ -162,19 +162,19 @@ def test_the_table_of_many_classes_is_one_row():
     assert " ".join(splits.table().splitlines()[-1].split()) == "a class 4 to 4 0 to 3 4 to 4"
 
 
-@pytest.mark.parametrize("name", sorted({*data.KNOWN} - {"digits"}))
+@pytest.mark.parametrize("name", sorted({*sources.KNOWN} - {"digits"}))
 def test_what_is_known_of_a_set_is_what_its_files_say(name, tfds_dir):
     (features,) = Path(tfds_dir, name).glob("*/features.json")
     described = json.loads(features.read_text())["featuresDict"]["features"]
     height, width, channels = map(int, described["image"]["image"]["shape"]["dimensions"])
     classes = int(described["label"]["classLabel"]["numClasses"])
-    assert data.KNOWN[name] == data.Known((height, width), channels, classes)
-    data.check_prepared(DataConfig(name=name, dir=tfds_dir))
+    assert sources.KNOWN[name] == sources.Known((height, width), channels, classes)
+    sources.check_prepared(DataConfig(name=name, dir=tfds_dir))
 
 
 def test_what_is_known_of_digits_is_what_is_read():
     splits = digits()
-    known = data.KNOWN["digits"]
+    known = sources.KNOWN["digits"]
     assert (*known.size, known.channels) == splits.train.images.shape[1:]
     assert known.num_classes == len(splits.class_names) == len(set(splits.train.labels))
 

@@ -126,6 +126,26 @@ def test_a_resumed_run_equals_the_uninterrupted_one(run, tmp_path):
     assert result.metrics["test_loss"] == run.metrics["test_loss"]
 
 
+def test_a_finished_run_goes_on_with_more_epochs(run, tmp_path):
+    longer = tmp_path / "longer"
+    shutil.copytree(run.path, longer)
+    config = runs.config_of(str(longer))
+    config.run.resume, config.train.epochs = str(longer), 3
+    assert train_model(config).metrics["epochs"] == 3
+    assert [row["loss"] for row in history(longer)][:2] == [r["loss"] for r in history(run.path)]
+    kept = runs.config_of(str(longer))
+    assert (kept.train.epochs, kept.run.resume) == (3, None)
+
+
+def test_a_finished_run_is_only_measured_again(run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run.path, copy)
+    config = runs.config_of(str(copy))
+    config.run.resume = str(copy)
+    assert train_model(config).metrics["test_loss"] == run.metrics["test_loss"]
+    assert history(copy) == history(run.path)
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(run, tmp_path, capsys):
     resumed = tmp_path / "resumed"
     shutil.copytree(run.path, resumed)

@@ -8,7 +8,7 @@ import math
 import re
 from typing import Any
 
-from vit_keras import data, variants
+from vit_keras import data, sources, variants
 from vit_keras.config import Config, DataConfig, ModelConfig
 from vit_keras.errors import SettingError, one_of
 
@@ -49,7 +49,7 @@ def check(config: Config) -> None:
         raise SettingError(
             f"name={config.name} cannot begin the name of a folder; use letters, digits, - and _"
         )
-    one_of("data.name", config.data.name, data.KNOWN)
+    one_of("data.name", config.data.name, sources.KNOWN)
     one_of("optim.name", config.optim.name, OPTIMIZERS)
     one_of("train.precision", config.train.precision, PRECISIONS)
     one_of("train.jit", str(config.train.jit).lower(), ("auto", "true", "false"))
@@ -63,13 +63,13 @@ def check(config: Config) -> None:
     for setting, bounds in RANGES.items():
         group, name = setting.split(".")
         _in_range(setting, getattr(getattr(config, group), name), *bounds)
-    known = data.KNOWN[config.data.name]
-    data.check_prepared(config.data)
+    known = sources.KNOWN[config.data.name]
+    sources.check_prepared(config.data)
     variants.check(
         architecture(config.model),
         image_size(config.data),
         known.channels,
-        _class_count(config.data),
+        class_count(config.data),
         prefix="model.",
         data_prefix="data.",
     )
@@ -85,15 +85,16 @@ def architecture(config: ModelConfig) -> variants.Architecture:
 def image_size(config: DataConfig) -> tuple[int, int]:
     """(height, width) in pixels that the model takes: as asked for, or the data set's own."""
     if config.image_size is None:
-        return data.KNOWN[config.name].size
+        return sources.KNOWN[config.name].size
     return variants.height_and_width(config.image_size, "data.image_size")
 
 
-def _class_count(config: DataConfig) -> int:
-    known = data.KNOWN[config.name]
+def class_count(config: DataConfig) -> int:
+    """The number of classes that `data.classes` leaves of the data set's."""
+    known = sources.KNOWN[config.name]
     if config.classes is None:
         return known.num_classes
-    names = data.class_names(config)
+    names = sources.class_names(config)
     return len(data.class_indices(config.classes, names) if names else config.classes)
 
 

@@ -142,7 +142,16 @@ def _resumed(asked: Config, overrides: Iterable[str]) -> Config:
     """The settings of the run to resume; what was asked for besides has to agree with them."""
     kept = run.config_of(str(asked.run.resume))
     run.Run(Path(str(asked.run.resume))).close()  # refuses a run that another process holds
-    for setting in _touched(overrides):
+    touched = _touched(overrides)
+    if {"data.name", "data.classes"} & set(touched):
+        new, old = checks.class_count(asked.data), checks.class_count(kept.data)
+        if new != old:
+            raise SettingError(
+                f"data.name={asked.data.name} data.classes={asked.data.classes} has {new} classes, "
+                f"the model of run.resume={asked.run.resume} has {old}; leave them out or start a "
+                "new run"
+            )
+    for setting in touched:
         new, old = _get(asked, setting), _get(kept, setting)
         if setting in RESUMABLE:
             _set(kept, setting, new)

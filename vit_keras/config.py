@@ -78,7 +78,7 @@ class TrainConfig:
     batch_size: int = 128
     seed: int = 0
     precision: str = "auto"  # auto, float32, mixed_bfloat16 or mixed_float16
-    jit: Any = "auto"  # XLA: auto, true or false
+    jit: Any = "auto"  # compile by XLA: auto (wherever it can be), true or false
     early_stopping: int | None = None  # epochs without a better validation accuracy
     tensorboard: bool = False  # log for TensorBoard under <run>/tensorboard
 

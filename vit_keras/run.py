@@ -4,6 +4,7 @@ A file is whole or absent: each is written beside its place and moved there in o
 """
 
 import contextlib
+import dataclasses
 import functools
 import json
 import os
@@ -82,8 +83,14 @@ def create(config: Config) -> Run:
             "write to"
         ) from None
     run = Run(path.resolve())
-    run.write_text(CONFIG, OmegaConf.to_yaml(OmegaConf.structured(config)))
+    write_config(run, config)
     return run
+
+
+def write_config(run: Run, config: Config) -> None:
+    """`config.yaml`, resolved. What resumes a run is no setting of the run."""
+    kept = dataclasses.replace(config, run=dataclasses.replace(config.run, resume=None))
+    run.write_text(CONFIG, OmegaConf.to_yaml(OmegaConf.structured(kept)))
 
 
 def check_free(settings: RunConfig) -> None:

@@ -11,53 +11,14 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
-from vit_keras import batches, callbacks, checkpoint, checks, data, environment, optim, variants
+from vit_keras import batches, callbacks, checkpoint, checks, data, environment, optim
 from vit_keras import run as runs
-from vit_keras.augment import augment
 from vit_keras.config import Config
 from vit_keras.errors import SettingError
-from vit_keras.vit import build_vit
+from vit_keras.training_model import TrainingModel, training_model
 
 log = logging.getLogger("vit_keras")
-
-
-class TrainingModel(keras.Model):
-    """A ViT with what happens to a batch on the way to it, on the device.
-
-    Takes (images, labels), (B, x, y, C) and (B,), and gives `logits` and `targets`, both
-    (B, classes) float32. In training, images are augmented and targets smoothed (Szegedy et al.
-    2016, section 7); images of another size than the ViT's are resized, always.
-    """
-
-    def __init__(self, vit: keras.Model, config: Config, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.vit = vit
-        self.augment_config = config.augment
-        self.label_smoothing = config.optim.label_smoothing
-        self.seed = keras.random.SeedGenerator(config.train.seed)
-
-    def call(self, inputs, training=None):
-        images, labels = inputs
-        targets = ops.one_hot(labels, self.vit.output_shape[-1], dtype="float32")
-        images = ops.cast(images, "float32")
-        if training:
-            images = augment(images, self.augment_config, self.seed)
-            uniform = self.label_smoothing / targets.shape[-1]
-            targets = targets * (1 - self.label_smoothing) + uniform
-        size = self.vit.input_shape[1:3]
-        if images.shape[1:3] != size:
-            images = ops.image.resize(images, size, antialias=True)
-        return {"logits": self.vit(images, training=training), "targets": targets}
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        return super().compute_loss(
-            x, y_pred["targets"], y_pred["logits"], sample_weight, training=training
-        )
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        return super().compute_metrics(x, y_pred["targets"], y_pred["logits"], sample_weight)
 
 
 @dataclass(frozen=True)
@@ -85,8 +46,8 @@ def train_model(config: Config) -> Result:
     with _console():
         splits = data.load(config.data, config.train.seed)
         _check_batch_fits(config, splits)
-        run = runs.Run(Path(config.run.resume).resolve()) if config.run.resume else None
-        run = run or runs.create(config)
+        resume = config.run.resume
+        run = runs.Run(Path(resume).resolve()) if resume else runs.create(config)
         try:
             with _log_file(run):
                 return _train(config, run, splits)
@@ -98,44 +59,21 @@ def _train(config: Config, run: runs.Run, splits: data.Splits) -> Result:
     precision = optim.precision(config.train.precision)
     log.info("data: %s\n%s", config.data.name, splits.table())
     log.info("precision: %s (%s)", precision.policy, precision.reason)
-    model = training_model(config, splits, precision)
+    model = training_model(config, splits, precision.policy)
     _describe(run, model.vit, splits, environment.describe(precision, splits.fingerprint))
     steps = _steps_per_epoch(config, splits)
     state = checkpoint.restore(run, model) if config.run.resume else None
     rows = state["rows"] if state else []
     if config.run.resume:
+        runs.write_config(run, config)  # with more epochs, if they were asked for
         log.info("resuming %s after epoch %d of %d", run.path, len(rows), config.train.epochs)
     recorder = callbacks.Recorder(run, rows, steps * config.train.batch_size)
     if rows:
         recorder.write()  # a history that ran ahead of the checkpoint is cut back to it
-    if not callbacks.has_stalled(rows, config.train.early_stopping):
+    has_ended = len(rows) >= config.train.epochs
+    if not has_ended and not callbacks.has_stalled(rows, config.train.early_stopping):
         _fit(config, run, model, splits, recorder)
     return _finish(config, run, model, splits, recorder)
-
-
-def training_model(config: Config, splits: data.Splits, precision: Any) -> TrainingModel:
-    """The compiled model that `fit` trains, its optimizer built."""
-    arch = checks.architecture(config.model)
-    vit = build_vit(
-        None,
-        image_size=checks.image_size(config.data),
-        num_classes=len(splits.class_names),
-        channels=splits.train.images.shape[-1],
-        dtype=precision.policy,
-        name=f"vit_{config.model.variant or config.name}",
-        **variants.as_overrides(arch),
-    )
-    model = TrainingModel(vit, config, dtype=precision.policy, name="training")
-    rate = optim.learning_rate(config.optim, config.train.epochs, _steps_per_epoch(config, splits))
-    jit = config.train.jit
-    model.compile(
-        optimizer=optim.optimizer(config.optim, vit, rate),
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True),
-        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-        jit_compile=jit if isinstance(jit, bool) else str(jit).lower(),
-    )
-    model.optimizer.build(vit.trainable_variables)
-    return model
 
 
 def _fit(
@@ -261,9 +199,16 @@ def _verbosity() -> int:
 
 @contextmanager
 def _console() -> Iterator[None]:
-    """What the package has to say goes to standard output, as it is."""
-    with _handling(logging.StreamHandler(sys.stdout), "%(message)s", logging.INFO):
-        yield
+    """What the package has to say goes to standard output, as it is, and once.
+
+    absl, which TFDS imports, gives the root logger a handler of its own.
+    """
+    propagated, log.propagate = log.propagate, False
+    try:
+        with _handling(logging.StreamHandler(sys.stdout), "%(message)s", logging.INFO):
+            yield
+    finally:
+        log.propagate = propagated
 
 
 @contextmanager
