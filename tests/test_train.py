@@ -12,7 +12,13 @@ from vit_keras import SettingError, checkpoint, data, load_config, train_model
 from vit_keras import run as runs
 from vit_keras.errors import DivergedError
 
-SMALL = ("train.epochs=2", "data.limit=400", "model.depth=2", "train.batch_size=32")
+SMALL = (
+    "train.epochs=2",
+    "data.limit=400",
+    "model.depth=2",
+    "train.batch_size=32",
+    "train.jit=false",
+)
 
 # The design's list; `checkpoint/` besides.
 FILES = {
@@ -193,7 +199,7 @@ def test_early_stopping_ends_before_the_last_epoch(tmp_path):
 
 
 def test_every_switch_of_training_at_once(tmp_path):
-    """Resized, cropped and flipped, smoothed, accumulated, in bfloat16, without XLA, with logs."""
+    """Resized, cropped and flipped, smoothed, accumulated, in bfloat16 under XLA, with logs."""
     run = trained(
         tmp_path / "run",
         "data.image_size=[16,8]",
@@ -205,7 +211,7 @@ def test_every_switch_of_training_at_once(tmp_path):
         "optim.accumulate_steps=2",
         "optim.ema=0.9",
         "train.precision=mixed_bfloat16",
-        "train.jit=false",
+        "train.jit=true",
         "train.tensorboard=true",
         "data.limit=200",
     )

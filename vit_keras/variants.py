@@ -26,7 +26,7 @@ VARIANTS: dict[str, dict[str, int]] = {
     "b32": _size(32, 768, 12, 12, 3072),
     "l16": _size(16, 1024, 24, 16, 4096),
     "h14": _size(14, 1280, 32, 16, 5120),
-    "tiny_mnist": _size(7, 16, 4, 4, 64),  # for 28x28: 16 patches, about 13,000 parameters
+    "tiny_mnist": _size(7, 16, 4, 4, 64),  # for 28x28: 16 patches, 14,410 parameters
 }
 
 
