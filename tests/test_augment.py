@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from PIL import Image
 
-from vit_keras.augment import augment, random_crop, random_flip
+from vit_keras.augment import augment, random_crop, random_flip, resize
 from vit_keras.config import AugmentConfig
 
 COUNT = 600
@@ -127,3 +128,13 @@ def test_nothing_asked_for_is_nothing_done():
     np.testing.assert_array_equal(
         numpy(lambda x, seed: augment(x, AugmentConfig(), seed), images, 1), images
     )
+
+
+@pytest.mark.parametrize("size", [(224, 224), (16, 8), (40, 20), (32, 24)])
+def test_resizing_equals_pillow(size):
+    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 24, 3)).astype("float32")
+    resized = ops.convert_to_numpy(resize(images, size))
+    for image, ours in zip(images, resized, strict=True):
+        for channel in range(3):
+            pillow = Image.fromarray(image[..., channel]).resize(size[::-1], Image.BILINEAR)
+            np.testing.assert_allclose(ours[..., channel], np.asarray(pillow), atol=0.01)

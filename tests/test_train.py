@@ -132,6 +132,31 @@ def test_a_resumed_run_equals_the_uninterrupted_one(run, tmp_path):
     assert result.metrics["test_loss"] == run.metrics["test_loss"]
 
 
+def test_a_kill_between_the_checkpoint_and_the_models_loses_neither(run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run.path, copy)
+    for name in ("best.keras", "last.keras", "metrics.json"):
+        (copy / name).unlink()
+    newest = run.metrics["best_epoch"]
+    for path in (copy / "checkpoint").glob("*.npz"):
+        if path.name > f"epoch-{newest:05d}.npz":
+            path.unlink()
+    result = train_model(load_config(f"run.resume={copy}"))
+    assert result.metrics["test_loss"] == run.metrics["test_loss"]
+
+
+def test_python_resumes_with_the_runs_own_settings(run):
+    kept = load_config(f"run.resume={run.path}")
+    assert (kept.train.epochs, kept.model.dropout, kept.optim.ema) == (2, 0.1, 0.9)
+    with pytest.raises(SettingError, match="differs"):
+        load_config(f"run.resume={run.path}", "model.width=96")
+
+
+def test_accumulating_more_steps_than_there_are_is_refused(tmp_path):
+    with pytest.raises(SettingError, match="would train nothing"):
+        trained(tmp_path / "run", "optim.accumulate_steps=1000")
+
+
 def test_a_finished_run_goes_on_with_more_epochs(run, tmp_path):
     longer = tmp_path / "longer"
     shutil.copytree(run.path, longer)

@@ -1,11 +1,12 @@
-"""Batch augmentation on the device, inside the compiled training step.
+"""Batch augmentation and resizing on the device, inside the compiled training step.
 
-Each function takes a batch (B, X, Y, C) of any dtype and a seed, an int (the same numbers each
+Each augmentation takes a batch (B, X, Y, C) of any dtype and a seed, an int (the same numbers each
 time) or a `keras.random.SeedGenerator` (the next ones), and gives a batch of the same shape.
 """
 
 from typing import Any
 
+import numpy as np
 from keras import ops, random
 
 from vit_keras.config import AugmentConfig
@@ -33,6 +34,24 @@ def random_flip(images: Any, seed: Any) -> Any:
     # Integers, because XLA and TensorFlow make different floats of one seed.
     mirrored = random.randint((ops.shape(images)[0], 1, 1, 1), 0, 2, dtype="int32", seed=seed)
     return ops.where(mirrored == 1, ops.flip(images, axis=2), images)
+
+
+def resize(images: Any, size: tuple[int, int]) -> Any:
+    """Bilinear with antialias: (B, x, y, C) -> (B, X, Y, C) for `size` (X, Y).
+
+    Two matrix products, as `jax.image.resize` has it; TensorFlow's own operation does not compile
+    under XLA.
+    """
+    rows, columns = images.shape[1:3]
+    images = ops.einsum("Xx,bxyc->bXyc", _interpolation(rows, size[0]), images)
+    return ops.einsum("Yy,bXyc->bXYc", _interpolation(columns, size[1]), images)
+
+
+def _interpolation(old: int, new: int) -> np.ndarray:
+    """(new, old): what each old pixel gives to each new one; a triangle as wide as the larger."""
+    centres = (np.arange(new)[:, None] + 0.5) * old / new - 0.5
+    weights = np.maximum(0, 1 - np.abs(centres - np.arange(old)) / max(old / new, 1))
+    return (weights / weights.sum(axis=1, keepdims=True)).astype("float32")
 
 
 def augment(images: Any, config: AugmentConfig, seed: Any) -> Any:

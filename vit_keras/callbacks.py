@@ -106,8 +106,12 @@ class SaveModels(keras.callbacks.Callback):
         self.run, self.vit, self.recorder = run, vit, recorder
 
     def on_epoch_end(self, epoch, logs=None):
+        self.save()
+
+    def save(self):
+        rows = self.recorder.rows
         names = ["last.keras"]
-        if best_epoch(self.recorder.rows) == epoch + 1:
+        if best_epoch(rows) == rows[-1]["epoch"]:
             names.append("best.keras")
         for name in names:
             with self.run.replacing(name) as path:
@@ -138,6 +142,20 @@ def best_epoch(rows: list[dict[str, Any]]) -> int:
 def has_stalled(rows: list[dict[str, Any]], patience: int | None) -> bool:
     """Whether `patience` epochs went by since the best one."""
     return bool(patience and rows) and rows[-1]["epoch"] - best_epoch(rows) >= patience
+
+
+def save_again(
+    config: Config, run: Run, model: keras.Model, vit: keras.Model, recorder: Recorder
+) -> None:
+    """Write the models of a restored epoch: a kill may have come before they were written."""
+    save = SaveModels(run, vit, recorder)
+    if config.optim.ema is None:
+        return save.save()
+    swap = ExactSwapEMAWeights()
+    swap.set_model(model)
+    swap.on_test_begin()
+    save.save()
+    swap.on_test_end()
 
 
 def for_run(

@@ -79,6 +79,11 @@ def check(config: Config) -> None:
 def architecture(config: ModelConfig) -> variants.Architecture:
     """The variant with what the configuration changes in it."""
     settings = dict(vars(config))
+    if config.variant in variants.VARIANTS and all(settings[size] for size in variants.SIZES):
+        raise SettingError(
+            f"model.variant={config.variant} changes nothing, because all of "
+            f"{', '.join(variants.SIZES)} are given; use model={config.variant}"
+        )
     return variants.architecture(settings.pop("variant"), prefix="model.", **settings)
 
 

@@ -92,6 +92,8 @@ def load_config(*overrides: str) -> Config:
         with hydra.initialize_config_module("vit_keras.conf", version_base="1.3"):
             composed = hydra.compose("config", list(overrides))
         result = _typed(composed)
+        if result.run.resume is not None:
+            result = _resumed(result, overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise SettingError(explain(error)) from None
     checks.check(result)

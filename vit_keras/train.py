@@ -70,6 +70,7 @@ def _train(config: Config, run: runs.Run, splits: data.Splits) -> Result:
     recorder = callbacks.Recorder(run, rows, steps * config.train.batch_size)
     if rows:
         recorder.write()  # a history that ran ahead of the checkpoint is cut back to it
+        callbacks.save_again(config, run, model, model.vit, recorder)
     has_ended = len(rows) >= config.train.epochs
     if not has_ended and not callbacks.has_stalled(rows, config.train.early_stopping):
         _fit(config, run, model, splits, recorder)
@@ -189,6 +190,12 @@ def _check_batch_fits(config: Config, splits: data.Splits) -> None:
         raise SettingError(
             f"train.batch_size={config.train.batch_size} is more than the {count} training images; "
             f"use {count} or less"
+        )
+    steps = config.train.epochs * _steps_per_epoch(config, splits)
+    if config.optim.accumulate_steps > steps:
+        raise SettingError(
+            f"optim.accumulate_steps={config.optim.accumulate_steps} is more than the {steps} "
+            f"steps of the whole run, which would train nothing; use {steps} or less"
         )
 
 

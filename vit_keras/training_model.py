@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from vit_keras import checks, optim, variants
-from vit_keras.augment import augment
+from vit_keras.augment import augment, resize
 from vit_keras.config import Config
 from vit_keras.data import Splits
 from vit_keras.vit import build_vit
@@ -37,7 +37,7 @@ class TrainingModel(keras.Model):
             targets = targets * (1 - self.label_smoothing) + uniform
         size = self.vit.input_shape[1:3]
         if images.shape[1:3] != size:
-            images = ops.image.resize(images, size, antialias=True)
+            images = resize(images, size)
         return {"logits": self.vit(images, training=training), "targets": targets}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
