@@ -165,7 +165,7 @@ def _per_channel(name: str, value: Any, channels: int, positive: bool) -> None:
     values = per_channel(value)
     if len(values) not in (1, channels):
         raise SettingError(
-            f"{name}={values} has {len(values)} values; use one, or {channels} (one per channel)"
+            f"{name}={values} has {len(values)} values; use 1 or {channels} of them"
         )
     for one in values:
         _number(name, one)
