@@ -164,9 +164,7 @@ def per_channel(value: Any) -> list[Any]:
 def _per_channel(name: str, value: Any, channels: int, positive: bool) -> None:
     values = per_channel(value)
     if len(values) not in (1, channels):
-        raise SettingError(
-            f"{name}={values} has {len(values)} values; use 1 or {channels} of them"
-        )
+        raise SettingError(f"{name}={values} has {len(values)} values; use 1 or {channels} of them")
     for one in values:
         _number(name, one)
         if positive and one <= 0:
