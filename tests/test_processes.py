@@ -125,7 +125,7 @@ print("accuracy", keras.backend.backend(), run.metrics["test_accuracy"])
 """
 
 
-def test_jax_without_tensorflow_falls_no_point_short(tmp_path):
+def test_jax_without_tensorflow_reaches_the_same_accuracy(tmp_path):
     pytest.importorskip("jax", reason="needs jax")
     accuracy = {}
     blocked = {"tensorflow": [], "jax": ["tensorflow", "tensorflow_datasets"]}
@@ -140,5 +140,6 @@ def test_jax_without_tensorflow_falls_no_point_short(tmp_path):
         word, backend_used, figure = result.stdout.splitlines()[-1].split()
         assert (word, backend_used) == ("accuracy", backend)
         accuracy[backend] = float(figure)
-    # One point is under four of the 359 test digits, so doing better is no fault.
     assert accuracy["jax"] >= accuracy["tensorflow"] - 0.01
+    if accuracy["jax"] > accuracy["tensorflow"] + 0.01:
+        pytest.xfail(f"more than a point apart, and nobody knows why: {accuracy}")
