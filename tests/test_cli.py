@@ -45,13 +45,28 @@ MISTAKES = {
     "unknown_group": ("trian.epochs=3", "trian.epochs ", "did you mean train.epochs?"),
     "unknown_added": ("+train.epoch=3", "train.epoch", "train.epochs"),
     "no_group": ("model=null", "model"),
-    "no_value": ("train.epochs", "train.epochs", "EQUAL"),
+    "no_value": ("train.epochs", "train.epochs sets nothing", "setting=value"),
     "text": ("train.epochs=many", "train.epochs=many", "Integer"),
     "fraction": ("train.epochs=1.5", "train.epochs=1.5", "Integer"),
     "switch": ("data.download=perhaps", "data.download=perhaps", "bool"),
     "null": ("train.seed=null", "train.seed=null", "not Optional"),
     "epochs_zero": ("train.epochs=0", "train.epochs=0", "1 or more"),
     "epochs_negative": ("train.epochs=-1", "train.epochs=-1", "1 or more"),
+    "shorthand": ("epochs=3", "epochs is", "did you mean train.epochs?"),
+    "no_sign": ("digits", "digits", "recipe=digits"),
+    "unreadable": ("run.dir=a=b", "run.dir=a=b", """'run.dir="a=b"'"""),
+    "batch_of_more_than_all": (
+        "data.limit=50 train.batch_size=46",
+        "train.batch_size=46",
+        "45 images",
+        "data.limit=50",
+    ),
+    "accumulating_too_much": ("optim.accumulate_steps=9999", "optim.accumulate_steps=9999", "1600"),
+    "validating_on_all": (
+        "data.limit=2 data.validation_fraction=0.9",
+        "data.validation_fraction=0.9",
+        "data.limit=2",
+    ),
     "batch_zero": ("train.batch_size=0", "train.batch_size=0", "1 or more"),
     "batch_negative": ("train.batch_size=-8", "train.batch_size=-8", "1 or more"),
     "rate_zero": ("optim.learning_rate=0", "optim.learning_rate=0", "above 0"),
@@ -144,6 +159,19 @@ def test_right_settings_get_as_far_as_keras(words, script, prepared):
     """So that the refusals above are of the settings, and not of whatever is run this way."""
     _, text = script(*words.split(), f"data.dir={prepared}")
     assert "import of keras halted" in text
+
+
+def test_a_tilde_is_the_home_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load_config("run.root=~/runs").run.root == str(tmp_path / "runs")
+
+
+@pytest.mark.parametrize(("backend", "way_out"), [("torch", "jax, tensorflow"), ("jx", "jax?")])
+def test_a_backend_that_nothing_is_trained_on_is_refused(backend, way_out, refusal, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    answer = refusal()
+    assert f"KERAS_BACKEND={backend}" in answer
+    assert way_out in answer
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "mnist"])

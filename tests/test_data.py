@@ -116,7 +116,6 @@ def test_an_unknown_class_is_refused_with_those_there_are(wrong):
     ("settings", "named"),
     [
         (dict(limit=1), "data.limit=1"),
-        # Two images, of which 0.9 round to two: the fraction is to blame, and two are no way out.
         (dict(limit=2, validation_fraction=0.9), "data.validation_fraction=0.9"),
     ],
 )
@@ -168,7 +167,10 @@ def test_what_is_known_of_a_set_is_what_its_files_say(name, tfds_dir):
     described = json.loads(features.read_text())["featuresDict"]["features"]
     height, width, channels = map(int, described["image"]["image"]["shape"]["dimensions"])
     classes = int(described["label"]["classLabel"]["numClasses"])
-    assert sources.KNOWN[name] == sources.Known((height, width), channels, classes)
+    published = json.loads(features.with_name("dataset_info.json").read_text())["splits"]
+    (train,) = (split for split in published if split["name"] == "train")
+    images = sum(map(int, train["shardLengths"]))
+    assert sources.KNOWN[name] == sources.Known((height, width), channels, classes, images)
     sources.check_prepared(DataConfig(name=name, dir=tfds_dir))
 
 
@@ -177,6 +179,7 @@ def test_what_is_known_of_digits_is_what_is_read():
     known = sources.KNOWN["digits"]
     assert (*known.size, known.channels) == splits.train.images.shape[1:]
     assert known.num_classes == len(splits.class_names) == len(set(splits.train.labels))
+    assert known.train_images == len(splits.train.labels) + len(splits.validation.labels)
 
 
 @pytest.fixture(scope="module")

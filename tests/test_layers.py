@@ -66,6 +66,9 @@ def to_numpy(tensor):
     return ops.convert_to_numpy(ops.cast(tensor, "float32"))
 
 
+# Keras' harness feeds `fit` a generator, and trains layers without weights too.
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable weights:UserWarning")
 @pytest.mark.parametrize("case", CASES)
 def test_keras_contract(case):
     """Serialises, builds, trains, and runs in mixed precision, as Keras' own layers have to."""
@@ -123,6 +126,14 @@ def test_patch_embedding_is_a_strided_convolution():
 def test_patch_embedding_refuses_what_it_cannot_cut(shape):
     with pytest.raises(ValueError, match=rf"patch_size=4 .* {shape[1]}x{shape[2]}"):
         layers.PatchEmbedding(4, 8)(np.zeros(shape, "float32"))
+
+
+@pytest.mark.parametrize("shape", [(2, 28, 28, 3), (28, 28, 1, 1), (2, 14, 56, 1)])
+def test_images_of_another_shape_are_refused_in_words(shape):
+    layer = layers.PatchEmbedding(7, 5)
+    layer(np.zeros((1, 28, 28, 1), "float32"))
+    with pytest.raises(ValueError, match=r"\(B, 28, 28, 1\) are needed, not .*images\[None\]"):
+        layer(np.zeros(shape, "float32"))
 
 
 def test_attention_refuses_a_width_that_does_not_split():

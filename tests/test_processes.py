@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_train import assert_same
+from test_train import assert_same, history
 
 SCRIPT = str(Path(__file__).parent.parent / "scripts" / "train_scratch.py")
 SMALL = ("data.limit=400", "model.depth=2", "train.batch_size=32")
@@ -87,8 +87,10 @@ def test_a_run_is_quiet_and_ends_with_its_directory(tmp_path):
     assert "validation" in result.stdout  # the split sizes
 
 
-# Backends draw other numbers from a seed, and the accuracy of two draws differs by about a point:
-# to compare the backends and not the draws, both start from weights that NumPy drew.
+# Backends draw other numbers from a seed, and two draws of one backend differ by about a point:
+# to compare the backends and not the draws, both start from weights that NumPy drew. At a moderate
+# rate, because at the recipe's own, rounding grows until the runs part, also those of one backend
+# with and without XLA.
 SAME_START = """
 import sys
 import numpy as np
@@ -110,7 +112,9 @@ def build_and_assign(*args, **settings):
     return model
 
 train.build_vit = build_and_assign
-config = vit_keras.load_config("augment=none", "train.epochs=40", "run.dir=" + sys.argv[1])
+config = vit_keras.load_config(
+    "augment=none", "train.epochs=40", "optim.learning_rate=5e-4", "run.dir=" + sys.argv[1]
+)
 run = vit_keras.train_model(config)
 
 import keras
@@ -127,7 +131,7 @@ print("accuracy", keras.backend.backend(), run.metrics["test_accuracy"])
 
 def test_jax_without_tensorflow_reaches_the_same_accuracy(tmp_path):
     pytest.importorskip("jax", reason="needs jax")
-    accuracy = {}
+    accuracy, losses = {}, {}
     blocked = {"tensorflow": [], "jax": ["tensorflow", "tensorflow_datasets"]}
     for backend, names in blocked.items():
         result = subprocess.run(
@@ -140,6 +144,6 @@ def test_jax_without_tensorflow_reaches_the_same_accuracy(tmp_path):
         word, backend_used, figure = result.stdout.splitlines()[-1].split()
         assert (word, backend_used) == ("accuracy", backend)
         accuracy[backend] = float(figure)
-    assert accuracy["jax"] >= accuracy["tensorflow"] - 0.01
-    if accuracy["jax"] > accuracy["tensorflow"] + 0.01:
-        pytest.xfail(f"more than a point apart, and nobody knows why: {accuracy}")
+        losses[backend] = [float(row["loss"]) for row in history(tmp_path / backend)]
+    assert losses["jax"] == pytest.approx(losses["tensorflow"], rel=0.01)
+    assert accuracy["jax"] == pytest.approx(accuracy["tensorflow"], abs=0.01)

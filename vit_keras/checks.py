@@ -5,6 +5,7 @@ Nothing here imports Keras or TensorFlow: a wrong setting is refused in about a 
 
 import importlib.util
 import math
+import os
 import re
 from typing import Any
 
@@ -14,6 +15,7 @@ from vit_keras.errors import SettingError, one_of
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 OPTIMIZERS = ("adamw", "adam", "sgd")
+BACKENDS = ("tensorflow", "jax")
 
 # Setting -> the smallest value, whether that value itself will do, and the largest (None: none).
 RANGES: dict[str, tuple[float, bool, float | None]] = {
@@ -53,9 +55,10 @@ def check(config: Config) -> None:
     one_of("optim.name", config.optim.name, OPTIMIZERS)
     one_of("train.precision", config.train.precision, PRECISIONS)
     one_of("train.jit", str(config.train.jit).lower(), ("auto", "true", "false"))
+    _backend()
     if config.train.tensorboard:
         for package in ("tensorboard", "tensorflow"):  # Keras writes its logs through TensorFlow
-            if importlib.util.find_spec(package) is None:
+            if not _is_installed(package):
                 raise SettingError(
                     f"train.tensorboard=true needs {package}; install it (pip install {package}) "
                     "or leave the setting out: history.csv and curves.png are written anyway"
@@ -74,6 +77,31 @@ def check(config: Config) -> None:
         data_prefix="data.",
     )
     _in_range("augment.crop_padding", config.augment.crop_padding, 0, True, min(known.size))
+    # With data.classes there are fewer, which is seen once the labels are read.
+    images = min(known.train_images, config.data.limit or known.train_images)
+    steps(config, images - data.validation_count(config.data, images))
+
+
+def steps(config: Config, train_images: int) -> int:
+    """Batches an epoch; the few images over sit out.
+
+    Raises:
+        SettingError: there is no whole batch, or too few for one update of the weights.
+    """
+    limited = f" (data.limit={config.data.limit})" if config.data.limit is not None else ""
+    if config.train.batch_size > train_images:
+        raise SettingError(
+            f"train.batch_size={config.train.batch_size} is more than the {train_images} images "
+            f"to train on{limited}; use {train_images} or less"
+        )
+    count = train_images // config.train.batch_size
+    if config.optim.accumulate_steps > count * config.train.epochs:
+        raise SettingError(
+            f"optim.accumulate_steps={config.optim.accumulate_steps} is more than the "
+            f"{count * config.train.epochs} steps of the whole run, which would train nothing; use "
+            f"{count * config.train.epochs} or less"
+        )
+    return count
 
 
 def architecture(config: ModelConfig) -> variants.Architecture:
@@ -101,6 +129,23 @@ def class_count(config: DataConfig) -> int:
         return known.num_classes
     names = sources.class_names(config)
     return len(data.class_indices(config.classes, names) if names else config.classes)
+
+
+def _backend() -> None:
+    """Keras' own choice, as far as the environment makes it, has to be one that we train on."""
+    backend = os.environ.get("KERAS_BACKEND")
+    if backend is None:
+        return
+    one_of("KERAS_BACKEND", backend, BACKENDS)
+    if not _is_installed(backend):
+        raise SettingError(
+            f"KERAS_BACKEND={backend} is not installed; pip install 'vit-keras-lab[{backend}]', or "
+            f"set KERAS_BACKEND to another of {', '.join(BACKENDS)}"
+        )
+
+
+def _is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
 def _in_range(setting: str, value: Any, low: float, closed: bool, high: float | None) -> None:

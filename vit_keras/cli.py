@@ -25,14 +25,6 @@ from vit_keras.errors import DivergedError, SettingError, nearest
 
 GROUPS = tuple(item.name for item in fields(Config) if item.name not in ("name", "run"))
 CONF = "pkg://vit_keras.conf"
-# What a resumed run may be told anew; everything else it keeps, or its past would not be its own.
-RESUMABLE = (
-    "train.epochs",
-    "train.early_stopping",
-    "train.tensorboard",
-    "data.dir",
-    "data.prefetch",
-)
 
 
 def main(task: Callable[[Config], Any]) -> Callable[[], None]:
@@ -60,8 +52,11 @@ def main(task: Callable[[Config], Any]) -> Callable[[], None]:
         os.environ["HYDRA_FULL_ERROR"] = "1"
         config.register()
         with _one_line_errors():
-            _refuse_null_groups(sys.argv[1:])
-            _check_sweep(sys.argv[1:])
+            sys.argv[1:] = [_at_home(word) for word in sys.argv[1:]]
+            words = _overrides(sys.argv[1:])
+            _check_words(words)
+            if {"-m", "--multirun"} & set(sys.argv):
+                _check_sweep(words)
             hydra.main(version_base="1.3", config_path=CONF, config_name="config")(job)()
         if diverged:
             sys.exit(1)
@@ -87,7 +82,11 @@ def load_config(*overrides: str) -> Config:
         SettingError: naming the setting, its value and what would do.
     """
     config.register()
-    _refuse_null_groups(overrides)
+    for word in overrides:
+        if not isinstance(word, str):
+            raise SettingError(f"{word} is no override; give each as a string, 'train.epochs=3'")
+    overrides = tuple(map(_at_home, overrides))
+    _check_words(overrides)
     try:
         with hydra.initialize_config_module("vit_keras.conf", version_base="1.3"):
             composed = hydra.compose("config", list(overrides))
@@ -100,14 +99,42 @@ def load_config(*overrides: str) -> Config:
     return result
 
 
-def _refuse_null_groups(overrides: Iterable[str]) -> None:
-    """`model=null` would compose a configuration without a model."""
-    for override in overrides:
-        group, _, value = override.partition("=")
-        if value in ("null", "") and group in ("recipe", *GROUPS):
+def _at_home(word: str) -> str:
+    """`run.root=~/runs` with the home directory, which neither a shell nor Hydra puts there."""
+    return re.sub(r"(?<==)~(?=/|$)", lambda _: str(Path.home()), word)
+
+
+def _overrides(arguments: list[str]) -> list[str]:
+    """The words of a command line that set something: no options of Hydra's, nor their values."""
+    before = ["", *arguments]
+    is_switch = {"", "-m", "--multirun"}
+    return [
+        word
+        for last, word in zip(before, arguments, strict=False)
+        if not word.startswith("-") and (not last.startswith("-") or last in is_switch)
+    ]
+
+
+def _check_words(overrides: Iterable[str]) -> None:
+    """Refuse what is no `setting=value`, in words of ours and not of Hydra's grammar."""
+    parser = OverridesParser.create()
+    for word in overrides:
+        name, sign, value = word.partition("=")
+        if not sign and not name.startswith("~"):
+            recipes = [path.stem for path in (Path(__file__).parent / "conf/recipe").glob("*.yaml")]
+            example = f"recipe={name}" if name in recipes else "train.epochs=3"
+            raise SettingError(f"{word} sets nothing; write setting=value, such as {example}")
+        if value in ("null", "") and name in ("recipe", *GROUPS):  # composes a run without one
             raise SettingError(
-                f"{override} names no choice; leave it out, or pick one of vit_keras/conf/{group}/"
+                f"{word} names no choice; leave it out, or pick one of vit_keras/conf/{name}/"
             )
+        try:
+            parser.parse_override(word)
+        except HydraException:
+            raise SettingError(
+                f"{word} cannot be read; put an unusual value in quotes twice, "
+                f"'{name}=\"{value}\"', and a list in brackets, {name}=[1,2]"
+            ) from None
 
 
 def _settings(composed: DictConfig) -> Config:
@@ -141,12 +168,11 @@ def _leaves(tree: Any, prefix: str = "") -> set[str]:
 
 
 def _resumed(asked: Config, overrides: Iterable[str]) -> Config:
-    """The settings of the run to resume; what was asked for besides has to agree with them."""
-    kept = run.config_of(str(asked.run.resume))
-    run.Run(Path(str(asked.run.resume))).close()  # refuses a run that another process holds
+    """The settings of the run to resume, with what was asked for besides, which has to agree."""
+    result = run.config_of(str(asked.run.resume))
     touched = _touched(overrides)
     if {"data.name", "data.classes"} & set(touched):
-        new, old = checks.class_count(asked.data), checks.class_count(kept.data)
+        new, old = checks.class_count(asked.data), checks.class_count(result.data)
         if new != old:
             raise SettingError(
                 f"data.name={asked.data.name} data.classes={asked.data.classes} has {new} classes, "
@@ -154,17 +180,10 @@ def _resumed(asked: Config, overrides: Iterable[str]) -> Config:
                 "new run"
             )
     for setting in touched:
-        new, old = _get(asked, setting), _get(kept, setting)
-        if setting in RESUMABLE:
-            _set(kept, setting, new)
-        elif new != old:
-            raise SettingError(
-                f"{setting}={new} differs from {old} in run.resume={asked.run.resume}; a resumed "
-                f"run keeps its settings ({', '.join(RESUMABLE)} aside), so leave it out or start "
-                "a new run"
-            )
-    kept.run.resume = asked.run.resume
-    return kept
+        _set(result, setting, _get(asked, setting))
+    result.run.resume = asked.run.resume
+    run.check_resumable(result)
+    return result
 
 
 def _touched(overrides: Iterable[str]) -> list[str]:
@@ -189,11 +208,8 @@ def _set(node: Any, setting: str, value: Any) -> None:
     setattr(functools.reduce(getattr, groups, node), name, value)
 
 
-def _check_sweep(arguments: list[str]) -> None:
+def _check_sweep(words: list[str]) -> None:
     """Check every run of a `--multirun` grid before the first starts."""
-    if not {"-m", "--multirun"} & set(arguments):
-        return
-    words = [word for word in arguments if "=" in word and not word.startswith("-")]
     parsed = OverridesParser.create().parse_overrides(overrides=words)
     sweeps = [override for override in parsed if override.is_sweep_override()]
     if any(not override.is_discrete_sweep() for override in sweeps):
@@ -228,6 +244,8 @@ def explain(error: Exception) -> str:
         name = named[1] if named else found[1]
         groups = ["recipe", *(item.name for item in fields(Config))]
         group = f"{name.partition('.')[0]}."
+        if leaves := [item for item in setting_names() if item.endswith(f".{name}")]:
+            return f"{name} is no setting; did you mean {' or '.join(leaves)}?"
         near = [item for item in setting_names() if item.startswith(group)] or setting_names()
         return f"{name} is no setting{nearest(name, near if '.' in name else groups)}"
     if wrong := re.search(r"Error merging override (\S+)\n(?:\S+: )?(.+)", text):

@@ -22,8 +22,8 @@ class Splits:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over every pixel and label in order: equal data, equal fingerprint."""
-        digest = hashlib.sha256()
+        """SHA-256 over class names, pixels and labels in order: equal data, equal fingerprint."""
+        digest = hashlib.sha256("\n".join(self.class_names).encode())
         for split in (self.train, self.validation, self.test):
             for array in split:
                 digest.update(str(array.shape).encode())
@@ -65,20 +65,22 @@ def load(config: DataConfig, seed: int) -> Splits:
         names = [names[index] for index in chosen]
     if config.limit is not None:
         train, test = (_limited(split, config.limit, seed) for split in (train, test))
-    if len(train.labels) < 2:
-        raise SettingError(
-            f"data.limit={config.limit} leaves {len(train.labels)} images to train and validate on;"
-            " use at least 2"
-        )
-    count = max(1, round(config.validation_fraction * len(train.labels)))
-    if count == len(train.labels):
-        raise SettingError(
-            f"data.validation_fraction={config.validation_fraction:g} leaves none of "
-            f"{len(train.labels)} images to train on; use less"
-        )
+    count = validation_count(config, len(train.labels))
     picked = stratified(train.labels, count, np.random.default_rng([seed, 1]))
     rest = np.setdiff1d(np.arange(len(train.labels)), picked)
     return Splits(train.take(rest), train.take(picked), test, names)
+
+
+def validation_count(config: DataConfig, images: int) -> int:
+    """How many of so many training images are carved out for validation."""
+    count = max(1, round(config.validation_fraction * images))
+    if count >= images:
+        limited = f" (data.limit={config.limit})" if config.limit is not None else ""
+        raise SettingError(
+            f"data.validation_fraction={config.validation_fraction:g} leaves none of {images} "
+            f"images{limited} to train on; use less of a fraction, or more images"
+        )
+    return count
 
 
 def _limited(split: Split, limit: int, seed: int) -> Split:

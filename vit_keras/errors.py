@@ -25,7 +25,7 @@ def one_of(setting: str, value: object, allowed: Iterable[str]) -> None:
 def nearest(value: object, allowed: Iterable[str]) -> str:
     """The end of a message about an unknown name: the nearest name, or all that there are."""
     allowed = sorted(allowed)
-    close = difflib.get_close_matches(str(value), allowed, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(value).lower(), allowed, n=1, cutoff=0.5)
     known = f"known: {', '.join(allowed)}"
     if not close:
         return f"; {known}"

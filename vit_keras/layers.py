@@ -39,10 +39,16 @@ class PatchEmbedding(keras.layers.Layer):
             raise ValueError(
                 f"patch_size={self.patch_size} does not divide the image {rows}x{columns}"
             )
+        self.image_shape = (rows, columns, channels)
         self.projection.build((None, None, self.patch_size**2 * channels))
 
     def call(self, images):
-        _, rows, columns, channels = images.shape
+        if tuple(images.shape[1:]) != self.image_shape:
+            raise ValueError(
+                "images of shape (B, {}, {}, {}) are needed, not {}; a single image goes in as "
+                "images[None]".format(*self.image_shape, tuple(images.shape))
+            )
+        rows, columns, channels = self.image_shape
         p, grid = self.patch_size, (rows // self.patch_size, columns // self.patch_size)
         patches = ops.reshape(images, (-1, grid[0], p, grid[1], p, channels))
         patches = ops.transpose(patches, (0, 1, 3, 2, 4, 5))

@@ -20,6 +20,14 @@ from vit_keras.config import Config, RunConfig, setting_names
 from vit_keras.errors import SettingError
 
 CONFIG = "config.yaml"
+# What a resumed run may be told anew; everything else it keeps, or its past would not be its own.
+RESUMABLE = (
+    "train.epochs",
+    "train.early_stopping",
+    "train.tensorboard",
+    "data.dir",
+    "data.prefetch",
+)
 
 
 class Run:
@@ -113,6 +121,28 @@ def check_free(settings: RunConfig) -> None:
             f"run.resume={path}"
         )
     raise SettingError(f"run.dir={path} is not empty, and no run; choose a new or empty folder")
+
+
+def check_resumable(config: Config) -> None:
+    """Hold a configuration with `run.resume` to that of the run which it goes on with.
+
+    Raises:
+        SettingError: the directory is no run, is in use, or was started with other settings.
+    """
+    resume = config.run.resume
+    if resume is None:
+        return
+    asked, kept = map(OmegaConf.structured, (config, config_of(resume)))
+    Run(Path(resume)).close()  # refuses a run that another process holds
+    for setting in setting_names():
+        if setting.startswith("run.") or setting in RESUMABLE:
+            continue
+        new, old = OmegaConf.select(asked, setting), OmegaConf.select(kept, setting)
+        if new != old:
+            raise SettingError(
+                f"{setting}={new} differs from {old} in run.resume={resume}; a resumed run keeps "
+                f"its settings ({', '.join(RESUMABLE)} aside), so leave it out or start a new run"
+            )
 
 
 def _asked(settings: RunConfig) -> str:

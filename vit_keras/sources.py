@@ -22,13 +22,14 @@ class Known(NamedTuple):
     size: tuple[int, int]  # (height, width) in pixels
     channels: int
     num_classes: int
+    train_images: int  # of the published training split, which validation is carved from
 
 
 KNOWN = {
-    "digits": Known((8, 8), 1, 10),
-    "mnist": Known((28, 28), 1, 10),
-    "cifar10": Known((32, 32), 3, 10),
-    "cifar100": Known((32, 32), 3, 100),
+    "digits": Known((8, 8), 1, 10, 1438),
+    "mnist": Known((28, 28), 1, 10, 60000),
+    "cifar10": Known((32, 32), 3, 10, 50000),
+    "cifar100": Known((32, 32), 3, 100, 50000),
 }
 
 

@@ -42,10 +42,11 @@ def train_model(config: Config) -> Result:
     """
     checks.check(config)
     runs.check_free(config.run)
+    runs.check_resumable(config)
     keras.utils.set_random_seed(config.train.seed)
     with _console():
         splits = data.load(config.data, config.train.seed)
-        _check_batch_fits(config, splits)
+        checks.steps(config, len(splits.train.labels))
         resume = config.run.resume
         run = runs.Run(Path(resume).resolve()) if resume else runs.create(config)
         try:
@@ -61,7 +62,7 @@ def _train(config: Config, run: runs.Run, splits: data.Splits) -> Result:
     log.info("precision: %s (%s)", precision.policy, precision.reason)
     model = training_model(config, splits, precision.policy)
     _describe(run, model.vit, splits, environment.describe(precision, splits.fingerprint))
-    steps = _steps_per_epoch(config, splits)
+    steps = checks.steps(config, len(splits.train.labels))
     state = checkpoint.restore(run, model) if config.run.resume else None
     rows = state["rows"] if state else []
     if config.run.resume:
@@ -85,7 +86,7 @@ def _fit(
     recorder: callbacks.Recorder,
 ) -> None:
     settings, first_epoch = config.train, len(recorder.rows)
-    steps = _steps_per_epoch(config, splits)
+    steps = checks.steps(config, len(splits.train.labels))
     stream = batches.training(
         splits.train, settings.batch_size, settings.seed, first_epoch, config.data.prefetch
     )
@@ -166,36 +167,10 @@ def _describe(
         run.write_json("environment.json", description)
         run.write_json("class_mapping.json", mapping)
         return
-    before = run.read_json("class_mapping.json")
-    if before != mapping:
-        raise SettingError(
-            f"the data has {len(mapping)} classes ({', '.join(mapping.values())}), the model of "
-            f"run.resume={run.path} has {len(before)} ({', '.join(before.values())}); "
-            "resume with the run's own data"
-        )
     if run.read_json("environment.json")["data_fingerprint"] != description["data_fingerprint"]:
         raise SettingError(
-            f"the images are not those that run.resume={run.path} was trained on (fingerprint in "
-            "environment.json); resume with the run's own data, or start a new run"
-        )
-
-
-def _steps_per_epoch(config: Config, splits: data.Splits) -> int:
-    return len(splits.train.labels) // config.train.batch_size
-
-
-def _check_batch_fits(config: Config, splits: data.Splits) -> None:
-    count = len(splits.train.labels)
-    if config.train.batch_size > count:
-        raise SettingError(
-            f"train.batch_size={config.train.batch_size} is more than the {count} training images; "
-            f"use {count} or less"
-        )
-    steps = config.train.epochs * _steps_per_epoch(config, splits)
-    if config.optim.accumulate_steps > steps:
-        raise SettingError(
-            f"optim.accumulate_steps={config.optim.accumulate_steps} is more than the {steps} "
-            f"steps of the whole run, which would train nothing; use {steps} or less"
+            f"the images or classes are not those that run.resume={run.path} was trained on "
+            "(fingerprint in environment.json); resume with the run's own data, or start a new run"
         )
 
 

@@ -68,7 +68,7 @@ def training_model(config: Config, splits: Splits, policy: str) -> TrainingModel
         **variants.as_overrides(arch),
     )
     model = TrainingModel(vit, config, dtype=policy, name="training")
-    steps = len(splits.train.labels) // config.train.batch_size
+    steps = checks.steps(config, len(splits.train.labels))
     rate = optim.learning_rate(config.optim, config.train.epochs, steps)
     model.compile(
         optimizer=optim.optimizer(config.optim, vit, rate),

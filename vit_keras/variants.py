@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from vit_keras.errors import SettingError, one_of
+from vit_keras.errors import SettingError, nearest, one_of
 
 
 def _size(patch_size: int, width: int, depth: int, num_heads: int, mlp_dim: int) -> dict[str, int]:
@@ -79,7 +79,9 @@ def architecture(variant: str | None, prefix: str = "", **overrides: Any) -> Arc
     """
     known = [field.name for field in fields(Architecture)]
     for name in overrides:
-        one_of(f"{prefix}override", name, known)
+        if name not in known:
+            also = [] if prefix else ["image_size", "num_classes", "channels"]
+            raise SettingError(f"{prefix}{name} is no setting{nearest(name, known + also)}")
     if variant is not None:
         one_of(f"{prefix}variant", variant, VARIANTS)
     settings: dict[str, Any] = dict(VARIANTS[variant]) if variant else {}
@@ -95,8 +97,9 @@ def architecture(variant: str | None, prefix: str = "", **overrides: Any) -> Arc
 
 def height_and_width(image_size: Any, name: str = "image_size") -> tuple[int, int]:
     """(height, width) in pixels of a size given as one number or as a pair."""
-    sides = image_size if isinstance(image_size, Sequence) else [image_size, image_size]
-    if isinstance(sides, str) or len(sides) != 2:
+    sides = values_of(image_size)
+    sides = sides * 2 if len(sides) == 1 else sides
+    if isinstance(image_size, str) or len(sides) != 2:
         raise SettingError(
             f"{name}={image_size} is no size; use a number of pixels or [height, width]"
         )
@@ -121,6 +124,11 @@ def check(
     for name in SIZES:
         _whole(prefix + name, getattr(arch, name))
     _whole(f"{data_prefix}channels", channels)
+    if num_classes == 0:
+        raise SettingError(
+            "num_classes=0 would leave a model without logits; for features, build one with a head "
+            'and read `model.get_layer("pooling").output`'
+        )
     _whole(f"{data_prefix}num_classes", num_classes)
     one_of(f"{prefix}pool", arch.pool, ["token", "mean"])
     one_of(f"{prefix}gelu", arch.gelu, ["exact", "tanh"])
@@ -155,14 +163,14 @@ def _number(name: str, value: Any) -> None:
         raise SettingError(f"{name}={value} is not a number")
 
 
-def per_channel(value: Any) -> list[Any]:
-    """One number or one per channel, as a list: 0.5 -> [0.5]."""
-    is_many = isinstance(value, Iterable) and not isinstance(value, str)
-    return list(value) if is_many else [value]
+def values_of(setting: Any) -> list[Any]:
+    """One value or several, as a list: 0.5 -> [0.5]."""
+    is_many = isinstance(setting, Iterable) and not isinstance(setting, str)
+    return list(setting) if is_many else [setting]
 
 
 def _per_channel(name: str, value: Any, channels: int, positive: bool) -> None:
-    values = per_channel(value)
+    values = values_of(value)
     if len(values) not in (1, channels):
         raise SettingError(f"{name}={values} has {len(values)} values; use 1 or {channels} of them")
     for one in values:

@@ -75,7 +75,7 @@ def build_vit(
 def _normalization(arch: variants.Architecture) -> keras.layers.Layer:
     """(pixels / 255 - mean) / std, in float32: bfloat16 would round the pixels first."""
     mean, std = (
-        np.asarray(variants.per_channel(value), "float64")
+        np.asarray(variants.values_of(value), "float64")
         for value in (arch.pixel_mean, arch.pixel_std)
     )
     scale, offset = (1 / (255 * std)).tolist(), (-mean / std).tolist()
