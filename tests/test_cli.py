@@ -130,7 +130,7 @@ def prepared(tmp_path):
     for name in sorted({*sources.KNOWN} - {"digits"}):
         version = tmp_path / "sets" / name / "1.0.0"
         version.mkdir(parents=True)
-        splits = [{"name": split, "shardLengths": ["1", "1"]} for split in ("train", "test")]
+        splits = [{"name": split, "shardLengths": ["500", "500"]} for split in ("train", "test")]
         (version / "dataset_info.json").write_text(json.dumps({"splits": splits}))
         for split in ("train", "test"):
             for shard in ("00000-of-00002", "00001-of-00002"):

@@ -167,11 +167,12 @@ def test_what_is_known_of_a_set_is_what_its_files_say(name, tfds_dir):
     described = json.loads(features.read_text())["featuresDict"]["features"]
     height, width, channels = map(int, described["image"]["image"]["shape"]["dimensions"])
     classes = int(described["label"]["classLabel"]["numClasses"])
-    published = json.loads(features.with_name("dataset_info.json").read_text())["splits"]
-    (train,) = (split for split in published if split["name"] == "train")
-    images = sum(map(int, train["shardLengths"]))
-    assert sources.KNOWN[name] == sources.Known((height, width), channels, classes, images)
-    sources.check_prepared(DataConfig(name=name, dir=tfds_dir))
+    assert sources.KNOWN[name] == sources.Known((height, width), channels, classes)
+
+
+@pytest.mark.parametrize(("name", "images"), [("cifar10", 50000), ("mnist", 60000)])
+def test_the_published_size_is_known_before_the_set_is_read(name, images, tfds_dir):
+    assert sources.check_prepared(DataConfig(name=name, dir=tfds_dir)) == images
 
 
 def test_what_is_known_of_digits_is_what_is_read():
@@ -179,7 +180,8 @@ def test_what_is_known_of_digits_is_what_is_read():
     known = sources.KNOWN["digits"]
     assert (*known.size, known.channels) == splits.train.images.shape[1:]
     assert known.num_classes == len(splits.class_names) == len(set(splits.train.labels))
-    assert known.train_images == len(splits.train.labels) + len(splits.validation.labels)
+    images = len(splits.train.labels) + len(splits.validation.labels)
+    assert sources.check_prepared(DataConfig()) == images
 
 
 @pytest.fixture(scope="module")

@@ -261,9 +261,12 @@ def test_every_switch_of_training_at_once(tmp_path):
 
 
 def test_checkpoint_of_another_model_is_refused(run, tmp_path):
+    """A `config.yaml` that was changed by hand."""
     shutil.copytree(run.path, tmp_path / "run")
+    file = tmp_path / "run" / "config.yaml"
+    file.write_text(file.read_text().replace("width: 48", "width: 24"))
     config = runs.config_of(str(tmp_path / "run"))
-    config.run.resume, config.model.width = str(tmp_path / "run"), 24
+    config.run.resume = str(tmp_path / "run")
     with pytest.raises(SettingError, match="does not fit this model"):
         train_model(config)
     assert len(list((tmp_path / "run" / "checkpoint").iterdir())) == checkpoint.KEPT

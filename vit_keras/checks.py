@@ -67,7 +67,7 @@ def check(config: Config) -> None:
         group, name = setting.split(".")
         _in_range(setting, getattr(getattr(config, group), name), *bounds)
     known = sources.KNOWN[config.data.name]
-    sources.check_prepared(config.data)
+    published = sources.check_prepared(config.data)
     variants.check(
         architecture(config.model),
         image_size(config.data),
@@ -77,9 +77,9 @@ def check(config: Config) -> None:
         data_prefix="data.",
     )
     _in_range("augment.crop_padding", config.augment.crop_padding, 0, True, min(known.size))
-    # With data.classes there are fewer, which is seen once the labels are read.
-    images = min(known.train_images, config.data.limit or known.train_images)
-    steps(config, images - data.validation_count(config.data, images))
+    if published is not None:  # with data.classes there are fewer, seen once labels are read
+        images = min(published, config.data.limit or published)
+        steps(config, images - data.validation_count(config.data, images))
 
 
 def steps(config: Config, train_images: int) -> int:

@@ -22,15 +22,15 @@ class Known(NamedTuple):
     size: tuple[int, int]  # (height, width) in pixels
     channels: int
     num_classes: int
-    train_images: int  # of the published training split, which validation is carved from
 
 
 KNOWN = {
-    "digits": Known((8, 8), 1, 10, 1438),
-    "mnist": Known((28, 28), 1, 10, 60000),
-    "cifar10": Known((32, 32), 3, 10, 50000),
-    "cifar100": Known((32, 32), 3, 100, 50000),
+    "digits": Known((8, 8), 1, 10),
+    "mnist": Known((28, 28), 1, 10),
+    "cifar10": Known((32, 32), 3, 10),
+    "cifar100": Known((32, 32), 3, 100),
 }
+DIGITS_TEST_IMAGES = 359  # a fifth: scikit-learn has no test split of its own
 
 
 class Split(NamedTuple):
@@ -78,14 +78,14 @@ def stratified(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.n
 
 
 def _digits(config: DataConfig) -> tuple[Split, Split, list[str]]:
-    """scikit-learn's 1,797 digits of 8x8 pixels. It has no test split: ours is a fifth of it."""
+    """scikit-learn's 1,797 digits of 8x8 pixels."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
     whole = Split(images, digits.target.astype(np.int32))
     # A fixed draw, whatever the run's seed: every run is measured on the same 359 digits.
-    test = stratified(whole.labels, 359, np.random.default_rng(0))
+    test = stratified(whole.labels, DIGITS_TEST_IMAGES, np.random.default_rng(0))
     train = np.setdiff1d(np.arange(len(images)), test)
     return whole.take(train), whole.take(test), [str(name) for name in digits.target_names]
 
@@ -130,10 +130,16 @@ def tfds_root(config: DataConfig) -> Path:
     ).expanduser()
 
 
-def check_prepared(config: DataConfig) -> None:
-    """Refuse a TFDS set that is absent or has lost files, without importing TensorFlow."""
-    if config.name == "digits" or config.download:
-        return
+def check_prepared(config: DataConfig) -> int | None:
+    """The size of the training split, without importing TensorFlow; None of a set to download.
+
+    Raises:
+        SettingError: a TFDS set is absent or has lost files.
+    """
+    if config.name == "digits":
+        return 1797 - DIGITS_TEST_IMAGES
+    if config.download:
+        return None
     root = tfds_root(config)
     if not (root / config.name).is_dir():
         raise SettingError(
@@ -146,25 +152,27 @@ def check_prepared(config: DataConfig) -> None:
             f"{root / config.name} holds no prepared version of {config.name} (no "
             "dataset_info.json); delete it and prepare it again with data.download=true"
         )
-    _check_shards(infos[-1], config.name)
+    return _check_shards(infos[-1], config.name)["train"]
 
 
-def _check_shards(info: Path, name: str) -> None:
+def _check_shards(info: Path, name: str) -> dict[str, int]:
+    """The images of each split, as its file says, whose shards are all there."""
     try:
         splits = {split["name"]: split for split in json.loads(info.read_text())["splits"]}
-        shards = {key: len(splits[key]["shardLengths"]) for key in ("train", "test")}
+        shards = {key: [int(n) for n in splits[key]["shardLengths"]] for key in ("train", "test")}
     except (ValueError, KeyError, TypeError, OSError):
         raise SettingError(
             f"{info} is damaged; delete its folder and prepare {name} again with data.download=true"
         ) from None
-    for key, count in shards.items():
-        for index in range(count):
-            shard = info.parent / f"{name}-{key}.tfrecord-{index:05d}-of-{count:05d}"
+    for key, lengths in shards.items():
+        for index in range(len(lengths)):
+            shard = info.parent / f"{name}-{key}.tfrecord-{index:05d}-of-{len(lengths):05d}"
             if not shard.is_file() or not shard.stat().st_size:
                 raise SettingError(
                     f"{shard} is missing or empty, so {name} is damaged; delete "
                     f"{info.parent} and prepare it again with data.download=true"
                 )
+    return {key: sum(lengths) for key, lengths in shards.items()}
 
 
 def _by_hand(name: str) -> str:
