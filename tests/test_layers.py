@@ -8,17 +8,19 @@ import pytest
 from keras import ops
 from keras.src import testing
 
-from vit_keras import layers
+from vit_keras import layers, tokens
 
 TOKENS = (2, 6, 8)  # B, N, D
 
 # Layer, arguments, input shape, output shape, weights, random generators: counted by hand. A dense
 # layer and a layer norm have 2 weights each; a dropout has a generator where its rate is above 0.
 CASES = {
-    "patch_embedding": (layers.PatchEmbedding, (4, 8), (2, 8, 12, 3), TOKENS, 2, 0),
-    "patch_embedding_grey": (layers.PatchEmbedding, (7, 5), (2, 14, 14, 1), (2, 4, 5), 2, 0),
-    "class_token": (layers.ClassToken, (), TOKENS, (2, 7, 8), 1, 0),
-    "position_embedding": (layers.PositionEmbedding, (), TOKENS, TOKENS, 1, 0),
+    "patch_embedding": (tokens.PatchEmbedding, (4, 8), (2, 8, 12, 3), TOKENS, 2, 0),
+    "patch_embedding_grey": (tokens.PatchEmbedding, (7, 5), (2, 14, 14, 1), (2, 4, 5), 2, 0),
+    "class_token": (tokens.ClassToken, (), TOKENS, (2, 7, 8), 1, 0),
+    "position_embedding": (tokens.PositionEmbedding, (), TOKENS, TOKENS, 1, 0),
+    "sincos2d": (tokens.SinCos2D, ((2, 3),), TOKENS, TOKENS, 0, 0),
+    "sincos2d_class_token": (tokens.SinCos2D, ((1, 5),), TOKENS, TOKENS, 0, 0),
     "attention": (layers.Attention, (2,), TOKENS, TOKENS, 4, 0),
     "attention_dropout": (layers.Attention, (2, 0.2), TOKENS, TOKENS, 4, 1),
     "mlp": (layers.MLP, (16,), TOKENS, TOKENS, 4, 0),
@@ -34,7 +36,8 @@ CASES = {
 }
 
 ARGUMENTS = {
-    layers.PatchEmbedding: ("patch_size", "width"),
+    tokens.PatchEmbedding: ("patch_size", "width"),
+    tokens.SinCos2D: ("grid",),
     layers.Attention: ("num_heads", "dropout"),
     layers.MLP: ("hidden_dim", "gelu"),
     layers.EncoderBlock: (
@@ -109,7 +112,7 @@ def test_symbolic_is_eager(case, dtype):
 
 def test_patch_embedding_is_a_strided_convolution():
     """So that kernels of other implementations carry over with a reshape."""
-    layer = layers.PatchEmbedding(4, 8)
+    layer = tokens.PatchEmbedding(4, 8)
     images = random_array((2, 8, 12, 3))
     layer(images)
     kernel, bias = random_array((4, 4, 3, 8)), random_array((8,))
@@ -125,15 +128,35 @@ def test_patch_embedding_is_a_strided_convolution():
 @pytest.mark.parametrize("shape", [(1, 9, 8, 3), (1, 8, 9, 3)])
 def test_patch_embedding_refuses_what_it_cannot_cut(shape):
     with pytest.raises(ValueError, match=rf"patch_size=4 .* {shape[1]}x{shape[2]}"):
-        layers.PatchEmbedding(4, 8)(np.zeros(shape, "float32"))
+        tokens.PatchEmbedding(4, 8)(np.zeros(shape, "float32"))
 
 
 @pytest.mark.parametrize("shape", [(2, 28, 28, 3), (28, 28, 1, 1), (2, 14, 56, 1)])
 def test_images_of_another_shape_are_refused_in_words(shape):
-    layer = layers.PatchEmbedding(7, 5)
+    layer = tokens.PatchEmbedding(7, 5)
     layer(np.zeros((1, 28, 28, 1), "float32"))
     with pytest.raises(ValueError, match=r"\(B, 28, 28, 1\) are needed, not .*images\[None\]"):
         layer(np.zeros(shape, "float32"))
+
+
+def test_sincos2d_is_big_visions():
+    """Its `posemb_sincos_2d`, value by value: frequencies 1 and 1/10000, columns before rows."""
+    waves = tokens.SinCos2D((2, 3))(np.zeros((1, 7, 8), "float32"))[0]
+    assert not np.any(waves[0])  # the class token
+    for row in range(2):
+        for column in range(3):
+            x, y = np.array([column, column / 10_000]), np.array([row, row / 10_000])
+            expected = [*np.sin(x), *np.cos(x), *np.sin(y), *np.cos(y)]
+            token = to_numpy(waves[1 + 3 * row + column])
+            np.testing.assert_allclose(token, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("grid", "shape"), [((2, 3), (1, 5, 8)), ((2, 2), (1, 6, 8)), ((1, 6), (1, 6, 6))]
+)
+def test_sincos2d_refuses_a_grid_that_does_not_fit(grid, shape):
+    with pytest.raises(ValueError, match=f"{shape[1]} tokens of width {shape[2]} do not fit"):
+        tokens.SinCos2D(grid)(np.zeros(shape, "float32"))
 
 
 def test_attention_refuses_a_width_that_does_not_split():

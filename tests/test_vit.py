@@ -251,6 +251,8 @@ MISTAKES = {
     "stochastic_depth": (dict(stochastic_depth=1.5), "stochastic_depth=1.5", "0 up to"),
     "pool": (dict(pool="tokn"), "pool=tokn", "did you mean token?"),
     "gelu": (dict(gelu="relu"), "gelu=relu", "exact, tanh"),
+    "position": (dict(position="rope"), "position=rope", "learned, sincos2d"),
+    "position_width": (dict(position="sincos2d", width=18, num_heads=2), "width=18", "20"),
     "std": (dict(pixel_std=0.0), "pixel_std=0.0", "above 0"),
     "std_of_a_channel": (dict(pixel_std=(0.5, 0.0, 0.5)), "pixel_std=", "above 0"),
     "mean_per_channel": (dict(pixel_mean=(0.5, 0.5)), "pixel_mean=", "2 values", "1 or 3"),

@@ -45,4 +45,5 @@ def __dir__() -> list[str]:
 @wrapt.when_imported("keras")
 def _register_layers(_: Any) -> None:
     """Make `keras.models.load_model` know our layers, whichever of the two is imported first."""
+    importlib.import_module("vit_keras.tokens")
     importlib.import_module("vit_keras.layers")

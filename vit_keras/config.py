@@ -36,6 +36,7 @@ class ModelConfig:
     num_heads: int | None = None
     mlp_dim: int | None = None
     pool: str = "token"  # token or mean
+    position: str = "learned"  # learned or sincos2d
     gelu: str = "exact"  # exact or tanh
     dropout: float = 0.0
     attention_dropout: float = 0.0

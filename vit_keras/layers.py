@@ -1,103 +1,13 @@
-"""The parts of a Vision Transformer (Dosovitskiy et al. 2021, https://arxiv.org/abs/2010.11929).
+"""The encoder of a Vision Transformer (Dosovitskiy et al. 2021, https://arxiv.org/abs/2010.11929).
 
-Letters: B batch, (X, Y) image height and width, C channels, P patch side, N tokens, D width,
-H heads, K = D / H width of a head, M hidden width of the MLP. Equation numbers are the paper's.
+Letters: B batch, N tokens, D width, H heads, K = D / H width of a head, M hidden width of the MLP.
+Equation numbers are the paper's.
 """
 
 import keras
 from keras import ops
 
 serializable = keras.saving.register_keras_serializable("vit_keras")
-
-
-@serializable
-class PatchEmbedding(keras.layers.Layer):
-    """Cut an image into patches and project each: (B, X, Y, C) -> (B, XY / P², D).
-
-    The x E of eq. 1. A convolution of stride P written as one matrix product; `projection.kernel`
-    is the convolution's kernel (P, P, C, D) with its first three axes flattened.
-
-    Args:
-        patch_size: P.
-        width: D.
-
-    Raises:
-        ValueError: X or Y is not a multiple of P.
-    """
-
-    def __init__(self, patch_size, width, **kwargs):
-        super().__init__(**kwargs)
-        self.patch_size = patch_size
-        self.width = width
-        self.projection = keras.layers.Dense(width, dtype=self.dtype_policy, name="projection")
-
-    def build(self, input_shape):
-        _, rows, columns, channels = input_shape
-        if None in (rows, columns, channels):
-            raise ValueError(f"the image size must be known, not {rows}x{columns}x{channels}")
-        if rows % self.patch_size or columns % self.patch_size:
-            raise ValueError(
-                f"patch_size={self.patch_size} does not divide the image {rows}x{columns}"
-            )
-        self.image_shape = (rows, columns, channels)
-        self.projection.build((None, None, self.patch_size**2 * channels))
-
-    def call(self, images):
-        if tuple(images.shape[1:]) != self.image_shape:
-            raise ValueError(
-                "images of shape (B, {}, {}, {}) are needed, not {}; a single image goes in as "
-                "images[None]".format(*self.image_shape, tuple(images.shape))
-            )
-        rows, columns, channels = self.image_shape
-        p, grid = self.patch_size, (rows // self.patch_size, columns // self.patch_size)
-        patches = ops.reshape(images, (-1, grid[0], p, grid[1], p, channels))
-        patches = ops.transpose(patches, (0, 1, 3, 2, 4, 5))
-        patches = ops.reshape(patches, (-1, grid[0] * grid[1], p * p * channels))
-        return self.projection(patches)
-
-    def compute_output_shape(self, input_shape):
-        batch, rows, columns, _ = input_shape
-        return (batch, (rows // self.patch_size) * (columns // self.patch_size), self.width)
-
-    def get_config(self):
-        return {**super().get_config(), "patch_size": self.patch_size, "width": self.width}
-
-
-@serializable
-class ClassToken(keras.layers.Layer):
-    """Put a learnt token before the patches: (B, N, D) -> (B, N + 1, D). The x_class of eq. 1."""
-
-    def build(self, input_shape):
-        self.token = self.add_weight(
-            shape=(1, 1, input_shape[-1]), initializer="zeros", name="class_token"
-        )
-
-    def call(self, patches):
-        token = ops.cast(self.token, patches.dtype)
-        tokens = ops.broadcast_to(token, (ops.shape(patches)[0], 1, patches.shape[-1]))
-        return ops.concatenate([tokens, patches], axis=1)
-
-    def compute_output_shape(self, input_shape):
-        batch, tokens, width = input_shape
-        return (batch, tokens + 1, width)
-
-
-@serializable
-class PositionEmbedding(keras.layers.Layer):
-    """Add a learnt vector to each position: (B, N, D) -> (B, N, D). The E_pos of eq. 1."""
-
-    def build(self, input_shape):
-        self.embedding = self.add_weight(
-            shape=(1, *input_shape[1:]),
-            initializer=keras.initializers.TruncatedNormal(stddev=0.02),
-            name="position_embedding",
-        )
-
-    def call(self, tokens):
-        return tokens + ops.cast(self.embedding, tokens.dtype)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
 
 @serializable

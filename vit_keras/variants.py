@@ -41,6 +41,7 @@ class Architecture:
         num_heads: H, the number of attention heads; divides D.
         mlp_dim: the hidden width of each block's MLP.
         pool: `token` reads the class token; `mean` has none and averages the patch tokens.
+        position: `learned` for each position (eq. 1), or `sincos2d`, fixed waves of row and column.
         gelu: `exact` (timm, Hugging Face) or `tanh` (Google's published weights).
         dropout: rate on the embedded tokens and on the output of each attention and MLP.
         attention_dropout: rate on the attention weights.
@@ -56,6 +57,7 @@ class Architecture:
     num_heads: int
     mlp_dim: int
     pool: str = "token"
+    position: str = "learned"
     gelu: str = "exact"
     dropout: float = 0.0
     attention_dropout: float = 0.0
@@ -131,6 +133,7 @@ def check(
         )
     _whole(f"{data_prefix}num_classes", num_classes)
     one_of(f"{prefix}pool", arch.pool, ["token", "mean"])
+    one_of(f"{prefix}position", arch.position, ["learned", "sincos2d"])
     one_of(f"{prefix}gelu", arch.gelu, ["exact", "tanh"])
     for name in ("dropout", "attention_dropout", "stochastic_depth"):
         rate = getattr(arch, name)
@@ -146,6 +149,11 @@ def check(
                 f"{prefix}patch_size={arch.patch_size} does not divide "
                 f"{data_prefix}image_size={size}; use {fitting}"
             )
+    if arch.position == "sincos2d" and arch.width % 4:
+        raise SettingError(
+            f"{prefix}width={arch.width} is no multiple of 4, which {prefix}position=sincos2d "
+            f"needs; use {arch.width + -arch.width % 4} or position=learned"
+        )
     if arch.width % arch.num_heads:
         raise SettingError(
             f"{prefix}num_heads={arch.num_heads} does not divide {prefix}width={arch.width}; "

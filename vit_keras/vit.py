@@ -1,6 +1,6 @@
 """The Vision Transformer of Dosovitskiy et al. 2021 (https://arxiv.org/abs/2010.11929).
 
-Letters as in `layers.py`: B batch, (X, Y) image height and width, C channels, N tokens, D width.
+Letters as in `tokens.py`: B batch, (X, Y) image height and width, C channels, N tokens, D width.
 """
 
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from vit_keras import layers, variants
+from vit_keras import layers, tokens, variants
 
 EPSILON = 1e-6  # of every layer normalisation, as in the paper's code; Keras' own default is 1e-3
 
@@ -47,10 +47,10 @@ def build_vit(
 
     pixels = keras.Input((rows, columns, channels), name="pixels")
     x = _normalization(arch)(pixels)
-    x = layers.PatchEmbedding(arch.patch_size, arch.width, dtype=dtype, name="patch_embedding")(x)
+    x = tokens.PatchEmbedding(arch.patch_size, arch.width, dtype=dtype, name="patch_embedding")(x)
     if arch.pool == "token":
-        x = layers.ClassToken(dtype=dtype, name="class_token")(x)
-    x = layers.PositionEmbedding(dtype=dtype, name="position_embedding")(x)
+        x = tokens.ClassToken(dtype=dtype, name="class_token")(x)
+    x = _positions(arch, (rows, columns), dtype)(x)
     x = keras.layers.Dropout(arch.dropout, dtype=dtype, name="embedding_dropout")(x)  # z_0, eq. 1
     for index in range(arch.depth):
         share = index / (arch.depth - 1) if arch.depth > 1 else 1.0
@@ -70,6 +70,13 @@ def build_vit(
     # Zeros, as in the paper's code: the first loss is log(num_classes) exactly.
     head = keras.layers.Dense(num_classes, kernel_initializer="zeros", dtype="float32", name="head")
     return keras.Model(pixels, head(y), name=name or f"vit_{variant or 'custom'}")
+
+
+def _positions(arch: variants.Architecture, image_size: tuple[int, int], dtype: Any) -> Any:
+    kept = dict(dtype=dtype, name="position_embedding")
+    if arch.position == "learned":
+        return tokens.PositionEmbedding(**kept)
+    return tokens.SinCos2D([side // arch.patch_size for side in image_size], **kept)
 
 
 def _normalization(arch: variants.Architecture) -> keras.layers.Layer:
