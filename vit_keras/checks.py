@@ -139,7 +139,7 @@ def _backend() -> None:
     one_of("KERAS_BACKEND", backend, BACKENDS)
     if not _is_installed(backend):
         raise SettingError(
-            f"KERAS_BACKEND={backend} is not installed; pip install 'vit-keras-lab[{backend}]', or "
+            f"KERAS_BACKEND={backend} is not installed; pip install {backend}, or "
             f"set KERAS_BACKEND to another of {', '.join(BACKENDS)}"
         )
 
