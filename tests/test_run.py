@@ -138,7 +138,7 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
         name="größer",
         data=DataConfig("cifar100", "~/sets", True, [64, 32], ["apple", 3], 10, 0.25, 2),
         model=ModelConfig(
-            *("ti16", 4, 12, 2, 3, 24, "mean", "tanh", 0.1, 0.2, 0.3),
+            *("ti16", 4, 12, 2, 3, 24, "mean", "sincos2d", "tanh", 0.1, 0.2, 0.3),
             pixel_mean=[0.1, 0.2, 0.3],
             pixel_std=0.25,
         ),

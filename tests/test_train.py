@@ -3,12 +3,13 @@
 import csv
 import json
 import shutil
+import signal
 
 import keras
 import numpy as np
 import pytest
 
-from vit_keras import SettingError, checkpoint, data, load_config, sources, train_model
+from vit_keras import SettingError, callbacks, checkpoint, data, load_config, sources, train_model
 from vit_keras import run as runs
 from vit_keras.errors import DivergedError
 
@@ -270,3 +271,16 @@ def test_checkpoint_of_another_model_is_refused(run, tmp_path):
     with pytest.raises(SettingError, match="does not fit this model"):
         train_model(config)
     assert len(list((tmp_path / "run" / "checkpoint").iterdir())) == checkpoint.KEPT
+
+
+def test_ctrl_c_waits_for_the_end_of_the_batch(tmp_path, monkeypatch):
+    """Sent inside a destructor, where an exception would be lost and the training go on."""
+
+    class Nuisance:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(callbacks.Recorder, "on_epoch_begin", lambda *_: Nuisance() and None)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "run")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

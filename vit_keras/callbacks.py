@@ -3,7 +3,11 @@
 import csv
 import io
 import logging
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -37,6 +41,40 @@ class StopOnNaN(keras.callbacks.Callback):
             f"{batch + 1}); lower optim.learning_rate={optim.learning_rate:g}, raise "
             f"optim.warmup_ratio={optim.warmup_ratio:g} or set optim.clip_norm=1"
         )
+
+
+class StopOnInterrupt(keras.callbacks.Callback):
+    """Raise `KeyboardInterrupt` at the end of the batch in which Ctrl-C came.
+
+    Raised where it comes, as Python does, it is lost whenever that is in a destructor or a callback
+    of a library's. A second Ctrl-C does not wait.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.interrupted = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen for Ctrl-C, if this is the thread that Python tells of it."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        self.previous = signal.signal(signal.SIGINT, self._note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, self.previous)
+
+    def _note(self, number, frame):
+        self.interrupted = True
+        signal.signal(signal.SIGINT, self.previous)
+
+    def _raise_if_interrupted(self, *_args, **_kwargs):
+        if self.interrupted:
+            raise KeyboardInterrupt
+
+    on_train_batch_end = on_test_batch_end = on_epoch_end = _raise_if_interrupted
 
 
 class Recorder(keras.callbacks.Callback):

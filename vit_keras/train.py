@@ -90,19 +90,21 @@ def _fit(
     stream = batches.training(
         splits.train, settings.batch_size, settings.seed, first_epoch, config.data.prefetch
     )
+    interrupt = callbacks.StopOnInterrupt()
     try:
-        model.fit(
-            stream,
-            steps_per_epoch=steps,
-            initial_epoch=first_epoch,
-            epochs=settings.epochs,
-            validation_data=batches.evaluation(
-                splits.validation, settings.batch_size, config.data.prefetch
-            ),
-            callbacks=callbacks.for_run(config, run, model.vit, recorder, steps),
-            shuffle=False,  # the order is the epoch's own, and Keras would warn
-            verbose=_verbosity(),
-        )
+        with interrupt.listening():
+            model.fit(
+                stream,
+                steps_per_epoch=steps,
+                initial_epoch=first_epoch,
+                epochs=settings.epochs,
+                validation_data=batches.evaluation(
+                    splits.validation, settings.batch_size, config.data.prefetch
+                ),
+                callbacks=[*callbacks.for_run(config, run, model.vit, recorder, steps), interrupt],
+                shuffle=False,  # the order is the epoch's own, and Keras would warn
+                verbose=_verbosity(),
+            )
     except KeyboardInterrupt:
         log.info(
             "\nstopped after epoch %d of %d; go on with run.resume=%s",
