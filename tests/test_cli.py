@@ -54,6 +54,7 @@ MISTAKES = {
     "epochs_negative": ("train.epochs=-1", "train.epochs=-1", "1 or more"),
     "shorthand": ("epochs=3", "epochs is", "did you mean train.epochs?"),
     "no_sign": ("digits", "digits", "recipe=digits"),
+    "no_name": ("=3", "=3 sets nothing", "setting=value"),
     "unreadable": ("run.dir=a=b", "run.dir=a=b", """'run.dir="a=b"'"""),
     "batch_of_more_than_all": (
         "data.limit=50 train.batch_size=46",

@@ -120,7 +120,7 @@ def _check_words(overrides: Iterable[str]) -> None:
     parser = OverridesParser.create()
     for word in overrides:
         name, sign, value = word.partition("=")
-        if not sign and not name.startswith("~"):
+        if not name or (not sign and not name.startswith("~")):
             recipes = [path.stem for path in (Path(__file__).parent / "conf/recipe").glob("*.yaml")]
             example = f"recipe={name}" if name in recipes else "train.epochs=3"
             raise SettingError(f"{word} sets nothing; write setting=value, such as {example}")
