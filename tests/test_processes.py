@@ -44,6 +44,7 @@ def test_sigkill_in_the_middle_of_an_epoch_changes_nothing(tmp_path):
     assert_same(whole, killed)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_leaves_a_run_and_says_how_to_go_on(tmp_path):
     run = tmp_path / "run"
     with subprocess.Popen(

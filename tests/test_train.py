@@ -273,6 +273,7 @@ def test_checkpoint_of_another_model_is_refused(run, tmp_path):
     assert len(list((tmp_path / "run" / "checkpoint").iterdir())) == checkpoint.KEPT
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_waits_for_the_end_of_the_batch(tmp_path, monkeypatch):
     """Sent inside a destructor, where an exception would be lost and the training go on."""
 

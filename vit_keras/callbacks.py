@@ -56,8 +56,9 @@ class StopOnInterrupt(keras.callbacks.Callback):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Listen for Ctrl-C, if this is the thread that Python tells of it."""
-        if threading.current_thread() is not threading.main_thread():
+        """Listen for Ctrl-C unless it is to be ignored, or Python tells another thread of it."""
+        is_main = threading.current_thread() is threading.main_thread()
+        if not is_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
             yield
             return
         self.previous = signal.signal(signal.SIGINT, self._note)
