@@ -12,6 +12,7 @@ import pytest
 from numpy_vit import GELU, vit
 
 from vit_keras import SettingError, build_vit
+from vit_keras.vit import describe
 
 ROOT = Path(__file__).parent.parent
 SIZES = dict(patch_size=4, width=16, depth=2, num_heads=4, mlp_dim=32)
@@ -49,7 +50,9 @@ def global_policy(dtype):
 
 
 def tiny(image_size=8, **settings):
-    return build_vit(None, image_size=image_size, num_classes=CLASSES, **{**SIZES, **settings})
+    return build_vit(
+        None, **{"image_size": image_size, "num_classes": CLASSES, **SIZES, **settings}
+    )
 
 
 def randomised(model):
@@ -232,6 +235,42 @@ def test_stochastic_depth_grows_from_nothing_to_its_rate():
     assert [rate["stochastic_depth"] for rate in rates] == pytest.approx([0, 0.1, 0.2])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("pool", ["token", "mean"])
+def test_without_classes_a_model_gives_its_features(pool, dtype):
+    """Those that the head of a model with classes reads."""
+    settings = dict(image_size=(8, 12), pool=pool, dtype=dtype)
+    classifier = randomised(tiny(**settings))
+    features = tiny(num_classes=0, **settings)
+    for weight, of in zip(features.weights, classifier.weights[:-2], strict=True):
+        weight.assign(of)
+    images = pixels(2, 8, 12, 3)
+    inner = keras.Model(classifier.input, classifier.get_layer("pooling").output)
+    result = features.predict(images, verbose=0)
+    assert result.dtype == np.float32
+    np.testing.assert_array_equal(result, inner.predict(images, verbose=0).astype("float32"))
+
+
+DESCRIBED = {
+    "plain": {},
+    "features": dict(num_classes=0),
+    "rates": dict(dropout=0.1, attention_dropout=0.2, stochastic_depth=0.3),
+    "switches": dict(pool="mean", gelu="tanh", position="sincos2d", norm_epsilon=1e-12),
+    "pixels": dict(pixel_mean=(0.4914, 0.4822, 0.4465), pixel_std=(0.247, 0.2435, 0.2616)),
+    "one_block": dict(depth=1, stochastic_depth=0.3),
+}
+
+
+@pytest.mark.parametrize("case", DESCRIBED)
+def test_a_model_tells_how_to_build_it_again(case):
+    model = tiny(**DESCRIBED[case])
+    arguments = describe(model)
+    for name, value in DESCRIBED[case].items():
+        assert arguments[name] == (list(value) if isinstance(value, tuple) else value)
+    again = build_vit(None, name=model.name, **arguments)
+    assert again.get_config() == model.get_config()
+
+
 # What a user gets wrong; the setting and its value; the way out.
 MISTAKES = {
     "patch_size": (dict(image_size=30), "patch_size=4", "image_size=30", "3"),
@@ -243,7 +282,7 @@ MISTAKES = {
     "depth_zero": (dict(depth=0), "depth=0", "1 or more"),
     "width_fraction": (dict(width=16.5), "width=16.5", "whole number"),
     "classes": (dict(num_classes=-1), "num_classes=-1", "1 or more"),
-    "features": (dict(num_classes=0), "num_classes=0", "pooling"),
+    "norm_epsilon": (dict(norm_epsilon=0), "norm_epsilon=0", "1e-6"),
     "size_by_its_other_name": (dict(img_size=8), "img_size", "did you mean image_size?"),
     "channels": (dict(channels=-1), "channels=-1", "1 or more"),
     "dropout": (dict(dropout=1.0), "dropout=1.0", "0 up to below 1"),

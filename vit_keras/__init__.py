@@ -13,6 +13,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from vit_keras.cli import load_config
     from vit_keras.errors import SettingError
+    from vit_keras.pretrained.hub import load_pretrained
+    from vit_keras.pretrained.writers import save_pretrained
     from vit_keras.train import train_model
     from vit_keras.variants import VARIANTS
     from vit_keras.vit import build_vit
@@ -22,10 +24,20 @@ _HOMES = {
     "VARIANTS": "variants",
     "build_vit": "vit",
     "load_config": "cli",
+    "load_pretrained": "pretrained.hub",
+    "save_pretrained": "pretrained.writers",
     "train_model": "train",
 }
 
-__all__ = ["VARIANTS", "SettingError", "build_vit", "load_config", "train_model"]
+__all__ = [
+    "VARIANTS",
+    "SettingError",
+    "build_vit",
+    "load_config",
+    "load_pretrained",
+    "save_pretrained",
+    "train_model",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -41,6 +41,7 @@ class ModelConfig:
     dropout: float = 0.0
     attention_dropout: float = 0.0
     stochastic_depth: float = 0.0
+    norm_epsilon: float = 1e-6  # of every layer normalisation
     pixel_mean: Any = 0.5  # one number or one per channel, in 0 to 1
     pixel_std: Any = 0.5
 

@@ -47,6 +47,8 @@ class Architecture:
         attention_dropout: rate on the attention weights.
         stochastic_depth: rate of the last block's residual branches; grows linearly from the
             first block's 0 (a single block has it whole).
+        norm_epsilon: of every layer normalisation: 1e-6 in the paper's code and timm, 1e-12 in
+            Hugging Face's.
         pixel_mean: per channel or one for all, in units of the full range: 0 to 1.
         pixel_std: as `pixel_mean`. 0.5 and 0.5 bring pixels into [-1, 1].
     """
@@ -62,6 +64,7 @@ class Architecture:
     dropout: float = 0.0
     attention_dropout: float = 0.0
     stochastic_depth: float = 0.0
+    norm_epsilon: float = 1e-6
     pixel_mean: Sequence[float] | float = 0.5
     pixel_std: Sequence[float] | float = 0.5
 
@@ -110,6 +113,11 @@ def height_and_width(image_size: Any, name: str = "image_size") -> tuple[int, in
     return int(sides[0]), int(sides[1])
 
 
+def grid(image_size: tuple[int, int], patch_size: int) -> tuple[int, int]:
+    """(rows, columns) of patches in an image of (height, width) pixels."""
+    return image_size[0] // patch_size, image_size[1] // patch_size
+
+
 def check(
     arch: Architecture,
     image_size: tuple[int, int],
@@ -126,12 +134,11 @@ def check(
     for name in SIZES:
         _whole(prefix + name, getattr(arch, name))
     _whole(f"{data_prefix}channels", channels)
-    if num_classes == 0:
-        raise SettingError(
-            "num_classes=0 would leave a model without logits; for features, build one with a head "
-            'and read `model.get_layer("pooling").output`'
-        )
-    _whole(f"{data_prefix}num_classes", num_classes)
+    if num_classes != 0 or isinstance(num_classes, bool):
+        _whole(f"{data_prefix}num_classes", num_classes)
+    _number(f"{prefix}norm_epsilon", arch.norm_epsilon)
+    if arch.norm_epsilon <= 0:
+        raise SettingError(f"{prefix}norm_epsilon={arch.norm_epsilon} is not above 0; use 1e-6")
     one_of(f"{prefix}pool", arch.pool, ["token", "mean"])
     one_of(f"{prefix}position", arch.position, ["learned", "sincos2d"])
     one_of(f"{prefix}gelu", arch.gelu, ["exact", "tanh"])

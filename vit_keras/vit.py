@@ -9,8 +9,7 @@ import keras
 import numpy as np
 
 from vit_keras import layers, tokens, variants
-
-EPSILON = 1e-6  # of every layer normalisation, as in the paper's code; Keras' own default is 1e-3
+from vit_keras.errors import SettingError
 
 
 def build_vit(
@@ -31,7 +30,7 @@ def build_vit(
     Args:
         variant: `ti16 s16 b16 b32 l16 h14 tiny_mnist`, or None when `overrides` has every size.
         image_size: X = Y, or (X, Y), in pixels; the patch size divides both.
-        num_classes: the number of logits.
+        num_classes: the number of logits; 0 for the features before the head, (B, D).
         channels: C, 1 or 3 as a rule.
         dtype: precision, a Keras dtype policy or its name; logits are float32 under each.
         name: of the model; `vit_<variant>` unless given.
@@ -61,15 +60,58 @@ def build_vit(
             attention_dropout=arch.attention_dropout,
             stochastic_depth=share * arch.stochastic_depth,
             gelu=arch.gelu,
-            epsilon=EPSILON,
+            epsilon=arch.norm_epsilon,
             dtype=dtype,
             name=f"encoder_block_{index}",
         )(x)  # z_1 ... z_depth, eq. 2 and 3
-    x = keras.layers.LayerNormalization(epsilon=EPSILON, dtype=dtype, name="encoder_norm")(x)
+    norm = dict(epsilon=arch.norm_epsilon, dtype=dtype, name="encoder_norm")
+    x = keras.layers.LayerNormalization(**norm)(x)
     y = layers.Pooling(arch.pool, dtype=dtype, name="pooling")(x)  # eq. 4
+    return keras.Model(pixels, head(num_classes)(y), name=name or f"vit_{variant or 'custom'}")
+
+
+def head(num_classes: int) -> keras.layers.Layer:
+    """(B, D) -> (B, num_classes) logits, or for 0 classes the features as they are; float32."""
+    if not num_classes:
+        return keras.layers.Identity(dtype="float32", name="features")
     # Zeros, as in the paper's code: the first loss is log(num_classes) exactly.
-    head = keras.layers.Dense(num_classes, kernel_initializer="zeros", dtype="float32", name="head")
-    return keras.Model(pixels, head(y), name=name or f"vit_{variant or 'custom'}")
+    return keras.layers.Dense(num_classes, kernel_initializer="zeros", dtype="float32", name="head")
+
+
+def describe(model: keras.Model) -> dict[str, Any]:
+    """The keyword arguments with which `build_vit(None, ...)` makes a model like this one.
+
+    Raises:
+        SettingError: the model was not made by `build_vit`.
+    """
+    try:
+        patches, block = model.get_layer("patch_embedding"), model.get_layer("encoder_block_0")
+        position = model.get_layer("position_embedding")
+        normalization = model.get_layer("normalization")
+        depth = sum(isinstance(layer, layers.EncoderBlock) for layer in model.layers)
+        last = model.get_layer(f"encoder_block_{depth - 1}").get_config()
+        pool = model.get_layer("pooling").pool
+    except ValueError as error:
+        raise SettingError(f"{model.name} is no model of build_vit: {error}") from None
+    scale, offset = (np.asarray(x, "float64") for x in (normalization.scale, normalization.offset))
+    config = block.get_config()
+    return {
+        "image_size": tuple(model.input_shape[1:3]),
+        "channels": model.input_shape[-1],
+        "num_classes": 0 if model.layers[-1].name == "features" else model.output_shape[-1],
+        "patch_size": patches.patch_size,
+        "width": patches.width,
+        "depth": depth,
+        **{name: config[name] for name in ("num_heads", "mlp_dim", "dropout", "gelu")},
+        "attention_dropout": config["attention_dropout"],
+        "stochastic_depth": last["stochastic_depth"],
+        "norm_epsilon": config["epsilon"],
+        "pool": pool,
+        "position": "sincos2d" if isinstance(position, tokens.SinCos2D) else "learned",
+        # Rounded: 1 / (255 / (255 * 0.247)) is 0.247 but for the last bit.
+        "pixel_mean": (-offset / scale / 255).round(12).tolist(),
+        "pixel_std": (1 / scale / 255).round(12).tolist(),
+    }
 
 
 def _positions(arch: variants.Architecture, image_size: tuple[int, int], dtype: Any) -> Any:

@@ -1,0 +1,219 @@
+"""What lies at a path -> names and arrays, and what the files beside them say of the model.
+
+No file is ever unpickled, and a damaged one is refused in one line.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vit_keras.errors import SettingError
+from vit_keras.pretrained import saved_model
+
+PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
+# Hugging Face's names of the activation -> which GELU that is.
+GELUS = {"gelu": "exact", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "gelu_fast": "tanh"}
+
+
+@dataclass
+class Foreign:
+    """A file's weights under its own names, float32.
+
+    Attributes:
+        path: where they were read.
+        weights: name -> array.
+        facts: what the file says of the model besides: fields of `Architecture`, and `image_size`.
+        is_saved_model: whether the model can be run as it is, to compare with.
+    """
+
+    path: Path
+    weights: dict[str, np.ndarray]
+    facts: dict[str, Any] = field(default_factory=dict)
+    is_saved_model: bool = False
+
+
+def read(path: Path) -> Foreign | None:
+    """The weights at `path`; None for a SavedModel whose variables are not those of a ViT.
+
+    Raises:
+        SettingError: nothing that is known lies there, or it is damaged.
+    """
+    if path.suffix in PICKLES:
+        raise SettingError(
+            f"handle={path} is a pickle, which can run code of a stranger's when it is opened; "
+            "write it as safetensors where it comes from (safetensors.torch.save_file)"
+        )
+    for is_kind, reader in READERS:
+        if is_kind(path):
+            with _damage(path):
+                return reader(path)
+    raise SettingError(
+        f"handle={path} is nothing that weights can be read from; give a SavedModel folder, a run "
+        "or .keras file of vit_keras, a Google .npz, a .safetensors file, or a folder of Hugging "
+        "Face, timm or keras-hub with its config.json"
+    )
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """One line for whatever a library says of a file that is cut off or makes no sense."""
+    try:
+        yield
+    except (SettingError, ImportError, MemoryError):
+        raise
+    except Exception as error:  # zipfile, NumPy, h5py, safetensors, TensorFlow: no common base
+        said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise SettingError(f"handle={path} is damaged ({said}); fetch it again") from error
+
+
+def _npz(path: Path) -> Foreign:
+    with np.load(path, allow_pickle=False) as archive:
+        return Foreign(path, _floats(path, dict(archive)))
+
+
+def _safetensors(path: Path) -> Foreign:
+    return Foreign(path, _floats(path, _tensors(path)), _facts(path.parent))
+
+
+def _hugging_face(path: Path) -> Foreign:
+    """One file, or the shards that an index names."""
+    index = path / "model.safetensors.index.json"
+    shards = ["model.safetensors"]
+    if index.exists():
+        shards = sorted(set(_json(index)["weight_map"].values()))
+    weights: dict[str, np.ndarray] = {}
+    for shard in shards:
+        if not (path / shard).is_file() or Path(shard).name != shard:
+            raise SettingError(f"handle={path} lacks {shard}; fetch it again")
+        weights |= _tensors(path / shard)
+    return Foreign(path, _floats(path, weights), _facts(path))
+
+
+def _tensors(path: Path) -> dict[str, np.ndarray]:
+    from safetensors.numpy import load_file
+
+    weights = load_file(path)
+    if all(name.startswith(("vit.", "deit.", "classifier.")) for name in weights):
+        return {re.sub(r"^(vit|deit)\.", "", name): value for name, value in weights.items()}
+    return weights
+
+
+def _keras_hub(path: Path) -> Foreign:
+    config = _json(path / "config.json")["config"]
+    facts = {"norm_epsilon": config["layer_norm_epsilon"], "image_size": config["image_shape"][:2]}
+    weights = _h5(path / "model.weights.h5")
+    task = path / "task.json"
+    if task.exists():
+        head = _json(task)["config"]
+        if head.get("intermediate_dim") is not None or head.get("pooling") != "token":
+            raise SettingError(
+                f"handle={path} has a head of keras-hub's with pooling={head.get('pooling')} and "
+                f"intermediate_dim={head.get('intermediate_dim')}, which is no plain one; save its "
+                "backbone alone (classifier.backbone.save_to_preset)"
+            )
+        heads = _h5(path / "task.weights.h5")
+        weights |= {name: value for name, value in heads.items() if name.startswith("layers/dense")}
+    return Foreign(path, _floats(path, weights), facts)
+
+
+def _h5(path: Path) -> dict[str, np.ndarray]:
+    import h5py
+
+    weights: dict[str, np.ndarray] = {}
+    with h5py.File(path, "r") as file:
+        file.visititems(
+            lambda name, item: (
+                weights.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+            )
+        )
+    return weights
+
+
+def _saved_model(path: Path) -> Foreign | None:
+    weights = saved_model.vit_weights(path)
+    if weights is None:
+        return None
+    return Foreign(path, _floats(path, weights), is_saved_model=True)
+
+
+def _own(path: Path) -> Foreign:
+    """A `.keras` file, or the best one of a run."""
+    import keras
+
+    from vit_keras.vit import describe
+
+    file = path / "best.keras" if path.is_dir() else path
+    model = keras.models.load_model(file, compile=False)
+    facts = describe(model)
+    facts.pop("num_classes")
+    return Foreign(path, {v.path: keras.ops.convert_to_numpy(v) for v in model.weights}, facts)
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    """What config.json and preprocessor_config.json say, in our names."""
+    facts: dict[str, Any] = {}
+    config = _json(folder / "config.json")
+    if "hidden_size" in config:
+        if config.get("hidden_act", "gelu") not in GELUS:
+            raise SettingError(
+                f"{folder / 'config.json'}: hidden_act={config['hidden_act']} is no GELU, which "
+                f"this ViT has; known: {', '.join(GELUS)}"
+            )
+        facts = {
+            "num_heads": config.get("num_attention_heads"),
+            "norm_epsilon": config.get("layer_norm_eps"),
+            "gelu": GELUS[config.get("hidden_act", "gelu")],
+            "image_size": config.get("image_size"),
+        }
+    timm = config.get("pretrained_cfg", {})
+    if timm:
+        facts = {"image_size": timm.get("input_size", [None])[1:]}
+    pixels = _json(folder / "preprocessor_config.json")
+    facts["pixel_mean"] = timm.get("mean", pixels.get("image_mean"))
+    facts["pixel_std"] = timm.get("std", pixels.get("image_std"))
+    return {name: value for name, value in facts.items() if value}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file, empty where there is no file."""
+    if not path.is_file():
+        return {}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"{path.name} is no object")
+    return content
+
+
+def _floats(path: Path, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    result = {}
+    for name, value in weights.items():
+        if value.dtype.kind not in "fV" or not value.size:  # V: bfloat16, by ml_dtypes
+            continue  # counters and the like; a weight that is needed will be missed
+        result[name] = np.asarray(value, "float32")
+        if not np.isfinite(result[name]).all():
+            raise SettingError(
+                f"handle={path}: {name} has values that are not finite; fetch it again"
+            )
+    return result
+
+
+def _has(*names: str) -> Callable[[Path], bool]:
+    return lambda path: path.is_dir() and all((path / name).exists() for name in names)
+
+
+READERS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Foreign | None]], ...] = (
+    (lambda path: path.is_file() and path.suffix == ".npz", _npz),
+    (lambda path: path.is_file() and path.suffix == ".safetensors", _safetensors),
+    (lambda path: path.is_file() and path.suffix == ".keras", _own),
+    (_has("saved_model.pb"), _saved_model),
+    (_has("best.keras"), _own),
+    (_has("config.json", "model.weights.h5"), _keras_hub),
+    (_has("config.json", "model.safetensors"), _hugging_face),
+    (_has("config.json", "model.safetensors.index.json"), _hugging_face),
+)

@@ -1,0 +1,142 @@
+"""The sizes of a foreign ViT, out of the names and shapes of its weights."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from vit_keras import variants
+from vit_keras.errors import SettingError
+from vit_keras.pretrained import dialects
+from vit_keras.pretrained.dialects import CLASS_TOKEN, HEAD, PATCH, POSITIONS, Dialect
+from vit_keras.pretrained.readers import Foreign
+
+QKV = "encoder_block_{i}/attention/qkv/kernel"
+HIDDEN = "encoder_block_{i}/mlp/hidden/bias"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file's dialect and sizes.
+
+    Attributes:
+        image_size: (height, width) that its positions were learned at.
+        grid: that in patches.
+        num_classes: 0 when the file has no head.
+        assumed: what the file does not say.
+    """
+
+    dialect: Dialect
+    arch: variants.Architecture
+    image_size: tuple[int, int]
+    channels: int
+    num_classes: int
+    assumed: list[str] = field(default_factory=list)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return variants.grid(self.image_size, self.arch.patch_size)
+
+
+def find(foreign: Foreign, dialect: Dialect, **overrides: Any) -> Found:
+    """Read the sizes; `overrides` are the caller's fields of `Architecture`, which win.
+
+    Raises:
+        SettingError: a size cannot be known.
+    """
+    weights, facts = foreign.weights, dict(foreign.facts)
+    assumed: list[str] = []
+    patch, channels, width = _patch(foreign, dialect)
+    arch: dict[str, Any] = dict(
+        patch_size=patch,
+        width=width,
+        depth=_depth(weights, dialect),
+        mlp_dim=_shape(foreign, dialect, HIDDEN)[0],
+        pool="token" if dialect.places[CLASS_TOKEN].names[0] in weights else "mean",
+        gelu=dialect.gelu,
+    )
+    image_size = facts.pop("image_size", None)
+    arch |= {name: value for name, value in facts.items() if name != "channels"}
+    arch |= {name: value for name, value in overrides.items() if value is not None}
+    if "num_heads" not in arch:
+        arch["num_heads"] = _heads(foreign, dialect, arch, assumed)
+    says_pixels = dialect in (dialects.GOOGLE, dialects.OWN)  # Google's are in [-1, 1], all of them
+    if not says_pixels and not {"pixel_mean", "pixel_std"} & set(arch):
+        assumed.append("pixel_mean and pixel_std of 0.5; DeiT has ImageNet's: give them then")
+    head = [name for name in dialect.places[HEAD[1]].names if name in weights]
+    return Found(
+        dialect,
+        variants.architecture(None, **arch),
+        _image_size(foreign, dialect, patch, image_size),
+        channels,
+        num_classes=len(weights[head[0]]) if head else 0,
+        assumed=assumed,
+    )
+
+
+def _shape(foreign: Foreign, dialect: Dialect, ours: str) -> tuple[int, ...]:
+    name = dialects.in_block(dialect.places[ours].names, 0)[0]
+    if name not in foreign.weights:
+        raise SettingError(
+            f"handle={foreign.path} lacks {name}, which a ViT of {dialect.name} has; fetch it "
+            "again, or give a file of the whole model"
+        )
+    return foreign.weights[name].shape
+
+
+def _patch(foreign: Foreign, dialect: Dialect) -> tuple[int, int, int]:
+    """P, C and D."""
+    shape = _shape(foreign, dialect, PATCH)
+    if dialect.patch_axes is None:
+        return foreign.facts["patch_size"], foreign.facts["channels"], shape[-1]
+    if len(shape) != 4:
+        name = dialect.places[PATCH].names[0]
+        raise SettingError(
+            f"handle={foreign.path}: {name} has shape {shape} and not the four axes of a "
+            "convolution; give the file of a ViT"
+        )
+    patch, channels, width = (shape[axis] for axis in dialect.patch_axes)
+    return patch, channels, width
+
+
+def _depth(weights: dialects.Weights, dialect: Dialect) -> int:
+    """Blocks up to the first that is missing; a later one would be left over, and refused."""
+    norm = dialect.places["encoder_block_{i}/attention_norm/gamma"].names
+    depth = 0
+    while dialects.in_block(norm, depth)[0] in weights:
+        depth += 1
+    return depth
+
+
+def _heads(foreign: Foreign, dialect: Dialect, arch: dict[str, Any], assumed: list[str]) -> int:
+    """H by the shape of the attention's kernels where they show it; else by convention."""
+    kernel = _shape(foreign, dialect, QKV)
+    if len(kernel) == 3:
+        return kernel[1]
+    for name, sizes in variants.VARIANTS.items():
+        if all(sizes[key] == arch[key] for key in ("width", "depth", "mlp_dim")):
+            assumed.append(f"num_heads={sizes['num_heads']}, as {name} has it")
+            return sizes["num_heads"]
+    if arch["width"] % 64:
+        raise SettingError(
+            f"handle={foreign.path} does not say how many heads its width of {arch['width']} is "
+            "divided into; pass num_heads="
+        )
+    assumed.append(f"num_heads={arch['width'] // 64}, heads of 64 as in every ViT of the paper")
+    return arch["width"] // 64
+
+
+def _image_size(foreign: Foreign, dialect: Dialect, patch: int, said: Any) -> tuple[int, int]:
+    """What the file says, if its positions fit that; else the square that they fit."""
+    if dialect is dialects.OWN:
+        return variants.height_and_width(said)
+    extra = int(dialect.places[CLASS_TOKEN].names[0] in foreign.weights)
+    patches = _shape(foreign, dialect, POSITIONS)[-2] - extra
+    side = math.isqrt(patches)
+    size = variants.height_and_width(said) if said else (side * patch, side * patch)
+    rows, columns = variants.grid(size, patch)
+    if rows * columns != patches:
+        raise SettingError(
+            f"handle={foreign.path} has positions for {patches} patches, which no image of "
+            f"{size[0]}x{size[1]} in patches of {patch} has; fetch it again, with its config.json"
+        )
+    return size

@@ -1,0 +1,233 @@
+"""Foreign weights into our ViT, and ours into their files: one loader for every dialect."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from typing import Any
+
+import keras
+import numpy as np
+from PIL import Image
+
+from vit_keras import variants
+from vit_keras.errors import SettingError
+from vit_keras.pretrained import dialects
+from vit_keras.pretrained.dialects import HEAD, POSITIONS, Dialect, Place, Weights
+from vit_keras.pretrained.readers import Foreign
+from vit_keras.pretrained.sizes import Found
+
+
+@dataclass
+class Report:
+    """What became of every weight.
+
+    Attributes:
+        handle: where the weights come from.
+        dialect: whose names they have.
+        matched: how many arrays of the file are in the model.
+        resized: what has another shape now, and from which to which.
+        initialised: our weights that the file has nothing for.
+        left_over: arrays of the file that are not in the model -> why.
+        assumed: what the file does not say and was taken for granted.
+        compared: the largest difference between the logits of the file's own program and ours.
+    """
+
+    handle: str
+    dialect: str
+    matched: int = 0
+    resized: list[str] = field(default_factory=list)
+    initialised: list[str] = field(default_factory=list)
+    left_over: dict[str, str] = field(default_factory=dict)
+    assumed: list[str] = field(default_factory=list)
+    compared: float | None = None
+
+    def __str__(self) -> str:
+        lines = [f"{self.handle}: {self.matched} arrays in {self.dialect}'s names"]
+        lines += [f"  resized: {line}" for line in self.resized]
+        lines += [f"  new: {', '.join(self.initialised)}"] if self.initialised else []
+        lines += [f"  left over: {name} ({why})" for name, why in self.left_over.items()]
+        lines += [f"  assumed: {line}" for line in self.assumed]
+        if self.compared is not None:
+            lines += [f"  the file's own program and this model differ by {self.compared:.1e}"]
+        return "\n".join(lines)
+
+
+def load(
+    vit: keras.Model, foreign: Foreign, found: Found, allow: Iterable[str], new_head: bool
+) -> Report:
+    """Put the file's weights into `vit`, whose sizes are the file's, its image size aside.
+
+    Args:
+        vit: a model by `build_vit`.
+        foreign: what was read.
+        found: its dialect and sizes.
+        allow: patterns (`pooler.*`) of names in the file that may be left over.
+        new_head: the file's head is left out, and `vit` keeps its own, if it has one.
+
+    Raises:
+        SettingError: a weight is missing, left over or of another shape; nothing was changed then.
+    """
+    dialect = found.dialect
+    weights = fold_layer_scale(foreign.weights)
+    table = dialects.places(dialect, found.arch.depth)
+    report = Report(str(foreign.path), dialect.name, assumed=list(found.assumed))
+    values: dict[str, np.ndarray] = {}
+    for variable in vit.weights:
+        ours = variable.path
+        if new_head and ours in HEAD:
+            report.initialised.append(ours)
+            continue
+        values[ours] = _value(foreign, found, table[ours], weights, variable)
+    used = {name for ours in values for name in table[ours].names}
+    dropped = {name: "a new head" for ours in HEAD for name in table[ours].names if new_head}
+    _check_left_over(foreign, dialect, weights, used, dropped, allow, report)
+    if POSITIONS in values:
+        values[POSITIONS] = _on_new_grid(values[POSITIONS], vit, found, report)
+    for variable in vit.weights:
+        if variable.path in values:
+            variable.assign(values[variable.path])
+    report.matched = len(used)
+    return report
+
+
+def dialect_of(foreign: Foreign, allow: Iterable[str], new_head: bool) -> Dialect:
+    """Whose names these are.
+
+    Raises:
+        SettingError: nobody's that is known, or a ViT's with something that ours does not have.
+    """
+    dialect = dialects.recognise(foreign.weights)
+    if dialect is None:
+        some = ", ".join(sorted(foreign.weights)[:4]) or "none"
+        known = ", ".join(known.name for known in dialects.DIALECTS)
+        raise SettingError(
+            f"handle={foreign.path} has weights of a model that is not known ({some} ...); known "
+            f"are the ViTs of {known}"
+        )
+    for name, why in dialect.refused.items():
+        goes_with_head = new_head and why == dialects.PRE_LOGITS
+        if name in foreign.weights and not goes_with_head and not _is_allowed(name, allow):
+            raise SettingError(_left_over(foreign, name, why))
+    return dialect
+
+
+def _is_allowed(name: str, allow: Iterable[str]) -> bool:
+    return any(fnmatch(name, pattern) for pattern in allow)
+
+
+def _left_over(foreign: Foreign, name: str, why: str) -> str:
+    return (
+        f'handle={foreign.path} has {name}: {why}; to go on without it, pass allow=["{name}"], '
+        "which changes what the model computes"
+    )
+
+
+def _value(
+    foreign: Foreign, found: Found, place: Place, weights: Weights, variable: Any
+) -> np.ndarray:
+    missing = [name for name in place.names if name not in weights]
+    if missing:
+        raise SettingError(
+            f"handle={foreign.path} lacks {', '.join(missing)}, which a ViT of "
+            f"{found.dialect.name} has; fetch it again, or give a file of the whole model"
+        )
+    shape = list(variable.shape)
+    if variable.path == POSITIONS:  # of any grid
+        shape[1] = weights[place.names[0]].shape[-2]
+    shape[-1] //= len(place.names)
+    expected = place.layout.to_theirs(np.empty(shape, "float32"), found.arch).shape
+    for name in place.names:
+        if weights[name].shape != expected:
+            raise SettingError(
+                f"handle={foreign.path}: {name} has shape {weights[name].shape}, and this model "
+                f"({variable.path}) needs {expected}; leave out settings that change the file's "
+                "own sizes, or fetch it again"
+            )
+    return np.concatenate([place.layout.to_ours(weights[name]) for name in place.names], axis=-1)
+
+
+def _check_left_over(
+    foreign: Foreign,
+    dialect: Dialect,
+    weights: Weights,
+    used: set[str],
+    dropped: dict[str, str],
+    allow: Iterable[str],
+    report: Report,
+) -> None:
+    """Sort what is left over into what may be, and refuse the rest by name."""
+    allowed = {**dialect.droppable, **dropped}
+    if dropped:  # a new head does without what came before the old one
+        hidden = dialects.PRE_LOGITS
+        allowed |= {name: hidden for name, why in dialect.refused.items() if why == hidden}
+    for name in sorted(set(weights) - used):
+        if name in allowed:
+            report.left_over[name] = allowed[name]
+        elif _is_allowed(name, allow):
+            report.left_over[name] = "allowed"
+        else:
+            raise SettingError(_left_over(foreign, name, "this ViT has no place for it"))
+
+
+def fold_layer_scale(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """LayerScale (Touvron et al. 2021, CaiT, eq. 4) of timm's files, multiplied into the weights.
+
+    diag(λ) (W x + b) = (diag(λ) W) x + λ b: the same function without the extra weights.
+    """
+    result = dict(weights)
+    for name in weights:
+        if scale := re.fullmatch(r"(blocks\.\d+\.)ls([12])\.gamma", name):
+            branch = scale[1] + {"1": "attn.proj", "2": "mlp.fc2"}[scale[2]]
+            factor = result.pop(name)
+            if f"{branch}.weight" in result and f"{branch}.bias" in result:
+                result[f"{branch}.weight"] = result[f"{branch}.weight"] * factor[:, None]
+                result[f"{branch}.bias"] = result[f"{branch}.bias"] * factor
+    return result
+
+
+def _on_new_grid(
+    embedding: np.ndarray, vit: keras.Model, found: Found, report: Report
+) -> np.ndarray:
+    new = variants.grid(vit.input_shape[1:3], found.arch.patch_size)
+    if new == found.grid:
+        return embedding
+    report.resized.append(f"{POSITIONS} from {found.grid} to {new} patches")
+    return resize_positions(embedding, found.grid, new)
+
+
+def resize_positions(
+    embedding: np.ndarray, old: tuple[int, int], new: tuple[int, int]
+) -> np.ndarray:
+    """Positions for another grid of patches: (1, E + rows columns, D) -> (1, E + ROWS COLUMNS, D).
+
+    Bicubic with antialias, as timm's `resample_abs_pos_embed` has it; the E tokens in front (a
+    class token) have no place in the grid and stay as they are.
+
+    Args:
+        embedding: E and D are read from its shape.
+        old: (rows, columns).
+        new: (ROWS, COLUMNS).
+    """
+    extra = embedding.shape[1] - old[0] * old[1]
+    width = embedding.shape[-1]
+    planes = embedding[0, extra:].reshape(*old, width).transpose(2, 0, 1).astype("float32")
+    size = (new[1], new[0])  # Pillow's order
+    resized = [
+        np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC))
+        for plane in np.ascontiguousarray(planes)
+    ]
+    patches = np.stack(resized, axis=-1).reshape(1, -1, width)
+    return np.concatenate([embedding[:, :extra], patches], axis=1)
+
+
+def arrays_of(vit: keras.Model, dialect: Dialect, arch: variants.Architecture) -> dict[str, Any]:
+    """The weights of `vit` under `dialect`'s names and in its layouts."""
+    table = dialects.places(dialect, arch.depth)
+    result = {}
+    for variable in vit.weights:
+        place = table[variable.path]
+        parts = np.split(keras.ops.convert_to_numpy(variable), len(place.names), axis=-1)
+        for name, part in zip(place.names, parts, strict=True):
+            result[name] = np.ascontiguousarray(place.layout.to_theirs(part, arch), "float32")
+    return result

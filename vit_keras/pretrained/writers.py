@@ -1,0 +1,109 @@
+"""The way back: a ViT of ours into the files of others."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from vit_keras.errors import SettingError
+from vit_keras.pretrained import dialects, weights
+from vit_keras.variants import architecture
+from vit_keras.vit import describe
+
+
+def save_pretrained(model: keras.Model, path: str | Path) -> Path:
+    """Write a ViT of ours for others: Google's `.npz`, or a folder that Hugging Face opens.
+
+    Args:
+        model: made by `build_vit` or `load_pretrained`, or loaded from a run.
+        path: ends in `.npz`, or names a folder for `model.safetensors` and its two JSON files.
+
+    Returns:
+        `path`.
+
+    Raises:
+        SettingError: the other library has no place for something in this model, or `path` exists.
+    """
+    path = Path(path)
+    facts = describe(model)
+    image_size, channels, classes = (
+        facts.pop(key) for key in ("image_size", "channels", "num_classes")
+    )
+    arch = architecture(None, **facts)
+    kind = "Google's .npz" if path.suffix == ".npz" else "Hugging Face's ViT"
+    if path.exists() and (path.is_file() or any(path.iterdir())):
+        raise SettingError(f"path={path} exists; choose a new name, nothing is overwritten")
+    for setting, needed in (("pool", "token"), ("position", "learned")):
+        if getattr(arch, setting) != needed:
+            raise SettingError(
+                f"{setting}={getattr(arch, setting)} has no place in {kind}, which knows "
+                f"{setting}={needed} alone; save the model as .keras instead"
+            )
+    if path.suffix == ".npz":
+        return _write_npz(model, path, arch)
+    return _write_hugging_face(model, path, arch, image_size, channels, classes)
+
+
+def _write_npz(model: keras.Model, path: Path, arch: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".new-{path.name}")
+    try:
+        np.savez(temporary, **weights.arrays_of(model, dialects.GOOGLE, arch))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _write_hugging_face(
+    model: keras.Model, path: Path, arch: Any, image_size: Any, channels: int, classes: int
+) -> Path:
+    from safetensors.numpy import save_file
+
+    if image_size[0] != image_size[1]:
+        raise SettingError(f"image_size={image_size} is not square, as Hugging Face's ViT needs it")
+    arrays = weights.arrays_of(model, dialects.HUGGING_FACE, arch)
+    if classes:  # ViTForImageClassification keeps the ViT under a name of its own
+        arrays = {n if n.startswith("classifier") else f"vit.{n}": a for n, a in arrays.items()}
+    config = {
+        "architectures": ["ViTForImageClassification" if classes else "ViTModel"],
+        "model_type": "vit",
+        "hidden_size": arch.width,
+        "num_hidden_layers": arch.depth,
+        "num_attention_heads": arch.num_heads,
+        "intermediate_size": arch.mlp_dim,
+        "hidden_act": {"exact": "gelu", "tanh": "gelu_pytorch_tanh"}[arch.gelu],
+        "hidden_dropout_prob": arch.dropout,
+        "attention_probs_dropout_prob": arch.attention_dropout,
+        "layer_norm_eps": arch.norm_epsilon,
+        "image_size": image_size[0],
+        "patch_size": arch.patch_size,
+        "num_channels": channels,
+        "qkv_bias": True,
+        "id2label": {str(label): f"LABEL_{label}" for label in range(classes)},
+        "label2id": {f"LABEL_{label}": label for label in range(classes)},
+    }
+    mean, std = ([*np.broadcast_to(v, channels)] for v in (arch.pixel_mean, arch.pixel_std))
+    pixels = {
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": True,
+        "size": {"height": image_size[0], "width": image_size[1]},
+        "resample": 2,  # bilinear
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [float(value) for value in mean],
+        "image_std": [float(value) for value in std],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
+        whole = Path(folder) / path.name
+        whole.mkdir()
+        save_file(arrays, whole / "model.safetensors", {"format": "pt"})
+        (whole / "preprocessor_config.json").write_text(json.dumps(pixels, indent=2) + "\n")
+        (whole / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        whole.replace(path)  # an empty folder may give way
+    return path
