@@ -92,11 +92,11 @@ def _attention(weights, x):
     return tf.einsum("bnhk,hkd->bnd", x, weights["out"]["kernel"]) + weights["out"]["bias"]
 
 
-def save(tree, folder, side, trainable=False):
+def save(tree, folder, side, trainable=False, batch=None):
     """The SavedModel: one checkpoint of unnamed variables in the order of the sorted keys."""
     variables = tf.nest.map_structure(lambda x: tf.Variable(x, trainable=trainable), tree)
 
-    @tf.function(input_signature=[tf.TensorSpec((None, side, side, 3), tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec((batch, side, side, 3), tf.float32)])
     def call(inputs):
         return program(variables, inputs)
 

@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -59,7 +60,7 @@ def local(handle: str) -> Path:
         ) from error
 
 
-def _fetcher(handle: str) -> Callable[[], str] | None:
+def _fetcher(handle: str) -> Callable[[], str | Path] | None:
     if kaggle := KAGGLE.fullmatch(handle):
         return functools.partial(_kaggle, kaggle[1])
     if TFHUB.match(handle):
@@ -78,14 +79,28 @@ def _kaggle(name: str) -> str:
     return kagglehub.model_download("/".join(parts))
 
 
-def _tfhub(address: str) -> str:
+def _tfhub(address: str) -> Path:
     with warnings.catch_warnings():
         # tensorflow-hub 0.16.1, the last one, imports pkg_resources, which setuptools 80 has still.
         warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)
         import tensorflow_hub
 
     os.environ.setdefault("TFHUB_DOWNLOAD_PROGRESS", "1")
-    return tensorflow_hub.resolve(address)
+    folder = Path(tensorflow_hub.resolve(address))
+    if missing := _missing(folder):  # an archive cut off between two files passes there for whole
+        shutil.rmtree(folder)
+        raise OSError(f"the download has no {missing}")
+    return folder
+
+
+def _missing(folder: Path) -> str | None:
+    """A part that a whole SavedModel has and this one has not."""
+    for part in ("saved_model.pb", "variables/variables.index"):
+        if not (folder / part).is_file():
+            return part
+    shards = [path.name for path in folder.glob("variables/variables.data-*-of-*")]
+    count = int(shards[0].rpartition("-")[2]) if shards else 1
+    return None if len(shards) == count else f"variables/variables.data for each of {count} shards"
 
 
 def _hugging_face(name: str) -> str:

@@ -65,6 +65,7 @@ def load(
 ) -> tuple[keras.Model, weights.Report]:
     """`load_pretrained`, with the report of what became of every weight."""
     path = download.local(handle)
+    allow = [allow] if isinstance(allow, str) else list(allow)
     foreign = None if opaque else readers.read(path)
     if foreign is None:
         return _opaque(path, image_size, num_classes, name, **overrides)
@@ -74,7 +75,7 @@ def load(
     classes = found.num_classes if num_classes is None else num_classes
     vit = build_vit(
         None,
-        image_size=image_size or found.image_size,
+        image_size=found.image_size if image_size is None else image_size,
         num_classes=classes,
         channels=found.channels,
         dtype=dtype,
@@ -95,7 +96,8 @@ def _compare(foreign: readers.Foreign, found: sizes.Found, allow: Iterable[str])
     Raises:
         SettingError: they differ by more than rounding.
     """
-    arch = {**vars(found.arch), "pixel_mean": 0.5, "pixel_std": 0.5, "gelu": "tanh"}
+    made = dict(pixel_mean=0.5, pixel_std=0.5, gelu="tanh", norm_epsilon=1e-6)
+    arch = {**vars(found.arch), **made}
     ours = build_vit(
         None,
         image_size=found.image_size,

@@ -28,7 +28,8 @@ class Foreign:
     Attributes:
         path: where they were read.
         weights: name -> array.
-        facts: what the file says of the model besides: fields of `Architecture`, and `image_size`.
+        facts: what the file says of the model besides: fields of `Architecture`, `image_size` and
+            `num_classes`.
         is_saved_model: whether the model can be run as it is, to compare with.
     """
 
@@ -169,15 +170,23 @@ def _facts(folder: Path) -> dict[str, Any]:
             "num_heads": config.get("num_attention_heads"),
             "norm_epsilon": config.get("layer_norm_eps"),
             "gelu": GELUS[config.get("hidden_act", "gelu")],
+            "dropout": config.get("hidden_dropout_prob"),
+            "attention_dropout": config.get("attention_probs_dropout_prob"),
             "image_size": config.get("image_size"),
+            "num_classes": config.get("num_labels", len(config.get("id2label") or {})),
         }
-    timm = config.get("pretrained_cfg", {})
+    timm = config.get("pretrained_cfg") or {}
     if timm:
-        facts = {"image_size": timm.get("input_size", [None])[1:]}
+        facts = {
+            "image_size": timm.get("input_size", [None])[1:],
+            "num_classes": config.get("num_classes"),
+        }
     pixels = _json(folder / "preprocessor_config.json")
+    if pixels.get("do_normalize") is False:
+        pixels |= {"image_mean": 0.0, "image_std": 1.0}
     facts["pixel_mean"] = timm.get("mean", pixels.get("image_mean"))
     facts["pixel_std"] = timm.get("std", pixels.get("image_std"))
-    return {name: value for name, value in facts.items() if value}
+    return {name: value for name, value in facts.items() if value or value == 0}
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -34,15 +34,27 @@ def run(folder: Path, images: np.ndarray) -> np.ndarray | None:
     """What the SavedModel's own program gives for images in [-1, 1]; None if it cannot be called.
 
     Of several outputs the first of two axes, which is the logits or the features.
+
+    Raises:
+        SettingError: its program cannot be read, or fails.
     """
     import tensorflow as tf
 
-    program = tf.saved_model.load(str(folder))
-    call = program if callable(program) else program.signatures.get("serving_default")
-    if call is None:
-        return None
-    outputs = tf.nest.flatten(call(tf.constant(images, tf.float32)))
-    return next((output.numpy() for output in outputs if output.shape.rank == 2), None)
+    try:
+        program = tf.saved_model.load(str(folder))
+        call = program if callable(program) else program.signatures.get("serving_default")
+        if call is None:
+            return None
+        results = []
+        for image in images:  # alone: some were exported for batches of one
+            outputs = tf.nest.flatten(call(tf.constant(image[None], tf.float32)))
+            results += [output.numpy() for output in outputs if output.shape.rank == 2][:1]
+        return np.concatenate(results) if results else None
+    except Exception as error:  # OSError, OpError, ValueError, by what is wrong
+        raise SettingError(
+            f"handle={folder}: its program cannot be run ({_first_line(error)}); fetch it again, "
+            "whole"
+        ) from None
 
 
 def _in_order(folder: Path) -> list[np.ndarray]:
@@ -61,10 +73,14 @@ def _in_order(folder: Path) -> list[np.ndarray]:
         found.sort(key=lambda match: (match[1], int(match[2])))
         return [reader.get_tensor(match[0]) for match in found]
     except Exception as error:  # ValueError, DataLossError, NotFoundError, by what is wrong
-        said = str(error).strip().splitlines()[0][:200]
         raise SettingError(
-            f"handle={folder}: its variables cannot be read ({said}); fetch it again, whole"
+            f"handle={folder}: its variables cannot be read ({_first_line(error)}); fetch it "
+            "again, whole"
         ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def _flax_names(count: int) -> list[list[str]]:

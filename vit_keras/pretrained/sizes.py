@@ -50,12 +50,12 @@ def find(foreign: Foreign, dialect: Dialect, **overrides: Any) -> Found:
         patch_size=patch,
         width=width,
         depth=_depth(weights, dialect),
-        mlp_dim=_shape(foreign, dialect, HIDDEN)[0],
+        mlp_dim=_shape(foreign, dialect, HIDDEN, axes=1)[0],
         pool="token" if dialect.places[CLASS_TOKEN].names[0] in weights else "mean",
         gelu=dialect.gelu,
     )
     image_size = facts.pop("image_size", None)
-    arch |= {name: value for name, value in facts.items() if name != "channels"}
+    arch |= {name: facts[name] for name in facts if name not in ("channels", "num_classes")}
     arch |= {name: value for name, value in overrides.items() if value is not None}
     if "num_heads" not in arch:
         arch["num_heads"] = _heads(foreign, dialect, arch, assumed)
@@ -73,43 +73,46 @@ def find(foreign: Foreign, dialect: Dialect, **overrides: Any) -> Found:
     )
 
 
-def _shape(foreign: Foreign, dialect: Dialect, ours: str) -> tuple[int, ...]:
+def _shape(foreign: Foreign, dialect: Dialect, ours: str, axes: int) -> tuple[int, ...]:
     name = dialects.in_block(dialect.places[ours].names, 0)[0]
     if name not in foreign.weights:
         raise SettingError(
             f"handle={foreign.path} lacks {name}, which a ViT of {dialect.name} has; fetch it "
             "again, or give a file of the whole model"
         )
-    return foreign.weights[name].shape
+    shape = foreign.weights[name].shape
+    if len(shape) < axes:
+        raise SettingError(
+            f"handle={foreign.path}: {name} has shape {shape}, and a ViT's has {axes} axes; give "
+            "the file of a ViT"
+        )
+    return shape
 
 
 def _patch(foreign: Foreign, dialect: Dialect) -> tuple[int, int, int]:
     """P, C and D."""
-    shape = _shape(foreign, dialect, PATCH)
+    shape = _shape(foreign, dialect, PATCH, axes=2 if dialect.patch_axes is None else 4)
     if dialect.patch_axes is None:
         return foreign.facts["patch_size"], foreign.facts["channels"], shape[-1]
-    if len(shape) != 4:
-        name = dialect.places[PATCH].names[0]
-        raise SettingError(
-            f"handle={foreign.path}: {name} has shape {shape} and not the four axes of a "
-            "convolution; give the file of a ViT"
-        )
     patch, channels, width = (shape[axis] for axis in dialect.patch_axes)
     return patch, channels, width
 
 
 def _depth(weights: dialects.Weights, dialect: Dialect) -> int:
-    """Blocks up to the first that is missing; a later one would be left over, and refused."""
-    norm = dialect.places["encoder_block_{i}/attention_norm/gamma"].names
-    depth = 0
-    while dialects.in_block(norm, depth)[0] in weights:
-        depth += 1
-    return depth
+    """Blocks up to the last that has any weight; what is missing of one will be named."""
+    blocks = [place.names for ours, place in dialect.places.items() if "{i}" in ours]
+    found = (
+        i
+        for i in range(len(weights))
+        for names in blocks
+        if any(name in weights for name in dialects.in_block(names, i))
+    )
+    return max(found, default=-1) + 1
 
 
 def _heads(foreign: Foreign, dialect: Dialect, arch: dict[str, Any], assumed: list[str]) -> int:
     """H by the shape of the attention's kernels where they show it; else by convention."""
-    kernel = _shape(foreign, dialect, QKV)
+    kernel = _shape(foreign, dialect, QKV, axes=2)
     if len(kernel) == 3:
         return kernel[1]
     for name, sizes in variants.VARIANTS.items():
@@ -130,7 +133,7 @@ def _image_size(foreign: Foreign, dialect: Dialect, patch: int, said: Any) -> tu
     if dialect is dialects.OWN:
         return variants.height_and_width(said)
     extra = int(dialect.places[CLASS_TOKEN].names[0] in foreign.weights)
-    patches = _shape(foreign, dialect, POSITIONS)[-2] - extra
+    patches = _shape(foreign, dialect, POSITIONS, axes=2)[-2] - extra
     side = math.isqrt(patches)
     size = variants.height_and_width(said) if said else (side * patch, side * patch)
     rows, columns = variants.grid(size, patch)

@@ -69,6 +69,8 @@ def load(
         SettingError: a weight is missing, left over or of another shape; nothing was changed then.
     """
     dialect = found.dialect
+    if not new_head:
+        _check_classes(foreign, found)
     weights = fold_layer_scale(foreign.weights)
     table = dialects.places(dialect, found.arch.depth)
     report = Report(str(foreign.path), dialect.name, assumed=list(found.assumed))
@@ -110,6 +112,15 @@ def dialect_of(foreign: Foreign, allow: Iterable[str], new_head: bool) -> Dialec
         if name in foreign.weights and not goes_with_head and not _is_allowed(name, allow):
             raise SettingError(_left_over(foreign, name, why))
     return dialect
+
+
+def _check_classes(foreign: Foreign, found: Found) -> None:
+    said = foreign.facts.get("num_classes")
+    if said and found.num_classes and said != found.num_classes:
+        raise SettingError(
+            f"handle={foreign.path} says num_classes={said}, and its head has {found.num_classes}; "
+            "mend its config.json, or pass num_classes= for a new head"
+        )
 
 
 def _is_allowed(name: str, allow: Iterable[str]) -> bool:
@@ -179,10 +190,13 @@ def fold_layer_scale(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     for name in weights:
         if scale := re.fullmatch(r"(blocks\.\d+\.)ls([12])\.gamma", name):
             branch = scale[1] + {"1": "attn.proj", "2": "mlp.fc2"}[scale[2]]
-            factor = result.pop(name)
-            if f"{branch}.weight" in result and f"{branch}.bias" in result:
-                result[f"{branch}.weight"] = result[f"{branch}.weight"] * factor[:, None]
-                result[f"{branch}.bias"] = result[f"{branch}.bias"] * factor
+            kernel, bias = (result.get(f"{branch}.{part}") for part in ("weight", "bias"))
+            factor = weights[name]
+            if kernel is None or bias is None or not factor.shape == bias.shape == kernel.shape[:1]:
+                continue  # the branch's weights will be missed, or this one left over
+            result[f"{branch}.weight"] = kernel * factor[:, None]
+            result[f"{branch}.bias"] = bias * factor
+            del result[name]
     return result
 
 

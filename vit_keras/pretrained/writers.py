@@ -1,6 +1,7 @@
 """The way back: a ViT of ours into the files of others."""
 
 import json
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ from vit_keras.errors import SettingError
 from vit_keras.pretrained import dialects, weights
 from vit_keras.variants import architecture
 from vit_keras.vit import describe
+
+log = logging.getLogger("vit_keras")
+
+# What a reader of Google's .npz takes for granted: nothing in it says so.
+NPZ_MEANS = {"gelu": "tanh", "norm_epsilon": 1e-6, "pixel_mean": 0.5, "pixel_std": 0.5}
 
 
 def save_pretrained(model: keras.Model, path: str | Path) -> Path:
@@ -42,12 +48,18 @@ def save_pretrained(model: keras.Model, path: str | Path) -> Path:
                 f"{setting}={getattr(arch, setting)} has no place in {kind}, which knows "
                 f"{setting}={needed} alone; save the model as .keras instead"
             )
+    if image_size[0] != image_size[1]:
+        raise SettingError(f"image_size={image_size} is not square, as {kind} needs it")
     if path.suffix == ".npz":
         return _write_npz(model, path, arch)
     return _write_hugging_face(model, path, arch, image_size, channels, classes)
 
 
 def _write_npz(model: keras.Model, path: Path, arch: Any) -> Path:
+    for setting, taken in NPZ_MEANS.items():
+        value = getattr(arch, setting)
+        if np.any(np.asarray(value) != taken):
+            log.warning("%s does not hold %s=%s; say it again when loading", path, setting, value)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".new-{path.name}")
     try:
@@ -63,8 +75,6 @@ def _write_hugging_face(
 ) -> Path:
     from safetensors.numpy import save_file
 
-    if image_size[0] != image_size[1]:
-        raise SettingError(f"image_size={image_size} is not square, as Hugging Face's ViT needs it")
     arrays = weights.arrays_of(model, dialects.HUGGING_FACE, arch)
     if classes:  # ViTForImageClassification keeps the ViT under a name of its own
         arrays = {n if n.startswith("classifier") else f"vit.{n}": a for n, a in arrays.items()}

@@ -1,0 +1,314 @@
+"""ViTs that others trained compute here what they compute there, and go back unchanged."""
+
+import json
+
+import jax2tf_saved_model
+import keras
+import ml_dtypes
+import numpy as np
+import pytest
+import tensorflow as tf
+from foreign_files import google, google_tree, pixels, timm, write_npz
+from numpy_vit import vit
+from safetensors.numpy import save_file
+
+from vit_keras import SettingError, build_vit, load_pretrained, save_pretrained
+from vit_keras.pretrained import hub
+from vit_keras.pretrained.weights import resize_positions
+from vit_keras.vit import describe
+
+RUN = "saved_models/digits"
+# Twelve blocks, so that block 10 comes before block 2 where names are sorted.
+HUB_SIZES = dict(width=16, depth=12, heads=2, mlp_dim=24, side=224)
+
+
+def logits_of(model, images):
+    return model.predict(images, verbose=0)
+
+
+def same_weights(one, other):
+    assert [w.path for w in one.weights] == [w.path for w in other.weights]
+    for ours, theirs in zip(one.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy(), err_msg=ours.path)
+
+
+@pytest.mark.parametrize(
+    ("patch", "classes", "export"),
+    [(16, 7, {}), (8, 7, {}), (16, 0, {"trainable": True}), (8, 0, {})],
+    ids=["patch 16", "patch 8", "patch 16 -fe, trainable", "patch 8 -fe"],
+)
+def test_a_saved_model_of_tf_hub_gives_its_own_logits(patch, classes, export, tmp_path):
+    tree = google_tree(patch=patch, classes=classes, **HUB_SIZES)
+    jax2tf_saved_model.save(tree, tmp_path, side=224, **export)
+    images = pixels(2, 224, 224, 3)
+    original = tf.saved_model.load(str(tmp_path))
+    expected = original((images.astype("float32") - 127.5) / 127.5).numpy()
+    assert np.ptp(expected, axis=0).max() > 0.1  # the two images are told apart
+
+    model = load_pretrained(str(tmp_path))
+    np.testing.assert_allclose(logits_of(model, images), expected, rtol=1e-4, atol=1e-4)
+    sizes = {"depth": 12, "num_heads": 2, "patch_size": patch, "num_classes": classes}
+    assert sizes.items() <= describe(model).items()
+
+
+def test_a_saved_model_for_batches_of_one_is_read_as_well(tmp_path):
+    jax2tf_saved_model.save(google_tree(), tmp_path, side=16, batch=1)
+    model, report = hub.load(str(tmp_path))
+    assert report.compared < 1e-4
+    assert logits_of(model, pixels(3, 16, 16, 3)).shape == (3, 5)
+
+
+def test_a_saved_model_whose_variables_lie_in_another_order_is_noticed(tmp_path, monkeypatch):
+    """Two blocks have the same shapes: only the program tells which is which."""
+    program = jax2tf_saved_model.program
+
+    def swapped(tree, x):
+        blocks = tree["Transformer"]
+        pair = {
+            "encoderblock_0": blocks["encoderblock_1"],
+            "encoderblock_1": blocks["encoderblock_0"],
+        }
+        return program({**tree, "Transformer": {**blocks, **pair}}, x)
+
+    monkeypatch.setattr(jax2tf_saved_model, "program", swapped)
+    jax2tf_saved_model.save(google_tree(), tmp_path, side=16)
+    with pytest.raises(SettingError, match=r"computes something else.*opaque=True"):
+        load_pretrained(str(tmp_path))
+
+
+def test_google_npz_goes_through_our_model_and_back_bit_for_bit(tmp_path):
+    weights = google()
+    model = load_pretrained(str(write_npz(tmp_path / "in.npz", weights)))
+    with np.load(save_pretrained(model, tmp_path / "out.npz")) as written:
+        assert sorted(written) == sorted(weights)
+        for name, value in weights.items():
+            assert written[name].dtype == "float32"
+            np.testing.assert_array_equal(written[name], value, err_msg=name)
+
+
+@pytest.mark.parametrize("classes", [5, 0])
+def test_a_model_goes_to_hugging_face_and_back_unchanged(classes, tmp_path):
+    settings = dict(gelu="tanh", norm_epsilon=1e-5, dropout=0.1, attention_dropout=0.2)
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    weights = write_npz(tmp_path / "in.npz", google(width=24, heads=3))
+    model = load_pretrained(
+        str(weights), num_classes=classes, pixel_mean=mean, pixel_std=std, **settings
+    )
+    folder = save_pretrained(model, tmp_path / "there")
+    again = load_pretrained(str(folder))
+    same_weights(model, again)
+    assert describe(again) == describe(model)
+    assert describe(again)["pixel_std"] == std
+    images = pixels(2, 16, 16, 3)
+    np.testing.assert_array_equal(logits_of(again, images), logits_of(model, images))
+
+
+NO_PLACE = {  # what the other libraries have no place for
+    "pool": (dict(pool="mean"), "a", ["pool=mean", "pool=token"]),
+    "position": (dict(position="sincos2d"), "a", ["position=sincos2d", "learned"]),
+    "not_square": (dict(image_size=(8, 16)), "a", ["image_size=(8, 16)", "square"]),
+    "not_square_npz": (dict(image_size=(8, 32)), "a.npz", ["image_size=(8, 32)", "square"]),
+}
+
+
+@pytest.mark.parametrize("case", NO_PLACE)
+def test_a_model_that_others_have_no_place_for_is_not_written(case, tmp_path):
+    settings, name, phrases = NO_PLACE[case]
+    sizes = dict(image_size=16, patch_size=4, width=16, depth=1, num_heads=2, mlp_dim=24)
+    model = build_vit(None, num_classes=5, **{**sizes, **settings})
+    with pytest.raises(SettingError) as caught:
+        save_pretrained(model, tmp_path / name)
+    assert all(phrase in str(caught.value) for phrase in phrases), caught.value
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_exists_is_not_overwritten(tmp_path):
+    weights = write_npz(tmp_path / "in.npz", google())
+    model = load_pretrained(str(weights))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    before = weights.read_bytes()
+    for path in (weights, folder):
+        with pytest.raises(SettingError, match=f"path={path} exists"):
+            save_pretrained(model, path)
+    assert weights.read_bytes() == before
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    (folder / "notes.txt").unlink()
+    assert save_pretrained(model, folder) == folder  # an empty folder may be written into
+
+
+@pytest.fixture(scope="module")
+def own():
+    return keras.models.load_model(f"{RUN}/best.keras")
+
+
+@pytest.mark.parametrize("handle", [RUN, f"{RUN}/best.keras"])
+def test_a_run_of_ours_predicts_the_same(handle, own):
+    images = pixels(4, *own.input_shape[1:])
+    model = load_pretrained(handle)
+    np.testing.assert_array_equal(logits_of(model, images), logits_of(own, images))
+    assert describe(model) == describe(own)
+
+
+def test_a_run_of_ours_in_another_size_and_with_another_head(own):
+    side = 2 * own.input_shape[1]
+    model, report = hub.load(RUN, image_size=side, num_classes=3)
+    images = pixels(2, side, side, own.input_shape[-1])
+    np.testing.assert_array_equal(logits_of(model, images), np.zeros((2, 3)))  # as new heads start
+    assert len(report.resized) == 1
+    assert report.initialised == ["head/kernel", "head/bias"]
+
+
+def test_a_run_of_ours_without_its_head_gives_what_the_head_reads(own):
+    images = pixels(4, *own.input_shape[1:])
+    inner = keras.Model(own.input, own.get_layer("pooling").output)
+    features = logits_of(load_pretrained(RUN, num_classes=0), images)
+    np.testing.assert_array_equal(features, logits_of(inner, images))
+
+
+def resized_by_jax(embedding, old, new):
+    jax = pytest.importorskip("jax", reason="needs jax")
+    width = embedding.shape[-1]
+    shape, grid = (*new, width), embedding[0, 1:].reshape(*old, width)
+    patches = jax.image.resize(grid, shape, method="cubic", antialias=True)
+    return np.concatenate([embedding[:, :1], np.reshape(patches, (1, -1, width))], axis=1)
+
+
+GRIDS = [((14, 14), (24, 24)), ((14, 14), (2, 2)), ((14, 14), (10, 20)), ((4, 9), (7, 3))]
+
+
+@pytest.mark.parametrize(("old", "new"), GRIDS)
+def test_positions_are_resized_as_jax_resizes_images(old, new):
+    embedding = np.random.default_rng(0).normal(0, 1, (1, old[0] * old[1] + 1, 8)).astype("float32")
+    result = resize_positions(embedding, old, new)
+    assert result.shape == (1, new[0] * new[1] + 1, 8)
+    assert result.dtype == "float32"
+    np.testing.assert_array_equal(result[:, 0], embedding[:, 0])  # the class token has no place
+    np.testing.assert_allclose(result, resized_by_jax(embedding, old, new), atol=1e-3)
+
+
+@pytest.mark.parametrize("image_size", [24, (8, 20)])
+def test_a_model_is_loaded_for_images_of_another_size(image_size, tmp_path):
+    weights = google()
+    model, report = hub.load(str(write_npz(tmp_path / "w.npz", weights)), image_size=image_size)
+    rows, columns = np.broadcast_to(image_size, 2)
+    assert model.input_shape == (None, rows, columns, 3)
+    layer = model.get_layer("position_embedding")
+    before = weights["Transformer/posembed_input/pos_embedding"]
+    expected = resized_by_jax(before, (4, 4), (rows // 4, columns // 4))
+    np.testing.assert_allclose(layer.embedding.numpy(), expected, atol=1e-3)
+    assert report.resized == [
+        f"{layer.embedding.path} from (4, 4) to ({rows // 4}, {columns // 4}) patches"
+    ]
+
+
+@pytest.mark.parametrize("classes", [None, 5, 3, 0])
+def test_the_head_is_the_files_or_new_or_none(classes, tmp_path):
+    weights = google()
+    model, report = hub.load(str(write_npz(tmp_path / "w.npz", weights)), num_classes=classes)
+    assert describe(model)["num_classes"] == (5 if classes is None else classes)
+    ours = ["head/kernel", "head/bias"]
+    if classes is None:
+        np.testing.assert_array_equal(model.get_layer("head").kernel, weights["head/kernel"])
+    elif classes:
+        assert not np.any(model.get_layer("head").kernel)  # also of the file's own class count
+    assert report.initialised == (ours if classes else [])
+    assert sorted(report.left_over) == ([] if classes is None else sorted(ours))
+    assert report.matched + len(report.left_over) == len(weights)
+
+
+def test_settings_of_the_caller_win(tmp_path):
+    handle = str(write_npz(tmp_path / "w.npz", google()))
+    settings = dict(stochastic_depth=0.1, pixel_mean=[0.4, 0.5, 0.6], pixel_std=[0.2, 0.2, 0.3])
+    settings |= dict(gelu="exact", norm_epsilon=1e-5, dropout=0.2)
+    assert settings.items() <= describe(load_pretrained(handle, **settings)).items()
+
+
+def test_the_report_tells_what_was_assumed(tmp_path):
+    """timm's file alone says neither the heads nor how pixels are normalised."""
+    save_file(timm(width=128, depth=1), tmp_path / "w.safetensors")
+    model, report = hub.load(str(tmp_path / "w.safetensors"))
+    assert describe(model)["num_heads"] == 2
+    assert [line.split()[0] for line in report.assumed] == ["num_heads=2,", "pixel_mean"]
+    assert "assumed: num_heads=2" in str(report)
+
+
+def test_files_of_timm_say_how_pixels_are_normalised(tmp_path):
+    save_file(timm(), tmp_path / "model.safetensors")
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    config = {"num_classes": 5, "pretrained_cfg": {"mean": mean, "std": std}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    for handle in (tmp_path, tmp_path / "model.safetensors"):
+        model, report = hub.load(str(handle), num_heads=2)
+        assert describe(model)["pixel_mean"] == mean
+        assert describe(model)["pixel_std"] == std
+        assert report.assumed == []
+
+
+def test_layer_scale_is_folded_exactly(tmp_path):
+    """timm's init_values: each residual branch is multiplied by a vector of its own."""
+    weights, rng = timm(), np.random.default_rng(1)
+    plain, scaled = dict(weights), dict(weights)
+    for name in (f"blocks.{i}.{part}" for i in range(3) for part in ("1 attn.proj", "2 mlp.fc2")):
+        which, branch = name.split(" ")[0], name.replace("1 ", "").replace("2 ", "")
+        factor = rng.normal(0.5, 0.3, 16).astype("float32")
+        scaled[which.rstrip("12") + f"ls{which[-1]}.gamma"] = factor
+        plain[f"{branch}.weight"] = factor[:, None].astype("float64") * plain[f"{branch}.weight"]
+        plain[f"{branch}.bias"] = factor * plain[f"{branch}.bias"].astype("float64")
+    save_file(scaled, tmp_path / "w.safetensors")
+    images = pixels(2, 16, 16, 3)
+    model = load_pretrained(str(tmp_path / "w.safetensors"), num_heads=2)
+    expected = vit(by_our_names(plain), images, patch_size=4, num_heads=2, depth=3)
+    np.testing.assert_allclose(logits_of(model, images), expected, rtol=1e-5, atol=1e-5)
+
+
+def by_our_names(weights):
+    """timm's weights as tests/numpy_vit.py reads them."""
+    parts = {"norm1": "attention_norm", "norm2": "mlp_norm", "attn.qkv": "attention/qkv"}
+    parts |= {"attn.proj": "attention/projection", "mlp.fc1": "mlp/hidden", "mlp.fc2": "mlp/output"}
+    ours = {
+        "class_token/class_token": weights["cls_token"],
+        "position_embedding/position_embedding": weights["pos_embed"],
+    }
+    for name, value in weights.items():
+        layer, _, leaf = name.rpartition(".")
+        if not layer:
+            continue
+        is_norm = "norm" in layer
+        if layer.startswith("blocks."):
+            _, index, part = layer.split(".", 2)
+            layer = f"encoder_block_{index}/{parts[part]}"
+        layer = {"norm": "encoder_norm", "patch_embed.proj": "patch_embedding/projection"}.get(
+            layer, layer
+        )
+        if value.ndim == 4:
+            value = value.transpose(2, 3, 1, 0).reshape(-1, value.shape[0])
+        elif value.ndim == 2:
+            value = value.T
+        leaf = {"weight": "gamma" if is_norm else "kernel", "bias": "beta" if is_norm else "bias"}[
+            leaf
+        ]
+        ours[f"{layer}/{leaf}"] = value
+    return ours
+
+
+@pytest.mark.parametrize("dtype", ["BF16", "F16"])
+def test_half_precision_files_load_as_float32(dtype, tmp_path):
+    kind = {"BF16": ml_dtypes.bfloat16, "F16": "float16"}[dtype]
+    weights = {name: value.astype(kind) for name, value in timm().items()}
+    save_file(weights, tmp_path / "w.safetensors")
+    model = load_pretrained(str(tmp_path / "w.safetensors"), num_heads=2)
+    head = model.get_layer("head").kernel
+    assert head.dtype == "float32"
+    np.testing.assert_array_equal(head, weights["head.weight"].T.astype("float32"))
+
+
+def test_mixed_precision_gives_float32_logits_near_the_float32_ones(tmp_path):
+    handle = str(write_npz(tmp_path / "w.npz", google()))
+    images = pixels(2, 16, 16, 3)
+    exact = logits_of(load_pretrained(handle), images)
+    mixed = logits_of(load_pretrained(handle, dtype="mixed_bfloat16"), images)
+    assert mixed.dtype == "float32"
+    assert np.any(mixed != exact)
+    np.testing.assert_allclose(mixed, exact, atol=0.15)
