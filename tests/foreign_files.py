@@ -2,6 +2,9 @@
 
 import jax2tf_saved_model
 import numpy as np
+import pytest
+
+from vit_keras import SettingError, load_pretrained
 
 SIZES = dict(patch=4, width=16, depth=3, heads=2, mlp_dim=24, side=16, classes=5)
 
@@ -62,3 +65,11 @@ def timm(seed=0, *, patch=4, width=16, depth=3, mlp_dim=24, side=16, classes=5):
 
 def pixels(*shape):
     return np.random.default_rng(2).integers(0, 256, shape).astype("uint8")
+
+
+def refusal(handle, **settings):
+    with pytest.raises(SettingError) as caught:
+        load_pretrained(str(handle), **settings)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message

@@ -1,6 +1,7 @@
 """ViTs that others trained compute here what they compute there, and go back unchanged."""
 
 import json
+from pathlib import Path
 
 import jax2tf_saved_model
 import keras
@@ -17,7 +18,7 @@ from vit_keras.pretrained import hub
 from vit_keras.pretrained.weights import resize_positions
 from vit_keras.vit import describe
 
-RUN = "saved_models/digits"
+RUN = str(Path(__file__).parent.parent / "saved_models" / "digits")
 # Twelve blocks, so that block 10 comes before block 2 where names are sorted.
 HUB_SIZES = dict(width=16, depth=12, heads=2, mlp_dim=24, side=224)
 
@@ -120,6 +121,18 @@ def test_a_model_that_others_have_no_place_for_is_not_written(case, tmp_path):
         save_pretrained(model, tmp_path / name)
     assert all(phrase in str(caught.value) for phrase in phrases), caught.value
     assert list(tmp_path.iterdir()) == []
+
+
+def test_npz_says_what_it_does_not_hold(tmp_path, caplog):
+    """A reader of Google's takes the tanh GELU and pixels in [-1, 1] for granted."""
+    handle = str(write_npz(tmp_path / "in.npz", google()))
+    save_pretrained(load_pretrained(handle), tmp_path / "as_google.npz")
+    assert caplog.messages == []
+    model = load_pretrained(handle, gelu="exact", pixel_std=[0.229, 0.224, 0.225])
+    save_pretrained(model, tmp_path / "out.npz")
+    assert ["gelu=exact" in caplog.messages[0], "pixel_std=[0.229" in caplog.messages[1]] == [
+        True
+    ] * 2
 
 
 def test_what_exists_is_not_overwritten(tmp_path):
@@ -247,50 +260,27 @@ def test_files_of_timm_say_how_pixels_are_normalised(tmp_path):
 
 
 def test_layer_scale_is_folded_exactly(tmp_path):
-    """timm's init_values: each residual branch is multiplied by a vector of its own."""
-    weights, rng = timm(), np.random.default_rng(1)
-    plain, scaled = dict(weights), dict(weights)
-    for name in (f"blocks.{i}.{part}" for i in range(3) for part in ("1 attn.proj", "2 mlp.fc2")):
-        which, branch = name.split(" ")[0], name.replace("1 ", "").replace("2 ", "")
-        factor = rng.normal(0.5, 0.3, 16).astype("float32")
-        scaled[which.rstrip("12") + f"ls{which[-1]}.gamma"] = factor
-        plain[f"{branch}.weight"] = factor[:, None].astype("float64") * plain[f"{branch}.weight"]
-        plain[f"{branch}.bias"] = factor * plain[f"{branch}.bias"].astype("float64")
-    save_file(scaled, tmp_path / "w.safetensors")
-    images = pixels(2, 16, 16, 3)
-    model = load_pretrained(str(tmp_path / "w.safetensors"), num_heads=2)
-    expected = vit(by_our_names(plain), images, patch_size=4, num_heads=2, depth=3)
-    np.testing.assert_allclose(logits_of(model, images), expected, rtol=1e-5, atol=1e-5)
-
-
-def by_our_names(weights):
-    """timm's weights as tests/numpy_vit.py reads them."""
-    parts = {"norm1": "attention_norm", "norm2": "mlp_norm", "attn.qkv": "attention/qkv"}
-    parts |= {"attn.proj": "attention/projection", "mlp.fc1": "mlp/hidden", "mlp.fc2": "mlp/output"}
-    ours = {
-        "class_token/class_token": weights["cls_token"],
-        "position_embedding/position_embedding": weights["pos_embed"],
+    """timm's init_values: what each residual branch gives is multiplied by a vector of its own."""
+    plain, rng = timm(), np.random.default_rng(1)
+    factors = {
+        f"blocks.{i}.ls{part}.gamma": rng.normal(0.5, 0.3, 16) for i in range(3) for part in (1, 2)
     }
-    for name, value in weights.items():
-        layer, _, leaf = name.rpartition(".")
-        if not layer:
-            continue
-        is_norm = "norm" in layer
-        if layer.startswith("blocks."):
-            _, index, part = layer.split(".", 2)
-            layer = f"encoder_block_{index}/{parts[part]}"
-        layer = {"norm": "encoder_norm", "patch_embed.proj": "patch_embedding/projection"}.get(
-            layer, layer
-        )
-        if value.ndim == 4:
-            value = value.transpose(2, 3, 1, 0).reshape(-1, value.shape[0])
-        elif value.ndim == 2:
-            value = value.T
-        leaf = {"weight": "gamma" if is_norm else "kernel", "bias": "beta" if is_norm else "bias"}[
-            leaf
-        ]
-        ours[f"{layer}/{leaf}"] = value
-    return ours
+    scales = {name: factor.astype("float32") for name, factor in factors.items()}
+    save_file(plain, tmp_path / "plain.safetensors")
+    save_file({**plain, **scales}, tmp_path / "scaled.safetensors")
+    without, model = (
+        load_pretrained(str(tmp_path / f"{name}.safetensors"), num_heads=2)
+        for name in ("plain", "scaled")
+    )
+    weights = {weight.path: weight.numpy() for weight in without.weights}
+    for name, factor in scales.items():
+        block, part = name.split(".")[1], {"1": "attention/projection", "2": "mlp/output"}[name[-7]]
+        for leaf in ("kernel", "bias"):
+            weights[f"encoder_block_{block}/{part}/{leaf}"] *= factor  # along the last axis, D
+    images = pixels(2, 16, 16, 3)
+    expected = vit(weights, images, patch_size=4, num_heads=2, depth=3)
+    assert np.abs(logits_of(without, images) - expected).max() > 0.1
+    np.testing.assert_allclose(logits_of(model, images), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["BF16", "F16"])

@@ -28,7 +28,7 @@ def check(handle: str) -> None:
     """
     if not isinstance(handle, str | os.PathLike) or not str(handle).strip():
         raise SettingError(f"handle={handle!r} is no handle; give {WAYS}")
-    if not Path(handle).expanduser().exists() and _fetcher(str(handle)) is None:
+    if _on_disk(handle) is None and _fetcher(str(handle)) is None:
         raise SettingError(f"handle={handle} is not there, and no address of a model; give {WAYS}")
 
 
@@ -37,12 +37,12 @@ def local(handle: str) -> Path:
 
     Raises:
         SettingError: it is not there and cannot be fetched. Nothing half-fetched is left behind:
-            each library downloads beside its cache and moves what is whole into it.
+            each library downloads beside its cache and moves what is whole into it, and what
+            tensorflow-hub takes for whole is looked at again.
     """
     check(handle)
-    path = Path(handle).expanduser()
-    if path.exists():
-        return path.resolve()
+    if path := _on_disk(handle):
+        return path
     fetch = _fetcher(str(handle))
     assert fetch is not None  # check() has seen to it
     try:
@@ -60,12 +60,17 @@ def local(handle: str) -> Path:
         ) from error
 
 
+def _on_disk(handle: str) -> Path | None:
+    path = os.path.expanduser(handle)  # os.path, for Path raises at ~nobody and at long names
+    return Path(path).resolve() if os.path.exists(path) else None
+
+
 def _fetcher(handle: str) -> Callable[[], str | Path] | None:
     if kaggle := KAGGLE.fullmatch(handle):
         return functools.partial(_kaggle, kaggle[1])
     if TFHUB.match(handle):
         return functools.partial(_tfhub, handle)
-    looks_local = handle.startswith((".", "/", "~")) or Path(handle).parent.is_dir()
+    looks_local = handle.startswith((".", "/", "~")) or os.path.isdir(os.path.dirname(handle))
     if (found := HUGGING_FACE.fullmatch(handle)) and (":" in handle or not looks_local):
         return functools.partial(_hugging_face, found[1])
     return None

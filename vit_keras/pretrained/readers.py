@@ -66,9 +66,9 @@ def _damage(path: Path) -> Iterator[None]:
     """One line for whatever a library says of a file that is cut off or makes no sense."""
     try:
         yield
-    except (SettingError, ImportError, MemoryError):
+    except (SettingError, ImportError):
         raise
-    except Exception as error:  # zipfile, NumPy, h5py, safetensors, TensorFlow: no common base
+    except Exception as error:  # zipfile, NumPy, h5py, safetensors: no common base
         said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise SettingError(f"handle={path} is damaged ({said}); fetch it again") from error
 

@@ -62,13 +62,13 @@ def find(foreign: Foreign, dialect: Dialect, **overrides: Any) -> Found:
     says_pixels = dialect in (dialects.GOOGLE, dialects.OWN)  # Google's are in [-1, 1], all of them
     if not says_pixels and not {"pixel_mean", "pixel_std"} & set(arch):
         assumed.append("pixel_mean and pixel_std of 0.5; DeiT has ImageNet's: give them then")
-    head = [name for name in dialect.places[HEAD[1]].names if name in weights]
+    has_head = dialect.places[HEAD[1]].names[0] in weights
     return Found(
         dialect,
         variants.architecture(None, **arch),
         _image_size(foreign, dialect, patch, image_size),
         channels,
-        num_classes=len(weights[head[0]]) if head else 0,
+        num_classes=_shape(foreign, dialect, HEAD[1], axes=1)[0] if has_head else 0,
         assumed=assumed,
     )
 
