@@ -231,6 +231,15 @@ def test_the_head_is_the_files_or_new_or_none(classes, tmp_path):
     assert report.matched + len(report.left_over) == len(weights)
 
 
+def test_any_file_name_will_do(tmp_path):
+    weights = write_npz(tmp_path / "my model (1), v2.0 é:.npz", google())
+    model = load_pretrained(str(weights))
+    model.save(tmp_path / "again.keras")
+    images = pixels(2, 16, 16, 3)
+    again = keras.models.load_model(tmp_path / "again.keras")
+    np.testing.assert_array_equal(logits_of(again, images), logits_of(model, images))
+
+
 def test_settings_of_the_caller_win(tmp_path):
     handle = str(write_npz(tmp_path / "w.npz", google()))
     settings = dict(stochastic_depth=0.1, pixel_mean=[0.4, 0.5, 0.6], pixel_std=[0.2, 0.2, 0.3])

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from foreign_files import google, refusal, timm, write_npz
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from vit_keras import load_pretrained
 from vit_keras.pretrained import hub
@@ -59,7 +59,7 @@ NPZ = {  # what is wrong with Google's weights -> them, and what the message has
     ),
     "no image": (
         lambda w: replaced(w, POSITIONS, lambda x: x[:, :-1]),
-        ["15 patches", "no image of", "fetch it again"],
+        ["15 patches", "no square image", "fetch it again"],
     ),
     "axes": (
         lambda w: replaced(w, "embedding/kernel", lambda x: x[0]),
@@ -156,6 +156,19 @@ def test_an_index_that_names_no_file_of_its_folder_is_refused(case, tmp_path):
     message = refusal(hugging_face(tmp_path, {}, index))
     assert phrase in message
     assert "fetch it again" in message
+
+
+def test_distilled_deit_of_hugging_face_is_named(tmp_path):
+    folder = hugging_face(tmp_path, {})
+    weights = load_file(folder / "model.safetensors")
+    deit = {name.replace("vit.", "deit."): value for name, value in weights.items()}
+    heads = {
+        f"{kind}_classifier.weight": np.ones((5, 16), "f4") for kind in ("cls", "distillation")
+    }
+    save_file({**without(deit, "classifier"), **heads}, folder / "model.safetensors")
+    message = refusal(folder)
+    assert "cls_classifier.weight" in message
+    assert "take the undistilled model" in message
 
 
 CONFIGS = {

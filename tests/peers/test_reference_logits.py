@@ -5,6 +5,7 @@ So that weights trained there mean the same here, and a paper's results can be c
 
 import numpy as np
 import pytest
+from random_peers import randomise
 
 from vit_keras import VARIANTS, build_vit
 
@@ -13,19 +14,6 @@ CASES = {  # sizes, side of the image, classes
     "tiny": (TINY, 32, 5),
     "ti16": (VARIANTS["ti16"], 224, 1000),
 }
-
-
-def randomise(torch, module):
-    """Every weight at random, norms around one; tokens stay near 1, where the GELUs differ."""
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            fan_in = parameter[0].numel()
-            parameter.normal_(0, 1.5 * fan_in**-0.5 if name.endswith("weight") else 0.2)
-        for part in module.modules():
-            if isinstance(part, torch.nn.LayerNorm):
-                part.weight.normal_(1, 0.2)
-    return module.eval()
 
 
 def norm(name, module):

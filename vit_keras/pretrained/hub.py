@@ -1,6 +1,7 @@
 """A handle -> a ViT of ours with its weights."""
 
 import logging
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def load(
         num_classes=classes,
         channels=found.channels,
         dtype=dtype,
-        name=name or f"vit_{path.stem}".replace(".", "_"),
+        name=name or re.sub(r"[^a-zA-Z0-9]+", "_", f"vit_{path.stem}"),  # TensorFlow's scopes
         **vars(found.arch),
     )
     report = weights.load(vit, foreign, found, allow, new_head)

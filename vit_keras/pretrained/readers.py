@@ -99,10 +99,9 @@ def _hugging_face(path: Path) -> Foreign:
 def _tensors(path: Path) -> dict[str, np.ndarray]:
     from safetensors.numpy import load_file
 
-    weights = load_file(path)
-    if all(name.startswith(("vit.", "deit.", "classifier.")) for name in weights):
-        return {re.sub(r"^(vit|deit)\.", "", name): value for name, value in weights.items()}
-    return weights
+    # Models with a head keep the ViT under a name of its own.
+    prefix = re.compile(r"^(vit|deit)\.(?=(embeddings|encoder|layernorm|pooler)\.)")
+    return {prefix.sub("", name): value for name, value in load_file(path).items()}
 
 
 def _keras_hub(path: Path) -> Foreign:

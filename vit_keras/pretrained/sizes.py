@@ -129,17 +129,24 @@ def _heads(foreign: Foreign, dialect: Dialect, arch: dict[str, Any], assumed: li
 
 
 def _image_size(foreign: Foreign, dialect: Dialect, patch: int, said: Any) -> tuple[int, int]:
-    """What the file says, if its positions fit that; else the square that they fit."""
+    """What the file says, or the square that its positions fit."""
     if dialect is dialects.OWN:
         return variants.height_and_width(said)
     extra = int(dialect.places[CLASS_TOKEN].names[0] in foreign.weights)
-    patches = _shape(foreign, dialect, POSITIONS, axes=2)[-2] - extra
-    side = math.isqrt(patches)
-    size = variants.height_and_width(said) if said else (side * patch, side * patch)
-    rows, columns = variants.grid(size, patch)
-    if rows * columns != patches:
-        raise SettingError(
-            f"handle={foreign.path} has positions for {patches} patches, which no image of "
-            f"{size[0]}x{size[1]} in patches of {patch} has; fetch it again, with its config.json"
-        )
-    return size
+    tokens = _shape(foreign, dialect, POSITIONS, axes=2)[-2]
+    counts = [tokens - extra]
+    sizes = [variants.height_and_width(said)] if said else []
+    if dialect is dialects.TIMM:
+        counts += [tokens]  # DeiT III's class token has no position
+    for patches in counts:
+        side = math.isqrt(patches) * patch
+        # timm says what size it was trained for first, perhaps before another one.
+        also = [(side, side)] if dialect is dialects.TIMM or not said else []
+        for size in sizes + also:
+            if math.prod(variants.grid(size, patch)) == patches:
+                return size
+    image = f"image of {sizes[0][0]}x{sizes[0][1]}" if sizes else "square image"
+    raise SettingError(
+        f"handle={foreign.path} has positions for {counts[0]} patches, which no {image} in "
+        f"patches of {patch} has; fetch it again, with its config.json"
+    )

@@ -1,5 +1,6 @@
 """Foreign weights into our ViT, and ours into their files: one loader for every dialect."""
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -204,6 +205,8 @@ def _on_new_grid(
     embedding: np.ndarray, vit: keras.Model, found: Found, report: Report
 ) -> np.ndarray:
     new = variants.grid(vit.input_shape[1:3], found.arch.patch_size)
+    if found.arch.pool == "token" and embedding.shape[1] == math.prod(found.grid):
+        embedding = np.pad(embedding, ((0, 0), (1, 0), (0, 0)))  # a class token without position
     if new == found.grid:
         return embedding
     report.resized.append(f"{POSITIONS} from {found.grid} to {new} patches")
