@@ -155,5 +155,5 @@ def _in_range(setting: str, value: Any, low: float, closed: bool, high: float | 
     if math.isfinite(value) and good and (high is None or value <= high):
         return
     above = f"{low:g} or more" if closed else f"above {low:g}"
-    below = f", {high:g} at most" if high is not None else ""
+    below = f", {high} at most" if high is not None else ""
     raise SettingError(f"{setting}={value} is out of range; use {above}{below}")
