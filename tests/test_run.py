@@ -280,13 +280,15 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(damage, two_checkpoints, 
     assert "damaged" in caplog.text
 
 
-def test_nothing_is_restored_when_all_are_damaged(two_checkpoints, caplog):
+def test_all_checkpoints_damaged_is_refused_with_nothing_restored(two_checkpoints, caplog):
+    """And not taken for a run without any, which begins anew."""
     held_run, model = two_checkpoints
     before = numbers(model)
     files = sorted((held_run.path / "checkpoint").iterdir())
     for file in files:
         file.write_bytes(b"")
-    assert checkpoint.restore(held_run, model) is None
+    with pytest.raises(SettingError, match=r"run.resume=.* is damaged.* start a new run"):
+        checkpoint.restore(held_run, model)
     assert all(file.name in caplog.text for file in files)
     assert_same(numbers(model), before)
 

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from vit_keras.errors import SettingError
-from vit_keras.run import Run
+from vit_keras.run import CHECKPOINTS, Run, damaged_checkpoints
 
 log = logging.getLogger("vit_keras")
 
@@ -38,23 +38,24 @@ def save(run: Run, epoch: int, model: keras.Model, state: dict[str, Any]) -> Non
 
 
 def restore(run: Run, model: keras.Model) -> dict[str, Any] | None:
-    """Load the newest whole checkpoint into `model`; its state, or None when there is none.
+    """Load the newest whole checkpoint into `model`; its state, or None before the first one.
 
     A damaged file (its zip checksums tell) is passed over with a warning.
 
     Raises:
-        SettingError: a whole checkpoint is of another model or optimizer.
+        SettingError: a whole checkpoint is of another model or optimizer, or none is whole.
     """
-    for path in _newest_first(run):
+    found = _newest_first(run)
+    for path in found:
         try:
             arrays, state = _read(path)
         except UNREADABLE as error:
-            log.warning(
-                "checkpoint %s is damaged (%s); falling back to the one before", path.name, error
-            )
+            log.warning("checkpoint %s is damaged (%s); trying the one before", path.name, error)
             continue
         _assign(_variables(model), arrays, path)
         return state
+    if found:
+        raise damaged_checkpoints(run.path)
     return None
 
 
@@ -103,4 +104,4 @@ def _name(epoch: int) -> str:
 
 
 def _newest_first(run: Run) -> list[Path]:
-    return sorted((run.path / "checkpoint").glob("epoch-*.npz"), reverse=True)
+    return sorted(run.path.glob(CHECKPOINTS), reverse=True)
