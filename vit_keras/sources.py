@@ -117,17 +117,25 @@ def _tfds(config: DataConfig) -> tuple[Split, Split, list[str]]:
                 f"{_by_hand(config.name)}"
             ) from error
         raise SettingError(
-            f"{config.name} under data.dir={root} is damaged ({reason}); delete that folder and "
-            "prepare it again with data.download=true"
+            f"{config.name} under {''.join(_place(config))} is damaged ({reason}); delete that "
+            "folder and prepare it again with data.download=true"
         ) from error
     return splits["train"], splits["test"], names
 
 
 def tfds_root(config: DataConfig) -> Path:
     """Where TFDS keeps its sets: `data.dir`, else TFDS_DATA_DIR, else its own default."""
-    return Path(
-        config.dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    ).expanduser()
+    return Path(_place(config)[1]).expanduser()
+
+
+def _place(config: DataConfig) -> tuple[str, str]:
+    """What says where TFDS keeps its sets, and what it says."""
+    asked = {
+        "data.dir=": config.dir,
+        "TFDS_DATA_DIR=": os.environ.get("TFDS_DATA_DIR"),
+        "": "~/tensorflow_datasets",
+    }
+    return next((name, place) for name, place in asked.items() if place)
 
 
 def check_prepared(config: DataConfig) -> int | None:
@@ -143,7 +151,7 @@ def check_prepared(config: DataConfig) -> int | None:
     root = tfds_root(config)
     if not (root / config.name).is_dir():
         raise SettingError(
-            f"data.name={config.name} is not prepared under data.dir={root}; "
+            f"data.name={config.name} is not prepared under {''.join(_place(config))}; "
             f"{_by_hand(config.name)}"
         )
     infos = sorted((root / config.name).glob("*/dataset_info.json"))
