@@ -10,7 +10,7 @@ import re
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -37,26 +37,40 @@ def save(run: Run, epoch: int, model: keras.Model, state: dict[str, Any]) -> Non
         old.unlink()
 
 
-def restore(run: Run, model: keras.Model) -> dict[str, Any] | None:
-    """Load the newest whole checkpoint into `model`; its state, or None before the first one.
+class Kept(NamedTuple):
+    """A whole checkpoint, read."""
+
+    path: Path
+    arrays: dict[str, np.ndarray]
+    state: dict[str, Any]
+
+
+def newest(run: Run) -> Kept | None:
+    """The newest whole checkpoint, or None before the first one.
 
     A damaged file (its zip checksums tell) is passed over with a warning.
 
     Raises:
-        SettingError: a whole checkpoint is of another model or optimizer, or none is whole.
+        SettingError: there are some, and none is whole.
     """
     found = _newest_first(run)
     for path in found:
         try:
-            arrays, state = _read(path)
+            return Kept(path, *_read(path))
         except UNREADABLE as error:
             log.warning("checkpoint %s is damaged (%s); trying the one before", path.name, error)
-            continue
-        _assign(_variables(model), arrays, path)
-        return state
     if found:
         raise damaged_checkpoints(run.path)
     return None
+
+
+def restore(kept: Kept, model: keras.Model) -> None:
+    """Give `model`, compiled and its optimizer built, the values that were kept.
+
+    Raises:
+        SettingError: the checkpoint is of another model or optimizer.
+    """
+    _assign(_variables(model), kept.arrays, kept.path)
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -24,8 +24,8 @@ from vit_keras.overrides import at_home, check_words, explain, split_words
 CONF = "pkg://vit_keras.conf"
 
 
-def main(task: Callable[[Config], Any]) -> Callable[[], None]:
-    """Make `task(config)` a script's main function.
+def main(task: Callable[[Config], Any], recipe: str | None = None) -> Callable[[], None]:
+    """Make `task(config)` a script's main function; `recipe` is picked where none is named.
 
     Exit status 2 and one line for a setting that cannot work, 1 for a training that failed, 130
     for Ctrl-C; a traceback only for what nobody foresaw.
@@ -52,6 +52,8 @@ def main(task: Callable[[Config], Any]) -> Callable[[], None]:
             typed, options, is_sweep = split_words(sys.argv[1:])
             words = [at_home(word) for word in typed]
             check_words(words)
+            if recipe and not any(word.startswith(("recipe=", "run.resume=")) for word in words):
+                words.insert(0, f"recipe={recipe}")
             if is_sweep:
                 _check_sweep(words)
             sys.argv[1:] = [*words, *options]  # Hydra reads no word after an option among them
@@ -113,7 +115,9 @@ def _settings(composed: DictConfig) -> Config:
 def _typed(composed: DictConfig) -> Config:
     """The composed tree as our dataclasses, which a `+group.name=value` may have left."""
     result = OmegaConf.to_object(composed)
-    strays = sorted(_leaves(OmegaConf.to_container(composed)) - set(setting_names()))
+    tree: Any = OmegaConf.to_container(composed)
+    tree["stages"] = None  # their names are free, and OmegaConf holds each to its own settings
+    strays = sorted(_leaves(tree) - set(setting_names()))
     if strays or not isinstance(result, Config):
         raise SettingError(f"{strays[0]} is no setting{nearest(strays[0], setting_names())}")
     return result

@@ -18,7 +18,8 @@ from vit_keras import run
 from vit_keras.config import Config, setting_names
 from vit_keras.errors import SettingError, nearest
 
-CHOICES = ("recipe", *(item.name for item in fields(Config) if item.name not in ("name", "run")))
+SETTINGS_ALONE = ("name", "pretrained", "stages", "run")  # of which conf/ holds no named choices
+CHOICES = ("recipe", *(f.name for f in fields(Config) if f.name not in SETTINGS_ALONE))
 HYDRAS_FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
 
 # What Hydra's grammar stumbles over -> what was meant; matched with the word after it, below it.
@@ -118,7 +119,8 @@ def _check_override(word: str, override: Override) -> None:
         )
     if value == "":
         raise SettingError(f"{word} has no value; write one after the =, or leave {name} out")
-    if whole := [item for item in setting_names() if name.startswith(f"{item}.")]:
+    leaves = [item for item in setting_names() if item != "stages"]  # those have names of their own
+    if whole := [item for item in leaves if name.startswith(f"{item}.")]:
         raise SettingError(f"{name} is no setting; {whole[0]} is set as a whole, {whole[0]}=...")
     if name in HYDRAS_FOLDERS:
         run.check_folder(word, Path(str(value)))
@@ -126,7 +128,7 @@ def _check_override(word: str, override: Override) -> None:
 
 def _check_deletion(word: str, name: str) -> None:
     """Only a choice can be left out by `~`: a setting has its default, or none."""
-    if name in CHOICES or name.startswith("hydra"):
+    if name in CHOICES or name.startswith(("hydra", "stages.")):
         return
     if name not in setting_names():
         raise SettingError(f"{word}: {name} is no setting{nearest(name, setting_names())}")

@@ -28,6 +28,7 @@ RESUMABLE = (
     "train.early_stopping",
     "train.tensorboard",
     "data.dir",
+    "data.path",
     "data.prefetch",
 )
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from vit_keras.errors import SettingError
-from vit_keras.pretrained import download, readers, saved_model, sizes, weights
+from vit_keras.pretrained import download, flax_order, readers, sizes, weights
 from vit_keras.vit import build_vit
 
 log = logging.getLogger("vit_keras")
@@ -106,7 +106,7 @@ def _compare(foreign: readers.Foreign, found: sizes.Found, allow: Iterable[str])
     )
     weights.load(ours, foreign, found, allow, new_head=False)
     pixels = np.random.default_rng(0).integers(0, 256, (2, *ours.input_shape[1:]), "uint8")
-    theirs = saved_model.run(foreign.path, pixels / np.float32(127.5) - 1)
+    theirs = flax_order.run(foreign.path, pixels / np.float32(127.5) - 1)
     if theirs is None:
         return float("nan")
     logits = keras.ops.convert_to_numpy(ours(pixels, training=False))
