@@ -54,7 +54,7 @@ def optimizer(config: OptimConfig, model: keras.Model, rate: Any) -> Any:
         **own,
     )
     if config.weight_decay:
-        undecayed = [v for v in model.trainable_variables if v.name != "kernel"]
+        undecayed = [v for v in model.trainable_variables if not v.name.endswith("kernel")]
         result.exclude_from_weight_decay(var_list=undecayed)
     return result
 
