@@ -1,0 +1,1 @@
+"""Backbones that others trained: how they are read, and what they become."""
