@@ -64,7 +64,7 @@ class _LayerRates:
     def update_step(self: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:
         of = self._trainable_variables[self._get_variable_index(variable)]
         rate = ops.cast(learning_rate, variable.dtype) * self._shares[of.path]
-        if self._decay and of.name == "kernel":
+        if self._decay and of.name.endswith("kernel"):
             self.assign_sub(variable, variable * rate * self._decay)
         if self._joined[of.path] and hasattr(self, "beta_1"):
             late = ops.cast(self.iterations + 1, variable.dtype)
@@ -126,7 +126,7 @@ def optimizer(
             config.weight_decay,
         )
     elif config.weight_decay:
-        undecayed = [v for v in model.trainable_variables if v.name != "kernel"]
+        undecayed = [v for v in model.trainable_variables if not v.name.endswith("kernel")]
         result.exclude_from_weight_decay(var_list=undecayed)
     return result
 

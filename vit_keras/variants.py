@@ -113,7 +113,7 @@ def height_and_width(image_size: Any, name: str = "image_size") -> tuple[int, in
             f"{name}={image_size} is no size; use a number of pixels or [height, width]"
         )
     for side in sides:
-        _whole(name, side)
+        whole(name, side)
     return int(sides[0]), int(sides[1])
 
 
@@ -136,10 +136,10 @@ def check(
         SettingError: naming the setting, its value, and what would do.
     """
     for name in SIZES:
-        _whole(prefix + name, getattr(arch, name))
-    _whole(f"{data_prefix}channels", channels)
+        whole(prefix + name, getattr(arch, name))
+    whole(f"{data_prefix}channels", channels)
     if num_classes != 0 or isinstance(num_classes, bool):
-        _whole(f"{data_prefix}num_classes", num_classes)
+        whole(f"{data_prefix}num_classes", num_classes)
     _number(f"{prefix}norm_epsilon", arch.norm_epsilon, "1e-6")
     if arch.norm_epsilon <= 0:
         raise SettingError(f"{prefix}norm_epsilon={arch.norm_epsilon} is not above 0; use 1e-6")
@@ -152,7 +152,7 @@ def check(
         if not 0 <= rate < 1:
             raise SettingError(f"{prefix}{name}={rate} is not a rate; use {RATE}")
     for name in ("pixel_mean", "pixel_std"):
-        _per_channel(prefix + name, getattr(arch, name), channels, positive=name == "pixel_std")
+        per_channel(prefix + name, getattr(arch, name), channels, positive=name == "pixel_std")
     for size in image_size:
         if size % arch.patch_size:
             fitting = _or(_divisors(math.gcd(*image_size), 2))
@@ -182,7 +182,7 @@ def check(
         )
 
 
-def _whole(name: str, value: Any) -> None:
+def whole(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise SettingError(f"{name}={value} is not a positive whole number; use 1 or more")
 
@@ -198,7 +198,8 @@ def values_of(setting: Any) -> list[Any]:
     return list(setting) if is_many else [setting]
 
 
-def _per_channel(name: str, value: Any, channels: int, positive: bool) -> None:
+def per_channel(name: str, value: Any, channels: int, positive: bool = False) -> None:
+    """Raise a `SettingError` unless `value` is one number for all `channels`, or one for each."""
     values = values_of(value)
     if len(values) not in (1, channels):
         fitting = _or(sorted({1, channels}))

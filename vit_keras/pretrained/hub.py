@@ -135,6 +135,6 @@ def _opaque(
             f"handle={path} is used as it is, being no ViT that is known, and {strange[0]} is no "
             f"setting of it; leave it out ({', '.join(sorted(fitting))} are)"
         )
-    model = opaque_model(path, num_classes, image_size, name=name, **overrides)
+    model = opaque_model(path, num_classes or None, image_size, name=name, **overrides)
     report = weights.Report(str(path), "its own (wrapped whole)", len(model.weights))
     return model, report
