@@ -33,13 +33,14 @@ def ours_fit(heads, batch_size):
     """`model.fit` as `train_model` calls it: tf.data, augmentation in the step, NaN check, bar."""
     import keras
 
-    from vit_keras import batches, callbacks, data
+    from vit_keras import batches, callbacks, data, stages
     from vit_keras.training_model import training_model
 
     config = _config(heads, batch_size)
     split = data.Split(*batch(4096))
     splits = data.Splits(split, split, split, [str(index) for index in range(CLASSES)])
-    model = training_model(config, splits, "float32")
+    model, _ = training_model(config, splits, "float32")
+    model.begin(stages.plan(config)[0], config, len(split.labels) // batch_size, {"all": 0})
     stream = batches.training(split, batch_size, seed=0, first_epoch=0, prefetch=4)
 
     class Clock(keras.callbacks.Callback):

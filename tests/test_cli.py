@@ -26,13 +26,21 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 # What a user types; what the answer has to have: the setting, its value and the way out.
 MISTAKES = {
-    "patch_size": ("model.patch_size=3", "model.patch_size=3", "image_size=8", "2, 4 or 8"),
+    "patch_size": (
+        "model.patch_size=3",
+        "model.patch_size=3",
+        "image_size=8",
+        "2, 4 or 8",
+        "6 or 9",
+    ),
     "image_size": ("data.image_size=[8,9]", "patch_size", "image_size=9"),
+    "image_size_huge": ("data.image_size=100000", "=100000", "625,000,000 patches", "=1024"),
     "image_size_kind": ("data.image_size=big", "data.image_size=big", "[height, width]"),
     "num_heads": ("model.width=12 model.num_heads=5", "model.num_heads=5", "12", "1, 2, 3, 4, 6"),
     "depth": ("model.depth=0", "model.depth=0", "1 or more"),
     "dropout": ("model.dropout=1", "model.dropout=1", "0 up to below 1"),
-    "dropout_nan": ("model.dropout=nan", "model.dropout=nan", "not a number"),
+    "dropout_nan": ("model.dropout=nan", "model.dropout=nan", "not a number", "below 1"),
+    "depth_text": ("model.depth=abc", "model.depth=abc", "use a whole number"),
     "recipe": ("recipe=cifar11", "recipe=cifar11", "did you mean cifar10?"),
     "data_set": ("data=cifr10", "data=cifr10", "did you mean cifar10?"),
     "data_name": ("data.name=cifr10", "data.name=cifr10", "did you mean cifar10?"),
@@ -45,17 +53,50 @@ MISTAKES = {
     "unknown_group": ("trian.epochs=3", "trian.epochs ", "did you mean train.epochs?"),
     "unknown_added": ("+train.epoch=3", "train.epoch", "train.epochs"),
     "no_group": ("model=null", "model"),
+    "group_number": ("model=3", "model=3", "vit_keras/conf/model/"),
+    "group_text": ("recipe=", "recipe=", "vit_keras/conf/recipe/"),
+    "part_of_a_setting": ("data.classes.x=1", "data.classes.x", "data.classes=..."),
+    "taken_away": ("~model.depth", "~model.depth", "leave it out", "model.depth=null"),
+    "rate_taken_away": ("~optim.learning_rate", "~optim.learning_rate", "=0.001, its default"),
+    "unknown_taken_away": ("~train.epoch", "train.epoch ", "did you mean train.epochs?"),
+    "reference": ("name=${nope}", "name", "'nope'", "${train.seed}"),
+    "reference_to_text": ("model.depth=${name}", "model.depth", "${name}", "${train.seed}"),
+    "endless_folder": (f"run.dir={'x' * 300}", f"run.dir={'x' * 300}", "too long", "choose"),
+    "endless_run": (f"run.resume={'x' * 300}", f"run.resume={'x' * 300}", "is not a run"),
+    "no_end": ("run.dir=", "run.dir= has no value", "leave run.dir out"),
+    "no_end_root": ("run.root=", "run.root= has no value", "leave run.root out"),
+    "no_end_data": ("data.dir=", "data.dir= has no value", "leave data.dir out"),
+    "no_end_quoted": ("run.dir=''", "run.dir='' has no value", "leave run.dir out"),
     "no_value": ("train.epochs", "train.epochs sets nothing", "setting=value"),
-    "text": ("train.epochs=many", "train.epochs=many", "Integer"),
+    "text": ("train.epochs=many", "train.epochs=many", "Integer", "use a whole number"),
+    "text_for_a_rate": ("optim.clip_norm=no_idea", "optim.clip_norm=no_idea", "use a number"),
+    "list_for_text": ("model.pool=[a]", "model.pool=[a]", "use a word"),
     "fraction": ("train.epochs=1.5", "train.epochs=1.5", "Integer"),
-    "switch": ("data.download=perhaps", "data.download=perhaps", "bool"),
-    "null": ("train.seed=null", "train.seed=null", "not Optional"),
+    "switch": ("data.download=perhaps", "data.download=perhaps", "bool", "true or false"),
+    "null": ("train.seed=null", "train.seed=null", "not Optional", "leave it out"),
+    "seed": ("train.seed=4294967296", "train.seed=4294967296", "4294967295 at most"),
     "epochs_zero": ("train.epochs=0", "train.epochs=0", "1 or more"),
     "epochs_negative": ("train.epochs=-1", "train.epochs=-1", "1 or more"),
     "shorthand": ("epochs=3", "epochs is", "did you mean train.epochs?"),
     "no_sign": ("digits", "digits", "recipe=digits"),
     "no_name": ("=3", "=3 sets nothing", "setting=value"),
     "unreadable": ("run.dir=a=b", "run.dir=a=b", """'run.dir="a=b"'"""),
+    "two_signs": ("model.depth==3", "model.depth==3", "write model.depth=3"),
+    "spaces": ("model.depth = 3", "model.depth sets nothing", "without spaces"),
+    "space": (
+        "optim.learning_rate=1e-3, 3e-4",
+        "optim.learning_rate=1e-3,",
+        "space",
+        "write optim.learning_rate=1e-3,3e-4",
+    ),
+    "space_in_a_list": ("data.classes=[0 ,1]", "data.classes=[0 ", "write data.classes=[0,1]"),
+    "comma": ("train.epochs=1, train.seed=2", "train.epochs=1,", "write train.epochs=1\n"),
+    "option": ("--epochs 3", "--epochs", "write a setting without dashes, train.epochs=3"),
+    "option_with_a_sign": ("--learning-rate=1e-3", "without dashes, optim.learning_rate=1e-3"),
+    "option_of_many": ("--dir sets", "--dir", "data.dir=sets or run.dir=sets"),
+    "option_for_a_recipe": ("train.seed=1 --recipe mnist", "--recipe", "recipe=mnist"),
+    "option_of_other_programs": ("--lr 1e-3", "--lr", "such as train.epochs=3"),
+    "option_of_hydras": ("--cfg all_of_it", "--cfg", "all_of_it", "'job'", "--hydra-help"),
     "batch_of_more_than_all": (
         "data.limit=50 train.batch_size=46",
         "train.batch_size=46",
@@ -77,11 +118,16 @@ MISTAKES = {
     "warmup": ("optim.warmup_ratio=1", "optim.warmup_ratio=1", "0.9 at most"),
     "ema": ("optim.ema=1", "optim.ema=1", "0.999999 at most"),
     "limit": ("data.limit=0", "data.limit=0", "1 or more"),
+    "classes_text": ("data.classes=cat", "data.classes=cat", "list in brackets", "[0,1]"),
+    "pixel_mean": ("model.pixel_mean=[0.1,0.2]", "[0.1, 0.2] has 2 values", "use 1 of them"),
+    "pixel_mean_text": ("model.pixel_mean=abc", "model.pixel_mean=abc", "use 0 to 1"),
     "one_class": ("data.classes=[3]", "data.classes=", "at least two"),
     "class_twice": ("data.classes=[3,3]", "data.classes", "3 twice", "once"),
     "class_beyond": ("data.classes=[3,10]", "data.classes has 10", "0 to 9"),
     "class_negative": ("data.classes=[3,-1]", "data.classes has -1", "0 to 9"),
     "grid": ("-m train.epochs=1,0", "train.epochs=0", "1 or more"),
+    "grid_option_last": ("train.epochs=1,0 --multirun", "train.epochs=0", "1 or more"),
+    "grid_option_between": ("train.seed=1,2 -m model.depth=0", "model.depth=0", "1 or more"),
     "grid_of_two": ("-m train.seed=1,2 model.patch_size=2,3", "model.patch_size=3", "2, 4 or 8"),
     "grid_of_recipes": ("-m recipe=digits,cifr10", "recipe=cifr10", "did you mean cifar10?"),
     "grid_of_a_range": ("-m model.num_heads=range(4,6)", "model.num_heads=5", "does not divide"),
@@ -155,11 +201,22 @@ def test_a_mistake_is_refused_before_keras_is_imported(mistake, refusal):
         assert phrase in answer
 
 
-@pytest.mark.parametrize("words", ["recipe=digits", "data=cifar10", "-m train.seed=1,2"])
+@pytest.mark.parametrize(
+    "words",
+    ["recipe=digits", "data=cifar10", "-m train.seed=1,2", "train.seed=1,2 --multirun name=mine"],
+)
 def test_right_settings_get_as_far_as_keras(words, script, prepared):
     """So that the refusals above are of the settings, and not of whatever is run this way."""
     _, text = script(*words.split(), f"data.dir={prepared}")
     assert "import of keras halted" in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["--help", "--hydra-help", "--version", "train.epochs=3 --cfg job train.seed=1", "-i config"],
+)
+def test_hydras_own_options_work(words, script):
+    assert script(*words.split()) == (0, "")
 
 
 def test_a_tilde_is_the_home_directory(tmp_path, monkeypatch):
@@ -182,6 +239,15 @@ def test_an_absent_data_set_is_refused_with_the_ways_to_get_it(name, refusal, tm
     )
     for phrase in (f"data.name={name}", str(tmp_path), "data.download=true", "TFDS_DATA_DIR"):
         assert phrase in answer
+
+
+@pytest.mark.parametrize(
+    ("words", "named"), [((), "TFDS_DATA_DIR"), (("data.dir=/b",), "data.dir")]
+)
+def test_the_place_of_the_data_is_named_by_what_says_it(words, named, refusal, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", "/a")
+    place = "/b" if words else "/a"
+    assert f"not prepared under {named}={place};" in refusal("recipe=mnist", *words)
 
 
 DAMAGE = {
@@ -222,10 +288,19 @@ def test_the_directory_of_an_earlier_run_is_refused_with_how_to_go_on(refusal, f
 
 
 @pytest.mark.parametrize("below", ["", "/run"])
-def test_a_run_directory_that_is_a_file_is_refused(below, refusal, tmp_path):
+@pytest.mark.parametrize(
+    ("grid", "setting"),
+    [
+        ((), "run.dir"),
+        ((), "hydra.run.dir"),
+        (("-m", "train.seed=1,2"), "run.root"),
+        (("-m", "train.seed=1,2"), "hydra.sweep.dir"),
+    ],
+)
+def test_a_run_directory_that_is_a_file_is_refused(grid, setting, below, refusal, tmp_path):
     (tmp_path / "notes").write_text("")
-    answer = refusal(f"run.dir={tmp_path}/notes{below}")
-    assert f"run.dir={tmp_path}/notes{below}" in answer
+    answer = refusal(*grid, f"{setting}={tmp_path}/notes{below}")
+    assert f"{setting}={tmp_path}/notes{below}" in answer
     assert "choose" in answer
 
 
@@ -252,6 +327,28 @@ def test_resuming_with_a_damaged_configuration_is_refused(damage, refusal, finis
     answer = refusal(f"run.resume={finished_run}")
     for phrase in (str(file), "damaged", f"run.resume={finished_run}", "start a new run"):
         assert phrase in answer
+
+
+def test_resuming_a_released_run_is_refused(refusal, finished_run):
+    """It would be trained from the start again, over the files that were released."""
+    (finished_run / "best.keras").write_bytes(b"released")
+    answer = refusal(f"run.resume={finished_run}")
+    for phrase in (f"run.resume={finished_run}", "no checkpoint/", "start a new run"):
+        assert phrase in answer
+
+
+def test_resuming_with_no_checkpoint_but_junk_is_refused(refusal, finished_run):
+    (finished_run / "checkpoint").mkdir()
+    (finished_run / "checkpoint" / "epoch-00001.npz").write_bytes(b"junk")
+    answer = refusal(f"run.resume={finished_run}")
+    for phrase in (f"run.resume={finished_run}", "is damaged", "start a new run"):
+        assert phrase in answer
+
+
+def test_a_run_stopped_in_its_first_epoch_starts_it_again(script, finished_run):
+    (finished_run / "history.csv").write_text("written before the first checkpoint\n")
+    _, text = script(f"run.resume={finished_run}")
+    assert "import of keras halted" in text
 
 
 def test_resuming_a_run_that_another_process_holds_is_refused(refusal, finished_run):

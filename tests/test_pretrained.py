@@ -59,6 +59,17 @@ def test_a_saved_model_for_batches_of_one_is_read_as_well(tmp_path):
     assert logits_of(model, pixels(3, 16, 16, 3)).shape == (3, 5)
 
 
+def test_a_saved_model_with_pre_logits_needs_a_new_head(tmp_path):
+    hidden = {"kernel": np.eye(16, dtype="float32"), "bias": np.ones(16, "float32")}
+    jax2tf_saved_model.save({**google_tree(), "pre_logits": hidden}, tmp_path, side=16)
+    with pytest.raises(SettingError, match=r"has pre_logits/kernel: a hidden layer"):
+        load_pretrained(str(tmp_path))
+    model, report = hub.load(str(tmp_path), num_classes=3)
+    assert model.output_shape == (None, 3)
+    assert {"pre_logits/kernel", "pre_logits/bias"} < set(report.left_over)
+    assert report.compared is None
+
+
 def test_a_saved_model_whose_variables_lie_in_another_order_is_noticed(tmp_path, monkeypatch):
     """Two blocks have the same shapes: only the program tells which is which."""
     program = jax2tf_saved_model.program

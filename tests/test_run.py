@@ -17,7 +17,9 @@ from vit_keras.config import (
     DataConfig,
     ModelConfig,
     OptimConfig,
+    PretrainedConfig,
     RunConfig,
+    StageConfig,
     TrainConfig,
 )
 
@@ -136,18 +138,21 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
     """Nothing here is at its default, which a lost setting would fall back to."""
     config = Config(
         name="größer",
-        data=DataConfig("cifar100", "~/sets", True, [64, 32], ["apple", 3], 10, 0.25, 2),
+        data=DataConfig("cifar100", "a", "~/sets", True, [64, 32], ["apple", 3], 10, 9, 0.25, 2),
         model=ModelConfig(
             *("ti16", 4, 12, 2, 3, 24, "mean", "sincos2d", "tanh", 0.1, 0.2, 0.3),
+            norm_epsilon=1e-12,
             pixel_mean=[0.1, 0.2, 0.3],
             pixel_std=0.25,
         ),
+        pretrained=PretrainedConfig("a.npz", "random", True, ["pooler.*"], True),
+        stages={"one": StageConfig({"last": 2}, 3, 0.1, 0.2, 0.3, 4, False), "two": StageConfig()},
         augment=AugmentConfig(2, True),
         optim=OptimConfig("sgd", 1e-7, 0.1, 0.2, 1e-30, 0.8, 0.7, 0.6, 2.5, 0.1, 0.99, 3),
         train=TrainConfig(3, 7, 2**32 - 1, "mixed_bfloat16", False, 5, True),
         run=RunConfig(str(tmp_path), str(tmp_path / "run: #1")),
     )
-    for group in ("data", "model", "augment", "optim", "train"):
+    for group in ("data", "model", "pretrained", "augment", "optim", "train"):
         default, ours = vars(getattr(Config(), group)), vars(getattr(config, group))
         assert not [name for name in ours if ours[name] == default[name]]
     made = run.create(config)
@@ -156,6 +161,15 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
     plain = Config(run=RunConfig(dir=str(tmp_path / "plain")))
     run.create(plain).close()
     assert run.config_of(str(tmp_path / "plain")) == plain
+
+
+def restored(held_run, model):
+    """The state that was kept, and `model` with the numbers that were kept with it."""
+    kept = checkpoint.newest(held_run)
+    if kept is None:
+        return None
+    checkpoint.restore(kept, model)
+    return kept.state
 
 
 def model_of(width=4, seed=0, optimizer=keras.optimizers.Adam):
@@ -211,7 +225,7 @@ def test_a_checkpoint_brings_back_every_bit(held_run):
             saved.extend(numbers(model))
 
     uninterrupted = train(model, 0, 3, save)
-    assert checkpoint.restore(held_run, resumed) == state
+    assert restored(held_run, resumed) == state
     assert_same(numbers(resumed), saved)
     assert_same(train(resumed, 2, 3), uninterrupted)
 
@@ -235,7 +249,7 @@ def test_the_newest_two_checkpoints_are_kept(two_checkpoints):
     held_run, model = two_checkpoints
     names = sorted(path.name for path in (held_run.path / "checkpoint").iterdir())
     assert names == ["epoch-00009.npz", "epoch-00010.npz"]
-    assert checkpoint.restore(held_run, model) == {"rows": 10}
+    assert restored(held_run, model) == {"rows": 10}
 
 
 def cut(share):
@@ -273,26 +287,28 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(damage, two_checkpoints, 
     held_run, model = two_checkpoints
     file = newest(held_run)
     file.write_bytes(DAMAGE[damage](file.read_bytes()))
-    assert checkpoint.restore(held_run, model) == {"rows": 9}
+    assert restored(held_run, model) == {"rows": 9}
     for variable in model.trainable_variables:
         np.testing.assert_array_equal(variable, 9)
     assert file.name in caplog.text
     assert "damaged" in caplog.text
 
 
-def test_nothing_is_restored_when_all_are_damaged(two_checkpoints, caplog):
+def test_all_checkpoints_damaged_is_refused_with_nothing_restored(two_checkpoints, caplog):
+    """And not taken for a run without any, which begins anew."""
     held_run, model = two_checkpoints
     before = numbers(model)
     files = sorted((held_run.path / "checkpoint").iterdir())
     for file in files:
         file.write_bytes(b"")
-    assert checkpoint.restore(held_run, model) is None
+    with pytest.raises(SettingError, match=r"run.resume=.* is damaged.* start a new run"):
+        restored(held_run, model)
     assert all(file.name in caplog.text for file in files)
     assert_same(numbers(model), before)
 
 
 def test_a_run_stopped_in_its_first_epoch_has_nothing_to_restore(held_run):
-    assert checkpoint.restore(held_run, model_of()) is None
+    assert restored(held_run, model_of()) is None
 
 
 @pytest.mark.parametrize(
@@ -305,7 +321,7 @@ def test_a_checkpoint_of_another_model_is_refused(other, two_checkpoints):
     model = model_of(**other)
     before = numbers(model)
     with pytest.raises(SettingError, match=r"epoch-00010.npz does not fit this model.*config.yaml"):
-        checkpoint.restore(held_run, model)
+        restored(held_run, model)
     assert_same(numbers(model), before)
 
 
@@ -314,7 +330,7 @@ def test_a_failed_save_leaves_the_checkpoints_before(two_checkpoints):
     with pytest.raises(TypeError):
         checkpoint.save(held_run, 11, model, {"rows": object()})
     assert newest(held_run).name == "epoch-00010.npz"
-    assert checkpoint.restore(held_run, model) == {"rows": 10}
+    assert restored(held_run, model) == {"rows": 10}
 
 
 def rows(*results):

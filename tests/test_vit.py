@@ -274,6 +274,9 @@ def test_a_model_tells_how_to_build_it_again(case):
 # What a user gets wrong; the setting and its value; the way out.
 MISTAKES = {
     "patch_size": (dict(image_size=30), "patch_size=4", "image_size=30", "3"),
+    "image_size": (dict(image_size=225, patch_size=16), "image_size=225", "image_size=224 or 240"),
+    "image_size_below": (dict(image_size=8, patch_size=16), "2, 4 or 8, or image_size=16"),
+    "image_size_huge": (dict(image_size=10**20), "image_size=1000", "65,536 or fewer", "=1024"),
     "num_heads": (dict(num_heads=3), "num_heads=3", "width=16", "1, 2, 4, 8 or 16"),
     "variant": (dict(variant="vit_b16"), "variant=vit_b16", "did you mean b16?"),
     "variant_in_capitals": (dict(variant="B16"), "variant=B16", "did you mean b16?"),
@@ -292,6 +295,7 @@ MISTAKES = {
     "gelu": (dict(gelu="relu"), "gelu=relu", "exact, tanh"),
     "position": (dict(position="rope"), "position=rope", "learned, sincos2d"),
     "position_width": (dict(position="sincos2d", width=18, num_heads=2), "width=18", "20"),
+    "epsilon_text": (dict(norm_epsilon="small"), "norm_epsilon=small", "use 1e-6"),
     "std": (dict(pixel_std=0.0), "pixel_std=0.0", "above 0"),
     "std_of_a_channel": (dict(pixel_std=(0.5, 0.0, 0.5)), "pixel_std=", "above 0"),
     "mean_per_channel": (dict(pixel_mean=(0.5, 0.5)), "pixel_mean=", "2 values", "1 or 3"),

@@ -59,3 +59,4 @@ def _register_layers(_: Any) -> None:
     """Make `keras.models.load_model` know our layers, whichever of the two is imported first."""
     importlib.import_module("vit_keras.tokens")
     importlib.import_module("vit_keras.layers")
+    importlib.import_module("vit_keras.pretrained.opaque")

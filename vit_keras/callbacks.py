@@ -88,6 +88,10 @@ class Recorder(keras.callbacks.Callback):
     def __init__(self, run: Run, rows: list[dict[str, Any]], images_per_epoch: int) -> None:
         super().__init__()
         self.run, self.rows, self.images_per_epoch = run, rows, images_per_epoch
+        self.stage = "all"
+
+    def rows_of(self, stage: str) -> list[dict[str, Any]]:
+        return [row for row in self.rows if row["stage"] == stage]
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.perf_counter()
@@ -97,13 +101,15 @@ class Recorder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         names = ("loss", "accuracy", "val_loss", "val_accuracy")
-        row: dict[str, Any] = {"epoch": epoch + 1, **{name: float(logs[name]) for name in names}}
+        row: dict[str, Any] = {"epoch": epoch + 1, "stage": self.stage}
+        row |= {name: float(logs[name]) for name in names}
         row["learning_rate"] = float(self.model.optimizer.learning_rate)
         row["images_per_second"] = round(self.images_per_epoch / (self.trained - self.started), 1)
         row["seconds"] = round(time.perf_counter() - self.started, 3)
         self.rows.append(row)
         self.write()
-        log.debug("epoch %s", " ".join(f"{key}={value:.6g}" for key, value in row.items()))
+        said = (f"{k}={v}" if isinstance(v, str) else f"{k}={v:.6g}" for k, v in row.items())
+        log.debug("epoch %s", " ".join(said))
 
     def write(self) -> None:
         text = io.StringIO()
@@ -152,13 +158,18 @@ class SaveModels(keras.callbacks.Callback):
         names = ["last.keras"]
         if best_epoch(rows) == rows[-1]["epoch"]:
             names.append("best.keras")
+        frozen = [layer for layer in self.vit.layers if not layer.trainable]
+        for layer in frozen:  # a matter of this stage, not of the model that is kept
+            layer.trainable = True
         for name in names:
             with self.run.replacing(name) as path:
                 self.vit.save(path)
+        for layer in frozen:
+            layer.trainable = False
 
 
 class StopEarly(keras.callbacks.Callback):
-    """Stop after `patience` epochs without a better validation accuracy.
+    """Stop the stage after `patience` epochs without a better validation accuracy.
 
     Counted from the recorded rows and not in the callback, as Keras' own does: a resumed run stops
     where the uninterrupted one would have.
@@ -169,7 +180,8 @@ class StopEarly(keras.callbacks.Callback):
         self.patience, self.recorder = patience, recorder
 
     def on_epoch_end(self, epoch, logs=None):
-        if has_stalled(self.recorder.rows, self.patience):
+        rows = self.recorder.rows_of(self.recorder.stage)
+        if has_stalled(rows, self.patience):
             self.model.stop_training = True
 
 

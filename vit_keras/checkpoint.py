@@ -10,13 +10,13 @@ import re
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 from vit_keras.errors import SettingError
-from vit_keras.run import Run
+from vit_keras.run import CHECKPOINTS, Run, damaged_checkpoints
 
 log = logging.getLogger("vit_keras")
 
@@ -37,25 +37,40 @@ def save(run: Run, epoch: int, model: keras.Model, state: dict[str, Any]) -> Non
         old.unlink()
 
 
-def restore(run: Run, model: keras.Model) -> dict[str, Any] | None:
-    """Load the newest whole checkpoint into `model`; its state, or None when there is none.
+class Kept(NamedTuple):
+    """A whole checkpoint, read."""
+
+    path: Path
+    arrays: dict[str, np.ndarray]
+    state: dict[str, Any]
+
+
+def newest(run: Run) -> Kept | None:
+    """The newest whole checkpoint, or None before the first one.
 
     A damaged file (its zip checksums tell) is passed over with a warning.
 
     Raises:
-        SettingError: a whole checkpoint is of another model or optimizer.
+        SettingError: there are some, and none is whole.
     """
-    for path in _newest_first(run):
+    found = _newest_first(run)
+    for path in found:
         try:
-            arrays, state = _read(path)
+            return Kept(path, *_read(path))
         except UNREADABLE as error:
-            log.warning(
-                "checkpoint %s is damaged (%s); falling back to the one before", path.name, error
-            )
-            continue
-        _assign(_variables(model), arrays, path)
-        return state
+            log.warning("checkpoint %s is damaged (%s); trying the one before", path.name, error)
+    if found:
+        raise damaged_checkpoints(run.path)
     return None
+
+
+def restore(kept: Kept, model: keras.Model) -> None:
+    """Give `model`, compiled and its optimizer built, the values that were kept.
+
+    Raises:
+        SettingError: the checkpoint is of another model or optimizer.
+    """
+    _assign(_variables(model), kept.arrays, kept.path)
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -103,4 +118,4 @@ def _name(epoch: int) -> str:
 
 
 def _newest_first(run: Run) -> list[Path]:
-    return sorted((run.path / "checkpoint").glob("epoch-*.npz"), reverse=True)
+    return sorted(run.path.glob(CHECKPOINTS), reverse=True)

@@ -9,17 +9,20 @@ import os
 import re
 from typing import Any
 
-from vit_keras import data, sources, variants
+from vit_keras import data, sources, stages, variants
 from vit_keras.config import Config, DataConfig, ModelConfig
 from vit_keras.errors import SettingError, one_of
+from vit_keras.pretrained import download
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 OPTIMIZERS = ("adamw", "adam", "sgd")
+RATES = ("dropout", "attention_dropout", "stochastic_depth")  # what a pretrained model leaves open
 BACKENDS = ("tensorflow", "jax")
 
 # Setting -> the smallest value, whether that value itself will do, and the largest (None: none).
 RANGES: dict[str, tuple[float, bool, float | None]] = {
     "data.limit": (1, True, None),
+    "data.train_limit": (1, True, None),
     "data.validation_fraction": (0, False, 0.9),
     "data.prefetch": (1, True, None),
     "augment.crop_padding": (0, True, None),
@@ -39,6 +42,13 @@ RANGES: dict[str, tuple[float, bool, float | None]] = {
     "train.seed": (0, True, 2**32 - 1),
     "train.early_stopping": (1, True, None),
 }
+STAGE_RANGES: dict[str, tuple[float, bool, float | None]] = {
+    "epochs": (1, True, None),
+    "learning_rate": (0, False, None),
+    "warmup_ratio": (0, True, 0.9),
+    "layer_decay": (0, False, 1),
+    "lora_rank": (1, True, None),
+}
 
 
 def check(config: Config) -> None:
@@ -51,7 +61,7 @@ def check(config: Config) -> None:
         raise SettingError(
             f"name={config.name} cannot begin the name of a folder; use letters, digits, - and _"
         )
-    one_of("data.name", config.data.name, sources.KNOWN)
+    one_of("data.name", config.data.name, sources.NAMES)
     one_of("optim.name", config.optim.name, OPTIMIZERS)
     one_of("train.precision", config.train.precision, PRECISIONS)
     one_of("train.jit", str(config.train.jit).lower(), ("auto", "true", "false"))
@@ -66,19 +76,24 @@ def check(config: Config) -> None:
     for setting, bounds in RANGES.items():
         group, name = setting.split(".")
         _in_range(setting, getattr(getattr(config, group), name), *bounds)
-    known = sources.KNOWN[config.data.name]
+    _stages(config)
+    known = sources.known(config.data)
     published = sources.check_prepared(config.data)
-    variants.check(
-        architecture(config.model),
-        image_size(config.data),
-        known.channels,
-        class_count(config.data),
-        prefix="model.",
-        data_prefix="data.",
-    )
+    if config.pretrained.handle is not None:
+        _pretrained(config)
+    else:
+        variants.check(
+            architecture(config.model),
+            image_size(config.data),
+            known.channels,
+            class_count(config.data),
+            prefix="model.",
+            data_prefix="data.",
+        )
     _in_range("augment.crop_padding", config.augment.crop_padding, 0, True, min(known.size))
     if published is not None:  # with data.classes there are fewer, seen once labels are read
-        images = min(published, config.data.limit or published)
+        limits = (config.data.limit, config.data.train_limit)
+        images = min(published, *(limit for limit in limits if limit))
         steps(config, images - data.validation_count(config.data, images))
 
 
@@ -95,13 +110,39 @@ def steps(config: Config, train_images: int) -> int:
             f"to train on{limited}; use {train_images} or less"
         )
     count = train_images // config.train.batch_size
-    if config.optim.accumulate_steps > count * config.train.epochs:
+    together = count * stages.epochs(config)
+    if config.optim.accumulate_steps > together:
         raise SettingError(
             f"optim.accumulate_steps={config.optim.accumulate_steps} is more than the "
-            f"{count * config.train.epochs} steps of the whole run, which would train nothing; use "
-            f"{count * config.train.epochs} or less"
+            f"{together} steps of the whole run, which would train nothing; use {together} or less"
         )
     return count
+
+
+def _stages(config: Config) -> None:
+    stages.check(config)
+    for name, stage in config.stages.items():
+        for field, bounds in STAGE_RANGES.items():
+            _in_range(f"stages.{name}.{field}", getattr(stage, field), *bounds)
+
+
+def _pretrained(config: Config) -> None:
+    """The handle exists or can be fetched, and nothing is set that its file decides."""
+    settings = config.pretrained
+    download.check(str(settings.handle), "pretrained.handle")
+    one_of("pretrained.weights", settings.weights, ("file", "random"))
+    for name, default in vars(ModelConfig()).items():
+        value = getattr(config.model, name)
+        if name not in RATES and value != default:
+            raise SettingError(
+                f"model.{name}={value} has no effect: pretrained.handle={settings.handle} says the "
+                f"architecture; leave it out (model=pretrained), {', '.join(RATES)} can be set"
+            )
+    for name in RATES:
+        _in_range(f"model.{name}", getattr(config.model, name), 0, True, 0.9999)
+    if config.data.image_size is not None:
+        variants.height_and_width(config.data.image_size, "data.image_size")
+    class_count(config.data)
 
 
 def architecture(config: ModelConfig) -> variants.Architecture:
@@ -118,13 +159,13 @@ def architecture(config: ModelConfig) -> variants.Architecture:
 def image_size(config: DataConfig) -> tuple[int, int]:
     """(height, width) in pixels that the model takes: as asked for, or the data set's own."""
     if config.image_size is None:
-        return sources.KNOWN[config.name].size
+        return sources.known(config).size
     return variants.height_and_width(config.image_size, "data.image_size")
 
 
 def class_count(config: DataConfig) -> int:
     """The number of classes that `data.classes` leaves of the data set's."""
-    known = sources.KNOWN[config.name]
+    known = sources.known(config)
     if config.classes is None:
         return known.num_classes
     names = sources.class_names(config)
@@ -155,5 +196,5 @@ def _in_range(setting: str, value: Any, low: float, closed: bool, high: float | 
     if math.isfinite(value) and good and (high is None or value <= high):
         return
     above = f"{low:g} or more" if closed else f"above {low:g}"
-    below = f", {high:g} at most" if high is not None else ""
+    below = f", {high} at most" if high is not None else ""
     raise SettingError(f"{setting}={value} is out of range; use {above}{below}")

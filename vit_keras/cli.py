@@ -4,17 +4,14 @@ import contextlib
 import functools
 import itertools
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -22,13 +19,13 @@ from omegaconf.errors import OmegaConfBaseException
 from vit_keras import checks, config, quiet, run
 from vit_keras.config import Config, setting_names
 from vit_keras.errors import DivergedError, SettingError, nearest
+from vit_keras.overrides import at_home, check_words, explain, split_words
 
-GROUPS = tuple(item.name for item in fields(Config) if item.name not in ("name", "run"))
 CONF = "pkg://vit_keras.conf"
 
 
-def main(task: Callable[[Config], Any]) -> Callable[[], None]:
-    """Make `task(config)` a script's main function.
+def main(task: Callable[[Config], Any], recipe: str | None = None) -> Callable[[], None]:
+    """Make `task(config)` a script's main function; `recipe` is picked where none is named.
 
     Exit status 2 and one line for a setting that cannot work, 1 for a training that failed, 130
     for Ctrl-C; a traceback only for what nobody foresaw.
@@ -52,11 +49,14 @@ def main(task: Callable[[Config], Any]) -> Callable[[], None]:
         os.environ["HYDRA_FULL_ERROR"] = "1"
         config.register()
         with _one_line_errors():
-            sys.argv[1:] = [_at_home(word) for word in sys.argv[1:]]
-            words = _overrides(sys.argv[1:])
-            _check_words(words)
-            if {"-m", "--multirun"} & set(sys.argv):
+            typed, options, is_sweep = split_words(sys.argv[1:])
+            words = [at_home(word) for word in typed]
+            check_words(words)
+            if recipe and not any(word.startswith(("recipe=", "run.resume=")) for word in words):
+                words.insert(0, f"recipe={recipe}")
+            if is_sweep:
                 _check_sweep(words)
+            sys.argv[1:] = [*words, *options]  # Hydra reads no word after an option among them
             hydra.main(version_base="1.3", config_path=CONF, config_name="config")(job)()
         if diverged:
             sys.exit(1)
@@ -85,8 +85,8 @@ def load_config(*overrides: str) -> Config:
     for word in overrides:
         if not isinstance(word, str):
             raise SettingError(f"{word} is no override; give each as a string, 'train.epochs=3'")
-    overrides = tuple(map(_at_home, overrides))
-    _check_words(overrides)
+    overrides = tuple(map(at_home, overrides))
+    check_words(overrides)
     try:
         with hydra.initialize_config_module("vit_keras.conf", version_base="1.3"):
             composed = hydra.compose("config", list(overrides))
@@ -99,51 +99,13 @@ def load_config(*overrides: str) -> Config:
     return result
 
 
-def _at_home(word: str) -> str:
-    """`run.root=~/runs` with the home directory, which neither a shell nor Hydra puts there."""
-    return re.sub(r"(?<==)~(?=/|$)", lambda _: str(Path.home()), word)
-
-
-def _overrides(arguments: list[str]) -> list[str]:
-    """The words of a command line that set something: no options of Hydra's, nor their values."""
-    before = ["", *arguments]
-    is_switch = {"", "-m", "--multirun"}
-    return [
-        word
-        for last, word in zip(before, arguments, strict=False)
-        if not word.startswith("-") and (not last.startswith("-") or last in is_switch)
-    ]
-
-
-def _check_words(overrides: Iterable[str]) -> None:
-    """Refuse what is no `setting=value`, in words of ours and not of Hydra's grammar."""
-    parser = OverridesParser.create()
-    for word in overrides:
-        name, sign, value = word.partition("=")
-        if not name or (not sign and not name.startswith("~")):
-            recipes = [path.stem for path in (Path(__file__).parent / "conf/recipe").glob("*.yaml")]
-            example = f"recipe={name}" if name in recipes else "train.epochs=3"
-            raise SettingError(f"{word} sets nothing; write setting=value, such as {example}")
-        if value in ("null", "") and name in ("recipe", *GROUPS):  # composes a run without one
-            raise SettingError(
-                f"{word} names no choice; leave it out, or pick one of vit_keras/conf/{name}/"
-            )
-        try:
-            parser.parse_override(word)
-        except HydraException:
-            raise SettingError(
-                f"{word} cannot be read; put an unusual value in quotes twice, "
-                f"'{name}=\"{value}\"', and a list in brackets, {name}=[1,2]"
-            ) from None
-
-
 def _settings(composed: DictConfig) -> Config:
     """What Hydra composed, typed and checked; a resumed run's own settings if it is one."""
     result = _typed(composed)
     hydra_config = HydraConfig.get()
     if result.run.resume is not None:
         result = _resumed(result, hydra_config.overrides.task)
-    elif hydra_config.mode == RunMode.MULTIRUN and result.run.dir is None:
+    elif hydra_config.mode == RunMode.MULTIRUN and not result.run.dir:
         result.run.dir = hydra_config.runtime.output_dir
     checks.check(result)
     run.check_free(result.run)
@@ -153,7 +115,9 @@ def _settings(composed: DictConfig) -> Config:
 def _typed(composed: DictConfig) -> Config:
     """The composed tree as our dataclasses, which a `+group.name=value` may have left."""
     result = OmegaConf.to_object(composed)
-    strays = sorted(_leaves(OmegaConf.to_container(composed)) - set(setting_names()))
+    tree: Any = OmegaConf.to_container(composed)
+    tree["stages"] = None  # their names are free, and OmegaConf holds each to its own settings
+    strays = sorted(_leaves(tree) - set(setting_names()))
     if strays or not isinstance(result, Config):
         raise SettingError(f"{strays[0]} is no setting{nearest(strays[0], setting_names())}")
     return result
@@ -228,26 +192,4 @@ def _check_sweep(words: list[str]) -> None:
         if not str(override.key_or_group).startswith("hydra")
     ]
     for overrides in itertools.product(*choices):
-        load_config(*overrides)
-
-
-def explain(error: Exception) -> str:
-    """One line for an error of Hydra's or OmegaConf's, with the nearest name that exists."""
-    if isinstance(error, SettingError):
-        return str(error)
-    text = f"{error}\n{error.__cause__ or ''}"
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        group, _, value = error.missing_cfg_file.rpartition("/")
-        return f"{group}={value} is unknown{nearest(value, error.options)}"
-    if found := re.search(r"Key '(\w+)' (?:is )?not in|No match in the defaults list", text):
-        named = re.search(r"Could not override '([^']+)'", text)
-        name = named[1] if named else found[1]
-        groups = ["recipe", *(item.name for item in fields(Config))]
-        group = f"{name.partition('.')[0]}."
-        if leaves := [item for item in setting_names() if item.endswith(f".{name}")]:
-            return f"{name} is no setting; did you mean {' or '.join(leaves)}?"
-        near = [item for item in setting_names() if item.startswith(group)] or setting_names()
-        return f"{name} is no setting{nearest(name, near if '.' in name else groups)}"
-    if wrong := re.search(r"Error merging override (\S+)\n(?:\S+: )?(.+)", text):
-        return f"{wrong[1]} does not fit: {wrong[2]}"
-    return re.sub(r"\s*\n\s*", "; ", text.strip())
+        run.check_free(load_config(*overrides).run)

@@ -13,7 +13,8 @@ from typing import Any
 class DataConfig:
     """Which images, and how many of them."""
 
-    name: str = "digits"  # digits, mnist, cifar10 or cifar100
+    name: str = "digits"  # digits, mnist, cifar10, cifar100 or folder
+    path: str | None = None  # folder's: it has a sub-folder of images for each class
     dir: str | None = None  # where TFDS keeps its sets; TFDS_DATA_DIR unless given
     download: bool = False  # fetch the set when it is not there
     image_size: Any = None  # pixels of a side, or [height, width]; the set's own unless given
@@ -21,6 +22,7 @@ class DataConfig:
         None  # names or numbers of the classes to keep, relabelled 0, 1, ...
     )
     limit: int | None = None  # at most so many images of the training and of the test split
+    train_limit: int | None = None  # at most so many of the training split, validation among them
     validation_fraction: float = 0.1  # carved out of the training split, stratified
     prefetch: int = 4  # batches made ready ahead of the device
 
@@ -44,6 +46,30 @@ class ModelConfig:
     norm_epsilon: float = 1e-6  # of every layer normalisation
     pixel_mean: Any = 0.5  # one number or one per channel, in 0 to 1
     pixel_std: Any = 0.5
+
+
+@dataclass
+class PretrainedConfig:
+    """Which trained ViT to start from, if any; its file says the architecture."""
+
+    handle: str | None = None  # a path, an address on Kaggle or tfhub.dev, a Hugging Face id
+    weights: str = "file"  # file, or random: the same model with fresh weights
+    opaque: bool = False  # use a SavedModel whole even if it can be converted
+    allow: list[str] = field(default_factory=list)  # names in the file that may be left out
+    baseline: bool = False  # afterwards train the same model from fresh weights, to compare
+
+
+@dataclass
+class StageConfig:
+    """A part of a fine-tuning: `stages.<name>`."""
+
+    trains: Any = "all"  # head, all, lora, or {last: n}: the head and the last n blocks
+    epochs: int = 10
+    learning_rate: float | None = None  # optim's unless given
+    warmup_ratio: float | None = None  # optim's unless given; of this stage's steps
+    layer_decay: float = 1.0  # the rate of each layer as a share of the one above
+    lora_rank: int = 8
+    augment: bool = True  # false in a head stage: the backbone's features are computed once
 
 
 @dataclass
@@ -76,7 +102,7 @@ class OptimConfig:
 class TrainConfig:
     """How long, on what, and how exactly."""
 
-    epochs: int = 10
+    epochs: int | None = 10  # null with stages, which have their own
     batch_size: int = 128
     seed: int = 0
     precision: str = "auto"  # auto, float32, mixed_bfloat16 or mixed_float16
@@ -101,9 +127,11 @@ class Config:
     name: str = "custom"  # the recipe's, and the first part of the run directory's name
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    pretrained: PretrainedConfig = field(default_factory=PretrainedConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    stages: dict[str, StageConfig] = field(default_factory=dict)  # in order; none: all at once
     run: RunConfig = field(default_factory=RunConfig)
 
 

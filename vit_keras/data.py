@@ -53,7 +53,8 @@ def load(config: DataConfig, seed: int) -> Splits:
     """Read the data set `config.name` and split it.
 
     `config.limit` bounds the published training split (which validation is then carved from) and
-    the published test split, each; both cuts are stratified by class and depend on `seed` alone.
+    the published test split, each, `config.train_limit` the former alone; the cuts are stratified
+    by class and depend on `seed` alone.
 
     Raises:
         SettingError: the data is not there, is damaged, or is too small for these settings.
@@ -65,6 +66,8 @@ def load(config: DataConfig, seed: int) -> Splits:
         names = [names[index] for index in chosen]
     if config.limit is not None:
         train, test = (_limited(split, config.limit, seed) for split in (train, test))
+    if config.train_limit is not None:
+        train = _limited(train, config.train_limit, seed)
     count = validation_count(config, len(train.labels))
     picked = stratified(train.labels, count, np.random.default_rng([seed, 1]))
     rest = np.setdiff1d(np.arange(len(train.labels)), picked)

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import keras
+from keras import ops
 
 from vit_keras.config import OptimConfig
 
@@ -14,12 +15,32 @@ class Precision(NamedTuple):
     reason: str
 
 
-def learning_rate(config: OptimConfig, epochs: int, steps_per_epoch: int) -> Any:
+def learning_rate(
+    config: OptimConfig, epochs: int, steps_per_epoch: int, first_step: int = 0
+) -> Any:
     """Linear warm-up from 0, then a cosine down to `final_learning_rate` of the peak.
 
-    Loshchilov & Hutter 2017 (SGDR), eq. 5 with one cycle, in steps of one batch.
+    Loshchilov & Hutter 2017 (SGDR), eq. 5 with one cycle, in steps of one batch; it begins at
+    `first_step` of the run.
     """
-    steps = epochs * steps_per_epoch
+    schedule = _schedule(config, epochs * steps_per_epoch)
+    return From(first_step, schedule) if first_step else schedule
+
+
+class From(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule that begins at a later step than the optimizer's count."""
+
+    def __init__(self, first_step: int, schedule: Any) -> None:
+        self.first_step, self.schedule = first_step, schedule
+
+    def __call__(self, step):
+        return self.schedule(step - self.first_step)
+
+    def get_config(self):
+        return {"first_step": self.first_step, "schedule": self.schedule}
+
+
+def _schedule(config: OptimConfig, steps: int) -> Any:
     warmup = min(round(config.warmup_ratio * steps), steps - 1)
     rest = dict(decay_steps=steps - warmup, alpha=config.final_learning_rate)
     schedule = keras.optimizers.schedules.CosineDecay
@@ -28,11 +49,50 @@ def learning_rate(config: OptimConfig, epochs: int, steps_per_epoch: int) -> Any
     return schedule(0.0, warmup_target=config.learning_rate, warmup_steps=warmup, **rest)
 
 
-def optimizer(config: OptimConfig, model: keras.Model, rate: Any) -> Any:
+class _LayerRates:
+    """Mixed into an optimizer: variables that learn at shares of the rate, or joined later.
+
+    A variable that joined at update s has taken t - s updates when the optimizer counts t. Adam
+    corrects its averages for their start at zero by t (Kingma & Ba 2015, algorithm 1); the factor
+    here makes that t - s, as an optimizer that counts for each variable has it.
+    """
+
+    def set_rates(self, shares: dict[str, float], joined: dict[str, int], decay: float) -> None:
+        """Both by variable path; `decay` is the decoupled weight decay, on kernels alone."""
+        self._shares, self._joined, self._decay = shares, joined, decay
+
+    def update_step(self: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        of = self._trainable_variables[self._get_variable_index(variable)]
+        rate = ops.cast(learning_rate, variable.dtype) * self._shares[of.path]
+        if self._decay and of.name.endswith("kernel"):
+            self.assign_sub(variable, variable * rate * self._decay)
+        if self._joined[of.path] and hasattr(self, "beta_1"):
+            late = ops.cast(self.iterations + 1, variable.dtype)
+            rate = rate * self._correction(late - self._joined[of.path]) / self._correction(late)
+        super().update_step(gradient, variable, rate)  # type: ignore[misc]
+
+    def _correction(self: Any, updates: Any) -> Any:
+        return ops.sqrt(1 - self.beta_2**updates) / (1 - self.beta_1**updates)
+
+
+def optimizer(
+    config: OptimConfig,
+    model: keras.Model,
+    rate: Any,
+    shares: dict[str, float] | None = None,
+    joined: dict[str, int] | None = None,
+) -> Any:
     """The optimizer that `config` names, built for `model`.
 
     Weight decay is decoupled and acts on kernels alone: biases, normalisations, the class token
     and the position embedding are left out.
+
+    Args:
+        config: its kind and numbers.
+        model: its trainable variables are those that will move.
+        rate: a schedule.
+        shares: variable path -> its share of the rate, where they differ.
+        joined: variable path -> the update of the run that it joined at, where that is not 0.
     """
     adam = dict(beta_1=config.beta_1, beta_2=config.beta_2)
     decay = dict(weight_decay=config.weight_decay or None)
@@ -42,6 +102,12 @@ def optimizer(config: OptimConfig, model: keras.Model, rate: Any) -> Any:
         "sgd": (keras.optimizers.SGD, dict(momentum=config.momentum, nesterov=True, **decay)),
     }
     kind, own = kinds[config.name]
+    paths = [variable.path for variable in model.trainable_variables]
+    by_layer = shares is not None or any((joined or {}).values())
+    if by_layer:
+        kind = keras.optimizers.SGD if config.name == "sgd" else keras.optimizers.Adam
+        kind = type(f"LayerRates{kind.__name__}", (_LayerRates, kind), {})
+        own.pop("weight_decay", None)  # the mixin's, instead
     result = kind(
         name=config.name,
         learning_rate=rate,
@@ -53,10 +119,36 @@ def optimizer(config: OptimConfig, model: keras.Model, rate: Any) -> Any:
         else None,
         **own,
     )
-    if config.weight_decay:
-        undecayed = [v for v in model.trainable_variables if v.name != "kernel"]
+    if by_layer:
+        result.set_rates(
+            shares or dict.fromkeys(paths, 1.0),
+            dict.fromkeys(paths, 0) | (joined or {}),
+            config.weight_decay,
+        )
+    elif config.weight_decay:
+        undecayed = [v for v in model.trainable_variables if not v.name.endswith("kernel")]
         result.exclude_from_weight_decay(var_list=undecayed)
     return result
+
+
+def carry_over(old: Any, new: Any) -> None:
+    """Give `new`, which is built, the step count and the averages that `old` has for its variables.
+
+    A variable that `old` did not train starts with averages of zero, and, for the average of the
+    weights themselves, with its value.
+    """
+    kept = {variable.path: variable for variable in old.variables}
+    for variable in new.variables:
+        if variable.path in kept and "learning_rate" not in variable.path:
+            variable.assign(kept[variable.path])
+    inner = getattr(new, "inner_optimizer", new)
+    if inner.use_ema:
+        averages = zip(
+            inner._trainable_variables, inner._model_variables_moving_average, strict=True
+        )
+        for variable, average in averages:
+            if average.path not in kept:
+                average.assign(variable)
 
 
 def precision(asked: str) -> Precision:

@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,14 @@ from vit_keras.config import Config, RunConfig, setting_names
 from vit_keras.errors import SettingError
 
 CONFIG = "config.yaml"
+CHECKPOINTS = "checkpoint/epoch-*.npz"
 # What a resumed run may be told anew; everything else it keeps, or its past would not be its own.
 RESUMABLE = (
     "train.epochs",
     "train.early_stopping",
     "train.tensorboard",
     "data.dir",
+    "data.path",
     "data.prefetch",
 )
 
@@ -86,10 +89,7 @@ def create(config: Config) -> Run:
     try:
         path = _empty_dir(Path(settings.dir)) if settings.dir else _fresh_dir(config)
     except OSError as error:
-        raise SettingError(
-            f"{_asked(settings)} cannot be made ({error.strerror}); choose a folder that you may "
-            "write to"
-        ) from None
+        raise _cannot_be_made(_asked(settings), error) from None
     run = Run(path.resolve())
     write_config(run, config)
     return run
@@ -106,14 +106,8 @@ def check_free(settings: RunConfig) -> None:
     if settings.resume is not None:
         return
     path = Path(settings.dir or settings.root)
-    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    if not there.is_dir():
-        raise SettingError(f"{_asked(settings)}: {there} is a file; choose a folder instead")
-    if not os.access(there, os.W_OK):
-        raise SettingError(
-            f"{_asked(settings)}: {there} is read-only; choose a folder that you may write to"
-        )
-    if settings.dir is None or there != path or not any(path.iterdir()):
+    there = check_folder(_asked(settings), path)
+    if not settings.dir or there != path or not any(path.iterdir()):
         return
     if (path / CONFIG).exists():
         raise SettingError(
@@ -121,6 +115,19 @@ def check_free(settings: RunConfig) -> None:
             f"run.resume={path}"
         )
     raise SettingError(f"run.dir={path} is not empty, and no run; choose a new or empty folder")
+
+
+def check_folder(asked: str, path: Path) -> Path:
+    """What there is of `path`, from above; refused if no folder can be made or written below."""
+    try:
+        there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise _cannot_be_made(asked, error) from None
+    if not there.is_dir():
+        raise SettingError(f"{asked}: {there} is a file; choose a folder instead")
+    if not os.access(there, os.W_OK):
+        raise SettingError(f"{asked}: {there} is read-only; choose a folder that you may write to")
+    return there
 
 
 def check_resumable(config: Config) -> None:
@@ -133,6 +140,7 @@ def check_resumable(config: Config) -> None:
     if resume is None:
         return
     asked, kept = map(OmegaConf.structured, (config, config_of(resume)))
+    _check_checkpoints(Path(resume))
     Run(Path(resume)).close()  # refuses a run that another process holds
     for setting in setting_names():
         if setting.startswith("run.") or setting in RESUMABLE:
@@ -143,6 +151,36 @@ def check_resumable(config: Config) -> None:
                 f"{setting}={new} differs from {old} in run.resume={resume}; a resumed run keeps "
                 f"its settings ({', '.join(RESUMABLE)} aside), so leave it out or start a new run"
             )
+
+
+def _check_checkpoints(path: Path) -> None:
+    """Refuse a run that has nothing to go on from, though it got past its first epoch.
+
+    A glance, without Keras: a file damaged inside is told when it is read.
+    """
+    found = sorted(path.glob(CHECKPOINTS))
+    if any(map(zipfile.is_zipfile, found)):
+        return
+    if found:
+        raise damaged_checkpoints(path)
+    if (path / "best.keras").exists():  # written after the first checkpoint
+        raise SettingError(
+            f"run.resume={path} has no checkpoint/ to go on from, as no released run has; leave it "
+            "out to start a new run"
+        )
+
+
+def damaged_checkpoints(path: Path) -> SettingError:
+    return SettingError(
+        f"run.resume={path} cannot go on: every file in {path / 'checkpoint'} is damaged; put a "
+        "whole copy of one back, or start a new run"
+    )
+
+
+def _cannot_be_made(asked: str, error: OSError) -> SettingError:
+    return SettingError(
+        f"{asked} cannot be made ({error.strerror}); choose a folder that you may write to"
+    )
 
 
 def _asked(settings: RunConfig) -> str:
@@ -173,7 +211,7 @@ def config_of(directory: str) -> Config:
         SettingError: the directory is no run, or its `config.yaml` is damaged.
     """
     path = Path(directory) / CONFIG
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise SettingError(
             f"run.resume={directory} is not a run: it has no {CONFIG}; name the folder that a "
             "training run printed as its last line"

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vit_keras import folders
 from vit_keras.config import DataConfig
 from vit_keras.errors import SettingError
 
@@ -30,6 +31,7 @@ KNOWN = {
     "cifar10": Known((32, 32), 3, 10),
     "cifar100": Known((32, 32), 3, 100),
 }
+NAMES = (*KNOWN, "folder")
 DIGITS_TEST_IMAGES = 359  # a fifth: scikit-learn has no test split of its own
 
 
@@ -49,11 +51,20 @@ def read(config: DataConfig) -> tuple[Split, Split, list[str]]:
     Raises:
         SettingError: the data set is not there, cannot be fetched, or is damaged.
     """
-    return (_digits if config.name == "digits" else _tfds)(config)
+    return {"digits": _digits, "folder": _folder}.get(config.name, _tfds)(config)
+
+
+def known(config: DataConfig) -> Known:
+    """What is known of the data set of `config` before it is read."""
+    if config.name != "folder":
+        return KNOWN[config.name]
+    return Known(folders.size(config), 3, len(folders.class_names(config)))
 
 
 def class_names(config: DataConfig) -> list[str] | None:
     """The names of the whole set's classes, without reading an image; None if not known yet."""
+    if config.name == "folder":
+        return folders.class_names(config)
     if config.name in ("digits", "mnist"):
         return [str(digit) for digit in range(10)]
     labels = sorted((tfds_root(config) / config.name).glob("*/label.labels.txt"))
@@ -84,10 +95,29 @@ def _digits(config: DataConfig) -> tuple[Split, Split, list[str]]:
     digits = load_digits()
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
     whole = Split(images, digits.target.astype(np.int32))
-    # A fixed draw, whatever the run's seed: every run is measured on the same 359 digits.
-    test = stratified(whole.labels, DIGITS_TEST_IMAGES, np.random.default_rng(0))
-    train = np.setdiff1d(np.arange(len(images)), test)
+    train, test = _fixed_draw(whole.labels, DIGITS_TEST_IMAGES)
     return whole.take(train), whole.take(test), [str(name) for name in digits.target_names]
+
+
+def _folder(config: DataConfig) -> tuple[Split, Split, list[str]]:
+    """A folder's images, decoded once; a fifth of them are the test split."""
+    paths, labels = folders.files(config)
+    size = folders.size(config)
+    train, test = (
+        Split(np.stack([folders.read(paths[i], size) for i in index]), labels[index])
+        for index in _fixed_draw(labels, _fifth(len(labels)))
+    )
+    return train, test, folders.class_names(config)
+
+
+def _fifth(images: int) -> int:
+    return max(1, round(images / 5))
+
+
+def _fixed_draw(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices to train on and `count` to test on: the same draw whatever the run's seed."""
+    test = stratified(labels, count, np.random.default_rng(0))
+    return np.setdiff1d(np.arange(len(labels)), test), test
 
 
 def _tfds(config: DataConfig) -> tuple[Split, Split, list[str]]:
@@ -117,17 +147,25 @@ def _tfds(config: DataConfig) -> tuple[Split, Split, list[str]]:
                 f"{_by_hand(config.name)}"
             ) from error
         raise SettingError(
-            f"{config.name} under data.dir={root} is damaged ({reason}); delete that folder and "
-            "prepare it again with data.download=true"
+            f"{config.name} under {''.join(_place(config))} is damaged ({reason}); delete that "
+            "folder and prepare it again with data.download=true"
         ) from error
     return splits["train"], splits["test"], names
 
 
 def tfds_root(config: DataConfig) -> Path:
     """Where TFDS keeps its sets: `data.dir`, else TFDS_DATA_DIR, else its own default."""
-    return Path(
-        config.dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    ).expanduser()
+    return Path(_place(config)[1]).expanduser()
+
+
+def _place(config: DataConfig) -> tuple[str, str]:
+    """What says where TFDS keeps its sets, and what it says."""
+    asked = {
+        "data.dir=": config.dir,
+        "TFDS_DATA_DIR=": os.environ.get("TFDS_DATA_DIR"),
+        "": "~/tensorflow_datasets",
+    }
+    return next((name, place) for name, place in asked.items() if place)
 
 
 def check_prepared(config: DataConfig) -> int | None:
@@ -138,12 +176,15 @@ def check_prepared(config: DataConfig) -> int | None:
     """
     if config.name == "digits":
         return 1797 - DIGITS_TEST_IMAGES
+    if config.name == "folder":
+        images = len(folders.files(config)[1])
+        return images - _fifth(images)
     if config.download:
         return None
     root = tfds_root(config)
     if not (root / config.name).is_dir():
         raise SettingError(
-            f"data.name={config.name} is not prepared under data.dir={root}; "
+            f"data.name={config.name} is not prepared under {''.join(_place(config))}; "
             f"{_by_hand(config.name)}"
         )
     infos = sorted((root / config.name).glob("*/dataset_info.json"))

@@ -12,10 +12,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from vit_keras import batches, callbacks, checkpoint, checks, data, environment, optim
+from vit_keras import batches, callbacks, checkpoint, checks, data, environment, optim, stages
 from vit_keras import run as runs
 from vit_keras.config import Config
 from vit_keras.errors import SettingError
+from vit_keras.stages import Stage
 from vit_keras.training_model import TrainingModel, training_model
 
 log = logging.getLogger("vit_keras")
@@ -44,7 +45,7 @@ def train_model(config: Config) -> Result:
     runs.check_free(config.run)
     runs.check_resumable(config)
     keras.utils.set_random_seed(config.train.seed)
-    with _console():
+    with console():
         splits = data.load(config.data, config.train.seed)
         checks.steps(config, len(splits.train.labels))
         resume = config.run.resume
@@ -60,22 +61,50 @@ def _train(config: Config, run: runs.Run, splits: data.Splits) -> Result:
     precision = optim.precision(config.train.precision)
     log.info("data: %s\n%s", config.data.name, splits.table())
     log.info("precision: %s (%s)", precision.policy, precision.reason)
-    model = training_model(config, splits, precision.policy)
+    model, report = training_model(config, splits, precision.policy)
     _describe(run, model.vit, splits, environment.describe(precision, splits.fingerprint))
-    steps = checks.steps(config, len(splits.train.labels))
-    state = checkpoint.restore(run, model) if config.run.resume else None
-    rows = state["rows"] if state else []
+    if report:
+        log.info("pretrained: %s", report)
+        run.write_text("pretrained.txt", report + "\n")
+    kept = checkpoint.newest(run) if config.run.resume else None
+    rows = kept.state["rows"] if kept else []
     if config.run.resume:
         runs.write_config(run, config)  # with more epochs, if they were asked for
-        log.info("resuming %s after epoch %d of %d", run.path, len(rows), config.train.epochs)
+        log.info("resuming %s after epoch %d of %d", run.path, len(rows), stages.epochs(config))
+    steps = checks.steps(config, len(splits.train.labels))
     recorder = callbacks.Recorder(run, rows, steps * config.train.batch_size)
-    if rows:
-        recorder.write()  # a history that ran ahead of the checkpoint is cut back to it
-        callbacks.save_again(config, run, model, model.vit, recorder)
-    has_ended = len(rows) >= config.train.epochs
-    if not has_ended and not callbacks.has_stalled(rows, config.train.early_stopping):
-        _fit(config, run, model, splits, recorder)
+    for stage in stages.plan(config):
+        is_kept = bool(rows) and rows[-1]["stage"] == stage.name
+        own = recorder.rows_of(stage.name)
+        has_stalled = callbacks.has_stalled(own, config.train.early_stopping)
+        is_over = len(own) >= stage.epochs or has_stalled
+        if is_over and not (kept and is_kept):
+            continue
+        _begin(config, model, stage, steps, recorder)
+        if kept and is_kept:
+            checkpoint.restore(kept, model)
+            recorder.write()  # a history that ran ahead of the checkpoint is cut back to it
+            callbacks.save_again(config, run, model, model.vit, recorder)
+            kept = None
+        if not is_over:
+            _fit(config, run, model, splits, recorder, stage)
     return _finish(config, run, model, splits, recorder)
+
+
+def _begin(
+    config: Config, model: TrainingModel, stage: Stage, steps: int, recorder: callbacks.Recorder
+) -> None:
+    first_steps, before = {}, 0
+    for earlier in stages.plan(config):
+        first_steps[earlier.name] = before * steps
+        if earlier.name == stage.name:
+            break
+        before += len(recorder.rows_of(earlier.name))
+    recorder.stage = stage.name
+    model.begin(stage, config, steps, first_steps)
+    if config.stages:
+        table = stages.table(model.vit, stage)
+        log.info("\nstage %s, %d epochs:\n%s", stage.name, stage.epochs, table)
 
 
 def _fit(
@@ -84,22 +113,30 @@ def _fit(
     model: TrainingModel,
     splits: data.Splits,
     recorder: callbacks.Recorder,
+    stage: Stage,
 ) -> None:
     settings, first_epoch = config.train, len(recorder.rows)
-    steps = checks.steps(config, len(splits.train.labels))
+    train, validation = splits.train, splits.validation
+    if model.on_features:
+        log.info("the frozen backbone's features are computed once")
+        train, validation = (
+            model.features(split, settings.batch_size) for split in (train, validation)
+        )
+    steps = checks.steps(config, len(train.labels))
     stream = batches.training(
-        splits.train, settings.batch_size, settings.seed, first_epoch, config.data.prefetch
+        train, settings.batch_size, settings.seed, first_epoch, config.data.prefetch
     )
     interrupt = callbacks.StopOnInterrupt()
+    left = stage.epochs - len(recorder.rows_of(stage.name))
     try:
         with interrupt.listening():
             model.fit(
                 stream,
                 steps_per_epoch=steps,
                 initial_epoch=first_epoch,
-                epochs=settings.epochs,
+                epochs=first_epoch + left,
                 validation_data=batches.evaluation(
-                    splits.validation, settings.batch_size, config.data.prefetch
+                    validation, settings.batch_size, config.data.prefetch
                 ),
                 callbacks=[*callbacks.for_run(config, run, model.vit, recorder, steps), interrupt],
                 shuffle=False,  # the order is the epoch's own, and Keras would warn
@@ -109,7 +146,7 @@ def _fit(
         log.info(
             "\nstopped after epoch %d of %d; go on with run.resume=%s",
             len(recorder.rows),
-            settings.epochs,
+            stages.epochs(config),
             run.path,
         )
         raise
@@ -125,6 +162,7 @@ def _finish(
     """Measure the best model on the test split, once, and say where everything was put."""
     rows = recorder.rows
     model.vit.load_weights(run.path / "best.keras")
+    model.on_images()
     test = batches.evaluation(splits.test, config.train.batch_size, config.data.prefetch)
     scores = model.evaluate(test, verbose=_verbosity(), return_dict=True)
     best = callbacks.best_epoch(rows)
@@ -182,7 +220,7 @@ def _verbosity() -> int:
 
 
 @contextmanager
-def _console() -> Iterator[None]:
+def console() -> Iterator[None]:
     """What the package has to say goes to standard output, as it is, and once.
 
     absl, which TFDS imports, gives the root logger a handler of its own.

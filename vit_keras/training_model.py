@@ -3,13 +3,17 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
-from vit_keras import checks, optim, variants
+from vit_keras import checks, optim, stages, variants
 from vit_keras.augment import augment, resize
-from vit_keras.config import Config
+from vit_keras.config import AugmentConfig, Config
 from vit_keras.data import Splits
-from vit_keras.vit import build_vit
+from vit_keras.errors import SettingError
+from vit_keras.sources import Split
+from vit_keras.stages import Stage
+from vit_keras.vit import build_vit, describe
 
 
 class TrainingModel(keras.Model):
@@ -17,28 +21,37 @@ class TrainingModel(keras.Model):
 
     Takes (images, labels), (B, x, y, C) and (B,), and gives `logits` and `targets`, both
     (B, classes) float32. In training, images are augmented and targets smoothed (Szegedy et al.
-    2016, section 7); images of another size than the ViT's are resized, always.
+    2016, section 7); images of another size than the ViT's are resized, and grey ones repeated
+    over its three channels, always.
+
+    Attributes:
+        vit: from pixels to logits.
+        augment_config: of the stage that is trained.
+        on_features: the first input is what the head reads, (B, D), and not images.
     """
 
     def __init__(self, vit: keras.Model, config: Config, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.vit = vit
         self.augment_config = config.augment
+        self.on_features = False
         self.label_smoothing = config.optim.label_smoothing
         self.seed = keras.random.SeedGenerator(config.train.seed)
 
     def call(self, inputs, training=None):
         images, labels = inputs
         targets = ops.one_hot(labels, self.vit.output_shape[-1], dtype="float32")
-        images = ops.cast(images, "float32")
         if training:
-            images = augment(images, self.augment_config, self.seed)
             uniform = self.label_smoothing / targets.shape[-1]
             targets = targets * (1 - self.label_smoothing) + uniform
-        size = self.vit.input_shape[1:3]
-        if images.shape[1:3] != size:
-            images = resize(images, size)
-        return {"logits": self.vit(images, training=training), "targets": targets}
+        if self.on_features:
+            logits = self.vit.get_layer("head")(images)
+        else:
+            images = ops.cast(images, "float32")
+            if training:
+                images = augment(images, self.augment_config, self.seed)
+            logits = self.vit(fitting(images, self.vit.input_shape[1:]), training=training)
+        return {"logits": logits, "targets": targets}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         return super().compute_loss(
@@ -48,16 +61,105 @@ class TrainingModel(keras.Model):
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         return super().compute_metrics(x, y_pred["targets"], y_pred["logits"], sample_weight)
 
+    def begin(self, stage: Stage, config: Config, steps: int, first_steps: dict[str, int]) -> None:
+        """Compile for `stage`: freeze, and give what trains an optimizer.
 
-def training_model(config: Config, splits: Splits, policy: str) -> TrainingModel:
-    """The compiled model that `fit` trains, its optimizer built.
+        The optimizer goes on with the step count and the averages of the one before, for the
+        variables that both train.
+
+        Args:
+            stage: whose layers, rate and augmentation hold from now on.
+            config: the run's.
+            steps: batches an epoch.
+            first_steps: the steps of the run before each stage, up to this one, in order.
+        """
+        before = getattr(self, "optimizer", None)
+        stages.freeze(self.vit, stage)
+        self.augment_config = config.augment if stage.augment else AugmentConfig()
+        self.on_features = self.has_constant_features(stage)
+        rate = optim.learning_rate(stage.optim, stage.epochs, steps, first_steps[stage.name])
+        paths = [variable.path for variable in self.vit.trainable_variables]
+        joined = stages.joined(self.vit, stages.plan(config), first_steps, paths)
+        updates = {path: step // stage.optim.accumulate_steps for path, step in joined.items()}
+        shares = None
+        if stage.layer_decay != 1:
+            of_layer = stages.shares(self.vit, stage)
+            shares = {path: of_layer[path.partition("/")[0]] for path in paths}
+        optimizer = optim.optimizer(stage.optim, self.vit, rate, shares, updates)
+        # Keras' own "auto" leaves XLA off on a CPU, where it makes a step about 8% faster.
+        self._compile(optimizer, jit_compile=str(config.train.jit).lower() != "false")
+        self.optimizer.build(self.vit.trainable_variables)
+        if before is not None:
+            optim.carry_over(before, self.optimizer)
+
+    def on_images(self) -> None:
+        """Take images from now on, whatever the last stage took."""
+        if self.on_features:
+            self.on_features = False
+            self._compile(self.optimizer, jit_compile=self.jit_compile)
+
+    def _compile(self, optimizer: Any, jit_compile: bool) -> None:
+        self.compile(
+            optimizer=optimizer,
+            loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+            jit_compile=jit_compile,
+        )
+
+    def has_constant_features(self, stage: Stage) -> bool:
+        """Whether an image gives the head of this stage the same features each time."""
+        dropouts = [part for part in self.vit._flatten_layers() if hasattr(part, "rate")]
+        is_plain = self.augment_config == AugmentConfig()
+        return stage.kind == "head" and is_plain and not any(part.rate for part in dropouts)
+
+    def features(self, split: Split, batch_size: int) -> Split:
+        """What the head reads of each image, (n, D), in the place of the images."""
+        vit = self.vit
+        backbone = keras.Model(vit.input, vit.get_layer("head").input)
+        extract = _Features(backbone, dtype=self.dtype_policy, name="features")
+        values = extract.predict(split.images, batch_size, verbose=0)
+        return Split(np.asarray(values, "float32"), split.labels)
+
+
+class _Features(keras.Model):
+    """(B, x, y, C) -> (B, D), as the ViT in inference gives it."""
+
+    def __init__(self, backbone: keras.Model, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.backbone = backbone
+
+    def call(self, images):
+        images = fitting(ops.cast(images, "float32"), self.backbone.input_shape[1:])
+        return self.backbone(images, training=False)
+
+
+def fitting(images: Any, shape: tuple[int, int, int]) -> Any:
+    """(B, x, y, c) -> (B, X, Y, C): resized; grey repeated over the channels."""
+    if images.shape[1:3] != shape[:2]:
+        images = resize(images, shape[:2])
+    if images.shape[-1] == 1 and shape[-1] > 1:
+        images = ops.repeat(images, shape[-1], axis=-1)
+    return images
+
+
+def training_model(config: Config, splits: Splits, policy: str) -> tuple[TrainingModel, str]:
+    """The model that `fit` trains, for a stage to `begin`, and a report of its weights.
 
     Args:
         config: a checked configuration.
-        splits: gives the channels, the classes and the number of steps.
+        splits: gives the channels and the classes.
         policy: the Keras dtype policy that it computes in.
+
+    Raises:
+        SettingError: the pretrained weights cannot be had, or do not fit the data.
     """
-    arch = checks.architecture(config.model)
+    vit, report = _vit(config, splits, policy)
+    return TrainingModel(vit, config, dtype=policy, name="training"), report
+
+
+def _vit(config: Config, splits: Splits, policy: str) -> tuple[keras.Model, str]:
+    if config.pretrained.handle is not None:
+        return _pretrained(config, splits, policy)
     vit = build_vit(
         None,
         image_size=checks.image_size(config.data),
@@ -65,17 +167,31 @@ def training_model(config: Config, splits: Splits, policy: str) -> TrainingModel
         channels=splits.train.images.shape[-1],
         dtype=policy,
         name=f"vit_{config.model.variant or config.name}",
-        **variants.as_overrides(arch),
+        **variants.as_overrides(checks.architecture(config.model)),
     )
-    model = TrainingModel(vit, config, dtype=policy, name="training")
-    steps = checks.steps(config, len(splits.train.labels))
-    rate = optim.learning_rate(config.optim, config.train.epochs, steps)
-    model.compile(
-        optimizer=optim.optimizer(config.optim, vit, rate),
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True),
-        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-        # Keras' own "auto" leaves XLA off on a CPU, where it makes a step about 8% faster.
-        jit_compile=str(config.train.jit).lower() != "false",
+    return vit, ""
+
+
+def _pretrained(config: Config, splits: Splits, policy: str) -> tuple[keras.Model, str]:
+    from vit_keras.pretrained import hub
+
+    settings = config.pretrained
+    rates = {name: getattr(config.model, name) for name in checks.RATES}
+    vit, report = hub.load(
+        str(settings.handle),
+        image_size=config.data.image_size,
+        num_classes=len(splits.class_names),
+        allow=settings.allow,
+        opaque=settings.opaque,
+        dtype=policy,
+        **{name: rate for name, rate in rates.items() if rate},
     )
-    model.optimizer.build(vit.trainable_variables)
-    return model
+    channels, needed = splits.train.images.shape[-1], vit.input_shape[-1]
+    if channels not in (1, needed):
+        raise SettingError(
+            f"data.name={config.data.name} has {channels} channels and pretrained.handle="
+            f"{settings.handle} takes {needed}; choose other data or another model"
+        )
+    if settings.weights == "random":
+        return build_vit(None, dtype=policy, name=vit.name, **describe(vit)), "fresh weights"
+    return vit, str(report)

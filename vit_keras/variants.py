@@ -70,6 +70,10 @@ class Architecture:
 
 
 SIZES = tuple(_size(1, 1, 1, 1, 1))
+RATE = "0 up to below 1"
+# Attention compares each token with each: at so many, its float32 weights take 16 GiB for one image
+# in one head of one block, and a slip such as image_size=100000 would only freeze the machine.
+MAX_PATCHES = 2**16
 
 
 def architecture(variant: str | None, prefix: str = "", **overrides: Any) -> Architecture:
@@ -109,7 +113,7 @@ def height_and_width(image_size: Any, name: str = "image_size") -> tuple[int, in
             f"{name}={image_size} is no size; use a number of pixels or [height, width]"
         )
     for side in sides:
-        _whole(name, side)
+        whole(name, side)
     return int(sides[0]), int(sides[1])
 
 
@@ -132,11 +136,11 @@ def check(
         SettingError: naming the setting, its value, and what would do.
     """
     for name in SIZES:
-        _whole(prefix + name, getattr(arch, name))
-    _whole(f"{data_prefix}channels", channels)
+        whole(prefix + name, getattr(arch, name))
+    whole(f"{data_prefix}channels", channels)
     if num_classes != 0 or isinstance(num_classes, bool):
-        _whole(f"{data_prefix}num_classes", num_classes)
-    _number(f"{prefix}norm_epsilon", arch.norm_epsilon)
+        whole(f"{data_prefix}num_classes", num_classes)
+    _number(f"{prefix}norm_epsilon", arch.norm_epsilon, "1e-6")
     if arch.norm_epsilon <= 0:
         raise SettingError(f"{prefix}norm_epsilon={arch.norm_epsilon} is not above 0; use 1e-6")
     one_of(f"{prefix}pool", arch.pool, ["token", "mean"])
@@ -144,18 +148,28 @@ def check(
     one_of(f"{prefix}gelu", arch.gelu, ["exact", "tanh"])
     for name in ("dropout", "attention_dropout", "stochastic_depth"):
         rate = getattr(arch, name)
-        _number(prefix + name, rate)
+        _number(prefix + name, rate, RATE)
         if not 0 <= rate < 1:
-            raise SettingError(f"{prefix}{name}={rate} is not a rate; use 0 up to below 1")
+            raise SettingError(f"{prefix}{name}={rate} is not a rate; use {RATE}")
     for name in ("pixel_mean", "pixel_std"):
-        _per_channel(prefix + name, getattr(arch, name), channels, positive=name == "pixel_std")
+        per_channel(prefix + name, getattr(arch, name), channels, positive=name == "pixel_std")
     for size in image_size:
         if size % arch.patch_size:
             fitting = _or(_divisors(math.gcd(*image_size), 2))
+            sizes = _or(_multiples_around(size, arch.patch_size))
             raise SettingError(
                 f"{prefix}patch_size={arch.patch_size} does not divide "
-                f"{data_prefix}image_size={size}; use {fitting}"
+                f"{data_prefix}image_size={size}; use {fitting}, or {data_prefix}image_size={sizes}"
             )
+    patches = math.prod(size // arch.patch_size for size in image_size)
+    if patches > MAX_PATCHES:
+        side = math.isqrt(MAX_PATCHES) * arch.patch_size
+        shown = image_size[0] if len({*image_size}) == 1 else list(image_size)
+        raise SettingError(
+            f"{data_prefix}image_size={shown} makes {patches:,} patches of "
+            f"{prefix}patch_size={arch.patch_size}; use {MAX_PATCHES:,} or fewer, as "
+            f"{data_prefix}image_size={side} makes, or larger patches"
+        )
     if arch.position == "sincos2d" and arch.width % 4:
         raise SettingError(
             f"{prefix}width={arch.width} is no multiple of 4, which {prefix}position=sincos2d "
@@ -168,14 +182,14 @@ def check(
         )
 
 
-def _whole(name: str, value: Any) -> None:
+def whole(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise SettingError(f"{name}={value} is not a positive whole number; use 1 or more")
 
 
-def _number(name: str, value: Any) -> None:
+def _number(name: str, value: Any, way_out: str) -> None:
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
-        raise SettingError(f"{name}={value} is not a number")
+        raise SettingError(f"{name}={value} is not a number; use {way_out}")
 
 
 def values_of(setting: Any) -> list[Any]:
@@ -184,12 +198,14 @@ def values_of(setting: Any) -> list[Any]:
     return list(setting) if is_many else [setting]
 
 
-def _per_channel(name: str, value: Any, channels: int, positive: bool) -> None:
+def per_channel(name: str, value: Any, channels: int, positive: bool = False) -> None:
+    """Raise a `SettingError` unless `value` is one number for all `channels`, or one for each."""
     values = values_of(value)
     if len(values) not in (1, channels):
-        raise SettingError(f"{name}={values} has {len(values)} values; use 1 or {channels} of them")
+        fitting = _or(sorted({1, channels}))
+        raise SettingError(f"{name}={values} has {len(values)} values; use {fitting} of them")
     for one in values:
-        _number(name, one)
+        _number(name, one, "above 0, up to 1" if positive else "0 to 1")
         if positive and one <= 0:
             raise SettingError(f"{name}={value} would divide by zero or less; use above 0")
 
@@ -197,6 +213,11 @@ def _per_channel(name: str, value: Any, channels: int, positive: bool) -> None:
 def _divisors(number: int, low: int, at_most: int = 64) -> list[int]:
     found = [d for d in range(low, min(number, at_most) + 1) if number % d == 0]
     return found or [number]
+
+
+def _multiples_around(number: int, factor: int) -> list[int]:
+    below = number // factor * factor
+    return [multiple for multiple in (below, below + factor) if multiple]
 
 
 def _or(numbers: list[int]) -> str:

@@ -45,7 +45,7 @@ def build_vit(
     variants.check(arch, (rows, columns), channels, num_classes)
 
     pixels = keras.Input((rows, columns, channels), name="pixels")
-    x = _normalization(arch)(pixels)
+    x = normalization(arch.pixel_mean, arch.pixel_std)(pixels)
     x = tokens.PatchEmbedding(arch.patch_size, arch.width, dtype=dtype, name="patch_embedding")(x)
     if arch.pool == "token":
         x = tokens.ClassToken(dtype=dtype, name="class_token")(x)
@@ -121,11 +121,10 @@ def _positions(arch: variants.Architecture, image_size: tuple[int, int], dtype: 
     return tokens.SinCos2D([side // arch.patch_size for side in image_size], **kept)
 
 
-def _normalization(arch: variants.Architecture) -> keras.layers.Layer:
+def normalization(pixel_mean: Any, pixel_std: Any) -> keras.layers.Layer:
     """(pixels / 255 - mean) / std, in float32: bfloat16 would round the pixels first."""
     mean, std = (
-        np.asarray(variants.values_of(value), "float64")
-        for value in (arch.pixel_mean, arch.pixel_std)
+        np.asarray(variants.values_of(value), "float64") for value in (pixel_mean, pixel_std)
     )
     scale, offset = (1 / (255 * std)).tolist(), (-mean / std).tolist()
     return keras.layers.Rescaling(scale, offset, dtype="float32", name="normalization")

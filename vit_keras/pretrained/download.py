@@ -20,16 +20,18 @@ WAYS = (
 )
 
 
-def check(handle: str) -> None:
+def check(handle: str, setting: str = "handle") -> None:
     """Refuse what is neither a path that exists nor a name that could be fetched; no network.
 
     Raises:
         SettingError: with the forms that a handle can have.
     """
     if not isinstance(handle, str | os.PathLike) or not str(handle).strip():
-        raise SettingError(f"handle={handle!r} is no handle; give {WAYS}")
+        raise SettingError(f"{setting}={handle!r} is no handle; give {WAYS}")
     if _on_disk(handle) is None and _fetcher(str(handle)) is None:
-        raise SettingError(f"handle={handle} is not there, and no address of a model; give {WAYS}")
+        raise SettingError(
+            f"{setting}={handle} is not there, and no address of a model; give {WAYS}"
+        )
 
 
 def local(handle: str) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from vit_keras.errors import SettingError
-from vit_keras.pretrained import saved_model
+from vit_keras.pretrained import flax_order
 
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
 # Hugging Face's names of the activation -> which GELU that is.
@@ -136,7 +136,7 @@ def _h5(path: Path) -> dict[str, np.ndarray]:
 
 
 def _saved_model(path: Path) -> Foreign | None:
-    weights = saved_model.vit_weights(path)
+    weights = flax_order.vit_weights(path)
     if weights is None:
         return None
     return Foreign(path, _floats(path, weights), is_saved_model=True)

@@ -1,0 +1,16 @@
+"""Fine-tune a pretrained ViT: `python scripts/finetune_hub.py recipe=finetune_cifar10`."""
+
+import functools
+
+from vit_keras import cli
+
+
+@functools.partial(cli.main, recipe="finetune_digits")
+def main(config):
+    from vit_keras.finetune import finetune  # imports Keras: only once the settings are checked
+
+    finetune(config)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Fine-tuning: a pretrained ViT, and beside it, if asked for, the same one from fresh weights."""
+
+import logging
+from dataclasses import replace
+
+from vit_keras import run as runs
+from vit_keras import stages
+from vit_keras.config import Config
+from vit_keras.errors import SettingError
+from vit_keras.train import Result, console, train_model
+
+log = logging.getLogger("vit_keras")
+
+SCRATCH = "from_scratch"  # the folder, in the run's own
+
+
+def finetune(config: Config) -> Result:
+    """Train the run that `config` describes, from pretrained weights.
+
+    With `pretrained.baseline`, the same model is then trained from fresh weights on the same images
+    for as many epochs, all of it from the start, in `<run>/from_scratch`; `metrics.json` gets its
+    test accuracy as `from_scratch_test_accuracy`.
+
+    Raises:
+        SettingError: as `train_model`; or there is no `pretrained.handle`.
+    """
+    if config.pretrained.handle is None:
+        raise SettingError(
+            "pretrained.handle is not set, so there is nothing to fine-tune; set it, or pick a "
+            "recipe that does (recipe=finetune_digits), or train from scratch by "
+            "scripts/train_scratch.py"
+        )
+    result = train_model(config)
+    if not config.pretrained.baseline:
+        return result
+    with console():
+        log.info("\nthe same model from fresh weights, with the same budget:")
+    place = result.path / SCRATCH
+    is_begun = (place / runs.CONFIG).exists()
+    where = runs.RunConfig(dir=str(place), resume=str(place) if is_begun else None)
+    baseline = train_model(_from_scratch(config, where))
+    metrics = {
+        **result.metrics,
+        f"{SCRATCH}_test_accuracy": baseline.metrics["test_accuracy"],
+        f"{SCRATCH}_train_seconds": baseline.metrics["train_seconds"],
+    }
+    run = runs.Run(result.path)
+    run.write_json("metrics.json", metrics)
+    run.close()
+    ours, theirs = result.metrics["test_accuracy"], baseline.metrics["test_accuracy"]
+    with console():
+        log.info(
+            "\ntest accuracy %.4f pretrained, %.4f from scratch: %+.1f points\nrun: %s",
+            *(ours, theirs, 100 * (ours - theirs)),
+            result.path,
+        )
+    return Result(result.path, metrics)
+
+
+def _from_scratch(config: Config, place: runs.RunConfig) -> Config:
+    """As many epochs in one stage, at the run's own rate, of the same model with fresh weights."""
+    return replace(
+        config,
+        name=f"{config.name}-{SCRATCH}",
+        pretrained=replace(config.pretrained, weights="random", baseline=False),
+        train=replace(config.train, epochs=stages.epochs(config)),
+        stages={},
+        run=place,
+    )

@@ -1,0 +1,227 @@
+"""What trains when: a run as a list of stages, each with its own layers, length and rate.
+
+A run from scratch is one stage, in which everything trains. Nothing here imports Keras.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vit_keras.config import Config, OptimConfig, StageConfig
+from vit_keras.errors import SettingError
+
+EMBEDDING = ("patch_embedding", "class_token", "position_embedding", "backbone")
+TOP = ("encoder_norm", "head")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run.
+
+    Attributes:
+        name: its key under `stages`.
+        kind: `head`; `last`, the head, the last norm and the last `blocks` encoder blocks; `all`;
+            or `lora`, the head and low-rank additions (Hu et al. 2022) to each block's fused QKV
+            and MLP.
+        first_epoch: epochs of the run before it.
+        optim: the run's, with the stage's own rate and warm-up.
+        layer_decay: the rate of each layer as a share of that of the layer above.
+        augment: whether the run's augmentation is applied.
+    """
+
+    name: str
+    kind: str
+    blocks: int
+    epochs: int
+    first_epoch: int
+    optim: OptimConfig
+    layer_decay: float
+    lora_rank: int
+    augment: bool
+
+    @property
+    def end(self) -> int:
+        return self.first_epoch + self.epochs
+
+
+def plan(config: Config) -> list[Stage]:
+    """The stages of a run, in order; one called `all` where none are set."""
+    if not config.stages:
+        return [_stage("all", StageConfig(epochs=config.train.epochs or 0), 0, config.optim)]
+    result: list[Stage] = []
+    for name, settings in config.stages.items():
+        first = result[-1].end if result else 0
+        result.append(_stage(name, settings, first, config.optim))
+    return result
+
+
+def epochs(config: Config) -> int:
+    """Of all stages together."""
+    return plan(config)[-1].end
+
+
+def _stage(name: str, settings: StageConfig, first_epoch: int, optim: OptimConfig) -> Stage:
+    own = {
+        field: getattr(settings, field)
+        for field in ("learning_rate", "warmup_ratio")
+        if getattr(settings, field) is not None
+    }
+    kind, blocks = _trains(name, settings.trains)
+    return Stage(
+        name=name,
+        kind=kind,
+        blocks=blocks,
+        epochs=settings.epochs,
+        first_epoch=first_epoch,
+        optim=replace(optim, **own),
+        layer_decay=settings.layer_decay,
+        lora_rank=settings.lora_rank,
+        augment=settings.augment,
+    )
+
+
+def _trains(name: str, value: Any) -> tuple[str, int]:
+    """`head`, `all` or `lora`; or `{last: 4}`."""
+    if isinstance(value, Mapping) and list(value) == ["last"]:
+        blocks = value["last"]
+        if isinstance(blocks, int) and not isinstance(blocks, bool) and blocks > 0:
+            return "last", blocks
+    elif value in ("head", "all", "lora"):
+        return value, 0
+    raise SettingError(
+        f"stages.{name}.trains={value} is unknown; use head, all, lora, or {{last: 4}} for the "
+        "last four blocks"
+    )
+
+
+def check(config: Config) -> None:
+    """Refuse stages that cannot be trained.
+
+    Raises:
+        SettingError: naming the setting, its value and what would do.
+    """
+    if bool(config.stages) == (config.train.epochs is not None):
+        raise SettingError(
+            f"train.epochs={config.train.epochs} says nothing: the stages "
+            f"({', '.join(config.stages)}) have epochs of their own, such as "
+            f"stages.{next(iter(config.stages))}.epochs; set train.epochs=null"
+            if config.stages
+            else "train.epochs=null leaves a run without stages no length; set train.epochs"
+        )
+    stages = plan(config)
+    for stage in stages[:-1]:
+        if stage.kind == "lora":
+            raise SettingError(
+                f"stages.{stage.name}.trains=lora has to be the last stage, whose low-rank factors "
+                "are merged into the weights when it is saved; put it last"
+            )
+
+
+def freeze(vit: Any, stage: Stage) -> None:
+    """Make exactly what `stage` trains trainable; takes effect when the model is compiled.
+
+    Raises:
+        SettingError: the model has no such layers.
+    """
+    chosen = trained_layers(vit, stage)
+    for layer in vit.layers:
+        layer.trainable = layer.name in chosen
+    if stage.kind == "lora":
+        for layer in vit.layers:
+            if layer.name.startswith("encoder_block_"):
+                _add_lora(layer, stage.lora_rank)
+
+
+def _add_lora(block: Any, rank: int) -> None:
+    block.trainable = True
+    for part in (block.attention_norm, block.mlp_norm, block.attention.projection):
+        part.trainable = False
+    for dense in (block.attention.qkv, block.mlp.hidden, block.mlp.output_projection):
+        dense.enable_lora(rank)
+        dense.bias.trainable = False
+
+
+def trained_layers(vit: Any, stage: Stage) -> set[str]:
+    """The names of the layers that `stage` trains whole."""
+    names = {layer.name for layer in vit.layers}
+    blocks = sum(name.startswith("encoder_block_") for name in names)
+    if stage.kind == "all":
+        return names
+    if stage.kind in ("last", "lora") and not blocks:
+        raise SettingError(
+            f"stages.{stage.name}.trains={stage.kind} needs the encoder blocks of a ViT, and "
+            f"{vit.name} is wrapped whole; use head or all"
+        )
+    if stage.blocks > blocks:
+        raise SettingError(
+            f"stages.{stage.name}.trains={{last: {stage.blocks}}} is more than the {blocks} blocks "
+            f"of {vit.name}; use {blocks} or less"
+        )
+    last = {f"encoder_block_{i}" for i in range(blocks - stage.blocks, blocks)}
+    return {"head", *last, *(["encoder_norm"] if last else [])}
+
+
+def joined(
+    vit: Any, stages: list[Stage], first_steps: dict[str, int], paths: list[str]
+) -> dict[str, int]:
+    """Variable path -> the step of the run from which on it has been trained without a break.
+
+    Args:
+        vit: the model.
+        stages: of the run.
+        first_steps: stage -> the steps before it, for the stages up to the one that begins.
+        paths: of the variables that this one trains.
+    """
+    begun = [stage for stage in stages if stage.name in first_steps]
+    result = dict.fromkeys(paths, first_steps[begun[-1].name])
+    for path in paths:
+        for earlier in reversed(begun[:-1]):
+            is_new = "/lora_kernel_" in path
+            if is_new or path.partition("/")[0] not in trained_layers(vit, earlier):
+                break
+            result[path] = first_steps[earlier.name]
+    return result
+
+
+def shares(vit: Any, stage: Stage) -> dict[str, float]:
+    """Layer -> its share of the rate: `layer_decay` to the power of the layers above it.
+
+    As in BEiT (Bao et al. 2022, appendix): the embedding is layer 0, block i is layer i + 1, and
+    the last norm and the head are the top.
+
+    Raises:
+        SettingError: a layer with weights has no place in that order.
+    """
+    blocks = sum(layer.name.startswith("encoder_block_") for layer in vit.layers)
+    depths = dict.fromkeys(EMBEDDING, 0) | dict.fromkeys(TOP, blocks + 1)
+    depths |= {f"encoder_block_{i}": i + 1 for i in range(blocks)}
+    for layer in vit.layers:
+        if layer.weights and layer.name not in depths:
+            raise SettingError(
+                f"stages.{stage.name}.layer_decay={stage.layer_decay} has no rate for the layer "
+                f"{layer.name} of {vit.name}; use layer_decay=1"
+            )
+    return {name: stage.layer_decay ** (blocks + 1 - depth) for name, depth in depths.items()}
+
+
+def table(vit: Any, stage: Stage) -> str:
+    """What trains and what is frozen, a line a layer with weights, blocks alike in one."""
+    rates, rows = shares(vit, stage), []
+    for layer in vit.layers:
+        if layer.weights:
+            trained = sum(_size(weight) for weight in layer.trainable_weights)
+            frozen = sum(_size(weight) for weight in layer.weights) - trained
+            rate = f"{stage.optim.learning_rate * rates[layer.name]:.2e}" if trained else "-"
+            rows.append((layer.name, f"{trained:,}", f"{frozen:,}", rate))
+    trained = sum(_size(weight) for weight in vit.trainable_weights)
+    frozen = sum(_size(weight) for weight in vit.weights) - trained
+    rows.append(("together", f"{trained:,}", f"{frozen:,}", ""))
+    head = ("", "trained", "frozen", "peak rate")
+    return "\n".join(f"  {a:<20}{b:>14}{c:>14}{d:>12}" for a, b, c, d in [head, *rows])
+
+
+def _size(weight: Any) -> int:
+    size = 1
+    for side in weight.shape:
+        size *= side
+    return size
