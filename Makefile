@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup train test test-jax lint check check-peers bench
+.PHONY: setup train finetune test test-jax lint check check-peers bench
 
 setup: $(VENV)/.ready
 
@@ -18,6 +18,11 @@ $(VENV)/.ready: requirements.txt pyproject.toml
 
 train: setup
 	$(BIN)/python scripts/train_scratch.py
+
+# MNIST where TensorFlow Datasets has it prepared, scikit-learn's digits elsewhere.
+finetune: setup
+	$(BIN)/python scripts/finetune_hub.py \
+		recipe=$(if $(wildcard $(TFDS_DATA_DIR)/mnist),finetune_mnist,finetune_digits)
 
 test: setup
 	$(BIN)/python -m pytest --ignore tests/peers
@@ -46,3 +51,4 @@ check-peers: $(VENV)/.peers
 # Our training speed beside keras-hub's and torch's.
 bench: $(VENV)/.peers
 	$(BIN)/python benchmarks/train_step.py --heads 3 12
+	$(BIN)/python benchmarks/cached_features.py
