@@ -93,7 +93,7 @@ def check(config: Config) -> None:
     _in_range("augment.crop_padding", config.augment.crop_padding, 0, True, min(known.size))
     if published is not None:  # with data.classes there are fewer, seen once labels are read
         limits = (config.data.limit, config.data.train_limit)
-        images = min(published, *(limit for limit in limits if limit))
+        images = min([published, *(limit for limit in limits if limit)])
         steps(config, images - data.validation_count(config.data, images))
 
 
