@@ -150,6 +150,9 @@ def _fit(
             run.path,
         )
         raise
+    if config.optim.ema is not None and (whole := checkpoint.newest(run)):
+        # Keras' `fit` ends with the average in the weights' place; the next stage needs them.
+        checkpoint.restore(whole, model)
 
 
 def _finish(
