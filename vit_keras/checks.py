@@ -97,6 +97,16 @@ def check(config: Config) -> None:
         steps(config, images - data.validation_count(config.data, images))
 
 
+def has_handle(config: Config) -> None:
+    """Refuse a fine-tuning of nothing."""
+    if config.pretrained.handle is None:
+        raise SettingError(
+            "pretrained.handle is not set, so there is nothing to fine-tune; set it, or pick a "
+            "recipe that does (recipe=finetune_digits), or train from scratch by "
+            "scripts/train_scratch.py"
+        )
+
+
 def steps(config: Config, train_images: int) -> int:
     """Batches an epoch; the few images over sit out.
 

@@ -145,7 +145,8 @@ def setting_names(schema: Any = Config, prefix: str = "") -> list[str]:
 
 
 def register() -> None:
-    """Tell Hydra's ConfigStore the schema that `conf/config.yaml` starts from."""
+    """Tell Hydra's ConfigStore the schema that `conf/config.yaml` starts from, and a stage's."""
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(name="schema", node=Config)
+    ConfigStore.instance().store(group="stage", name="new", node=StageConfig)

@@ -117,12 +117,19 @@ def check(config: Config) -> None:
             )
 
 
-def freeze(vit: Any, stage: Stage) -> None:
-    """Make exactly what `stage` trains trainable; takes effect when the model is compiled.
+def check_layers(vit: Any, stage: Stage) -> None:
+    """Refuse a stage of layers that the model does not have, or has and that get no rate.
 
     Raises:
-        SettingError: the model has no such layers.
+        SettingError: naming the setting, its value and what would do.
     """
+    trained_layers(vit, stage)
+    if stage.layer_decay != 1:
+        shares(vit, stage)
+
+
+def freeze(vit: Any, stage: Stage) -> None:
+    """Make exactly what `stage` trains trainable; takes effect when the model is compiled."""
     chosen = trained_layers(vit, stage)
     for layer in vit.layers:
         layer.trainable = layer.name in chosen
@@ -206,12 +213,13 @@ def shares(vit: Any, stage: Stage) -> dict[str, float]:
 
 def table(vit: Any, stage: Stage) -> str:
     """What trains and what is frozen, a line a layer with weights, blocks alike in one."""
-    rates, rows = shares(vit, stage), []
+    rates = shares(vit, stage) if stage.layer_decay != 1 else {}
+    rows = []
     for layer in vit.layers:
         if layer.weights:
             trained = sum(_size(weight) for weight in layer.trainable_weights)
             frozen = sum(_size(weight) for weight in layer.weights) - trained
-            rate = f"{stage.optim.learning_rate * rates[layer.name]:.2e}" if trained else "-"
+            rate = f"{stage.optim.learning_rate * rates.get(layer.name, 1):.2e}" if trained else "-"
             rows.append((layer.name, f"{trained:,}", f"{frozen:,}", rate))
     trained = sum(_size(weight) for weight in vit.trainable_weights)
     frozen = sum(_size(weight) for weight in vit.weights) - trained

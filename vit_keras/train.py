@@ -48,24 +48,26 @@ def train_model(config: Config) -> Result:
     with console():
         splits = data.load(config.data, config.train.seed)
         checks.steps(config, len(splits.train.labels))
+        precision = optim.precision(config.train.precision)
+        # Before there is a run: a model that cannot be had leaves none behind.
+        model, report = training_model(config, splits, precision.policy)
         resume = config.run.resume
         run = runs.Run(Path(resume).resolve()) if resume else runs.create(config)
         try:
             with _log_file(run):
-                return _train(config, run, splits)
+                log.info("data: %s\n%s", config.data.name, splits.table())
+                log.info("precision: %s (%s)", precision.policy, precision.reason)
+                description = environment.describe(precision, splits.fingerprint)
+                _describe(run, model.vit, splits, description)
+                if report:
+                    log.info("pretrained: %s", report)
+                    run.write_text("pretrained.txt", report + "\n")
+                return _train(config, run, splits, model)
         finally:
             run.close()
 
 
-def _train(config: Config, run: runs.Run, splits: data.Splits) -> Result:
-    precision = optim.precision(config.train.precision)
-    log.info("data: %s\n%s", config.data.name, splits.table())
-    log.info("precision: %s (%s)", precision.policy, precision.reason)
-    model, report = training_model(config, splits, precision.policy)
-    _describe(run, model.vit, splits, environment.describe(precision, splits.fingerprint))
-    if report:
-        log.info("pretrained: %s", report)
-        run.write_text("pretrained.txt", report + "\n")
+def _train(config: Config, run: runs.Run, splits: data.Splits, model: TrainingModel) -> Result:
     kept = checkpoint.newest(run) if config.run.resume else None
     rows = kept.state["rows"] if kept else []
     if config.run.resume:

@@ -151,9 +151,11 @@ def training_model(config: Config, splits: Splits, policy: str) -> tuple[Trainin
         policy: the Keras dtype policy that it computes in.
 
     Raises:
-        SettingError: the pretrained weights cannot be had, or do not fit the data.
+        SettingError: the pretrained weights cannot be had, or do not fit the data or the stages.
     """
     vit, report = _vit(config, splits, policy)
+    for stage in stages.plan(config):  # all, and not each when its turn comes
+        stages.check_layers(vit, stage)
     return TrainingModel(vit, config, dtype=policy, name="training"), report
 
 
