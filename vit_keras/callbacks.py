@@ -164,7 +164,7 @@ class SaveModels(keras.callbacks.Callback):
         for layer in frozen:  # a matter of this stage, not of the model that is kept
             layer.trainable = True
         for name in names:
-            with self.run.replacing(name) as path:
+            with self.run.replacing(name) as path, stages.merging_exactly(self.vit):
                 self.vit.save(path)
         for layer in frozen:
             layer.trainable = False

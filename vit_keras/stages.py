@@ -3,7 +3,8 @@
 A run from scratch is one stage, in which everything trains. Nothing here imports Keras.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from vit_keras.errors import SettingError
 
 EMBEDDING = ("patch_embedding", "class_token", "position_embedding", "backbone")
 TOP = ("encoder_norm", "head")
+LORA = "/lora_kernel_"  # in the paths of low-rank factors, as Keras names them
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,31 @@ def _add_lora(block: Any, rank: int) -> None:
         dense.bias.trainable = False
 
 
+@contextmanager
+def merging_exactly(vit: Any) -> Iterator[None]:
+    """In here Keras merges low-rank factors into the kernels that it saves in float32.
+
+    It would merge them in the precision that the model computes in, and round all of the kernel.
+    """
+    policies = {
+        part: part.dtype_policy
+        for part in vit._flatten_layers()
+        if getattr(part, "lora_enabled", False)
+    }
+    for part in policies:
+        part.dtype_policy = "float32"
+    try:
+        yield
+    finally:
+        for part, policy in policies.items():
+            part.dtype_policy = policy
+
+
+def count_params(vit: Any) -> int:
+    """Of the model as it is saved: low-rank factors are merged then."""
+    return sum(_size(weight) for weight in vit.weights if LORA not in weight.path)
+
+
 def trained_layers(vit: Any, stage: Stage) -> set[str]:
     """The names of the layers that `stage` trains whole."""
     names = {layer.name for layer in vit.layers}
@@ -183,7 +210,7 @@ def joined(
     result = dict.fromkeys(paths, first_steps[begun[-1].name])
     for path in paths:
         for earlier in reversed(begun[:-1]):
-            is_new = "/lora_kernel_" in path
+            is_new = LORA in path
             if is_new or path.partition("/")[0] not in trained_layers(vit, earlier):
                 break
             result[path] = first_steps[earlier.name]

@@ -180,7 +180,7 @@ def _finish(
         "best_val_accuracy": rows[best - 1]["val_accuracy"],
         "best_epoch": best,
         "epochs": len(rows),
-        "params": model.vit.count_params(),
+        "params": stages.count_params(model.vit),
         "images_per_second": float(np.median(speeds)),
         "train_seconds": round(sum(row["seconds"] for row in rows), 1),
         "peak_memory_mb": peaks["host"],
