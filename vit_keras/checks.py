@@ -141,6 +141,11 @@ def _pretrained(config: Config) -> None:
     settings = config.pretrained
     download.check(str(settings.handle), "pretrained.handle")
     one_of("pretrained.weights", settings.weights, ("file", "random"))
+    if settings.train_all and not settings.opaque:
+        raise SettingError(
+            "pretrained.train_all=true is of a SavedModel that is used whole; set "
+            "pretrained.opaque=true besides, or leave it out: a converted ViT trains as a whole"
+        )
     for name, default in vars(ModelConfig()).items():
         value = getattr(config.model, name)
         if name not in RATES and value != default:
