@@ -9,7 +9,7 @@ import pytest
 from staged import DEPTH, keep_snapshots, layers_of, resumed, state_of, tiny_vit, tuned, tuning
 from test_train import assert_same, history
 
-from vit_keras import SettingError, data, load_config, stages
+from vit_keras import SettingError, data, stages
 from vit_keras.errors import DivergedError
 from vit_keras.training_model import training_model
 
@@ -189,9 +189,3 @@ def test_more_blocks_than_there_are_is_refused_before_there_is_a_run(file, tmp_p
 def test_a_rate_that_diverges_is_named_as_the_stages_own(file, tmp_path):
     with pytest.raises(DivergedError, match=r"lower stages.all.learning_rate=1e\+30, raise stages"):
         tuned(tmp_path / "run", file, "~stages.head", "stages.all.learning_rate=1e30", "optim=sgd")
-
-
-def test_more_epochs_of_a_stage_are_no_setting_of_a_resumed_run(run):
-    """As the command line has them; they would be dropped without a word."""
-    with pytest.raises(SettingError, match=r"stages.head.epochs=9 .*keeps its stages"):
-        load_config(f"run.resume={run / 'whole'}", "stages.head.epochs=9")
