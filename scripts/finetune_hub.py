@@ -2,10 +2,10 @@
 
 import functools
 
-from vit_keras import cli
+from vit_keras import checks, cli
 
 
-@functools.partial(cli.main, recipe="finetune_digits")
+@functools.partial(cli.main, recipe="finetune_digits", check=checks.has_handle)
 def main(config):
     from vit_keras.finetune import finetune  # imports Keras: only once the settings are checked
 

@@ -2,9 +2,20 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parent.parent
+# The real script, in a Python where importing Keras or TensorFlow is a traceback.
+WITHOUT_KERAS = """
+import runpy, sys
+sys.modules["keras"] = sys.modules["tensorflow"] = None
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -24,3 +35,39 @@ def ctrl_c():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Runs a script in the empty folder `here`; gives (exit status, standard error)."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+
+    def start(*arguments, name="train_scratch"):
+        done = subprocess.run(
+            [sys.executable, "-c", WITHOUT_KERAS, str(ROOT / f"scripts/{name}.py")]
+            + [str(argument) for argument in arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        return done.returncode, done.stderr
+
+    return start
+
+
+@pytest.fixture
+def refusal(script, tmp_path):
+    """Runs the script with settings that it has to refuse; gives what it says."""
+
+    def start(*arguments, **name):
+        status, text = script(*arguments, **name)
+        assert "Traceback" not in text, text
+        assert text.startswith("error: ")
+        assert len(text.splitlines()) == 1, text
+        assert status == 2
+        assert not any((tmp_path / "here").iterdir())  # no run was begun
+        return text
+
+    return start

@@ -7,16 +7,22 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from staged import tiny_vit
 from test_train import assert_same, history
 
-SCRIPT = str(Path(__file__).parent.parent / "scripts" / "train_scratch.py")
+from vit_keras import load_config, load_pretrained, save_pretrained, train_model
+
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+SCRIPT = str(SCRIPTS / "train_scratch.py")
+FINETUNE = str(SCRIPTS / "finetune_hub.py")
 SMALL = ("data.limit=400", "model.depth=2", "train.batch_size=32")
 
 
-def script(*overrides, **environment):
+def script(*overrides, path=SCRIPT, **environment):
     return subprocess.run(
-        [sys.executable, SCRIPT, *overrides],
+        [sys.executable, path, *overrides],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -41,6 +47,31 @@ def test_sigkill_in_the_middle_of_an_epoch_changes_nothing(tmp_path):
     resumed = script(f"run.resume={killed}")
     assert resumed.returncode == 0, resumed.stderr
     assert "resuming" in resumed.stdout
+    assert_same(whole, killed)
+
+
+def test_sigkill_in_the_second_stage_of_a_fine_tuning_changes_nothing(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    overrides = (
+        f"pretrained.handle={tiny_vit(tmp_path / 'vit.keras')}",
+        *("pretrained.baseline=false", "data.limit=200", "train.batch_size=8"),
+        *("stages.head.epochs=2", "stages.all.epochs=8", "stages.all.layer_decay=0.7"),
+        *("model.dropout=0.1", "optim.ema=0.9"),
+    )
+    done = script(*overrides, f"run.dir={whole}", path=FINETUNE)
+    assert (done.returncode, done.stderr) == (0, "")
+
+    with subprocess.Popen(
+        [sys.executable, FINETUNE, *overrides, f"run.dir={killed}"], stdout=subprocess.DEVNULL
+    ) as process:
+        while not (killed / "checkpoint" / "epoch-00004.npz").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert not (killed / "metrics.json").exists()
+
+    resumed = script(f"run.resume={killed}", path=FINETUNE)
+    assert resumed.returncode == 0, resumed.stderr
     assert_same(whole, killed)
 
 
@@ -148,3 +179,49 @@ def test_jax_without_tensorflow_reaches_the_same_accuracy(tmp_path):
         losses[backend] = [float(row["loss"]) for row in history(tmp_path / backend)]
     assert losses["jax"] == pytest.approx(losses["tensorflow"], rel=0.01)
     assert accuracy["jax"] == pytest.approx(accuracy["tensorflow"], abs=0.01)
+
+
+WITHOUT_TENSORFLOW = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("tensorflow", "tensorflow_datasets"):
+            raise ImportError(f"{name} is blocked")
+
+sys.meta_path.insert(0, Blocked())
+import vit_keras
+from vit_keras.finetune import finetune
+finetune(vit_keras.load_config(*sys.argv[1:]))
+import keras
+assert not {"tensorflow", "tensorflow_datasets"} & set(sys.modules)
+print(keras.backend.backend())
+"""
+
+
+def test_jax_without_tensorflow_fine_tunes_with_the_same_losses(tmp_path):
+    """From a Google .npz, its features computed once; the head begins at 0 on each backend."""
+    pytest.importorskip("jax", reason="needs jax")
+    save_pretrained(load_pretrained(str(tiny_vit(tmp_path / "vit.keras"))), tmp_path / "vit.npz")
+    words = (
+        "recipe=finetune_digits",
+        f"pretrained.handle={tmp_path / 'vit.npz'}",
+        *("pretrained.baseline=false", "data.limit=120", "stages.head.epochs=2"),
+        *("stages.all.epochs=2", "optim.ema=0.9"),
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TENSORFLOW, *words, f"run.dir={tmp_path / 'jax'}"],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "jax"
+    train_model(load_config(*words, "train.jit=false", f"run.dir={tmp_path / 'tensorflow'}"))
+    losses = {
+        name: [
+            [float(row[key]) for key in ("loss", "val_loss")] for row in history(tmp_path / name)
+        ]
+        for name in ("jax", "tensorflow")
+    }
+    np.testing.assert_allclose(losses["jax"], losses["tensorflow"], rtol=1e-4)

@@ -148,7 +148,9 @@ def test_logits_are_float32_in_any_precision(dtype, tolerance, as_global):
     np.testing.assert_allclose(logits, reference.predict(images, verbose=0), atol=tolerance)
 
 
-@pytest.mark.parametrize("imports", ["keras, vit_keras", "vit_keras, keras"])
+@pytest.mark.parametrize(
+    "imports", ["keras, vit_keras", "vit_keras, keras", "vit_keras.vit, keras"]
+)
 def test_saved_model_loads_in_a_new_process(imports, tmp_path):
     """In safe mode, and with nothing named or registered by the user."""
     rates = dict(dropout=0.1, attention_dropout=0.1, stochastic_depth=0.1)

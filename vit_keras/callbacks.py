@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from vit_keras import checkpoint, curves
+from vit_keras import checkpoint, curves, stages
 from vit_keras.config import Config
 from vit_keras.errors import DivergedError
 from vit_keras.run import Run
@@ -24,9 +24,11 @@ log = logging.getLogger("vit_keras")
 class StopOnNaN(keras.callbacks.Callback):
     """Raise `DivergedError`, naming the step, as soon as the loss is not finite."""
 
-    def __init__(self, config: Config, steps_per_epoch: int) -> None:
+    def __init__(self, config: Config, steps_per_epoch: int, stage: str) -> None:
         super().__init__()
-        self.config, self.steps_per_epoch, self.epoch = config, steps_per_epoch, 0
+        self.steps_per_epoch, self.epoch = steps_per_epoch, 0
+        self.place = f"stages.{stage}" if config.stages else "optim"
+        self.optim = next(item.optim for item in stages.plan(config) if item.name == stage)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
@@ -35,11 +37,11 @@ class StopOnNaN(keras.callbacks.Callback):
         if np.isfinite(logs["loss"]):
             return
         step = self.epoch * self.steps_per_epoch + batch + 1
-        optim = self.config.optim
+        rate, warmup = self.optim.learning_rate, self.optim.warmup_ratio
         raise DivergedError(
             f"the loss became {logs['loss']} at step {step} (epoch {self.epoch + 1}, batch "
-            f"{batch + 1}); lower optim.learning_rate={optim.learning_rate:g}, raise "
-            f"optim.warmup_ratio={optim.warmup_ratio:g} or set optim.clip_norm=1"
+            f"{batch + 1}); lower {self.place}.learning_rate={rate:g}, raise "
+            f"{self.place}.warmup_ratio={warmup:g} or set optim.clip_norm=1"
         )
 
 
@@ -162,7 +164,7 @@ class SaveModels(keras.callbacks.Callback):
         for layer in frozen:  # a matter of this stage, not of the model that is kept
             layer.trainable = True
         for name in names:
-            with self.run.replacing(name) as path:
+            with self.run.replacing(name) as path, stages.merging_exactly(self.vit):
                 self.vit.save(path)
         for layer in frozen:
             layer.trainable = False
@@ -213,7 +215,8 @@ def for_run(
     config: Config, run: Run, vit: keras.Model, recorder: Recorder, steps_per_epoch: int
 ) -> list[keras.callbacks.Callback]:
     """The callbacks of a run, in the order that they have to be called in."""
-    result: list[Any] = [StopOnNaN(config, steps_per_epoch), recorder, Checkpoint(run, recorder)]
+    stop_on_nan = StopOnNaN(config, steps_per_epoch, recorder.stage)
+    result: list[Any] = [stop_on_nan, recorder, Checkpoint(run, recorder)]
     if config.optim.ema is not None:
         # After the checkpoint, which holds the raw weights; before the models that people use.
         result.append(ExactSwapEMAWeights(swap_on_epoch=True))

@@ -97,6 +97,16 @@ def check(config: Config) -> None:
         steps(config, images - data.validation_count(config.data, images))
 
 
+def has_handle(config: Config) -> None:
+    """Refuse a fine-tuning of nothing."""
+    if config.pretrained.handle is None:
+        raise SettingError(
+            "pretrained.handle is not set, so there is nothing to fine-tune; set it, or pick a "
+            "recipe that does (recipe=finetune_digits), or train from scratch by "
+            "scripts/train_scratch.py"
+        )
+
+
 def steps(config: Config, train_images: int) -> int:
     """Batches an epoch; the few images over sit out.
 
@@ -131,6 +141,11 @@ def _pretrained(config: Config) -> None:
     settings = config.pretrained
     download.check(str(settings.handle), "pretrained.handle")
     one_of("pretrained.weights", settings.weights, ("file", "random"))
+    if settings.train_all and not settings.opaque:
+        raise SettingError(
+            "pretrained.train_all=true is of a SavedModel that is used whole; set "
+            "pretrained.opaque=true besides, or leave it out: a converted ViT trains as a whole"
+        )
     for name, default in vars(ModelConfig()).items():
         value = getattr(config.model, name)
         if name not in RATES and value != default:

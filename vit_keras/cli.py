@@ -19,13 +19,19 @@ from omegaconf.errors import OmegaConfBaseException
 from vit_keras import checks, config, quiet, run
 from vit_keras.config import Config, setting_names
 from vit_keras.errors import DivergedError, SettingError, nearest
-from vit_keras.overrides import at_home, check_words, explain, split_words
+from vit_keras.overrides import at_home, check_words, explain, split_words, with_new_stages
 
 CONF = "pkg://vit_keras.conf"
 
 
-def main(task: Callable[[Config], Any], recipe: str | None = None) -> Callable[[], None]:
+def main(
+    task: Callable[[Config], Any],
+    recipe: str | None = None,
+    check: Callable[[Config], None] = lambda config: None,
+) -> Callable[[], None]:
     """Make `task(config)` a script's main function; `recipe` is picked where none is named.
+
+    `check` refuses, before Keras is imported, what this task besides cannot do.
 
     Exit status 2 and one line for a setting that cannot work, 1 for a training that failed, 130
     for Ctrl-C; a traceback only for what nobody foresaw.
@@ -36,6 +42,7 @@ def main(task: Callable[[Config], Any], recipe: str | None = None) -> Callable[[
     def job(composed: DictConfig) -> None:
         with _one_line_errors():  # inside the job too: Hydra adds lines to what leaves it
             settings = _settings(composed)
+            check(settings)
             quiet.import_keras()
             try:
                 task(settings)
@@ -56,7 +63,8 @@ def main(task: Callable[[Config], Any], recipe: str | None = None) -> Callable[[
                 words.insert(0, f"recipe={recipe}")
             if is_sweep:
                 _check_sweep(words)
-            sys.argv[1:] = [*words, *options]  # Hydra reads no word after an option among them
+            # Hydra reads no word after an option among them.
+            sys.argv[1:] = [*with_new_stages(words), *options]
             hydra.main(version_base="1.3", config_path=CONF, config_name="config")(job)()
         if diverged:
             sys.exit(1)
@@ -89,7 +97,7 @@ def load_config(*overrides: str) -> Config:
     check_words(overrides)
     try:
         with hydra.initialize_config_module("vit_keras.conf", version_base="1.3"):
-            composed = hydra.compose("config", list(overrides))
+            composed = hydra.compose("config", with_new_stages(overrides))
         result = _typed(composed)
         if result.run.resume is not None:
             result = _resumed(result, overrides)

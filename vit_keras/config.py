@@ -55,6 +55,7 @@ class PretrainedConfig:
     handle: str | None = None  # a path, an address on Kaggle or tfhub.dev, a Hugging Face id
     weights: str = "file"  # file, or random: the same model with fresh weights
     opaque: bool = False  # use a SavedModel whole even if it can be converted
+    train_all: bool = False  # of one that is used whole, also what was saved as not trainable
     allow: list[str] = field(default_factory=list)  # names in the file that may be left out
     baseline: bool = False  # afterwards train the same model from fresh weights, to compare
 
@@ -145,7 +146,8 @@ def setting_names(schema: Any = Config, prefix: str = "") -> list[str]:
 
 
 def register() -> None:
-    """Tell Hydra's ConfigStore the schema that `conf/config.yaml` starts from."""
+    """Tell Hydra's ConfigStore the schema that `conf/config.yaml` starts from, and a stage's."""
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(name="schema", node=Config)
+    ConfigStore.instance().store(group="stage", name="new", node=StageConfig)

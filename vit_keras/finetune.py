@@ -3,10 +3,9 @@
 import logging
 from dataclasses import replace
 
+from vit_keras import checks, stages
 from vit_keras import run as runs
-from vit_keras import stages
 from vit_keras.config import Config
-from vit_keras.errors import SettingError
 from vit_keras.train import Result, console, train_model
 
 log = logging.getLogger("vit_keras")
@@ -24,12 +23,7 @@ def finetune(config: Config) -> Result:
     Raises:
         SettingError: as `train_model`; or there is no `pretrained.handle`.
     """
-    if config.pretrained.handle is None:
-        raise SettingError(
-            "pretrained.handle is not set, so there is nothing to fine-tune; set it, or pick a "
-            "recipe that does (recipe=finetune_digits), or train from scratch by "
-            "scripts/train_scratch.py"
-        )
+    checks.has_handle(config)
     result = train_model(config)
     if not config.pretrained.baseline:
         return result

@@ -1,6 +1,7 @@
 """Images in a folder, one sub-folder a class: paths and labels, then pixels."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def files(config: DataConfig) -> tuple[list[Path], np.ndarray]:
     labels: list[int] = []
     for label, name in enumerate(class_names(config)):
         folder = Path(str(config.path)).expanduser() / name
-        found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        found = sorted(path for path in folder.iterdir() if _is_image(path))
         if not found:
             raise SettingError(
                 f"data.path={config.path}: {name} has no image ({', '.join(SUFFIXES)}); put some "
@@ -62,6 +63,11 @@ def files(config: DataConfig) -> tuple[list[Path], np.ndarray]:
         paths += found
         labels += [label] * len(found)
     return paths, np.asarray(labels, np.int32)
+
+
+def _is_image(path: Path) -> bool:
+    """Hidden files are none: macOS puts `._photo.jpg` beside each photo on a foreign disk."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def read(path: Path, size: tuple[int, int]) -> np.ndarray:
@@ -74,7 +80,16 @@ def read(path: Path, size: tuple[int, int]) -> np.ndarray:
 
     try:
         with Image.open(path) as image:
-            seen = ImageOps.exif_transpose(image).convert("RGB")
+            seen = _in_bytes(ImageOps.exif_transpose(image)).convert("RGB")
             return np.asarray(seen.resize(size[::-1], Image.Resampling.BILINEAR))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise SettingError(f"{path} cannot be read ({error}); mend it or take it away") from None
+
+
+def _in_bytes(image: Any) -> Any:
+    """16 bits a pixel as 8, which Pillow would clip to white."""
+    from PIL import Image
+
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype("uint8"))

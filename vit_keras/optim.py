@@ -148,7 +148,7 @@ def carry_over(old: Any, new: Any) -> None:
         )
         for variable, average in averages:
             if average.path not in kept:
-                average.assign(variable)
+                average.assign(ops.copy(variable))  # JAX gives buffers away, each of them once
 
 
 def precision(asked: str) -> Precision:

@@ -15,11 +15,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vit_keras import run
-from vit_keras.config import Config, setting_names
+from vit_keras.config import Config, StageConfig, setting_names
 from vit_keras.errors import SettingError, nearest
 
 SETTINGS_ALONE = ("name", "pretrained", "stages", "run")  # of which conf/ holds no named choices
 CHOICES = ("recipe", *(f.name for f in fields(Config) if f.name not in SETTINGS_ALONE))
+WITHOUT_STAGES = "write ~stages.head, for each by its name, and set train.epochs"
 HYDRAS_FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
 
 # What Hydra's grammar stumbles over -> what was meant; matched with the word after it, below it.
@@ -37,6 +38,7 @@ WAYS_OUT = {
     "to Float": "use a number",
     "to string": "use a word, or text in quotes",
     "valid bool": "use true or false",
+    "of StageConfig": "write a new stage whole, '+stages.more={trains: all, epochs: 5}'",
     "ListConfig": "use a list in brackets, such as [0,1]",
 }
 
@@ -76,6 +78,15 @@ def at_home(word: str) -> str:
     return re.sub(r"(?<==)~(?=/|$)", lambda _: str(Path.home()), word)
 
 
+def with_new_stages(words: Sequence[str]) -> list[str]:
+    """Before `+stages.more={epochs: 1}`, the word by which Hydra makes a stage to set that in.
+
+    On its own it would put a plain dictionary where the schema has a `StageConfig`, and refuse.
+    """
+    found = (re.match(r"\+stages\.([\w-]+)=", word) for word in words)
+    return [*(f"+stage@stages.{match[1]}=new" for match in found if match), *words]
+
+
 def check_words(words: Sequence[str]) -> None:
     """Refuse what is no `setting=value`, in words of ours and not of Hydra's grammar.
 
@@ -96,6 +107,12 @@ def check_words(words: Sequence[str]) -> None:
         except HydraException:
             raise SettingError(f"{word} cannot be read; {_meant(word, following)}") from None
         _check_override(word, override)
+    staged = [word for word in words if re.match(r"[+~]*stages\b", word)]
+    if staged and any(word.startswith("run.resume=") for word in words):
+        raise SettingError(
+            f"{staged[0]} cannot be said to a run that goes on by run.resume, which keeps its "
+            "stages; leave it out, or start a new run"
+        )
 
 
 def _meant(word: str, following: str) -> str:
@@ -117,6 +134,8 @@ def _check_override(word: str, override: Override) -> None:
         raise SettingError(
             f"{word} names no choice; leave it out, or pick one of vit_keras/conf/{name}/"
         )
+    if name == "stages" and value == {}:
+        raise SettingError(f"{word} takes no stage away; {WITHOUT_STAGES}")
     if value == "":
         raise SettingError(f"{word} has no value; write one after the =, or leave {name} out")
     leaves = [item for item in setting_names() if item != "stages"]  # those have names of their own
@@ -130,6 +149,8 @@ def _check_deletion(word: str, name: str) -> None:
     """Only a choice can be left out by `~`: a setting has its default, or none."""
     if name in CHOICES or name.startswith(("hydra", "stages.")):
         return
+    if name == "stages":
+        raise SettingError(f"{word} cannot be taken away as a whole; {WITHOUT_STAGES}")
     if name not in setting_names():
         raise SettingError(f"{word}: {name} is no setting{nearest(name, setting_names())}")
     default = OmegaConf.select(OmegaConf.structured(Config), name)
@@ -148,7 +169,9 @@ def explain(error: Exception) -> str:
         group, _, value = error.missing_cfg_file.rpartition("/")
         return f"{group}={value} is unknown{nearest(value, error.options)}"
     if found := re.search(r"Key '(\w+)' (?:is )?not in|No match in the defaults list", text):
-        named = re.search(r"Could not override '([^']+)'", text)
+        named = re.search(r"Could not override '([^']+)'|override \+(stages\.[\w-]+)=", text)
+        if named and named[2]:
+            return _unknown(f"{named[2]}.{found[1]}")
         return _unknown(named[1] if named else found[1])
     if wrong := re.search(r"Error merging override (\S+)\n(?:\S+: )?(.+)", text):
         return f"{wrong[1]} does not fit: {wrong[2].rstrip('.')}{_way_out(wrong[2])}"
@@ -159,12 +182,26 @@ def explain(error: Exception) -> str:
 
 
 def _unknown(name: str) -> str:
+    if stage := re.fullmatch(r"stages\.([\w-]+)\.?(.*)", name):
+        return f"{name} is no setting{_stage_hint(*stage.groups())}"
     if leaves := [item for item in setting_names() if item.endswith(f".{name}")]:
         return f"{name} is no setting; did you mean {' or '.join(leaves)}?"
     groups = ["recipe", *(item.name for item in fields(Config))]
     group = f"{name.partition('.')[0]}."
     near = [item for item in setting_names() if item.startswith(group)] or setting_names()
     return f"{name} is no setting{nearest(name, near if '.' in name else groups)}"
+
+
+def _stage_hint(stage: str, field: str) -> str:
+    known = [item.name for item in fields(StageConfig)]
+    if stage in known:
+        return f"; each stage has its own, such as stages.head.{stage}"
+    if field and field not in known:
+        return nearest(f"stages.{stage}.{field}", [f"stages.{stage}.{item}" for item in known])
+    return (
+        f"; there is no stage {stage}, and a new one begins with a plus, "
+        f"'+stages.{stage}={{trains: all, epochs: 5}}'"
+    )
 
 
 def _way_out(reason: str) -> str:

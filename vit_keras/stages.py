@@ -3,7 +3,8 @@
 A run from scratch is one stage, in which everything trains. Nothing here imports Keras.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from vit_keras.errors import SettingError
 
 EMBEDDING = ("patch_embedding", "class_token", "position_embedding", "backbone")
 TOP = ("encoder_norm", "head")
+LORA = "/lora_kernel_"  # in the paths of low-rank factors, as Keras names them
 
 
 @dataclass(frozen=True)
@@ -117,12 +119,19 @@ def check(config: Config) -> None:
             )
 
 
-def freeze(vit: Any, stage: Stage) -> None:
-    """Make exactly what `stage` trains trainable; takes effect when the model is compiled.
+def check_layers(vit: Any, stage: Stage) -> None:
+    """Refuse a stage of layers that the model does not have, or has and that get no rate.
 
     Raises:
-        SettingError: the model has no such layers.
+        SettingError: naming the setting, its value and what would do.
     """
+    trained_layers(vit, stage)
+    if stage.layer_decay != 1:
+        shares(vit, stage)
+
+
+def freeze(vit: Any, stage: Stage) -> None:
+    """Make exactly what `stage` trains trainable; takes effect when the model is compiled."""
     chosen = trained_layers(vit, stage)
     for layer in vit.layers:
         layer.trainable = layer.name in chosen
@@ -139,6 +148,31 @@ def _add_lora(block: Any, rank: int) -> None:
     for dense in (block.attention.qkv, block.mlp.hidden, block.mlp.output_projection):
         dense.enable_lora(rank)
         dense.bias.trainable = False
+
+
+@contextmanager
+def merging_exactly(vit: Any) -> Iterator[None]:
+    """In here Keras merges low-rank factors into the kernels that it saves in float32.
+
+    It would merge them in the precision that the model computes in, and round all of the kernel.
+    """
+    policies = {
+        part: part.dtype_policy
+        for part in vit._flatten_layers()
+        if getattr(part, "lora_enabled", False)
+    }
+    for part in policies:
+        part.dtype_policy = "float32"
+    try:
+        yield
+    finally:
+        for part, policy in policies.items():
+            part.dtype_policy = policy
+
+
+def count_params(vit: Any) -> int:
+    """Of the model as it is saved: low-rank factors are merged then."""
+    return sum(_size(weight) for weight in vit.weights if LORA not in weight.path)
 
 
 def trained_layers(vit: Any, stage: Stage) -> set[str]:
@@ -176,7 +210,7 @@ def joined(
     result = dict.fromkeys(paths, first_steps[begun[-1].name])
     for path in paths:
         for earlier in reversed(begun[:-1]):
-            is_new = "/lora_kernel_" in path
+            is_new = LORA in path
             if is_new or path.partition("/")[0] not in trained_layers(vit, earlier):
                 break
             result[path] = first_steps[earlier.name]
@@ -206,12 +240,13 @@ def shares(vit: Any, stage: Stage) -> dict[str, float]:
 
 def table(vit: Any, stage: Stage) -> str:
     """What trains and what is frozen, a line a layer with weights, blocks alike in one."""
-    rates, rows = shares(vit, stage), []
+    rates = shares(vit, stage) if stage.layer_decay != 1 else {}
+    rows = []
     for layer in vit.layers:
         if layer.weights:
             trained = sum(_size(weight) for weight in layer.trainable_weights)
             frozen = sum(_size(weight) for weight in layer.weights) - trained
-            rate = f"{stage.optim.learning_rate * rates[layer.name]:.2e}" if trained else "-"
+            rate = f"{stage.optim.learning_rate * rates.get(layer.name, 1):.2e}" if trained else "-"
             rows.append((layer.name, f"{trained:,}", f"{frozen:,}", rate))
     trained = sum(_size(weight) for weight in vit.trainable_weights)
     frozen = sum(_size(weight) for weight in vit.weights) - trained

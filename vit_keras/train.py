@@ -48,24 +48,26 @@ def train_model(config: Config) -> Result:
     with console():
         splits = data.load(config.data, config.train.seed)
         checks.steps(config, len(splits.train.labels))
+        precision = optim.precision(config.train.precision)
+        # Before there is a run: a model that cannot be had leaves none behind.
+        model, report = training_model(config, splits, precision.policy)
         resume = config.run.resume
         run = runs.Run(Path(resume).resolve()) if resume else runs.create(config)
         try:
             with _log_file(run):
-                return _train(config, run, splits)
+                log.info("data: %s\n%s", config.data.name, splits.table())
+                log.info("precision: %s (%s)", precision.policy, precision.reason)
+                description = environment.describe(precision, splits.fingerprint)
+                _describe(run, model.vit, splits, description)
+                if report:
+                    log.info("pretrained: %s", report)
+                    run.write_text("pretrained.txt", report + "\n")
+                return _train(config, run, splits, model)
         finally:
             run.close()
 
 
-def _train(config: Config, run: runs.Run, splits: data.Splits) -> Result:
-    precision = optim.precision(config.train.precision)
-    log.info("data: %s\n%s", config.data.name, splits.table())
-    log.info("precision: %s (%s)", precision.policy, precision.reason)
-    model, report = training_model(config, splits, precision.policy)
-    _describe(run, model.vit, splits, environment.describe(precision, splits.fingerprint))
-    if report:
-        log.info("pretrained: %s", report)
-        run.write_text("pretrained.txt", report + "\n")
+def _train(config: Config, run: runs.Run, splits: data.Splits, model: TrainingModel) -> Result:
     kept = checkpoint.newest(run) if config.run.resume else None
     rows = kept.state["rows"] if kept else []
     if config.run.resume:
@@ -150,6 +152,9 @@ def _fit(
             run.path,
         )
         raise
+    if config.optim.ema is not None and (whole := checkpoint.newest(run)):
+        # Keras' `fit` ends with the average in the weights' place; the next stage needs them.
+        checkpoint.restore(whole, model)
 
 
 def _finish(
@@ -175,7 +180,7 @@ def _finish(
         "best_val_accuracy": rows[best - 1]["val_accuracy"],
         "best_epoch": best,
         "epochs": len(rows),
-        "params": model.vit.count_params(),
+        "params": stages.count_params(model.vit),
         "images_per_second": float(np.median(speeds)),
         "train_seconds": round(sum(row["seconds"] for row in rows), 1),
         "peak_memory_mb": peaks["host"],

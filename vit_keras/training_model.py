@@ -151,9 +151,11 @@ def training_model(config: Config, splits: Splits, policy: str) -> tuple[Trainin
         policy: the Keras dtype policy that it computes in.
 
     Raises:
-        SettingError: the pretrained weights cannot be had, or do not fit the data.
+        SettingError: the pretrained weights cannot be had, or do not fit the data or the stages.
     """
     vit, report = _vit(config, splits, policy)
+    for stage in stages.plan(config):  # all, and not each when its turn comes
+        stages.check_layers(vit, stage)
     return TrainingModel(vit, config, dtype=policy, name="training"), report
 
 
@@ -176,7 +178,8 @@ def _pretrained(config: Config, splits: Splits, policy: str) -> tuple[keras.Mode
     from vit_keras.pretrained import hub
 
     settings = config.pretrained
-    rates = {name: getattr(config.model, name) for name in checks.RATES}
+    own = {name: getattr(config.model, name) for name in checks.RATES}
+    own["train_all"] = settings.train_all
     vit, report = hub.load(
         str(settings.handle),
         image_size=config.data.image_size,
@@ -184,8 +187,14 @@ def _pretrained(config: Config, splits: Splits, policy: str) -> tuple[keras.Mode
         allow=settings.allow,
         opaque=settings.opaque,
         dtype=policy,
-        **{name: rate for name, rate in rates.items() if rate},
+        **{name: value for name, value in own.items() if value},
     )
+    is_wrapped = "patch_embedding" not in {layer.name for layer in vit.layers}
+    if is_wrapped and (settings.baseline or settings.weights == "random"):
+        raise SettingError(
+            f"pretrained.handle={settings.handle} is wrapped whole, and has no fresh weights to "
+            "train from; set pretrained.baseline=false and pretrained.weights=file"
+        )
     channels, needed = splits.train.images.shape[-1], vit.input_shape[-1]
     if channels not in (1, needed):
         raise SettingError(

@@ -11,10 +11,9 @@ import keras
 from keras import ops, tree
 from keras.src.saving import serialization_lib
 
-from vit_keras import variants
+from vit_keras import variants, vit
 from vit_keras.errors import SettingError
 from vit_keras.pretrained import saved_model
-from vit_keras.vit import normalization
 
 
 @keras.saving.register_keras_serializable("vit_keras")
@@ -143,7 +142,7 @@ def opaque_model(
     backbone.share(saved)
 
     pixels = keras.Input(shape, name="pixels")
-    y = backbone(normalization(pixel_mean, pixel_std)(pixels))
+    y = backbone(vit.normalization(pixel_mean, pixel_std)(pixels))
     if num_classes is not None:
         y = keras.layers.Dense(
             num_classes, kernel_initializer="zeros", dtype="float32", name="head"

@@ -1,0 +1,92 @@
+"""The stage `lora`: low-rank factors beside frozen kernels, merged into a plain ViT when saved."""
+
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from staged import LORA, keep_snapshots, resumed, state_of, tiny_vit, tuned, tuning
+from test_train import assert_same
+
+from vit_keras import SettingError
+
+PIXELS = np.random.default_rng(1).integers(0, 256, (4, 8, 8, 3)).astype("uint8")
+# The head stage computes features once here, so what is drawn before the factors differs on resume.
+STAGES = ("~stages.all", "stages.head.epochs=1", LORA)
+
+
+def logits(model):
+    return keras.ops.convert_to_numpy(model(PIXELS, training=False))
+
+
+def look(model):
+    return logits(model.vit), {weight.path for weight in model.vit.trainable_weights}
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    return tiny_vit(tmp_path_factory.mktemp("file") / "vit.keras")
+
+
+@pytest.fixture(scope="module")
+def run(file, tmp_path_factory):
+    """(folder with a snapshot an epoch, the result, what was seen at each checkpoint)."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        seen = keep_snapshots(monkeypatch, folder, look)
+        return folder, tuned(folder / "whole", file, *STAGES), seen
+
+
+def test_factors_and_the_head_train_and_nothing_else_moves(run, file):
+    folder, _, seen = run
+    kernels = {"attention/qkv", "mlp/hidden", "mlp/output"}
+    factors = {
+        f"encoder_block_{index}/{kernel}/lora_kernel_{side}"
+        for index in (0, 1)
+        for kernel in kernels
+        for side in "ab"
+    }
+    assert seen[3][1] == {"head/kernel", "head/bias", *factors}
+    before, after = state_of(folder / "2"), state_of(folder / "3")
+    for path in seen[3][1]:
+        assert (after[path] != before[path]).any(), path
+    original = {weight.path: weight for weight in keras.models.load_model(file).weights}
+    for path in original.keys() - seen[3][1]:
+        np.testing.assert_array_equal(after[path], original[path], err_msg=path)
+
+
+@pytest.mark.parametrize(("precision", "rounding"), [("float32", 1e-5), ("mixed_bfloat16", 2e-2)])
+def test_the_saved_model_is_a_plain_vit_with_the_live_ones_logits(
+    precision, rounding, run, file, tmp_path
+):
+    folder, result, seen = run
+    if precision != "float32":
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            seen = keep_snapshots(monkeypatch, tmp_path, look)
+            folder = tmp_path
+            result = tuned(folder / "whole", file, *STAGES, f"train.precision={precision}")
+    model = keras.models.load_model(folder / "whole" / "last.keras")
+    plain = keras.models.load_model(file)
+    assert [w.path for w in model.weights] == [w.path for w in plain.weights]
+    assert all(layer.trainable for layer in model._flatten_layers())
+    assert model.count_params() == result.metrics["params"]
+    np.testing.assert_allclose(logits(model), seen[3][0], rtol=rounding, atol=rounding)
+
+    state = state_of(folder / "3")
+    for path in ("encoder_block_0/attention/qkv", "encoder_block_1/mlp/output"):
+        a, b = (state[f"{path}/lora_kernel_{side}"] for side in "ab")
+        (merged,) = (w for w in model.weights if w.path == f"{path}/kernel")
+        np.testing.assert_allclose(merged, state[f"{path}/kernel"] + a @ b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_killed_before_or_in_it_it_ends_as_if_it_had_not_been(epoch, run, tmp_path):
+    folder, result, _ = run
+    shutil.copytree(folder / str(epoch), tmp_path / "run")
+    assert resumed(tmp_path / "run").metrics["test_loss"] == result.metrics["test_loss"]
+    assert_same(folder / "whole", tmp_path / "run")
+
+
+def test_a_stage_after_it_is_refused(file):
+    with pytest.raises(SettingError, match=r"stages.head.trains=lora has to be the last stage"):
+        tuning(file, "stages.head.trains=lora")

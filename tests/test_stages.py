@@ -1,0 +1,191 @@
+"""A fine-tuning in stages: what moves when, what is carried over, and that it resumes exactly."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from staged import DEPTH, keep_snapshots, layers_of, resumed, state_of, tiny_vit, tuned, tuning
+from test_train import assert_same, history
+
+from vit_keras import SettingError, data, stages
+from vit_keras.errors import DivergedError
+from vit_keras.training_model import training_model
+
+EMA = 0.9
+BLOCKS = {f"encoder_block_{index}" for index in range(DEPTH)}
+LAYERS = {"patch_embedding", "class_token", "position_embedding", *BLOCKS, "encoder_norm", "head"}
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    return tiny_vit(tmp_path_factory.mktemp("file") / "vit.keras")
+
+
+@pytest.fixture(scope="module")
+def run(file, tmp_path_factory):
+    """head, then {last: 1}, then all, as it was left after each epoch in `folder/<epoch>`."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        keep_snapshots(monkeypatch, folder)
+        tuned(
+            folder / "whole",
+            file,
+            "~stages.all",
+            "+stages.last={trains: {last: 1}, epochs: 1, learning_rate: 1e-3}",
+            "+stages.everything={epochs: 2, learning_rate: 1e-3, layer_decay: 0.5}",
+            f"optim.ema={EMA}",
+            "optim.weight_decay=0.1",
+            "model.dropout=0.1",
+        )
+    return folder
+
+
+def moved(before, after):
+    """The paths of the weights that are not, bit for bit, what they were."""
+    weights = [path for path in before if not path.startswith("seed_generator")]
+    return {path for path in weights if (before[path] != after[path]).any()}
+
+
+def pretrained(file):
+    return {weight.path: weight.numpy() for weight in keras.models.load_model(file).weights}
+
+
+def test_the_head_stage_moves_the_head_alone(run, file):
+    before, after = pretrained(file), state_of(run / "2")
+    backbone = {path for path in before if not path.startswith("head/")}
+    for path in backbone:
+        np.testing.assert_array_equal(after[path], before[path], err_msg=path)
+    assert all(after[path].any() for path in ("head/kernel", "head/bias"))  # they began at 0
+
+
+@pytest.mark.parametrize(
+    ("epochs", "layers"), [("12", {"head"}), ("23", {"head", "encoder_norm", f"encoder_block_{1}"})]
+)
+def test_a_stage_moves_every_weight_of_its_layers_and_no_other(epochs, layers, run):
+    before, after = (state_of(run / epoch) for epoch in epochs)
+    expected = {path for path in before if path.partition("/")[0] in layers}
+    assert moved(before, after) == expected
+
+
+def test_the_last_stage_moves_every_weight(run):
+    before, after = state_of(run / "3"), state_of(run / "4")
+    assert layers_of(moved(before, after)) == LAYERS
+    assert moved(before, after) == {path for path in before if path.partition("/")[0] in LAYERS}
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 4, 5])
+def test_killed_in_or_between_stages_it_ends_as_if_it_had_not_been(epoch, run, tmp_path):
+    """After epoch 1 in the first stage, 2 between two, 4 in the last one, 5 at the very end."""
+    shutil.copytree(run / str(epoch), tmp_path / "run")
+    result = resumed(tmp_path / "run")
+    assert_same(run / "whole", tmp_path / "run")
+    whole = json.loads((run / "whole" / "metrics.json").read_text())
+    assert result.metrics["test_loss"] == whole["test_loss"]
+    stages_of = [row["stage"] for row in history(tmp_path / "run")]
+    assert stages_of == ["head", "head", "last", "everything", "everything"]
+
+
+@pytest.mark.parametrize("name", ["best.keras", "last.keras"])
+@pytest.mark.parametrize("epoch", [2, 3, 4])
+def test_a_model_saved_while_layers_are_frozen_thaws_when_it_is_loaded(name, epoch, run):
+    """The snapshot of an epoch has the models of the one before: of head, head and last."""
+    model = keras.models.load_model(run / str(epoch) / name)
+    assert len(model.trainable_weights) == len(model.weights)
+    assert all(layer.trainable for layer in model._flatten_layers())
+
+
+def begin(config, model, name, steps=4):
+    """Begin the stage `name` of a run with so many steps an epoch."""
+    first_steps = {}
+    for stage in stages.plan(config):
+        first_steps[stage.name] = stage.first_epoch * steps
+        if stage.name == name:
+            return model.begin(stage, config, steps, first_steps)
+
+
+def fresh(config):
+    return training_model(config, data.load(config.data, config.train.seed), "float32")[0]
+
+
+def values(variables):
+    return {variable.path: keras.ops.convert_to_numpy(variable) for variable in variables}
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+@pytest.mark.parametrize("layer_decay", [1, 0.5])
+def test_the_heads_averages_survive_and_the_backbones_begin(layer_decay, name, file):
+    config = tuning(
+        file, f"optim={name}", f"stages.all.layer_decay={layer_decay}", f"optim.ema={EMA}"
+    )
+    model, rng = fresh(config), np.random.default_rng(0)
+    begin(config, model, "head")
+    for _ in range(8):
+        shapes = [weight.shape for weight in model.trainable_weights]
+        model.optimizer.apply([keras.ops.convert_to_tensor(rng.normal(size=s)) for s in shapes])
+    before = values(model.optimizer.variables)
+    assert all(value.any() for value in before.values())
+
+    begin(config, model, "all")
+    after = values(model.optimizer.variables)
+    weights = {
+        path.replace("/", "_"): value for path, value in values(model.trainable_variables).items()
+    }
+    assert len(after) > len(before)
+    for path, value in after.items():
+        weight = path.removeprefix(f"{name}/").removesuffix("_average")
+        expected = before.get(path, weights[weight] if path.endswith("_average") else 0)
+        np.testing.assert_array_equal(value, expected, err_msg=path)
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.75])
+def test_each_layer_steps_at_the_share_that_was_asked_for(decay, file):
+    steps = {}
+    for share in (1, decay):
+        config = tuning(
+            file,
+            "~stages.head",
+            f"stages.all.layer_decay={share}",
+            *("optim=sgd", "optim.momentum=0", "optim.clip_norm=null"),
+            *("optim.warmup_ratio=0", "stages.all.learning_rate=10"),
+        )
+        model = fresh(config)
+        head, rng = model.vit.get_layer("head").kernel, np.random.default_rng(0)
+        head.assign(rng.normal(size=head.shape))  # at 0 it would hold every gradient back
+        begin(config, model, "all")
+        before = values(model.vit.weights)
+        images = rng.integers(0, 256, (16, 8, 8, 1), "uint8")
+        model.train_on_batch((images, np.arange(16, dtype="int32") % 10))
+        after = values(model.vit.weights)
+        steps[share] = {path: after[path] - before[path] for path in before}
+    order = [["patch_embedding", "class_token", "position_embedding"]]  # the bottom first
+    order += [[f"encoder_block_{index}"] for index in range(DEPTH)]
+    order += [["encoder_norm", "head"]]
+    for above, layers in enumerate(reversed(order)):
+        for path, full in steps[1].items():
+            if path.partition("/")[0] in layers:
+                expected, least = decay**above * full, 1e-4 * np.abs(full).max()
+                np.testing.assert_allclose(
+                    steps[decay][path], expected, rtol=1e-3, atol=least, err_msg=path
+                )
+                assert least > 1e-7, path  # it did move
+
+
+def test_a_layer_that_no_rate_reaches_is_refused(file):
+    stage = stages.plan(tuning(file, "stages.all.layer_decay=0.5"))[-1]
+    pixels = keras.Input((8, 8, 3))
+    vit = keras.Model(pixels, keras.layers.Dense(2, name="adapter")(pixels), name="mine")
+    with pytest.raises(SettingError, match=r"layer_decay=0.5 has no rate for the layer adapter"):
+        stages.check_layers(vit, stage)
+
+
+def test_more_blocks_than_there_are_is_refused_before_there_is_a_run(file, tmp_path):
+    with pytest.raises(SettingError, match=r"stages.all.trains={last: 99}.* the 2 blocks .*2 or"):
+        tuned(tmp_path / "run", file, "stages.all.trains={last: 99}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_rate_that_diverges_is_named_as_the_stages_own(file, tmp_path):
+    with pytest.raises(DivergedError, match=r"lower stages.all.learning_rate=1e\+30, raise stages"):
+        tuned(tmp_path / "run", file, "~stages.head", "stages.all.learning_rate=1e30", "optim=sgd")
