@@ -7,9 +7,9 @@ from vit_keras import checks, cli
 
 @functools.partial(cli.main, recipe="finetune_digits", check=checks.has_handle)
 def main(config):
-    from vit_keras.finetune import finetune  # imports Keras: only once the settings are checked
+    from vit_keras.finetune import finetune_model  # imports Keras: after the checks
 
-    finetune(config)
+    finetune_model(config)
 
 
 if __name__ == "__main__":

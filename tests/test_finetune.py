@@ -10,7 +10,7 @@ from staged import keep_snapshots, layers_of, resumed, state_of, tiny_vit, tuned
 from test_train import assert_same
 
 from vit_keras import SettingError
-from vit_keras.finetune import SCRATCH, finetune
+from vit_keras.finetune import SCRATCH, finetune_model
 from vit_keras.training_model import TrainingModel
 
 WHOLE = ("pretrained.opaque=true", "pretrained.train_all=true")
@@ -26,7 +26,7 @@ def file(tmp_path_factory):
 def compared(file, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
     config = tuning(file, *SHORT, "pretrained.baseline=true", f"run.dir={folder}")
-    return config, finetune(config)
+    return config, finetune_model(config)
 
 
 def test_the_baseline_is_a_run_of_its_own_with_the_same_budget(compared, file):
@@ -52,7 +52,7 @@ def test_resuming_a_compared_run_trains_nothing_again(compared, monkeypatch, cap
     config, result = compared
     monkeypatch.setattr(TrainingModel, "fit", None)
     config.run.resume = str(result.path)
-    again = finetune(config)
+    again = finetune_model(config)
     config.run.resume = None
     assert again.metrics["test_loss"] == result.metrics["test_loss"]
     key = "from_scratch_test_accuracy"
@@ -66,7 +66,7 @@ def test_a_baseline_that_was_killed_goes_on(compared, monkeypatch):
     (result.path / SCRATCH / "checkpoint" / "epoch-00002.npz").unlink()
     (result.path / SCRATCH / "metrics.json").unlink()
     config.run.resume = str(result.path)
-    again = finetune(config)
+    again = finetune_model(config)
     config.run.resume = None
     key = "from_scratch_test_accuracy"
     assert again.metrics[key] == result.metrics[key]
@@ -76,7 +76,7 @@ def test_nothing_to_fine_tune_is_refused(file):
     config = tuning(file)
     config.pretrained.handle = None
     with pytest.raises(SettingError, match=r"pretrained\.handle is not set"):
-        finetune(config)
+        finetune_model(config)
 
 
 @pytest.fixture(scope="module")

@@ -191,8 +191,8 @@ class Blocked:
 
 sys.meta_path.insert(0, Blocked())
 import vit_keras
-from vit_keras.finetune import finetune
-finetune(vit_keras.load_config(*sys.argv[1:]))
+from vit_keras.finetune import finetune_model
+finetune_model(vit_keras.load_config(*sys.argv[1:]))
 import keras
 assert not {"tensorflow", "tensorflow_datasets"} & set(sys.modules)
 print(keras.backend.backend())

@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from vit_keras.cli import load_config
     from vit_keras.errors import SettingError
+    from vit_keras.finetune import finetune_model
     from vit_keras.pretrained.hub import load_pretrained
     from vit_keras.pretrained.writers import save_pretrained
     from vit_keras.train import train_model
@@ -23,6 +24,7 @@ _HOMES = {
     "SettingError": "errors",
     "VARIANTS": "variants",
     "build_vit": "vit",
+    "finetune_model": "finetune",
     "load_config": "cli",
     "load_pretrained": "pretrained.hub",
     "save_pretrained": "pretrained.writers",
@@ -33,6 +35,7 @@ __all__ = [
     "VARIANTS",
     "SettingError",
     "build_vit",
+    "finetune_model",
     "load_config",
     "load_pretrained",
     "save_pretrained",

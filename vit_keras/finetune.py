@@ -13,7 +13,7 @@ log = logging.getLogger("vit_keras")
 SCRATCH = "from_scratch"  # the folder, in the run's own
 
 
-def finetune(config: Config) -> Result:
+def finetune_model(config: Config) -> Result:
     """Train the run that `config` describes, from pretrained weights.
 
     With `pretrained.baseline`, the same model is then trained from fresh weights on the same images
