@@ -6,7 +6,8 @@ import pytest
 from keras import ops
 from staged import DEPTH, layers_of, tiny_vit, tuning
 
-from vit_keras import optim, stages
+from vit_keras import data, optim, stages
+from vit_keras.training_model import training_model
 
 STEPS = 5  # of each stage
 DECAY, LAYER_DECAY = 0.1, 0.5
@@ -92,13 +93,11 @@ def test_three_stages_equal_an_optimizer_for_each_variable(name, accumulate, fil
         for stage in RATES
         for step in range(STEPS)
     }
-    before, first_steps, plan = None, {}, stages.plan(config)
-    for index, stage in enumerate(plan):
-        first_steps[stage.name] = index * STEPS * accumulate
+    before, plan = None, stages.plan(config)
+    for stage in plan:
         stages.freeze(vit, stage)
         paths = [variable.path for variable in vit.trainable_variables]
         assert layers_of(paths) == TRAINED.get(stage.name, layers_of(start))
-        joined = stages.joined(vit, plan, first_steps, paths)
         of_layer = stages.shares(vit, stage)
         shares = {path: of_layer[path.partition("/")[0]] for path in paths}
         new = optim.optimizer(
@@ -106,7 +105,7 @@ def test_three_stages_equal_an_optimizer_for_each_variable(name, accumulate, fil
             vit,
             RATES[stage.name],
             shares if stage.name == "everything" else None,
-            {path: step // accumulate for path, step in joined.items()},
+            stages.is_joined(vit, plan, stage.name),
         )
         new.build(vit.trainable_variables)
         if before is not None:
@@ -123,3 +122,23 @@ def test_three_stages_equal_an_optimizer_for_each_variable(name, accumulate, fil
             for end in (ops.convert_to_numpy(weight), expected[weight.path])
         )
         np.testing.assert_allclose(move, expected_move, rtol=1e-4, atol=1e-5, err_msg=weight.path)
+
+
+def test_batches_that_float16_skips_are_not_counted(file):
+    """Those whose gradients overflow. Counted, the first update after them would be no number."""
+    config = tuning(
+        file,
+        *("train.precision=mixed_float16", "optim.warmup_ratio=0", "optim.weight_decay=0"),
+        *("optim.clip_norm=null", "stages.all.layer_decay=1", "stages.all.learning_rate=5e-4"),
+    )
+    model, _ = training_model(config, data.load(config.data, 0), "mixed_float16")
+    first_steps, steps = {}, 4
+    for stage, gradient, rate in zip(stages.plan(config), (np.inf, 1e6), (0, 5e-4), strict=True):
+        first_steps[stage.name] = stage.first_epoch * steps
+        model.begin(stage, config, steps, first_steps)
+        for _ in range(steps):
+            before = [ops.convert_to_numpy(weight).copy() for weight in model.trainable_weights]
+            model.optimizer.apply([ops.full(weight.shape, gradient) for weight in before])
+            for old, new in zip(before, model.trainable_weights, strict=True):
+                moved = old - ops.convert_to_numpy(new)
+                np.testing.assert_allclose(moved, np.full(old.shape, rate), rtol=1e-3)

@@ -134,6 +134,8 @@ def test_the_heads_averages_survive_and_the_backbones_begin(layer_decay, name, f
     }
     assert len(after) > len(before)
     for path, value in after.items():
+        if path.endswith("_joined"):
+            continue
         weight = path.removeprefix(f"{name}/").removesuffix("_average")
         expected = before.get(path, weights[weight] if path.endswith("_average") else 0)
         np.testing.assert_array_equal(value, expected, err_msg=path)

@@ -34,7 +34,8 @@ class From(keras.optimizers.schedules.LearningRateSchedule):
         self.first_step, self.schedule = first_step, schedule
 
     def __call__(self, step):
-        return self.schedule(step - self.first_step)
+        # A batch whose update was skipped, in float16, is not counted.
+        return self.schedule(ops.maximum(step - self.first_step, 0))
 
     def get_config(self):
         return {"first_step": self.first_step, "schedule": self.schedule}
@@ -57,18 +58,30 @@ class _LayerRates:
     here makes that t - s, as an optimizer that counts for each variable has it.
     """
 
-    def set_rates(self, shares: dict[str, float], joined: dict[str, int], decay: float) -> None:
-        """Both by variable path; `decay` is the decoupled weight decay, on kernels alone."""
-        self._shares, self._joined, self._decay = shares, joined, decay
+    def set_rates(self, shares: dict[str, float], decay: float) -> None:
+        """By variable path; `decay` is the decoupled weight decay, on kernels alone."""
+        self._shares, self._decay = shares, decay
+
+    def build(self: Any, variables: list[Any]) -> None:
+        if self.built:
+            return
+        super().build(variables)  # type: ignore[misc]
+        # Kept and not worked out again: an optimizer that scales the loss skips some batches.
+        self.joined = [
+            self.add_variable((), "zeros", "int", name=f"{v.path.replace('/', '_')}_joined")
+            for v in variables
+        ]
 
     def update_step(self: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        of = self._trainable_variables[self._get_variable_index(variable)]
+        index = self._get_variable_index(variable)
+        of = self._trainable_variables[index]
         rate = ops.cast(learning_rate, variable.dtype) * self._shares[of.path]
         if self._decay and of.name.endswith("kernel"):
             self.assign_sub(variable, variable * rate * self._decay)
-        if self._joined[of.path] and hasattr(self, "beta_1"):
-            late = ops.cast(self.iterations + 1, variable.dtype)
-            rate = rate * self._correction(late - self._joined[of.path]) / self._correction(late)
+        if hasattr(self, "beta_1"):
+            run = self.iterations + 1
+            own = ops.cast(run - self.joined[index], variable.dtype)
+            rate *= self._correction(own) / self._correction(ops.cast(run, variable.dtype))
         super().update_step(gradient, variable, rate)  # type: ignore[misc]
 
     def _correction(self: Any, updates: Any) -> Any:
@@ -80,7 +93,7 @@ def optimizer(
     model: keras.Model,
     rate: Any,
     shares: dict[str, float] | None = None,
-    joined: dict[str, int] | None = None,
+    is_joined: bool = False,
 ) -> Any:
     """The optimizer that `config` names, built for `model`.
 
@@ -92,7 +105,7 @@ def optimizer(
         model: its trainable variables are those that will move.
         rate: a schedule.
         shares: variable path -> its share of the rate, where they differ.
-        joined: variable path -> the update of the run that it joined at, where that is not 0.
+        is_joined: whether some variable begins later in the run than others; `carry_over` says.
     """
     adam = dict(beta_1=config.beta_1, beta_2=config.beta_2)
     decay = dict(weight_decay=config.weight_decay or None)
@@ -103,7 +116,7 @@ def optimizer(
     }
     kind, own = kinds[config.name]
     paths = [variable.path for variable in model.trainable_variables]
-    by_layer = shares is not None or any((joined or {}).values())
+    by_layer = shares is not None or is_joined
     if by_layer:
         kind = keras.optimizers.SGD if config.name == "sgd" else keras.optimizers.Adam
         kind = type(f"LayerRates{kind.__name__}", (_LayerRates, kind), {})
@@ -120,11 +133,7 @@ def optimizer(
         **own,
     )
     if by_layer:
-        result.set_rates(
-            shares or dict.fromkeys(paths, 1.0),
-            dict.fromkeys(paths, 0) | (joined or {}),
-            config.weight_decay,
-        )
+        result.set_rates(shares or dict.fromkeys(paths, 1.0), config.weight_decay)
     elif config.weight_decay:
         undecayed = [v for v in model.trainable_variables if not v.name.endswith("kernel")]
         result.exclude_from_weight_decay(var_list=undecayed)
@@ -134,21 +143,28 @@ def optimizer(
 def carry_over(old: Any, new: Any) -> None:
     """Give `new`, which is built, the step count and the averages that `old` has for its variables.
 
-    A variable that `old` did not train starts with averages of zero, and, for the average of the
-    weights themselves, with its value.
+    A variable that `old` did not train joins now: its averages start at zero, and the average of
+    the weight itself at its value.
     """
     kept = {variable.path: variable for variable in old.variables}
     for variable in new.variables:
         if variable.path in kept and "learning_rate" not in variable.path:
             variable.assign(kept[variable.path])
-    inner = getattr(new, "inner_optimizer", new)
-    if inner.use_ema:
-        averages = zip(
-            inner._trainable_variables, inner._model_variables_moving_average, strict=True
-        )
-        for variable, average in averages:
-            if average.path not in kept:
-                average.assign(ops.copy(variable))  # JAX gives buffers away, each of them once
+    trained = {variable.path for variable in _inner(old)._trainable_variables}
+    inner: Any = _inner(new)
+    for index, variable in enumerate(inner._trainable_variables):
+        if variable.path in trained:
+            continue
+        if hasattr(inner, "joined"):
+            inner.joined[index].assign(inner.iterations)
+        if inner.use_ema:
+            # JAX gives buffers away, each of them once.
+            inner._model_variables_moving_average[index].assign(ops.copy(variable))
+
+
+def _inner(optimizer: Any) -> Any:
+    """What Keras may have wrapped to scale the loss."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def precision(asked: str) -> Precision:

@@ -195,26 +195,11 @@ def trained_layers(vit: Any, stage: Stage) -> set[str]:
     return {"head", *last, *(["encoder_norm"] if last else [])}
 
 
-def joined(
-    vit: Any, stages: list[Stage], first_steps: dict[str, int], paths: list[str]
-) -> dict[str, int]:
-    """Variable path -> the step of the run from which on it has been trained without a break.
-
-    Args:
-        vit: the model.
-        stages: of the run.
-        first_steps: stage -> the steps before it, for the stages up to the one that begins.
-        paths: of the variables that this one trains.
-    """
-    begun = [stage for stage in stages if stage.name in first_steps]
-    result = dict.fromkeys(paths, first_steps[begun[-1].name])
-    for path in paths:
-        for earlier in reversed(begun[:-1]):
-            is_new = LORA in path
-            if is_new or path.partition("/")[0] not in trained_layers(vit, earlier):
-                break
-            result[path] = first_steps[earlier.name]
-    return result
+def is_joined(vit: Any, stages: list[Stage], name: str) -> bool:
+    """Whether the stage called `name` trains something that one before it did not."""
+    index = [stage.name for stage in stages].index(name)
+    here = trained_layers(vit, stages[index]) | ({LORA} if stages[index].kind == "lora" else set())
+    return any(here - trained_layers(vit, earlier) for earlier in stages[:index])
 
 
 def shares(vit: Any, stage: Stage) -> dict[str, float]:

@@ -79,13 +79,12 @@ class TrainingModel(keras.Model):
         self.on_features = self.has_constant_features(stage)
         rate = optim.learning_rate(stage.optim, stage.epochs, steps, first_steps[stage.name])
         paths = [variable.path for variable in self.vit.trainable_variables]
-        joined = stages.joined(self.vit, stages.plan(config), first_steps, paths)
-        updates = {path: step // stage.optim.accumulate_steps for path, step in joined.items()}
+        is_joined = stages.is_joined(self.vit, stages.plan(config), stage.name)
         shares = None
         if stage.layer_decay != 1:
             of_layer = stages.shares(self.vit, stage)
             shares = {path: of_layer[path.partition("/")[0]] for path in paths}
-        optimizer = optim.optimizer(stage.optim, self.vit, rate, shares, updates)
+        optimizer = optim.optimizer(stage.optim, self.vit, rate, shares, is_joined)
         # Keras' own "auto" leaves XLA off on a CPU, where it makes a step about 8% faster.
         self._compile(optimizer, jit_compile=str(config.train.jit).lower() != "false")
         self.optimizer.build(self.vit.trainable_variables)
