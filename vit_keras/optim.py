@@ -155,10 +155,10 @@ def carry_over(old: Any, new: Any) -> None:
     for index, variable in enumerate(inner._trainable_variables):
         if variable.path in trained:
             continue
+        # Copies, because JAX gives each buffer away, once.
         if hasattr(inner, "joined"):
-            inner.joined[index].assign(inner.iterations)
+            inner.joined[index].assign(ops.copy(inner.iterations))
         if inner.use_ema:
-            # JAX gives buffers away, each of them once.
             inner._model_variables_moving_average[index].assign(ops.copy(variable))
 
 
