@@ -25,7 +25,7 @@ finetune: setup
 		recipe=$(if $(wildcard $(TFDS_DATA_DIR)/mnist),finetune_mnist,finetune_digits)
 
 test: setup
-	$(BIN)/python -m pytest --ignore tests/peers -n 2 --dist loadfile
+	$(BIN)/python -m pytest --ignore tests/peers -n 2 --dist loadfile --no-loadscope-reorder
 
 # The layers, the model and its input on the other backend.
 test-jax: setup
