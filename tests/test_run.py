@@ -145,7 +145,7 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
             pixel_mean=[0.1, 0.2, 0.3],
             pixel_std=0.25,
         ),
-        pretrained=PretrainedConfig("a.npz", "random", True, ["pooler.*"], True),
+        pretrained=PretrainedConfig("a.npz", "random", True, True, ["pooler.*"], True),
         stages={"one": StageConfig({"last": 2}, 3, 0.1, 0.2, 0.3, 4, False), "two": StageConfig()},
         augment=AugmentConfig(2, True),
         optim=OptimConfig("sgd", 1e-7, 0.1, 0.2, 1e-30, 0.8, 0.7, 0.6, 2.5, 0.1, 0.99, 3),
