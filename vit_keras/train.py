@@ -251,10 +251,12 @@ def _log_file(run: runs.Run) -> Iterator[None]:
 def _handling(handler: logging.Handler, pattern: str, level: int) -> Iterator[None]:
     handler.setFormatter(logging.Formatter(pattern))
     handler.setLevel(level)
+    before = log.level
     log.setLevel(logging.DEBUG)
     log.addHandler(handler)
     try:
         yield
     finally:
         log.removeHandler(handler)
+        log.setLevel(before)
         handler.close()
