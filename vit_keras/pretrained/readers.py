@@ -5,6 +5,7 @@ No file is ever unpickled, and a damaged one is refused in one line.
 
 import json
 import re
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -74,6 +75,8 @@ def _damage(path: Path) -> Iterator[None]:
 
 
 def _npz(path: Path) -> Foreign:
+    if not zipfile.is_zipfile(path):  # NumPy would offer to open it as a pickle
+        raise ValueError("no zip archive, which an .npz is")
     with np.load(path, allow_pickle=False) as archive:
         return Foreign(path, _floats(path, dict(archive)))
 
