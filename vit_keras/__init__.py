@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vit_keras.finetune import finetune_model
     from vit_keras.pretrained.hub import load_pretrained
     from vit_keras.pretrained.writers import save_pretrained
+    from vit_keras.saved_run import open_run
     from vit_keras.train import train_model
     from vit_keras.variants import VARIANTS
     from vit_keras.vit import build_vit
@@ -27,6 +28,7 @@ _HOMES = {
     "finetune_model": "finetune",
     "load_config": "cli",
     "load_pretrained": "pretrained.hub",
+    "open_run": "saved_run",
     "save_pretrained": "pretrained.writers",
     "train_model": "train",
 }
@@ -38,6 +40,7 @@ __all__ = [
     "finetune_model",
     "load_config",
     "load_pretrained",
+    "open_run",
     "save_pretrained",
     "train_model",
 ]

@@ -1,0 +1,89 @@
+"""Opening a run by what its directory says of itself."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vit_keras
+from vit_keras import SettingError
+
+RELEASED = Path(__file__).parents[1] / "saved_models" / "digits"
+
+
+@pytest.fixture
+def directory(tmp_path):
+    """A copy of the released digits run, renamed."""
+    return shutil.copytree(RELEASED, tmp_path / "renamed")
+
+
+def test_a_released_run_opens_wherever_it_lies(directory):
+    run = vit_keras.open_run(directory)
+    assert run.class_names == [str(digit) for digit in range(10)]
+    assert run.config.data.name == "digits"
+    assert (
+        run.metrics["test_accuracy"]
+        == json.loads((RELEASED / "metrics.json").read_text())["test_accuracy"]
+    )
+    assert run.model.predict(np.zeros((2, 8, 8, 1), "uint8"), verbose=0).shape == (2, 10)
+
+
+def test_an_older_run_has_todays_defaults_for_settings_it_lacks(directory):
+    text = (directory / "config.yaml").read_text()
+    lines = [line for line in text.splitlines() if "label_smoothing" not in line]
+    (directory / "config.yaml").write_text("\n".join(lines))
+    assert vit_keras.open_run(directory).config.optim.label_smoothing == 0
+
+
+def damaged(name, content):
+    def damage(directory):
+        (directory / name).write_bytes(content)
+
+    return damage
+
+
+def newer(directory):
+    with open(directory / "config.yaml", "a") as file:
+        file.write("teleport: true\n")
+
+
+DAMAGES = [
+    (lambda directory: (directory / "config.yaml").unlink(), "is not a run: it has no config.yaml"),
+    (damaged("config.yaml", b"data: ["), "config.yaml is damaged"),
+    (newer, "has teleport, which this version does not know: the run is of a newer one"),
+    (lambda directory: (directory / "class_mapping.json").unlink(), "has no class_mapping.json"),
+    (damaged("class_mapping.json", b'{"0": "zero"'), "class_mapping.json is damaged"),
+    (damaged("class_mapping.json", b'{"7": "seven"}'), "class_mapping.json is damaged"),
+    (damaged("class_mapping.json", b'["zero"]'), "class_mapping.json is damaged"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGES)
+def test_what_is_no_whole_run_is_refused(directory, damage, message):
+    damage(directory)
+    with pytest.raises(SettingError, match=message):
+        vit_keras.open_run(directory)
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(SettingError, match=r"run=.*nowhere is not a run"):
+        vit_keras.open_run(tmp_path / "nowhere")
+
+
+MODEL_DAMAGES = [
+    (lambda directory: (directory / "best.keras").unlink(), "has no best.keras"),
+    (damaged("best.keras", b"PK nothing"), r"best.keras cannot be opened"),
+    (
+        damaged("class_mapping.json", b'{"0": "zero", "1": "one"}'),
+        "tells 10 classes apart, and class_mapping.json beside it names 2",
+    ),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), MODEL_DAMAGES)
+def test_a_model_that_cannot_be_used_is_refused(directory, damage, message):
+    damage(directory)
+    with pytest.raises(SettingError, match=message):
+        vit_keras.open_run(directory).model  # noqa: B018

@@ -1,0 +1,121 @@
+"""A run that was trained before, opened by what its directory says of itself.
+
+Nothing here imports Keras until the model is asked for.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import ConfigKeyError
+
+from vit_keras.config import Config
+from vit_keras.errors import SettingError
+from vit_keras.run import CONFIG
+
+if TYPE_CHECKING:
+    import keras
+
+MODEL = "best.keras"
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """A run directory, read only.
+
+    Attributes:
+        path: the directory.
+        config: its settings; those that did not exist yet when it was trained have their defaults.
+        class_names: one for each logit, in order.
+    """
+
+    path: Path
+    config: Config
+    class_names: list[str]
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """What `metrics.json` holds; empty of a run that has not ended."""
+        return _json(self.path / "metrics.json") if (self.path / "metrics.json").exists() else {}
+
+    @cached_property
+    def model(self) -> "keras.Model":
+        """The model of the best validation accuracy: (B, X, Y, C) pixels -> (B, classes) logits.
+
+        Raises:
+            SettingError: there is none yet, it is damaged, or it has another number of classes.
+        """
+        import keras
+
+        file = self.path / MODEL
+        if not file.is_file():
+            raise SettingError(
+                f"run {self.path} has no {MODEL}: it was stopped before its first epoch ended; go "
+                f"on with it by run.resume={self.path}"
+            )
+        try:
+            model = keras.models.load_model(file, compile=False)
+        except Exception as error:  # zipfile's, h5py's and Keras' errors share no base
+            raise SettingError(
+                f"{file} cannot be opened ({(str(error) or 'no reason given').splitlines()[0]}); "
+                "put a whole copy of it back, or train again"
+            ) from None
+        if model.output_shape[-1] != len(self.class_names):
+            raise SettingError(
+                f"{file} tells {model.output_shape[-1]} classes apart, and class_mapping.json "
+                f"beside it names {len(self.class_names)}; put back the one that belongs there"
+            )
+        return model
+
+
+def open_run(directory: str | Path) -> SavedRun:
+    """The run in `directory`, wherever it was trained.
+
+    Raises:
+        SettingError: the directory is no run, was never begun, is damaged, or is of a newer
+            version.
+    """
+    path = Path(directory).expanduser()
+    if not (path / CONFIG).is_file():
+        raise SettingError(
+            f"run={directory} is not a run: it has no {CONFIG}; name the folder that a training "
+            "run printed as its last line"
+        )
+    config = _config(path / CONFIG)
+    if not (path / "class_mapping.json").is_file():
+        raise SettingError(
+            f"run={directory} has no class_mapping.json: it was stopped before it had begun; train "
+            "again"
+        )
+    mapping = _json(path / "class_mapping.json")
+    if not isinstance(mapping, dict) or list(mapping) != [str(i) for i in range(len(mapping))]:
+        raise SettingError(
+            f"{path / 'class_mapping.json'} is damaged: it is no list of 0, 1, ... with the name "
+            "of each class; put a whole copy of it back"
+        )
+    return SavedRun(path.resolve(), config, [str(name) for name in mapping.values()])
+
+
+def _config(file: Path) -> Config:
+    """The settings of an older run with today's defaults where it has none."""
+    try:
+        loaded = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(file))
+        return OmegaConf.to_object(loaded)  # type: ignore[return-value]
+    except ConfigKeyError as error:
+        raise SettingError(
+            f"{file} has {error.full_key}, which this version does not know: the run is of a newer "
+            "one; install that (pip install --upgrade vit-keras-lab)"
+        ) from None
+    except Exception as error:  # YAML's and OmegaConf's errors share no base
+        reason = (str(error) or "no reason given").splitlines()[0]
+        raise SettingError(f"{file} is damaged ({reason}); put a whole copy of it back") from None
+
+
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingError(f"{file} is damaged ({error}); put a whole copy of it back") from None
