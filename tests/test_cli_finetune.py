@@ -26,6 +26,7 @@ MISTAKES = {
     "new_stage_field": ("'+stages.more={epoch: 2}'", "stages.more.epoch ", "stages.more.epochs"),
     "new_stage_in_parts": ("+stages.more.trains=head", "+stages.more.trains", "'+stages.more={"),
     "all_stages_away": ("~stages", "~stages", "~stages.head"),
+    "no_such_stage_away": ("~stages.last", "~stages.last takes nothing away", "conf/recipe"),
     "no_stages": ("stages={}", "stages={}", "~stages.head"),
     "architecture": ("model.depth=3", "model.depth=3", "pretrained.handle=VIT", "leave it out"),
     "variant": ("model=b16", "model.variant=b16", "pretrained.handle=VIT", "model=pretrained"),
@@ -45,6 +46,7 @@ MISTAKES = {
 FROM_A_SHELL = {
     **{name: MISTAKES[name] for name in ("trains", "two_lengths", "stage_field", "no_image")},
     "no_handle": ("pretrained.handle=null recipe=digits", "pretrained.handle", "=finetune_digits"),
+    "null_handle": ("pretrained.handle=null", "pretrained.handle is not set", "=finetune_digits"),
     "grid": ("-m stages.all.learning_rate=1e-3,0", "stages.all.learning_rate=0", "above 0"),
 }
 

@@ -322,3 +322,28 @@ def test_mixed_precision_gives_float32_logits_near_the_float32_ones(tmp_path):
     assert mixed.dtype == "float32"
     assert np.any(mixed != exact)
     np.testing.assert_allclose(mixed, exact, atol=0.15)
+
+
+def test_python_is_told_what_the_file_does_not_say(tmp_path, caplog):
+    save_file(timm(), tmp_path / "w.safetensors")
+    load_pretrained(tmp_path / "w.safetensors", num_heads=2)
+    assert "w.safetensors: assumed: pixel_mean" in caplog.text
+
+
+def test_an_image_size_that_the_files_patches_do_not_cover_is_refused(tmp_path):
+    write_npz(tmp_path / "w.npz", google())
+    with pytest.raises(SettingError, match=r"image_size=\d+ is no multiple of the model's patch"):
+        load_pretrained(tmp_path / "w.npz", image_size=9)
+
+
+def test_hugging_faces_folder_is_named_as_one_readable_by_others_and_has_the_classes(tmp_path):
+    model = build_vit("tiny_mnist", image_size=7, num_classes=2)
+    with pytest.raises(SettingError, match=r"w.safetensors would be a folder"):
+        save_pretrained(model, tmp_path / "w.safetensors")
+    with pytest.raises(SettingError, match=r"class_names has 1 names, and the model 2 logits"):
+        save_pretrained(model, tmp_path / "w", class_names=["ant"])
+    save_pretrained(model, tmp_path / "w", class_names=["ant", "bee"])
+    config = json.loads((tmp_path / "w" / "config.json").read_text())
+    assert config["id2label"] == {"0": "ant", "1": "bee"}
+    modes = {file.stat().st_mode for file in (tmp_path / "w").iterdir()}
+    assert len(modes) == 1

@@ -9,10 +9,13 @@ import zipfile
 from pathlib import Path
 
 import jax2tf_saved_model
+import keras
 import numpy as np
 import pytest
 from foreign_files import google, google_tree, refusal, timm, write_npz
 from safetensors.numpy import save_file
+
+from vit_keras import SettingError, load_pretrained
 
 HEADS = dict(num_heads=2)  # which timm's files do not say
 
@@ -178,3 +181,35 @@ def test_a_saved_model_with_a_part_missing_is_refused(case, saved_model, tmp_pat
     assert str(folder) in message
     assert phrase in message
     assert "fetch it again, whole" in message
+
+
+def folder_of(tmp_path, *names):
+    for name in names:
+        (tmp_path / name).write_text("{}")
+    return tmp_path
+
+
+UNREADABLE = {
+    "run_without_a_model": (["config.yaml"], "has config.yaml and no best.keras"),
+    "tensors_alone": (["model.safetensors"], "has model.safetensors and no config.json"),
+    "pickle_of_hugging_face": (["config.json", "pytorch_model.bin"], "pytorch_model.bin is a pick"),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_a_folder_says_what_it_lacks(case, tmp_path):
+    names, said = UNREADABLE[case]
+    assert said in refusal(folder_of(tmp_path, *names))
+
+
+def test_a_keras_model_of_somebody_else_is_named_as_that(tmp_path):
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten()])
+    model.save(tmp_path / "cnn.keras")
+    message = refusal(tmp_path / "cnn.keras")
+    assert "cnn.keras is a Keras model that vit_keras did not make" in message
+
+
+def test_a_file_that_is_no_saved_model_is_not_used_whole(tmp_path):
+    file = write_npz(tmp_path / "w.npz", google())
+    with pytest.raises(SettingError, match=r"w.npz is no SavedModel.* leave out opaque=True"):
+        load_pretrained(file, opaque=True)

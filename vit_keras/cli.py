@@ -41,8 +41,7 @@ def main(
 
     def job(composed: DictConfig) -> None:
         with _one_line_errors():  # inside the job too: Hydra adds lines to what leaves it
-            settings = _settings(composed)
-            check(settings)
+            settings = _settings(composed, check)
             quiet.import_keras()
             try:
                 task(settings)
@@ -107,7 +106,7 @@ def load_config(*overrides: str) -> Config:
     return result
 
 
-def _settings(composed: DictConfig) -> Config:
+def _settings(composed: DictConfig, check: Callable[[Config], None]) -> Config:
     """What Hydra composed, typed and checked; a resumed run's own settings if it is one."""
     result = _typed(composed)
     hydra_config = HydraConfig.get()
@@ -115,6 +114,7 @@ def _settings(composed: DictConfig) -> Config:
         result = _resumed(result, hydra_config.overrides.task)
     elif hydra_config.mode == RunMode.MULTIRUN and not result.run.dir:
         result.run.dir = hydra_config.runtime.output_dir
+    check(result)
     checks.check(result)
     run.check_free(result.run)
     return result

@@ -173,6 +173,13 @@ def explain(error: Exception) -> str:
         if named and named[2]:
             return _unknown(f"{named[2]}.{found[1]}")
         return _unknown(named[1] if named else found[1])
+    if absent := re.search(
+        r"Could not delete from config. '(stages\.[\w-]+)' does not exist", text
+    ):
+        return (
+            f"~{absent[1]} takes nothing away: this recipe has no such stage; its file in "
+            "vit_keras/conf/recipe/ has their names"
+        )
     if wrong := re.search(r"Error merging override (\S+)\n(?:\S+: )?(.+)", text):
         return f"{wrong[1]} does not fit: {wrong[2].rstrip('.')}{_way_out(wrong[2])}"
     if isinstance(error, OmegaConfBaseException) and error.full_key:

@@ -106,7 +106,8 @@ def _begin(
     model.begin(stage, config, steps, first_steps)
     if config.stages:
         table = stages.table(model.vit, stage)
-        log.info("\nstage %s, %d epochs:\n%s", stage.name, stage.epochs, table)
+        epochs = f"{stage.epochs} epoch{'s' if stage.epochs > 1 else ''}"
+        log.info("\nstage %s, %s:\n%s", stage.name, epochs, table)
 
 
 def _fit(

@@ -1,5 +1,6 @@
 """The model that `fit` trains: a ViT, and before it what happens to a batch on the device."""
 
+import re
 from typing import Any
 
 import keras
@@ -134,6 +135,22 @@ class _Features(keras.Model):
         return self.backbone(images, training=False)
 
 
+# What an argument of `load_pretrained` is called in a configuration, as messages write it.
+SETTINGS = {
+    r"^handle=": "pretrained.handle=",
+    r"^image_size=": "data.image_size=",
+    r"\bpass allow=": "set pretrained.allow=",
+    r"\bpass opaque=True": "set pretrained.opaque=true",
+    r"\bpass num_heads=": "set model.num_heads=",
+}
+
+
+def _as_settings(message: str) -> str:
+    for argument, setting in SETTINGS.items():
+        message = re.sub(argument, setting, message)
+    return message
+
+
 def fitting(images: Any, shape: tuple[int, int, int]) -> Any:
     """(B, x, y, c) -> (B, X, Y, C): resized; grey repeated over the channels."""
     if images.shape[1:3] != shape[:2]:
@@ -181,15 +198,18 @@ def _pretrained(config: Config, splits: Splits, policy: str) -> tuple[keras.Mode
     settings = config.pretrained
     own = {name: getattr(config.model, name) for name in checks.RATES}
     own["train_all"] = settings.train_all
-    vit, report = hub.load(
-        str(settings.handle),
-        image_size=config.data.image_size,
-        num_classes=len(splits.class_names),
-        allow=settings.allow,
-        opaque=settings.opaque,
-        dtype=policy,
-        **{name: value for name, value in own.items() if value},
-    )
+    try:
+        vit, report = hub.load(
+            str(settings.handle),
+            image_size=config.data.image_size,
+            num_classes=len(splits.class_names),
+            allow=settings.allow,
+            opaque=settings.opaque,
+            dtype=policy,
+            **{name: value for name, value in own.items() if value},
+        )
+    except SettingError as error:
+        raise SettingError(_as_settings(str(error))) from None
     is_wrapped = "patch_embedding" not in {layer.name for layer in vit.layers}
     if is_wrapped and (settings.baseline or settings.weights == "random"):
         raise SettingError(

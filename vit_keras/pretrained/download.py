@@ -4,6 +4,7 @@ import functools
 import os
 import re
 import shutil
+import textwrap
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +55,8 @@ def local(handle: str) -> Path:
             f"handle={handle} needs {error.name}; pip install {error.name}, or give a local path"
         ) from None
     except Exception as error:  # of three libraries and what they are built on
-        said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        said = textwrap.shorten(said, 300, placeholder=" ...")
         raise SettingError(
             f"handle={handle} cannot be fetched ({said}); look at the name and the network (and, "
             "where the model asks for it, log in: kagglehub.login() or `hf auth login`), or fetch "

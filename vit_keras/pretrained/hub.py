@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from vit_keras import variants
 from vit_keras.errors import SettingError
 from vit_keras.pretrained import download, flax_order, readers, sizes, weights
 from vit_keras.vit import build_vit
@@ -51,7 +52,10 @@ def load_pretrained(
         SettingError: (a ValueError) the handle cannot be reached, the file is damaged, or a weight
             in it is missing, left over or of another shape, by name.
     """
-    return load(handle, image_size, num_classes, allow, opaque, dtype, name, **overrides)[0]
+    vit, report = load(handle, image_size, num_classes, allow, opaque, dtype, name, **overrides)
+    for line in report.assumed:
+        log.warning("%s: assumed: %s", handle, line)
+    return vit
 
 
 def load(
@@ -74,6 +78,10 @@ def load(
     dialect = weights.dialect_of(foreign, allow, new_head)
     found = sizes.find(foreign, dialect, **overrides)
     classes = found.num_classes if num_classes is None else num_classes
+    if image_size is not None:
+        _check_size(variants.height_and_width(image_size), found.arch.patch_size)
+    if classes and num_classes == found.num_classes:
+        log.info("%s: its head of %d classes gives way to a new one", handle, classes)
     vit = build_vit(
         None,
         image_size=found.image_size if image_size is None else image_size,
@@ -89,6 +97,18 @@ def load(
         report.compared = _compare(foreign, found, allow)
     log.debug("%s", report)
     return vit, report
+
+
+def _check_size(image_size: tuple[int, int], patch_size: int) -> None:
+    """The file's patches are given: refuse images that they do not cover."""
+    for side in image_size:
+        if side % patch_size:
+            below = side // patch_size * patch_size
+            fitting = " or ".join(str(n) for n in (below, below + patch_size) if n)
+            raise SettingError(
+                f"image_size={side} is no multiple of the model's patch size, {patch_size}; use "
+                f"{fitting}"
+            )
 
 
 def _compare(foreign: readers.Foreign, found: sizes.Found, allow: Iterable[str]) -> float | None:
@@ -136,6 +156,10 @@ def _opaque(
 ) -> tuple[keras.Model, weights.Report]:
     from vit_keras.pretrained.opaque import opaque_model
 
+    if not (path / "saved_model.pb").is_file():
+        raise SettingError(
+            f"handle={path} is no SavedModel, which alone can be used whole; leave out opaque=True"
+        )
     fitting = {"pixel_mean", "pixel_std", "train_all"}
     if strange := sorted(set(overrides) - fitting):
         raise SettingError(

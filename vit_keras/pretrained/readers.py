@@ -47,15 +47,32 @@ def read(path: Path) -> Foreign | None:
         SettingError: nothing that is known lies there, or it is damaged.
     """
     if path.suffix in PICKLES:
-        raise SettingError(
-            f"handle={path} is a pickle, which can run code of a stranger's when it is opened; "
-            "write it as safetensors where it comes from (safetensors.torch.save_file)"
-        )
+        raise _pickle(path)
     for is_kind, reader in READERS:
         if is_kind(path):
             with _damage(path):
                 return reader(path)
-    raise SettingError(
+    raise _unreadable(path)
+
+
+def _pickle(path: Path) -> SettingError:
+    return SettingError(
+        f"handle={path} is a pickle, which can run code of a stranger's when it is opened; "
+        "write it as safetensors where it comes from (safetensors.torch.save_file)"
+    )
+
+
+def _unreadable(path: Path) -> SettingError:
+    """What is missing beside what is there, or all that could be given."""
+    for kind, needed in (("config.yaml", "best.keras"), ("model.safetensors", "config.json")):
+        if _has(kind)(path):
+            return SettingError(
+                f"handle={path} has {kind} and no {needed}; put that beside it, or give another "
+                "handle"
+            )
+    if path.is_dir() and (pickles := sorted(p for p in path.iterdir() if p.suffix in PICKLES)):
+        return _pickle(pickles[0])
+    return SettingError(
         f"handle={path} is nothing that weights can be read from; give a SavedModel folder, a run "
         "or .keras file of vit_keras, a Google .npz, a .safetensors file, or a folder of Hugging "
         "Face, timm or keras-hub with its config.json"
@@ -77,8 +94,13 @@ def _damage(path: Path) -> Iterator[None]:
 def _npz(path: Path) -> Foreign:
     if not zipfile.is_zipfile(path):  # NumPy would offer to open it as a pickle
         raise ValueError("no zip archive, which an .npz is")
-    with np.load(path, allow_pickle=False) as archive:
-        return Foreign(path, _floats(path, dict(archive)))
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return Foreign(path, _floats(path, dict(archive)))
+    except ValueError as error:
+        if "allow_pickle" in str(error):  # an array of objects
+            raise _pickle(path) from None
+        raise
 
 
 def _safetensors(path: Path) -> Foreign:
@@ -152,8 +174,16 @@ def _own(path: Path) -> Foreign:
     from vit_keras.vit import describe
 
     file = path / "best.keras" if path.is_dir() else path
+    if not zipfile.is_zipfile(file):  # Keras says of one that is cut off that it is not there
+        raise ValueError(f"{file.name} is no zip archive, which a whole .keras file is")
     model = keras.models.load_model(file, compile=False)
-    facts = describe(model)
+    try:
+        facts = describe(model)
+    except SettingError:
+        raise SettingError(
+            f"handle={path} is a Keras model that vit_keras did not make, and no weights can be "
+            "read from it; give a ViT, in one of the forms that load_pretrained names"
+        ) from None
     facts.pop("num_classes")
     return Foreign(path, {v.path: keras.ops.convert_to_numpy(v) for v in model.weights}, facts)
 

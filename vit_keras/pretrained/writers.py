@@ -2,7 +2,9 @@
 
 import json
 import logging
+import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +18,22 @@ from vit_keras.vit import describe
 
 log = logging.getLogger("vit_keras")
 
+OTHERS = (".safetensors", ".keras", ".h5", ".hdf5", ".bin", ".pt", ".pth", ".onnx", ".json")
+
 # What a reader of Google's .npz takes for granted: nothing in it says so.
 NPZ_MEANS = {"gelu": "tanh", "norm_epsilon": 1e-6, "pixel_mean": 0.5, "pixel_std": 0.5}
 
 
-def save_pretrained(model: keras.Model, path: str | Path) -> Path:
+def save_pretrained(
+    model: keras.Model, path: str | Path, class_names: Sequence[str] | None = None
+) -> Path:
     """Write a ViT of ours for others: Google's `.npz`, or a folder that Hugging Face opens.
 
     Args:
         model: made by `build_vit` or `load_pretrained`, or loaded from a run.
         path: ends in `.npz`, or names a folder for `model.safetensors` and its two JSON files.
+        class_names: one for each logit, which Hugging Face's config.json can hold; `LABEL_0`, ...
+            unless given.
 
     Returns:
         `path`.
@@ -40,6 +48,18 @@ def save_pretrained(model: keras.Model, path: str | Path) -> Path:
     )
     arch = architecture(None, **facts)
     kind = "Google's .npz" if path.suffix == ".npz" else "Hugging Face's ViT"
+    if path.suffix in OTHERS:
+        raise SettingError(
+            f"path={path} would be a folder, in which Hugging Face looks for model.safetensors; "
+            f"name a folder, such as {path.with_suffix('')}, or a .npz file"
+        )
+    names = [f"LABEL_{label}" for label in range(classes)]
+    if class_names is not None:
+        names = [str(name) for name in class_names]
+        if len(names) != classes:
+            raise SettingError(
+                f"class_names has {len(names)} names, and the model {classes} logits; give one each"
+            )
     if path.exists() and (path.is_file() or any(path.iterdir())):
         raise SettingError(f"path={path} exists; choose a new name, nothing is overwritten")
     for setting, needed in (("pool", "token"), ("position", "learned")):
@@ -52,7 +72,7 @@ def save_pretrained(model: keras.Model, path: str | Path) -> Path:
         raise SettingError(f"image_size={image_size} is not square, as {kind} needs it")
     if path.suffix == ".npz":
         return _write_npz(model, path, arch)
-    return _write_hugging_face(model, path, arch, image_size, channels, classes)
+    return _write_hugging_face(model, path, arch, image_size, channels, names)
 
 
 def _write_npz(model: keras.Model, path: Path, arch: Any) -> Path:
@@ -71,15 +91,15 @@ def _write_npz(model: keras.Model, path: Path, arch: Any) -> Path:
 
 
 def _write_hugging_face(
-    model: keras.Model, path: Path, arch: Any, image_size: Any, channels: int, classes: int
+    model: keras.Model, path: Path, arch: Any, image_size: Any, channels: int, names: list[str]
 ) -> Path:
     from safetensors.numpy import save_file
 
     arrays = weights.arrays_of(model, dialects.HUGGING_FACE, arch)
-    if classes:  # ViTForImageClassification keeps the ViT under a name of its own
+    if names:  # ViTForImageClassification keeps the ViT under a name of its own
         arrays = {n if n.startswith("classifier") else f"vit.{n}": a for n, a in arrays.items()}
     config = {
-        "architectures": ["ViTForImageClassification" if classes else "ViTModel"],
+        "architectures": ["ViTForImageClassification" if names else "ViTModel"],
         "model_type": "vit",
         "hidden_size": arch.width,
         "num_hidden_layers": arch.depth,
@@ -93,8 +113,8 @@ def _write_hugging_face(
         "patch_size": arch.patch_size,
         "num_channels": channels,
         "qkv_bias": True,
-        "id2label": {str(label): f"LABEL_{label}" for label in range(classes)},
-        "label2id": {f"LABEL_{label}": label for label in range(classes)},
+        "id2label": {str(label): name for label, name in enumerate(names)},
+        "label2id": {name: label for label, name in enumerate(names)},
     }
     mean, std = ([*np.broadcast_to(v, channels)] for v in (arch.pixel_mean, arch.pixel_std))
     pixels = {
@@ -113,7 +133,9 @@ def _write_hugging_face(
         whole = Path(folder) / path.name
         whole.mkdir()
         save_file(arrays, whole / "model.safetensors", {"format": "pt"})
-        (whole / "preprocessor_config.json").write_text(json.dumps(pixels, indent=2) + "\n")
         (whole / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        # safetensors lets the owner alone read what it writes.
+        shutil.copymode(whole / "config.json", whole / "model.safetensors")
+        (whole / "preprocessor_config.json").write_text(json.dumps(pixels, indent=2) + "\n")
         whole.replace(path)  # an empty folder may give way
     return path
