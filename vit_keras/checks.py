@@ -61,7 +61,6 @@ def check(config: Config) -> None:
         raise SettingError(
             f"name={config.name} cannot begin the name of a folder; use letters, digits, - and _"
         )
-    one_of("data.name", config.data.name, sources.NAMES)
     one_of("optim.name", config.optim.name, OPTIMIZERS)
     one_of("train.precision", config.train.precision, PRECISIONS)
     one_of("train.jit", str(config.train.jit).lower(), ("auto", "true", "false"))
