@@ -85,6 +85,7 @@ class AugmentConfig:
 
     crop_padding: int = 0  # pixels of padding before a random crop back to size
     flip: bool = False  # left and right, half of the images
+    repeats: int = 1  # copies of an image in a batch, each changed differently (Hoffer et al. 2020)
 
 
 @dataclass
@@ -116,6 +117,8 @@ class TrainConfig:
     jit: Any = "auto"  # compile by XLA: auto (wherever it can be), true or false
     early_stopping: int | None = None  # epochs without a better validation accuracy
     tensorboard: bool = False  # log for TensorBoard under <run>/tensorboard
+    overfit_batches: int | None = None  # to find a bug: train on so many batches, without changes
+    limit_steps: int | None = None  # to try something out: at most so many batches an epoch
 
 
 @dataclass

@@ -13,6 +13,7 @@ import numpy as np
 from vit_keras import folders, npz, tfds_library, tfds_sets
 from vit_keras.config import DataConfig
 from vit_keras.errors import SettingError
+from vit_keras.tfds_facts import Facts
 from vit_keras.variants import height_and_width
 
 log = logging.getLogger("vit_keras")
@@ -109,7 +110,7 @@ def check_prepared(config: DataConfig) -> int | None:
         counts = tfds_sets.check_prepared(config)
         if config.name in KNOWN and "test" not in counts:
             raise tfds_sets.damaged(config)
-    return counts["train"] if len(counts) > 1 else counts["train"] - _fifth(counts["train"])
+    return without_test(counts["train"], len(counts) > 1)
 
 
 def _refuse_arrays(config: DataConfig) -> None:
@@ -160,6 +161,11 @@ def _folder(config: DataConfig) -> tuple[Split, Split, list[str]]:
     return train, test, folders.class_names(config)
 
 
+def without_test(images: int, has_test: bool) -> int:
+    """How many of so many images are left when those that are tested on are drawn from them."""
+    return images if has_test else images - _fifth(images)
+
+
 def _fifth(images: int) -> int:
     return max(1, round(images / 5))
 
@@ -174,24 +180,25 @@ def _npz(config: DataConfig) -> tuple[Split, Split, list[str]]:
     """The arrays of a file."""
     pairs, names, report = npz.read(config)
     log.info("%s: %s", config.path, report)
-    return *_with_test(Split(*pairs["train"]), pairs.get("test")), names
+    return *with_test(Split(*pairs["train"]), pairs.get("test")), names
 
 
 def _tfds(config: DataConfig) -> tuple[Split, Split, list[str]]:
     """A set of TensorFlow Datasets; downloaded only when asked to."""
     size = _asked_size(config) if _has_many_sizes(config) else None
     splits, names = tfds_library.read(config, size)
-    return *_with_test(Split(*splits["train"]), splits.get("test")), names
+    return *with_test(Split(*splits["train"]), splits.get("test")), names
 
 
-def _with_test(train: Split, test: tuple[np.ndarray, np.ndarray] | None) -> tuple[Split, Split]:
+def with_test(train: Split, test: tuple[np.ndarray, np.ndarray] | None) -> tuple[Split, Split]:
+    """The two as they are; without a test split, a fifth is drawn from `train`, always the same."""
     if test is not None:
         return train, Split(*test)
     rest, held_out = _fixed_draw(train.labels, _fifth(len(train.labels)))
     return train.take(rest), train.take(held_out)
 
 
-def _described(config: DataConfig) -> tfds_sets.Facts:
+def _described(config: DataConfig) -> Facts:
     """What is said of a TFDS set by its own files, or by TFDS if it is still to be downloaded."""
     if config.download and tfds_sets.prepared(config) is None:
         return tfds_library.described(config)

@@ -12,7 +12,7 @@ import numpy as np
 from vit_keras import tfds_sets
 from vit_keras.config import DataConfig
 from vit_keras.errors import SettingError
-from vit_keras.tfds_sets import TEST_SPLITS, Facts
+from vit_keras.tfds_facts import CATALOG, TEST_SPLITS, Facts, facts_of
 
 NETWORK_SECONDS = 5  # to wait for an answer; TFDS on its own tries for minutes
 Arrays = tuple[np.ndarray, np.ndarray]  # images (n, X, Y, C) uint8 and labels (n,) int32
@@ -30,8 +30,7 @@ def builder(config: DataConfig) -> Any:
     except Exception as error:  # of many kinds, and as long as the list of all sets
         tfds_sets.check_listed(config.name)
         raise SettingError(
-            f"data.name={config.name} cannot be had of TFDS ({_first_line(error)}); see "
-            f"{tfds_sets.CATALOG}"
+            f"data.name={config.name} cannot be had of TFDS ({_first_line(error)}); see {CATALOG}"
         ) from None
 
 
@@ -123,7 +122,7 @@ def _facts_of(found: Any, name: str) -> Facts:
 
     features = json_format.MessageToDict(found.info.features.to_proto())
     info = json_format.MessageToDict(found.info.as_proto)
-    return tfds_sets.facts_of(features["featuresDict"]["features"], info, name)
+    return facts_of(features["featuresDict"]["features"], info, name)
 
 
 def _split(found: Any, name: str, facts: Facts, size: Any) -> Arrays:
@@ -142,9 +141,9 @@ def _split(found: Any, name: str, facts: Facts, size: Any) -> Arrays:
 
 
 def centre_cut(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(x, y, C) -> (X, Y, C) uint8 for `size` (X, Y): the largest middle part of that form, resized.
+    """(x, y, C) -> (X, Y, C) uint8 for `size` (X, Y): the largest part of that form, resized.
 
-    Bilinear with antialias, by Pillow.
+    From the middle; bilinear with antialias, by Pillow.
     """
     from PIL import Image
 
