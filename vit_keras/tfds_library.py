@@ -50,14 +50,17 @@ def prepare(config: DataConfig) -> None:
         SettingError: it cannot be fetched, within seconds where there is no network.
     """
     found = builder(config)
+    way_out = tfds_sets.elsewhere(config.name)
+    if found.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        said = " ".join(found.MANUAL_DOWNLOAD_INSTRUCTIONS.split())[:300]
+        manual = tfds_sets.tfds_root(config) / "downloads" / "manual"
+        way_out = f"some of its files have to be put into {manual} by hand: {said}"
     try:
         check_network(found.url_infos or {})
         found.download_and_prepare()
     except Exception as error:  # TFDS, TensorFlow and urllib share none
-        raise SettingError(
-            f"{config.name} could not be fetched ({_first_line(error)}); "
-            f"{tfds_sets.by_hand(config.name)}"
-        ) from error
+        reason = _first_line(error)
+        raise SettingError(f"{config.name} could not be fetched ({reason}); {way_out}") from error
 
 
 def check_network(addresses: Iterable[str]) -> None:

@@ -52,7 +52,7 @@ def check_prepared(config: DataConfig) -> dict[str, int]:
             f"data.name={config.name} is not prepared under {''.join(place(config))}; "
             f"{by_hand(config.name)}"
         )
-    if there := _every_name(home):
+    if there := every_name(home):
         raise SettingError(
             f"data.name={config.name} is not prepared under {home}, which has {', '.join(there)}; "
             f"name one of these, or {by_hand(config.name)}"
@@ -134,10 +134,14 @@ def check_listed(
 
 
 def by_hand(name: str) -> str:
+    return f"with a network, data.download=true fetches it; without one, {elsewhere(name)}"
+
+
+def elsewhere(name: str) -> str:
     return (
-        f"with a network, data.download=true fetches it; without one, prepare it elsewhere with "
-        f"`python -c \"import tensorflow_datasets as tfds; tfds.load('{name}')\"`, copy "
-        "~/tensorflow_datasets here, and set TFDS_DATA_DIR or data.dir to the copy"
+        f'prepare it elsewhere with `python -c "import tensorflow_datasets as tfds; '
+        f"tfds.load('{name}')\"`, copy ~/tensorflow_datasets here, and set TFDS_DATA_DIR or "
+        "data.dir to the copy"
     )
 
 
@@ -167,7 +171,7 @@ def _versions(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: tuple(map(int, path.name.split("."))))
 
 
-def _every_name(home: Path) -> list[str]:
+def every_name(home: Path) -> list[str]:
     """What there is of a set, as `data.name` would say it."""
     configs = {path: f"{home.name}/{path.name}" for path in home.iterdir() if path.is_dir()}
     folders = {home: home.name, **configs}

@@ -53,8 +53,9 @@ class DataWait(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.ended = time.perf_counter()
         if self.is_ahead:
-            _, given = self.made.popleft()
-            self.waited += max(0.0, given - self.asked)
+            begun, given = self.made.popleft()
+            # The first batch is begun when the step, once compiled, reads it: later than asked.
+            self.waited += max(0.0, given - max(begun, self.asked))
             return
         while self.made:  # one, or two where Keras looks ahead
             begun, given = self.made.popleft()
