@@ -90,7 +90,7 @@ def test_images_of_many_sizes_are_cut_and_resized(name, root):
     assert ours == {image.tobytes() for image in expected}
 
 
-@pytest.mark.parametrize("shape", [(20, 24, 3), (24, 20, 1), (7, 40, 4)])
+@pytest.mark.parametrize("shape", [(20, 24, 3), (24, 20, 1), (8, 40, 4)])
 def test_the_cut_is_the_middle_resized(shape):
     """As torchvision's: the shorter side to its size, then the centre."""
     image = np.resize(photo("x", 1), shape)
@@ -100,7 +100,7 @@ def test_the_cut_is_the_middle_resized(shape):
     middle = Image.fromarray(image[top : top + side, left : left + side].squeeze())
     expected = np.asarray(middle.resize((10, 10), Image.Resampling.BILINEAR)).reshape(10, 10, -1)
     cut = tfds_library.centre_cut(image, (10, 10))
-    assert np.abs(cut.astype(int) - expected).mean() < (12 if shape[0] == 7 else 2)
+    assert np.abs(cut.astype(int) - expected).max() <= 1
 
 
 def test_an_image_size_is_asked_for(root):
