@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import shlex
 import sys
 import types
 from pathlib import Path
@@ -170,7 +171,8 @@ def test_classes_of_a_kaggle_set_are_found_wherever_they_lie(handle, below, kagg
         ["2", "images", "bee"],
     ]
     assert f"is in {place / below}\n" in out
-    assert "recipe=finetune_folder" in out
+    words = shlex.split(out.partition("train on it: ")[2])
+    assert words[2:] == ["recipe=finetune_folder", f"data.path={place / below}"]
 
 
 def test_a_kaggle_set_without_classes_says_what_it_has(kaggle, say):

@@ -171,10 +171,8 @@ def test_a_command_line_cannot_resume_it_and_says_why(trained, refusal):
 
 
 def test_classes_and_limits_hold_for_given_splits():
-    pair = (IMAGES, LABELS)
-    given = data.Given(
-        *[data.Split(IMAGES[..., None], LABELS.astype("int32"))] * 3, list("0123456789")
-    )
+    split = data.Split(IMAGES[..., None], LABELS.astype("int32"))
+    given = data.Given(split, split, split, list("0123456789"))
     config = load_config("data=arrays", "data.classes=[3,7]", "data.limit=20").data
     splits = data.load(config, 0, given)
     assert splits.class_names == ["3", "7"]

@@ -1,6 +1,7 @@
 """Data sets fetched before a training: from TFDS by name, or from Kaggle by `owner/name`."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,7 +79,7 @@ def _words(config: DataConfig) -> str:
         if size is None or max(size) > LARGEST or any(side % 4 for side in size):
             words.append(f"data.image_size={LARGEST}")
     if config.dir is not None:
-        words.append(f"data.dir={config.dir}")
+        words.append(shlex.quote(f"data.dir={config.dir}"))
     return " ".join(words)
 
 
@@ -101,7 +102,8 @@ def _of_kaggle(handle: str, to: str | None) -> Fetched:
             "data=folder data.path to the folder with the classes"
         ) from error
     root, counts = _classes(place)
-    command = f"python scripts/finetune_hub.py recipe=finetune_folder data.path={root}"
+    path = shlex.quote(f"data.path={root}")
+    command = f"python scripts/finetune_hub.py recipe=finetune_folder {path}"
     return Fetched(root, counts, command)
 
 
