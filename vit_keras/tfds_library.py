@@ -1,6 +1,6 @@
 """What TensorFlow Datasets (TFDS) does itself: describe a set, fetch and prepare it, read it."""
 
-import importlib
+import importlib.util
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -24,7 +24,7 @@ def builder(config: DataConfig) -> Any:
     Raises:
         SettingError: there is none, or no TFDS.
     """
-    tfds = _imported("tensorflow_datasets", config.name)
+    tfds = _imported(config.name)
     try:
         return tfds.builder(config.name, data_dir=str(tfds_sets.tfds_root(config)))
     except Exception as error:  # of many kinds, and as long as the list of all sets
@@ -92,8 +92,7 @@ def read(config: DataConfig, size: tuple[int, int] | None) -> tuple[dict[str, Ar
     Raises:
         SettingError: the set is absent, cannot be fetched, or is damaged.
     """
-    for package in ("tensorflow", "tensorflow_datasets"):
-        tfds = _imported(package, config.name)
+    tfds = _imported(config.name)
     if config.download and tfds_sets.prepared(config) is None:
         prepare(config)
     counts = tfds_sets.check_prepared(config)
@@ -159,14 +158,15 @@ def centre_cut(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cut.reshape(height, width, image.shape[-1])
 
 
-def _imported(package: str, name: str) -> Any:
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise SettingError(
-            f"data.name={name} is read by TensorFlow Datasets, which needs {error.name}; pip "
-            "install tensorflow tensorflow-datasets, or use data=npz or data=folder"
-        ) from None
+def _imported(name: str) -> Any:
+    """TFDS, which begins to import without TensorFlow, and then fails at length."""
+    for package in ("tensorflow", "tensorflow_datasets"):
+        if importlib.util.find_spec(package) is None:
+            raise SettingError(
+                f"data.name={name} is read by TensorFlow Datasets, which needs {package}; pip "
+                "install tensorflow tensorflow-datasets, or use data=npz or data=folder"
+            )
+    return importlib.import_module("tensorflow_datasets")
 
 
 def _first_line(error: Exception) -> str:

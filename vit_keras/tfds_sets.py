@@ -5,6 +5,7 @@ known before reading comes from the `features.json` and `dataset_info.json` of a
 without TensorFlow; `tfds_library` asks TFDS itself.
 """
 
+import importlib.util
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from vit_keras.errors import SettingError, nearest
 from vit_keras.tfds_facts import CATALOG, Facts, damaged_file, facts_of, image_counts
 
 NAME = re.compile(r"(?P<set>\w+)(?:/(?P<config>[^/:\s]+))?(?::(?P<version>\d+\.\d+\.\d+))?")
+USUAL = ("cifar10", "cifar100", "digits", "mnist")  # that a misspelt name may mean
 VERSION = re.compile(r"\d+\.\d+\.\d+")  # of a whole set: TFDS prepares in `incomplete.<any>_1.0.0`
 
 
@@ -110,27 +112,24 @@ def place(config: DataConfig) -> tuple[str, str]:
 
 
 def listed() -> list[str]:
-    """The sets that TFDS knows, of every kind; none where it cannot be imported."""
-    try:
-        import tensorflow_datasets as tfds
-
-        return tfds.list_builders(with_community_datasets=False)
-    except (ImportError, AttributeError):  # without TensorFlow, its names are there and fail
+    """The sets that TFDS knows, of every kind; none where it, or its TensorFlow, is missing."""
+    if not all(map(importlib.util.find_spec, ("tensorflow", "tensorflow_datasets"))):
         return []
+    import tensorflow_datasets as tfds
+
+    return tfds.list_builders(with_community_datasets=False)
 
 
-def check_listed(
-    name: str, own: tuple[str, ...] = ("cifar10", "cifar100", "digits", "mnist")
-) -> None:
+def check_listed(name: str) -> None:
     """Refuse a name that TFDS does not list, with the nearest that it does."""
-    known = listed()
-    plain = re.split("[:/]", name)[0]
-    if plain in known or (not known and plain in own):
+    known, plain = listed(), re.split("[:/]", name)[0]
+    hint = nearest(plain, [*known, *USUAL]).partition(" (known")[0]
+    is_near = "did you mean" in hint
+    if plain in known or plain in USUAL or not (known or is_near):
         return
-    hint = nearest(plain, [*known, *own])
-    if "did you mean" not in hint:
-        hint = f"; known: {', '.join(own)}, folder, npz, and the sets of {CATALOG}"
-    raise SettingError(f"data.name={name} is unknown{hint.partition(' (known')[0]}")
+    if not is_near:
+        hint = f"; known: {', '.join(USUAL)}, folder, npz, and the sets of {CATALOG}"
+    raise SettingError(f"data.name={name} is unknown{hint}")
 
 
 def by_hand(name: str) -> str:
