@@ -95,10 +95,10 @@ def test_the_cut_is_the_middle_resized(shape):
     """As torchvision's: the shorter side to its size, then the centre."""
     image = np.resize(photo("x", 1), shape)
     image = np.asarray(Image.fromarray(image.squeeze()).resize(shape[1::-1])).reshape(shape)
-    side = min(shape[:2])
-    top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
-    middle = Image.fromarray(image[top : top + side, left : left + side].squeeze())
-    expected = np.asarray(middle.resize((10, 10), Image.Resampling.BILINEAR)).reshape(10, 10, -1)
+    rows, columns = (round(side * 10 / min(shape[:2])) for side in shape[:2])
+    resized = Image.fromarray(image.squeeze()).resize((columns, rows), Image.Resampling.BILINEAR)
+    top, left = (rows - 10) // 2, (columns - 10) // 2
+    expected = np.asarray(resized)[top : top + 10, left : left + 10].reshape(10, 10, -1)
     cut = tfds_library.centre_cut(image, (10, 10))
     assert np.abs(cut.astype(int) - expected).max() <= 1
 

@@ -145,7 +145,8 @@ def _split(found: Any, name: str, facts: Facts, size: Any) -> Arrays:
 def centre_cut(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(x, y, C) -> (X, Y, C) uint8 for `size` (X, Y): the largest part of that form, resized.
 
-    From the middle; bilinear with antialias, by Pillow.
+    As if the shorter side were resized and the centre cut out, in one go of Pillow's: bilinear
+    with antialias.
     """
     from PIL import Image
 
