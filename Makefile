@@ -27,10 +27,10 @@ finetune: setup
 test: setup
 	$(BIN)/python -m pytest --ignore tests/peers -n 2 --dist loadfile --no-loadscope-reorder
 
-# The layers, the model and its input on the other backend.
+# The layers, the model, its input and a run on arrays, on the other backend.
 test-jax: setup
 	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_layers.py tests/test_vit.py \
-		tests/test_batches.py tests/test_augment.py
+		tests/test_batches.py tests/test_augment.py tests/test_arrays.py tests/test_given.py
 
 lint: setup
 	$(BIN)/ruff check .

@@ -4,13 +4,14 @@ import itertools
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-from vit_keras import batches
+from vit_keras import batches, waiting
 from vit_keras.data import Split
 
 ROOT = Path(__file__).parent.parent
@@ -91,6 +92,86 @@ def test_evaluation_reads_every_image_once_in_order_each_time(count):
     assert len(stream) == -(-count // BATCH)
 
 
+def test_fewer_steps_begin_each_epoch_as_the_whole_one():
+    """What the other batches would have been is left out, and the next epoch is another."""
+    stream = batches.training(split(), BATCH, 0, 0, prefetch=2, steps=2)
+    read = [places(batch) for batch in itertools.islice(iter(stream), 6)]
+    assert [read[:2], read[2:4], read[4:]] == [epoch[:2] for epoch in epochs(3)]
+
+
+@pytest.mark.parametrize(("size", "repeats"), [(6, 2), (6, 3), (10, 2), (12, 4), (9, 3), (20, 5)])
+def test_copies_are_never_opposite_to_themselves(size, repeats):
+    """MixUp's partner of place i is place B - 1 - i; of odd batches, the middle has no other."""
+    images = batches.copied(np.arange(size // repeats), repeats)
+    assert (np.bincount(images) == repeats).all()
+    same = np.flatnonzero(images == images[::-1])
+    assert same.tolist() == ([size // 2] if size % 2 else [])
+
+
+@pytest.mark.parametrize("first_epoch", [0, 2])
+def test_repeated_images_fill_a_batch_and_share_an_epoch(first_epoch):
+    def read(first, count):
+        stream = batches.training(split(), 6, 0, first, prefetch=2, repeats=3)
+        return [places(batch) for batch in itertools.islice(iter(stream), count * 3)]
+
+    whole = read(0, 4)
+    assert read(first_epoch, 4 - first_epoch) == whole[first_epoch * 3 :]
+    for start in range(0, len(whole), 3):
+        epoch = whole[start : start + 3]  # 22 // 6 batches, as without copies
+        for batch in epoch:
+            assert sorted(np.unique(batch, return_counts=True)[1].tolist()) == [3, 3]
+        assert len(set(flat(epoch))) == 6
+    assert len({str(sorted(set(flat(whole[i : i + 3])))) for i in range(0, 12, 3)}) == 4
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self, monkeypatch):
+        self.now = 100.0
+        monkeypatch.setattr(time, "perf_counter", lambda: self.now)
+
+    def passes(self, seconds):
+        self.now += seconds
+
+
+def test_waiting_is_what_a_batch_took_after_it_was_asked_for(monkeypatch, backend):
+    """Batches that take 3 s to make, steps of 1 s."""
+    clock, wait = Clock(monkeypatch), waiting.DataWait()
+
+    def slow():
+        while True:
+            clock.passes(3)
+            yield "batch"
+
+    stream = wait.watching(slow, is_ahead=backend == "tensorflow")()
+    for epoch in range(2):
+        wait.on_epoch_begin(epoch)
+        for index in range(4):
+            wait.on_train_batch_begin(index)
+            next(stream)
+            clock.passes(1)
+            wait.on_train_batch_end(index)
+        assert wait.share == pytest.approx(3 / 4)
+        clock.passes(50)  # validation is no waiting, and no training
+
+
+def test_batches_that_are_ready_are_not_waited_for(monkeypatch):
+    """Made 2 s each in a thread, while a step takes 5 s: only the first is waited for."""
+    clock, wait = Clock(monkeypatch), waiting.DataWait()
+    wait.watching(lambda: iter(()), is_ahead=True)
+    wait.on_epoch_begin(0)
+    for index in range(4):
+        wait.on_train_batch_begin(index)
+        if not index:
+            clock.passes(7)  # the step is compiled before it reads
+            wait.made.extend((clock.now + 2 * i, clock.now + 2 * i + 2) for i in range(4))
+            clock.passes(2)
+        clock.passes(5)
+        wait.on_train_batch_end(index)
+    assert wait.share == pytest.approx(2 / (7 + 2 + 4 * 5))
+
+
 def test_tensorflow_gets_a_data_set_of_its_own(backend):
     streams = (
         batches.training(split(), BATCH, 0, 0, prefetch=2),
@@ -110,7 +191,7 @@ def test_jax_needs_no_tensorflow(backend):
 import sys
 sys.modules["tensorflow"] = None
 import keras, numpy as np
-from vit_keras import batches
+from vit_keras import batches, waiting
 from vit_keras.data import Split
 
 class Model(keras.Model):
@@ -123,6 +204,7 @@ class Model(keras.Model):
         self.add_loss(keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, logits)))
         return logits
 
+assert len(build_splits((np.ones((10, 4, 4)), [0, 1] * 5)).test.labels) == 2
 split = Split(np.ones((10, 4), "uint8"), np.zeros(10, "int32"))
 model = Model()
 model.compile("sgd")

@@ -33,6 +33,10 @@ MISTAKES = {
     "recipe": ("recipe=cifar11", "recipe=cifar11", "did you mean cifar10?"),
     "data_set": ("data=cifr10", "data=cifr10", "did you mean cifar10?"),
     "data_name": ("data.name=cifr10", "data.name=cifr10", "did you mean cifar10?"),
+    "data_name_of_no_set": ("data=tfds", "data=tfds names no set", "data.name=fashion_mnist"),
+    "data_name_odd": ("data.name=a/b/c", "data.name=a/b/c is no name", "name:1.0.0"),
+    "arrays_on_a_command_line": ("data=arrays", "data.name=arrays", "data=npz"),
+    "npz_without_a_path": ("data=npz", "data.path", "x_train"),
     "optimizer": ("optim=adamx", "optim=adamx", "did you mean adam"),
     "optimizer_name": ("optim.name=adamx", "optim.name=adamx", "did you mean adam"),
     "variant": ("model.variant=vit_b16", "model.variant=vit_b16", "did you mean b16?"),
@@ -98,6 +102,27 @@ MISTAKES = {
         "data.validation_fraction=0.9",
         "data.limit=2",
     ),
+    "repeats_zero": ("augment.repeats=0", "augment.repeats=0", "1 or more"),
+    "repeats": (
+        "augment.repeats=5",
+        "augment.repeats=5",
+        "train.batch_size=64",
+        "1 or 2 or 4 or 8",
+    ),
+    "repeats_of_one_image": (
+        "augment.repeats=8 train.batch_size=8",
+        "augment.repeats=8",
+        "train.batch_size=8",
+        "1 or 2 or 4,",
+    ),
+    "overfit_batches": ("train.overfit_batches=0", "train.overfit_batches=0", "1 or more"),
+    "overfit_batches_of_all": (
+        "train.overfit_batches=21",
+        "train.overfit_batches=21",
+        "1294 images",
+        "use 20 or less",
+    ),
+    "limit_steps": ("train.limit_steps=0", "train.limit_steps=0", "1 or more"),
     "batch_zero": ("train.batch_size=0", "train.batch_size=0", "1 or more"),
     "batch_negative": ("train.batch_size=-8", "train.batch_size=-8", "1 or more"),
     "rate_zero": ("optim.learning_rate=0", "optim.learning_rate=0", "above 0"),
@@ -227,6 +252,19 @@ def test_a_damaged_data_set_is_refused_with_the_way_to_mend_it(damage, refusal, 
     assert str(prepared / "cifar10") in answer
     assert "delete" in answer
     assert "data.download=true" in answer
+
+
+def test_a_set_whose_preparation_was_killed_is_not_taken_for_whole(refusal, prepared):
+    """TFDS prepares in `incomplete.<letters>_<version>`, which only a killed process leaves."""
+    whole = prepared / "cifar10" / "1.0.0"
+    whole.rename(whole.with_name("incomplete.JH5KNX_1.0.0"))
+    answer = refusal("data=cifar10", "model=cifar", f"data.dir={prepared}")
+    assert "holds no prepared version" in answer
+
+
+def test_a_version_that_is_not_prepared_is_refused_with_those_that_are(refusal, prepared):
+    words = ("data=tfds", "data.name=cifar10:2.0.0", "model=cifar", f"data.dir={prepared}")
+    assert "which has cifar10:1.0.0; name one of these" in refusal(*words)
 
 
 def test_a_run_directory_with_something_in_it_is_refused(refusal, tmp_path):

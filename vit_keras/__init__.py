@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vit_keras.cli import load_config
     from vit_keras.errors import SettingError
     from vit_keras.finetune import finetune_model
+    from vit_keras.given import build_splits
     from vit_keras.pretrained.hub import load_pretrained
     from vit_keras.pretrained.writers import save_pretrained
     from vit_keras.saved_run import open_run
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "SettingError": "errors",
     "VARIANTS": "variants",
+    "build_splits": "given",
     "build_vit": "vit",
     "finetune_model": "finetune",
     "load_config": "cli",
@@ -36,6 +38,7 @@ _HOMES = {
 __all__ = [
     "VARIANTS",
     "SettingError",
+    "build_splits",
     "build_vit",
     "finetune_model",
     "load_config",

@@ -11,29 +11,61 @@ import keras
 import numpy as np
 
 from vit_keras.data import Split
+from vit_keras.waiting import DataWait
 
 Batch = tuple[tuple[np.ndarray, ...]]  # ((images, labels),): the training model's one input
 
 
-def training(split: Split, batch_size: int, seed: int, first_epoch: int, prefetch: int) -> Any:
+def training(
+    split: Split,
+    batch_size: int,
+    seed: int,
+    first_epoch: int,
+    prefetch: int,
+    steps: int | None = None,
+    repeats: int = 1,
+    wait: DataWait | None = None,
+) -> Any:
     """Endless whole batches, epoch after epoch from `first_epoch` (counted from 0) on.
 
-    `fit` needs `steps_per_epoch=len(split.labels) // batch_size`; the few images over sit out one
-    epoch, others the next, because a smaller last batch would be compiled a second time.
+    `fit` needs `steps_per_epoch=len(split.labels) // batch_size`, or `steps` if they are fewer; the
+    few images over sit out one epoch, others the next, because a smaller last batch would be
+    compiled a second time. With `repeats` (Hoffer et al. 2020), a batch has `batch_size // repeats`
+    images, each so many times, and an epoch, as long as before, has that share of all images
+    (Berman et al. 2019). `wait` notes when each batch is ready.
     """
 
     if not 0 < batch_size <= len(split.labels):
         raise ValueError(f"batch_size={batch_size} does not fit {len(split.labels)} images")
 
+    different = batch_size // repeats  # images in a batch
+    count = len(split.labels) // batch_size if steps is None else steps
+
     def generate() -> Iterator[Batch]:
         epoch = first_epoch
         while True:
             order = np.random.default_rng([seed, epoch]).permutation(len(split.labels))
-            for start in range(0, len(order) - batch_size + 1, batch_size):
-                yield (tuple(split.take(order[start : start + batch_size])),)
+            for images in order[: count * different].reshape(count, different):
+                yield (tuple(split.take(copied(images, repeats))),)
             epoch += 1
 
+    if wait:
+        generate = wait.watching(generate, is_ahead=_on_tensorflow())
     return _stream(generate, split, prefetch) if _on_tensorflow() else generate()
+
+
+def copied(images: np.ndarray, repeats: int) -> np.ndarray:
+    """(m,) -> (m r,): each image `repeats` times, and none opposite to itself.
+
+    MixUp mixes place i with place m r - 1 - i. So the copies of the second half come in reversed
+    order, moved on by one: image i is opposite to image i + 1, and the last to the first. With odd
+    `repeats`, the copies in the middle are opposite to each other's mirror image, the middle image
+    of an odd `m` alone to itself.
+    """
+    half = np.tile(images, repeats // 2)
+    middle = images if repeats % 2 else images[:0]
+    opposite = np.tile(np.roll(images, -1)[::-1], repeats // 2)
+    return np.concatenate([half, middle, opposite])
 
 
 def evaluation(split: Split, batch_size: int, prefetch: int) -> Any:

@@ -17,6 +17,7 @@ from vit_keras import checkpoint, curves, stages
 from vit_keras.config import Config
 from vit_keras.errors import DivergedError
 from vit_keras.run import Run
+from vit_keras.waiting import DataWait
 
 log = logging.getLogger("vit_keras")
 
@@ -84,13 +85,14 @@ class Recorder(keras.callbacks.Callback):
     """A row of `history.csv` per epoch, `curves.png` drawn again, a line in `train.log`.
 
     Attributes:
+        wait: the clock of the waiting for data, which the batches are to note themselves in.
         rows: one dict an epoch; everything that later epochs need to know of earlier ones.
     """
 
     def __init__(self, run: Run, rows: list[dict[str, Any]], images_per_epoch: int) -> None:
         super().__init__()
         self.run, self.rows, self.images_per_epoch = run, rows, images_per_epoch
-        self.stage = "all"
+        self.stage, self.wait = "all", DataWait()
 
     def rows_of(self, stage: str) -> list[dict[str, Any]]:
         return [row for row in self.rows if row["stage"] == stage]
@@ -108,10 +110,12 @@ class Recorder(keras.callbacks.Callback):
         row["learning_rate"] = float(self.model.optimizer.learning_rate)
         row["images_per_second"] = round(self.images_per_epoch / (self.trained - self.started), 1)
         row["seconds"] = round(time.perf_counter() - self.started, 3)
+        row["data_wait"] = round(self.wait.share, 4)
         self.rows.append(row)
         self.write()
         said = (f"{k}={v}" if isinstance(v, str) else f"{k}={v:.6g}" for k, v in row.items())
         log.debug("epoch %s", " ".join(said))
+        log.info("epoch %d: %.1f%% of the time waiting for data", epoch + 1, 100 * self.wait.share)
 
     def write(self) -> None:
         text = io.StringIO()
@@ -216,7 +220,7 @@ def for_run(
 ) -> list[keras.callbacks.Callback]:
     """The callbacks of a run, in the order that they have to be called in."""
     stop_on_nan = StopOnNaN(config, steps_per_epoch, recorder.stage)
-    result: list[Any] = [stop_on_nan, recorder, Checkpoint(run, recorder)]
+    result: list[Any] = [recorder.wait, stop_on_nan, recorder, Checkpoint(run, recorder)]
     if config.optim.ema is not None:
         # After the checkpoint, which holds the raw weights; before the models that people use.
         result.append(ExactSwapEMAWeights(swap_on_epoch=True))

@@ -26,6 +26,7 @@ RANGES: dict[str, tuple[float, bool, float | None]] = {
     "data.validation_fraction": (0, False, 0.9),
     "data.prefetch": (1, True, None),
     "augment.crop_padding": (0, True, None),
+    "augment.repeats": (1, True, None),
     "optim.learning_rate": (0, False, None),
     "optim.warmup_ratio": (0, True, 0.9),
     "optim.final_learning_rate": (0, True, 1),
@@ -41,6 +42,8 @@ RANGES: dict[str, tuple[float, bool, float | None]] = {
     "train.batch_size": (1, True, None),
     "train.seed": (0, True, 2**32 - 1),
     "train.early_stopping": (1, True, None),
+    "train.overfit_batches": (1, True, None),
+    "train.limit_steps": (1, True, None),
 }
 STAGE_RANGES: dict[str, tuple[float, bool, float | None]] = {
     "epochs": (1, True, None),
@@ -51,8 +54,43 @@ STAGE_RANGES: dict[str, tuple[float, bool, float | None]] = {
 }
 
 
-def check(config: Config) -> None:
-    """Refuse a configuration that cannot train.
+def check(config: Config, given: data.Given | None = None) -> None:
+    """Refuse a configuration that cannot train, on its data set or on what is given in its place.
+
+    Raises:
+        SettingError: naming the setting, its value and what would do.
+    """
+    settings(config)
+    if given is not None:
+        known, has_test = given.known, given.test is not None
+        published: int | None = sources.without_test(len(given.train.labels), has_test)
+    else:
+        known = sources.known(config.data)
+        published = sources.check_prepared(config.data)
+    classes = class_count(config.data, given)
+    size = image_size(config.data, known.size)
+    if config.pretrained.handle is not None:
+        _pretrained(config)
+    else:
+        variants.check(
+            architecture(config.model),
+            size,
+            known.channels,
+            classes,
+            prefix="model.",
+            data_prefix="data.",
+        )
+    _in_range("augment.crop_padding", config.augment.crop_padding, 0, True, min(known.size))
+    if published is not None:  # with data.classes there are fewer, seen once labels are read
+        limits = (config.data.limit, config.data.train_limit)
+        images = min([published, *(limit for limit in limits if limit)])
+        if given is None or given.validation is None:
+            images -= data.validation_count(config.data, images)
+        steps(config, images)
+
+
+def settings(config: Config) -> None:
+    """Refuse what is wrong whatever the data are.
 
     Raises:
         SettingError: naming the setting, its value and what would do.
@@ -61,7 +99,6 @@ def check(config: Config) -> None:
         raise SettingError(
             f"name={config.name} cannot begin the name of a folder; use letters, digits, - and _"
         )
-    one_of("data.name", config.data.name, sources.NAMES)
     one_of("optim.name", config.optim.name, OPTIMIZERS)
     one_of("train.precision", config.train.precision, PRECISIONS)
     one_of("train.jit", str(config.train.jit).lower(), ("auto", "true", "false"))
@@ -76,25 +113,8 @@ def check(config: Config) -> None:
     for setting, bounds in RANGES.items():
         group, name = setting.split(".")
         _in_range(setting, getattr(getattr(config, group), name), *bounds)
+    _repeats(config)
     _stages(config)
-    known = sources.known(config.data)
-    published = sources.check_prepared(config.data)
-    if config.pretrained.handle is not None:
-        _pretrained(config)
-    else:
-        variants.check(
-            architecture(config.model),
-            image_size(config.data),
-            known.channels,
-            class_count(config.data),
-            prefix="model.",
-            data_prefix="data.",
-        )
-    _in_range("augment.crop_padding", config.augment.crop_padding, 0, True, min(known.size))
-    if published is not None:  # with data.classes there are fewer, seen once labels are read
-        limits = (config.data.limit, config.data.train_limit)
-        images = min([published, *(limit for limit in limits if limit)])
-        steps(config, images - data.validation_count(config.data, images))
 
 
 def has_handle(config: Config) -> None:
@@ -108,7 +128,7 @@ def has_handle(config: Config) -> None:
 
 
 def steps(config: Config, train_images: int) -> int:
-    """Batches an epoch; the few images over sit out.
+    """Batches an epoch, `train.limit_steps` at most; the few images over sit out.
 
     Raises:
         SettingError: there is no whole batch, or too few for one update of the weights.
@@ -120,6 +140,15 @@ def steps(config: Config, train_images: int) -> int:
             f"to train on{limited}; use {train_images} or less"
         )
     count = train_images // config.train.batch_size
+    if (few := config.train.overfit_batches) is not None:
+        if few > count:
+            raise SettingError(
+                f"train.overfit_batches={few} of train.batch_size={config.train.batch_size} are "
+                f"more than the {train_images} images to train on{limited}; use {count} or less"
+            )
+        count = few
+    if config.train.limit_steps is not None:
+        count = min(count, config.train.limit_steps)
     together = count * stages.epochs(config)
     if config.optim.accumulate_steps > together:
         raise SettingError(
@@ -127,6 +156,17 @@ def steps(config: Config, train_images: int) -> int:
             f"{together} steps of the whole run, which would train nothing; use {together} or less"
         )
     return count
+
+
+def _repeats(config: Config) -> None:
+    """Copies fill a batch, of two images or more: one alone would be mixed with itself."""
+    repeats, batch = config.augment.repeats, config.train.batch_size
+    if repeats > 1 and (batch % repeats or repeats == batch):
+        fitting = [str(count) for count in range(2, min(batch, 9)) if not batch % count]
+        raise SettingError(
+            f"augment.repeats={repeats} does not divide train.batch_size={batch} into copies of "
+            f"two images or more; use {' or '.join(['1', *fitting])}, or another batch size"
+        )
 
 
 def _stages(config: Config) -> None:
@@ -155,9 +195,6 @@ def _pretrained(config: Config) -> None:
             )
     for name in RATES:
         _in_range(f"model.{name}", getattr(config.model, name), 0, True, 0.9999)
-    if config.data.image_size is not None:
-        variants.height_and_width(config.data.image_size, "data.image_size")
-    class_count(config.data)
 
 
 def architecture(config: ModelConfig) -> variants.Architecture:
@@ -171,19 +208,19 @@ def architecture(config: ModelConfig) -> variants.Architecture:
     return variants.architecture(settings.pop("variant"), prefix="model.", **settings)
 
 
-def image_size(config: DataConfig) -> tuple[int, int]:
-    """(height, width) in pixels that the model takes: as asked for, or the data set's own."""
+def image_size(config: DataConfig, own: tuple[int, int] | None = None) -> tuple[int, int]:
+    """(height, width) in pixels that the model takes: as asked for, or the data's own."""
     if config.image_size is None:
-        return sources.known(config).size
+        return own or sources.known(config).size
     return variants.height_and_width(config.image_size, "data.image_size")
 
 
-def class_count(config: DataConfig) -> int:
+def class_count(config: DataConfig, given: data.Given | None = None) -> int:
     """The number of classes that `data.classes` leaves of the data set's."""
-    known = sources.known(config)
+    known = given.known if given else sources.known(config)
     if config.classes is None:
         return known.num_classes
-    names = sources.class_names(config)
+    names = given.class_names if given else sources.class_names(config)
     return len(data.class_indices(config.classes, names) if names else config.classes)
 
 

@@ -11,10 +11,16 @@ from typing import Any
 
 @dataclass
 class DataConfig:
-    """Which images, and how many of them."""
+    """Which images, and how many of them.
 
-    name: str = "digits"  # digits, mnist, cifar10, cifar100 or folder
-    path: str | None = None  # folder's: it has a sub-folder of images for each class
+    `name` is `digits`, scikit-learn's; `folder`, a folder of images, and `npz`, a file of arrays,
+    both at `path`; `arrays`, what a Python program gives to `train_model`; and any other name is
+    that of an image classification set of TFDS: `cifar10`, `fashion_mnist:3.0.1`, or with a
+    configuration, `imagenette/160px-v2`.
+    """
+
+    name: str = "digits"  # digits, folder, npz, arrays, or a set of TFDS
+    path: str | None = None  # folder's: it has a sub-folder of images for each class; npz's: a file
     dir: str | None = None  # where TFDS keeps its sets; TFDS_DATA_DIR unless given
     download: bool = False  # fetch the set when it is not there
     image_size: Any = None  # pixels of a side, or [height, width]; the set's own unless given
@@ -79,6 +85,7 @@ class AugmentConfig:
 
     crop_padding: int = 0  # pixels of padding before a random crop back to size
     flip: bool = False  # left and right, half of the images
+    repeats: int = 1  # copies of an image in a batch, each changed differently (Hoffer et al. 2020)
 
 
 @dataclass
@@ -110,6 +117,8 @@ class TrainConfig:
     jit: Any = "auto"  # compile by XLA: auto (wherever it can be), true or false
     early_stopping: int | None = None  # epochs without a better validation accuracy
     tensorboard: bool = False  # log for TensorBoard under <run>/tensorboard
+    overfit_batches: int | None = None  # to find a bug: train on so many batches, without changes
+    limit_steps: int | None = None  # to try something out: at most so many batches an epoch
 
 
 @dataclass

@@ -2,13 +2,14 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from vit_keras import sources
 from vit_keras.config import DataConfig
 from vit_keras.errors import SettingError
-from vit_keras.sources import Split, stratified
+from vit_keras.sources import Known, Split, stratified
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,22 @@ class Splits:
         )
 
 
-def load(config: DataConfig, seed: int) -> Splits:
-    """Read the data set `config.name` and split it.
+class Given(NamedTuple):
+    """Images that a Python program handed over, in the place of a data set that is read."""
+
+    train: Split
+    validation: Split | None  # drawn from `train` where there is none
+    test: Split | None
+    class_names: list[str]
+
+    @property
+    def known(self) -> Known:
+        rows, columns, channels = self.train.images.shape[1:]
+        return Known((rows, columns), channels, len(self.class_names))
+
+
+def load(config: DataConfig, seed: int, given: Given | None = None) -> Splits:
+    """Read the data set `config.name`, unless it is given, and split it.
 
     `config.limit` bounds the published training split (which validation is then carved from) and
     the published test split, each, `config.train_limit` the former alone; the cuts are stratified
@@ -59,19 +74,27 @@ def load(config: DataConfig, seed: int) -> Splits:
     Raises:
         SettingError: the data is not there, is damaged, or is too small for these settings.
     """
-    train, test, names = sources.read(config)
+    validation = given.validation if given else None
+    if given:
+        (train, test), names = sources.with_test(given.train, given.test), given.class_names
+    else:
+        train, test, names = sources.read(config)
+    parts = [train, test] if validation is None else [train, test, validation]
     if config.classes is not None:
         chosen = class_indices(config.classes, names)
-        train, test = _only(train, chosen), _only(test, chosen)
+        parts = [_only(part, chosen) for part in parts]
         names = [names[index] for index in chosen]
     if config.limit is not None:
-        train, test = (_limited(split, config.limit, seed) for split in (train, test))
+        parts = [_limited(part, config.limit, seed) for part in parts]
+    train, test, *rest = parts
     if config.train_limit is not None:
         train = _limited(train, config.train_limit, seed)
+    if rest:
+        return Splits(train, rest[0], test, names)
     count = validation_count(config, len(train.labels))
     picked = stratified(train.labels, count, np.random.default_rng([seed, 1]))
-    rest = np.setdiff1d(np.arange(len(train.labels)), picked)
-    return Splits(train.take(rest), train.take(picked), test, names)
+    others = np.setdiff1d(np.arange(len(train.labels)), picked)
+    return Splits(train.take(others), train.take(picked), test, names)
 
 
 def validation_count(config: DataConfig, images: int) -> int:

@@ -2,29 +2,34 @@
 
 import logging
 from dataclasses import replace
+from typing import Any
 
 from vit_keras import checks, stages
 from vit_keras import run as runs
 from vit_keras.config import Config
-from vit_keras.train import Result, console, train_model
+from vit_keras.given import given
+from vit_keras.logs import console
+from vit_keras.train import Result, train_model
 
 log = logging.getLogger("vit_keras")
 
 SCRATCH = "from_scratch"  # the folder, in the run's own
 
 
-def finetune_model(config: Config) -> Result:
+def finetune_model(config: Config, data: Any = None) -> Result:
     """Train the run that `config` describes, from pretrained weights.
 
     With `pretrained.baseline`, the same model is then trained from fresh weights on the same images
     for as many epochs, all of it from the start, in `<run>/from_scratch`; `metrics.json` gets its
-    test accuracy as `from_scratch_test_accuracy`.
+    test accuracy as `from_scratch_test_accuracy`. `data` is as `train_model` has it.
 
     Raises:
         SettingError: as `train_model`; or there is no `pretrained.handle`.
     """
     checks.has_handle(config)
-    result = train_model(config)
+    with console():
+        data = None if data is None else given(data)  # once: a data set may give others again
+    result = train_model(config, data)
     if not config.pretrained.baseline:
         return result
     with console():
@@ -32,7 +37,7 @@ def finetune_model(config: Config) -> Result:
     place = result.path / SCRATCH
     is_begun = (place / runs.CONFIG).exists()
     where = runs.RunConfig(dir=str(place), resume=str(place) if is_begun else None)
-    baseline = train_model(_from_scratch(config, where))
+    baseline = train_model(_from_scratch(config, where), data)
     metrics = {
         **result.metrics,
         f"{SCRATCH}_test_accuracy": baseline.metrics["test_accuracy"],

@@ -1,20 +1,22 @@
-"""Where images come from: scikit-learn's digits, and sets prepared by TensorFlow Datasets (TFDS).
+"""Where images come from: by `data.name`, the room that reads them, and what is known before.
 
 Pixels stay uint8, decoded once and held in memory at the size they were published in; the training
 step resizes on the device, so ViT-B/16 on CIFAR-10 costs 150 MB and not 7 GB. TensorFlow is
 imported only to read a TFDS set, not to check that it is there.
 """
 
-import json
-import os
-from pathlib import Path
+import logging
 from typing import NamedTuple
 
 import numpy as np
 
-from vit_keras import folders
+from vit_keras import folders, npz, tfds_library, tfds_sets
 from vit_keras.config import DataConfig
 from vit_keras.errors import SettingError
+from vit_keras.tfds_facts import Facts
+from vit_keras.variants import height_and_width
+
+log = logging.getLogger("vit_keras")
 
 
 class Known(NamedTuple):
@@ -31,7 +33,7 @@ KNOWN = {
     "cifar10": Known((32, 32), 3, 10),
     "cifar100": Known((32, 32), 3, 100),
 }
-NAMES = (*KNOWN, "folder")
+OWN = ("digits", "folder", "npz", "arrays")  # every other name is one of TFDS
 DIGITS_TEST_IMAGES = 359  # a fifth: scikit-learn has no test split of its own
 
 
@@ -48,27 +50,76 @@ class Split(NamedTuple):
 def read(config: DataConfig) -> tuple[Split, Split, list[str]]:
     """The published training and test split of `config.name`, whole, and the classes' names.
 
+    Where no test split is published, a fifth of the training split is, the same for every run.
+
     Raises:
         SettingError: the data set is not there, cannot be fetched, or is damaged.
     """
-    return {"digits": _digits, "folder": _folder}.get(config.name, _tfds)(config)
+    _refuse_arrays(config)
+    return {"digits": _digits, "folder": _folder, "npz": _npz}.get(config.name, _tfds)(config)
 
 
 def known(config: DataConfig) -> Known:
-    """What is known of the data set of `config` before it is read."""
-    if config.name != "folder":
+    """What is known of the data set of `config` before it is read.
+
+    Raises:
+        SettingError: it is not there, or its own description does not say enough.
+    """
+    _refuse_arrays(config)
+    if config.name in KNOWN:
         return KNOWN[config.name]
-    return Known(folders.size(config), 3, len(folders.class_names(config)))
+    if config.name == "folder":
+        return Known(folders.size(config), 3, len(folders.class_names(config)))
+    if config.name == "npz":
+        facts = npz.facts(config)
+        return Known(facts.shape[:2], facts.shape[2], len(facts.class_names))
+    described = _described(config)
+    size = described.size or _asked_size(config)
+    return Known(size, described.channels, described.num_classes)
 
 
 def class_names(config: DataConfig) -> list[str] | None:
     """The names of the whole set's classes, without reading an image; None if not known yet."""
+    _refuse_arrays(config)
     if config.name == "folder":
         return folders.class_names(config)
+    if config.name == "npz":
+        return npz.facts(config).class_names
     if config.name in ("digits", "mnist"):
         return [str(digit) for digit in range(10)]
-    labels = sorted((tfds_root(config) / config.name).glob("*/label.labels.txt"))
-    return labels[-1].read_text(encoding="utf-8").split("\n")[:-1] if labels else None
+    return tfds_sets.class_names(config)
+
+
+def check_prepared(config: DataConfig) -> int | None:
+    """The size of the training split, without importing TensorFlow; None of a set to download.
+
+    Raises:
+        SettingError: a TFDS set is absent or has lost files.
+    """
+    _refuse_arrays(config)
+    if config.name == "digits":
+        return 1797 - DIGITS_TEST_IMAGES
+    if config.name == "folder":
+        images = len(folders.files(config)[1])
+        return images - _fifth(images)
+    if config.name == "npz":
+        counts = npz.facts(config).images
+    elif config.download and tfds_sets.prepared(config) is None:
+        return None
+    else:
+        counts = tfds_sets.check_prepared(config)
+        if config.name in KNOWN and "test" not in counts:
+            raise tfds_sets.damaged(config)
+    return without_test(counts["train"], len(counts) > 1)
+
+
+def _refuse_arrays(config: DataConfig) -> None:
+    if config.name == "arrays":
+        raise SettingError(
+            "data.name=arrays is data that a Python program hands over, by vit_keras.train_model("
+            "config, data=...); there give the run's own again, or save arrays by np.savez and use "
+            "data=npz"
+        )
 
 
 def stratified(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -110,6 +161,11 @@ def _folder(config: DataConfig) -> tuple[Split, Split, list[str]]:
     return train, test, folders.class_names(config)
 
 
+def without_test(images: int, has_test: bool) -> int:
+    """How many of so many images are left when those that are tested on are drawn from them."""
+    return images if has_test else images - _fifth(images)
+
+
 def _fifth(images: int) -> int:
     return max(1, round(images / 5))
 
@@ -120,105 +176,44 @@ def _fixed_draw(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]
     return np.setdiff1d(np.arange(len(labels)), test), test
 
 
+def _npz(config: DataConfig) -> tuple[Split, Split, list[str]]:
+    """The arrays of a file."""
+    pairs, names, report = npz.read(config)
+    log.info("%s: %s", config.path, report)
+    return *with_test(Split(*pairs["train"]), pairs.get("test")), names
+
+
 def _tfds(config: DataConfig) -> tuple[Split, Split, list[str]]:
-    """A set of TensorFlow Datasets, read from `config.dir`; downloaded only when asked to."""
-    import tensorflow as tf
-    import tensorflow_datasets as tfds
+    """A set of TensorFlow Datasets; downloaded only when asked to."""
+    size = _asked_size(config) if _has_many_sizes(config) else None
+    splits, names = tfds_library.read(config, size)
+    return *with_test(Split(*splits["train"]), splits.get("test")), names
 
-    root = tfds_root(config)
-    try:
-        builder = tfds.builder(config.name, data_dir=str(root))
-        if config.download:
-            builder.download_and_prepare()
-        splits = {}
-        for name in ("train", "test"):
-            dataset = builder.as_dataset(split=name, as_supervised=True)
-            pairs = list(dataset.prefetch(tf.data.AUTOTUNE).as_numpy_iterator())
-            images, labels = zip(*pairs, strict=True)
-            splits[name] = Split(np.stack(images), np.asarray(labels, np.int32))
-        names = list(builder.info.features["label"].names)
-        if len(names) != KNOWN[config.name].num_classes:
-            raise ValueError(f"label.labels.txt has {len(names)} classes")
-    except Exception as error:  # TFDS, TensorFlow and urllib share none for damage or no network
-        reason = f"{type(error).__name__}: {(str(error) or 'no reason given').splitlines()[0]}"
-        if config.download:
-            raise SettingError(
-                f"data.download=true could not fetch {config.name} ({reason}); "
-                f"{_by_hand(config.name)}"
-            ) from error
+
+def with_test(train: Split, test: tuple[np.ndarray, np.ndarray] | None) -> tuple[Split, Split]:
+    """The two as they are; without a test split, a fifth is drawn from `train`, always the same."""
+    if test is not None:
+        return train, Split(*test)
+    rest, held_out = _fixed_draw(train.labels, _fifth(len(train.labels)))
+    return train.take(rest), train.take(held_out)
+
+
+def _described(config: DataConfig) -> Facts:
+    """What is said of a TFDS set by its own files, or by TFDS if it is still to be downloaded."""
+    if config.download and tfds_sets.prepared(config) is None:
+        return tfds_library.described(config)
+    return tfds_sets.facts(config)
+
+
+def _has_many_sizes(config: DataConfig) -> bool:
+    return config.name not in KNOWN and _described(config).size is None
+
+
+def _asked_size(config: DataConfig) -> tuple[int, int]:
+    """(height, width) that images of many sizes are brought to."""
+    if config.image_size is None:
         raise SettingError(
-            f"{config.name} under {''.join(_place(config))} is damaged ({reason}); delete that "
-            "folder and prepare it again with data.download=true"
-        ) from error
-    return splits["train"], splits["test"], names
-
-
-def tfds_root(config: DataConfig) -> Path:
-    """Where TFDS keeps its sets: `data.dir`, else TFDS_DATA_DIR, else its own default."""
-    return Path(_place(config)[1]).expanduser()
-
-
-def _place(config: DataConfig) -> tuple[str, str]:
-    """What says where TFDS keeps its sets, and what it says."""
-    asked = {
-        "data.dir=": config.dir,
-        "TFDS_DATA_DIR=": os.environ.get("TFDS_DATA_DIR"),
-        "": "~/tensorflow_datasets",
-    }
-    return next((name, place) for name, place in asked.items() if place)
-
-
-def check_prepared(config: DataConfig) -> int | None:
-    """The size of the training split, without importing TensorFlow; None of a set to download.
-
-    Raises:
-        SettingError: a TFDS set is absent or has lost files.
-    """
-    if config.name == "digits":
-        return 1797 - DIGITS_TEST_IMAGES
-    if config.name == "folder":
-        images = len(folders.files(config)[1])
-        return images - _fifth(images)
-    if config.download:
-        return None
-    root = tfds_root(config)
-    if not (root / config.name).is_dir():
-        raise SettingError(
-            f"data.name={config.name} is not prepared under {''.join(_place(config))}; "
-            f"{_by_hand(config.name)}"
+            f"data.image_size is not set, and the images of data.name={config.name} have no one "
+            "size; set it, such as data.image_size=224"
         )
-    infos = sorted((root / config.name).glob("*/dataset_info.json"))
-    if not infos:
-        raise SettingError(
-            f"{root / config.name} holds no prepared version of {config.name} (no "
-            "dataset_info.json); delete it and prepare it again with data.download=true"
-        )
-    return _check_shards(infos[-1], config.name)["train"]
-
-
-def _check_shards(info: Path, name: str) -> dict[str, int]:
-    """The images of each split, as its file says, whose shards are all there."""
-    try:
-        splits = {split["name"]: split for split in json.loads(info.read_text())["splits"]}
-        shards = {key: [int(n) for n in splits[key]["shardLengths"]] for key in ("train", "test")}
-    except (ValueError, KeyError, TypeError, OSError):
-        raise SettingError(
-            f"{info} is damaged; delete its folder and prepare {name} again with data.download=true"
-        ) from None
-    for key, lengths in shards.items():
-        for index in range(len(lengths)):
-            shard = info.parent / f"{name}-{key}.tfrecord-{index:05d}-of-{len(lengths):05d}"
-            if not shard.is_file() or not shard.stat().st_size:
-                raise SettingError(
-                    f"{shard} is missing or empty, so {name} is damaged; delete "
-                    f"{info.parent} and prepare it again with data.download=true"
-                )
-    return {key: sum(lengths) for key, lengths in shards.items()}
-
-
-def _by_hand(name: str) -> str:
-    return (
-        f"with a network, data.download=true fetches it; without one, prepare it elsewhere with "
-        f"`python -c \"import tensorflow_datasets as tfds; tfds.load('{name}')\"`, copy "
-        "~/tensorflow_datasets here, and set TFDS_DATA_DIR or data.dir to the copy"
-    )
+    return height_and_width(config.image_size, "data.image_size")

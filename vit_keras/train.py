@@ -2,9 +2,6 @@
 
 import logging
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +9,22 @@ from typing import Any
 import keras
 import numpy as np
 
-from vit_keras import batches, callbacks, checkpoint, checks, data, environment, optim, stages
+from vit_keras import (
+    batches,
+    callbacks,
+    checkpoint,
+    checks,
+    data,
+    environment,
+    optim,
+    overfitting,
+    stages,
+)
+from vit_keras import given as handed_over
 from vit_keras import run as runs
 from vit_keras.config import Config
 from vit_keras.errors import SettingError
+from vit_keras.logs import console, log_file
 from vit_keras.stages import Stage
 from vit_keras.training_model import TrainingModel, training_model
 
@@ -30,41 +39,55 @@ class Result:
     metrics: dict[str, Any]
 
 
-def train_model(config: Config) -> Result:
+def train_model(config: Config, data: Any = None) -> Result:
     """Train the run that `config` describes, from data to metrics.
 
     With `config.run.resume` set, goes on from that run's last whole checkpoint and ends bit for bit
     (on a CPU) where the run would have ended uninterrupted.
+
+    Args:
+        config: of the run; `load_config` makes one.
+        data: in the place of `config.data.name`: (images, labels), a dictionary of such pairs, a
+            tf.data.Dataset, a Keras PyDataset, or what `build_splits` gives; read into memory.
 
     Raises:
         SettingError: the configuration, the data or the run directory cannot work.
         DivergedError: the loss is not finite any more; the last checkpoint stands.
         KeyboardInterrupt: stopped by hand; the run can be resumed.
     """
-    checks.check(config)
-    runs.check_free(config.run)
-    runs.check_resumable(config)
-    keras.utils.set_random_seed(config.train.seed)
+    checks.settings(config)
     with console():
-        splits = data.load(config.data, config.train.seed)
-        checks.steps(config, len(splits.train.labels))
-        precision = optim.precision(config.train.precision)
-        # Before there is a run: a model that cannot be had leaves none behind.
-        model, report = training_model(config, splits, precision.policy)
-        resume = config.run.resume
-        run = runs.Run(Path(resume).resolve()) if resume else runs.create(config)
-        try:
-            with _log_file(run):
-                log.info("data: %s\n%s", config.data.name, splits.table())
-                log.info("precision: %s (%s)", precision.policy, precision.reason)
-                description = environment.describe(precision, splits.fingerprint)
-                _describe(run, model.vit, splits, description)
-                if report:
-                    log.info("pretrained: %s", report)
-                    run.write_text("pretrained.txt", report + "\n")
-                return _train(config, run, splits, model)
-        finally:
-            run.close()
+        given = None if data is None else handed_over.given(data)
+        config = handed_over.described(config, given)
+        checks.check(config, given)
+        runs.check_free(config.run)
+        runs.check_resumable(config)
+        keras.utils.set_random_seed(config.train.seed)
+        return _run(config, given)
+
+
+def _run(config: Config, given: data.Given | None) -> Result:
+    """Load the data, make the model and the run directory, and train."""
+    splits = data.load(config.data, config.train.seed, given)
+    checks.steps(config, len(splits.train.labels))
+    splits = overfitting.few(splits, config)
+    precision = optim.precision(config.train.precision)
+    # Before there is a run: a model that cannot be had leaves none behind.
+    model, report = training_model(overfitting.plain(config), splits, precision.policy)
+    resume = config.run.resume
+    run = runs.Run(Path(resume).resolve()) if resume else runs.create(config)
+    try:
+        with log_file(run):
+            log.info("data: %s\n%s", config.data.name, splits.table())
+            log.info("precision: %s (%s)", precision.policy, precision.reason)
+            description = environment.describe(precision, splits.fingerprint)
+            _describe(run, model.vit, splits, description)
+            if report:
+                log.info("pretrained: %s", report)
+                run.write_text("pretrained.txt", report + "\n")
+            return _train(config, run, splits, model)
+    finally:
+        run.close()
 
 
 def _train(config: Config, run: runs.Run, splits: data.Splits, model: TrainingModel) -> Result:
@@ -103,7 +126,7 @@ def _begin(
             break
         before += len(recorder.rows_of(earlier.name))
     recorder.stage = stage.name
-    model.begin(stage, config, steps, first_steps)
+    model.begin(stage, overfitting.plain(config), steps, first_steps)
     if config.stages:
         table = stages.table(model.vit, stage)
         epochs = f"{stage.epochs} epoch{'s' if stage.epochs > 1 else ''}"
@@ -127,7 +150,14 @@ def _fit(
         )
     steps = checks.steps(config, len(train.labels))
     stream = batches.training(
-        train, settings.batch_size, settings.seed, first_epoch, config.data.prefetch
+        train,
+        settings.batch_size,
+        settings.seed,
+        first_epoch,
+        config.data.prefetch,
+        steps=steps,
+        repeats=1 if model.on_features else model.augment_config.repeats,
+        wait=recorder.wait,
     )
     interrupt = callbacks.StopOnInterrupt()
     left = stage.epochs - len(recorder.rows_of(stage.name))
@@ -167,6 +197,7 @@ def _finish(
 ) -> Result:
     """Measure the best model on the test split, once, and say where everything was put."""
     rows = recorder.rows
+    overfitting.warn(config, rows)
     model.vit.load_weights(run.path / "best.keras")
     model.on_images()
     test = batches.evaluation(splits.test, config.train.batch_size, config.data.prefetch)
@@ -223,41 +254,3 @@ def _describe(
 def _verbosity() -> int:
     """A progress bar on a terminal; a line per epoch in a file, where bars would pile up."""
     return 1 if sys.stdout.isatty() else 2
-
-
-@contextmanager
-def console() -> Iterator[None]:
-    """What the package has to say goes to standard output, as it is, and once.
-
-    absl, which TFDS imports, gives the root logger a handler of its own.
-    """
-    propagated, log.propagate = log.propagate, False
-    try:
-        with _handling(logging.StreamHandler(sys.stdout), "%(message)s", logging.INFO):
-            yield
-    finally:
-        log.propagate = propagated
-
-
-@contextmanager
-def _log_file(run: runs.Run) -> Iterator[None]:
-    """And, with the time, into `train.log`, which a resumed run adds to."""
-    handler = logging.FileHandler(run.path / "train.log", encoding="utf-8")
-    with _handling(handler, "%(asctime)s %(message)s", logging.DEBUG):
-        log.debug("started at %s", time.strftime("%Y-%m-%d %H:%M:%S %z"))
-        yield
-
-
-@contextmanager
-def _handling(handler: logging.Handler, pattern: str, level: int) -> Iterator[None]:
-    handler.setFormatter(logging.Formatter(pattern))
-    handler.setLevel(level)
-    before = log.level
-    log.setLevel(logging.DEBUG)
-    log.addHandler(handler)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        log.setLevel(before)
-        handler.close()

@@ -182,7 +182,7 @@ def _vit(config: Config, splits: Splits, policy: str) -> tuple[keras.Model, str]
         return _pretrained(config, splits, policy)
     vit = build_vit(
         None,
-        image_size=checks.image_size(config.data),
+        image_size=checks.image_size(config.data, splits.train.images.shape[1:3]),
         num_classes=len(splits.class_names),
         channels=splits.train.images.shape[-1],
         dtype=policy,

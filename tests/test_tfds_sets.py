@@ -1,0 +1,205 @@
+"""Any set of TFDS: found and described by its own files, read whole, refused if it is none."""
+
+import json
+import logging
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vit_keras import SettingError, data, fetching, load_config, sources, tfds_library, tfds_sets
+from vit_keras.config import DataConfig
+from vit_keras.tfds_facts import Facts
+
+tfds = pytest.importorskip("tensorflow_datasets")
+pytest.importorskip("tensorflow")
+
+TREES = ["ash", "elm", "oak"]
+
+
+def photo(split, index):
+    """Each its own size; a smooth picture, so that two ways to resize it agree."""
+    rows, columns = 20 + index % 3 * 4, 24
+    y, x = np.mgrid[:rows, :columns]
+    wave = 127 + 120 * np.sin(y / 7 + index) * np.cos(x / 9 + len(split))
+    return np.repeat(wave[..., None], 3, axis=-1).round().astype("uint8")
+
+
+class Leaves(tfds.core.GeneratorBasedBuilder):
+    """Images of no one size, a third feature, and a validation split in the place of a test one."""
+
+    VERSION = tfds.core.Version("1.2.0")
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(None, None, 3)),
+            "label": tfds.features.ClassLabel(names=TREES),
+            "place": tfds.features.Text(),
+        }
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, manager):
+        return {
+            "train": self._generate_examples("train"),
+            "validation": self._generate_examples("v"),
+        }
+
+    def _generate_examples(self, split):
+        for index in range(12 if split == "train" else 6):
+            yield index, {"image": photo(split, index), "label": index % 3, "place": "wood"}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Prepared once: TFDS needs some seconds for it."""
+    root = tmp_path_factory.mktemp("sets")
+    tfds.disable_progress_bar()
+    before = logging.getLogger().handlers[:]
+    Leaves(data_dir=str(root)).download_and_prepare()
+    logging.getLogger().handlers[:] = before
+    return root
+
+
+@pytest.fixture
+def copy(root, tmp_path):
+    shutil.copytree(root, tmp_path / "sets")
+    return tmp_path / "sets"
+
+
+def leaves(root, name="leaves", **settings):
+    return DataConfig(name=name, dir=str(root), **settings)
+
+
+def test_a_set_is_described_by_its_files(root):
+    assert tfds_sets.facts(leaves(root)) == Facts("image", "label", None, 3, 3)
+    assert sources.known(leaves(root, image_size=[8, 10])) == sources.Known((8, 10), 3, 3)
+    assert sources.class_names(leaves(root)) == TREES
+    assert sources.check_prepared(leaves(root)) == 12
+
+
+@pytest.mark.parametrize("name", ["leaves", "leaves:1.2.0"])
+def test_images_of_many_sizes_are_cut_and_resized(name, root):
+    splits = data.load(leaves(root, name, image_size=[10, 12], validation_fraction=0.25), 0)
+    assert splits.class_names == TREES
+    assert [len(part.labels) for part in (splits.train, splits.validation)] == [9, 3]
+    assert splits.test.images.shape == (6, 10, 12, 3)
+    np.testing.assert_array_equal(np.sort(splits.test.labels), [0, 0, 1, 1, 2, 2])
+    expected = [tfds_library.centre_cut(photo("v", index), (10, 12)) for index in range(6)]
+    ours = {image.tobytes() for image in splits.test.images}
+    assert ours == {image.tobytes() for image in expected}
+
+
+@pytest.mark.parametrize("shape", [(20, 24, 3), (24, 20, 1), (8, 40, 4)])
+def test_the_cut_is_the_middle_resized(shape):
+    """As torchvision's: the shorter side to its size, then the centre."""
+    image = np.resize(photo("x", 1), shape)
+    image = np.asarray(Image.fromarray(image.squeeze()).resize(shape[1::-1])).reshape(shape)
+    rows, columns = (round(side * 10 / min(shape[:2])) for side in shape[:2])
+    resized = Image.fromarray(image.squeeze()).resize((columns, rows), Image.Resampling.BILINEAR)
+    top, left = (rows - 10) // 2, (columns - 10) // 2
+    expected = np.asarray(resized)[top : top + 10, left : left + 10].reshape(10, 10, -1)
+    cut = tfds_library.centre_cut(image, (10, 10))
+    assert np.abs(cut.astype(int) - expected).max() <= 1
+
+
+def test_an_image_size_is_asked_for(root):
+    with pytest.raises(SettingError, match=r"data\.image_size is not set.*data\.name=leaves"):
+        load_config("data=tfds", "data.name=leaves", f"data.dir={root}", "model=cifar")
+
+
+def test_the_configuration_of_any_set_is_checked(root):
+    words = ("data=tfds", "data.name=leaves", f"data.dir={root}", "model=cifar")
+    config = load_config(*words, "data.image_size=16", "train.batch_size=4")
+    assert config.data.name == "leaves"
+    with pytest.raises(SettingError, match=r"train.batch_size=12 is more than the 11 images"):
+        load_config(*words, "data.image_size=16", "train.batch_size=12")
+
+
+def test_a_set_without_a_split_to_test_on_has_a_fifth_held_out(copy):
+    file = copy / "leaves" / "1.2.0" / "dataset_info.json"
+    info = json.loads(file.read_text())
+    info["splits"] = [split for split in info["splits"] if split["name"] == "train"]
+    file.write_text(json.dumps(info))
+    config = leaves(copy, image_size=8)
+    assert sources.check_prepared(config) == 10
+    one, other = (data.load(config, seed) for seed in (0, 1))
+    assert len(one.test.labels) == 2
+    np.testing.assert_array_equal(one.test.images, other.test.images)
+
+
+def test_the_newest_version_is_read_unless_one_is_named(copy):
+    home = copy / "leaves"
+    for version in ("1.10.0", "incomplete.JH5KNX_9.0.0"):
+        shutil.copytree(home / "1.2.0", home / version)
+    assert tfds_sets.prepared(leaves(copy)).name == "1.10.0"
+    assert tfds_sets.prepared(leaves(copy, "leaves:1.2.0")).name == "1.2.0"
+    with pytest.raises(SettingError, match=r"has leaves:1\.2\.0, leaves:1\.10\.0; name one"):
+        sources.known(leaves(copy, "leaves:2.0.0"))
+
+
+def test_configurations_are_named(copy):
+    """As TFDS lays them out; the default is the one that it wrote down."""
+    home = copy / "leaves"
+    for config in ("green", "red"):
+        shutil.copytree(home / "1.2.0", home / config / "1.2.0")
+    shutil.rmtree(home / "1.2.0")
+    assert tfds_sets.prepared(leaves(copy, "leaves/red:1.2.0")) == home / "red" / "1.2.0"
+    with pytest.raises(SettingError, match=r"configurations green, red .*data\.name=leaves/green"):
+        sources.known(leaves(copy))
+    (home / ".config").mkdir()
+    (home / ".config" / "metadata.json").write_text('{"default_config_name": "red"}')
+    assert tfds_sets.prepared(leaves(copy)) == home / "red" / "1.2.0"
+    assert list(fetching.prepared(str(copy))) == ["leaves/green:1.2.0", "leaves/red:1.2.0"]
+
+
+def changed(file, old, new):
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "phrase"),
+    [
+        ("image_feature.Image", "video_feature.Video", r"has image \(Video\), label"),
+        ('"label":', '"labels":', "no image classification"),
+        ("uint8", "float32", "images of float32, and only uint8"),
+        ("{", "[", "features.json is damaged; delete its folder"),
+    ],
+)
+def test_a_set_that_cannot_be_trained_on_is_refused_with_what_it_has(old, new, phrase, copy):
+    changed(copy / "leaves" / "1.2.0" / "features.json", old, new)
+    with pytest.raises(SettingError, match=phrase):
+        sources.known(leaves(copy, image_size=8))
+
+
+def test_a_set_without_a_training_split_is_refused(copy):
+    changed(copy / "leaves" / "1.2.0" / "dataset_info.json", '"train"', '"extra"')
+    with pytest.raises(SettingError, match="has the splits extra, validation and no train"):
+        sources.known(leaves(copy, image_size=8))
+
+
+@pytest.mark.parametrize(
+    ("name", "phrase"),
+    [
+        ("fashion_mnits", "is unknown; did you mean fashion_mnist"),
+        ("fashion_mnist", "is not prepared under data.dir="),
+        ("xxxxxxxxxx", "is unknown; known: cifar10, cifar100, digits, mnist, folder, npz"),
+    ],
+)
+def test_a_set_that_is_not_here_is_refused_with_what_may_be_meant(name, phrase, root):
+    with pytest.raises(SettingError) as caught:
+        sources.known(leaves(root, name))
+    assert phrase in str(caught.value)
+
+
+def test_a_set_to_download_is_described_by_tfds(root):
+    config = leaves(root, "fashion_mnist", download=True)
+    assert sources.known(config) == sources.Known((28, 28), 1, 10)
+    assert sources.check_prepared(config) is None
+
+
+def test_pinned_as_plain_it_is_the_same_set(tfds_dir):
+    plain, pinned = (DataConfig(name=n, dir=tfds_dir) for n in ("cifar100", "cifar100:3.0.2"))
+    assert data.load(plain, 0).fingerprint == data.load(pinned, 0).fingerprint

@@ -1,0 +1,67 @@
+"""How long the training waits for data: by the clock, in each epoch."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+
+class DataWait(keras.callbacks.Callback):
+    """The share of an epoch's training in which a batch was asked for and not there.
+
+    Where batches are made ready ahead in a thread (TensorFlow), batch i was waited for from the
+    moment that the training came to it until the generator gave it, if that is later: inside the
+    compiled step nothing else shows. Where the training runs the generator itself (JAX), all time
+    in it is waited. On a GPU, which works on while the next batch is asked for, it is the most
+    that can have been lost.
+
+    Attributes:
+        share: of the epoch so far, from 0 to 1.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: deque[tuple[float, float]] = deque()  # of batches to come: begun, given
+        self.is_ahead = True
+        self.started = self.asked = self.ended = self.waited = 0.0
+
+    def watching(
+        self, generate: Callable[[], Iterator[Any]], is_ahead: bool
+    ) -> Callable[[], Iterator[Any]]:
+        """`generate`, which notes when it made each batch; what began last is what is read."""
+        self.is_ahead = is_ahead
+
+        def watched() -> Iterator[Any]:
+            made = self.made = deque()
+            begun = time.perf_counter()
+            for batch in generate():
+                made.append((begun, time.perf_counter()))
+                yield batch
+                begun = time.perf_counter()
+
+        return watched
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = self.ended = time.perf_counter()
+        self.waited = 0.0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.asked = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.ended = time.perf_counter()
+        if self.is_ahead:
+            begun, given = self.made.popleft()
+            # The first batch is begun when the step, once compiled, reads it: later than asked.
+            self.waited += max(0.0, given - max(begun, self.asked))
+            return
+        while self.made:  # one, or two where Keras looks ahead
+            begun, given = self.made.popleft()
+            if begun >= self.started:
+                self.waited += given - begun
+
+    @property
+    def share(self) -> float:
+        return self.waited / (self.ended - self.started) if self.ended > self.started else 0.0
