@@ -17,6 +17,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 FOLDER = Path(__file__).parent
 MAX_BYTES = 1_500_000
@@ -31,13 +32,14 @@ def execute(path: Path, budget: str, **environment: str) -> nbformat.NotebookNod
     """
     notebook = nbformat.read(path, as_version=4)
     metadata = dict(notebook.metadata)
-    # Times would make every execution differ from the last in hundreds of lines.
     client = NotebookClient(
         notebook,
         timeout=None,
         kernel_name="python3",
-        record_timing=False,
+        record_timing=False,  # times would make each execution differ in hundreds of lines
         coalesce_streams=True,
+        # A socket file, where the default is ports that all of the machine's users can reach.
+        config=Config({"KernelManager": {"transport": "ipc"}}),
         resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute(env={**os.environ, "VIT_KERAS_NOTEBOOK_BUDGET": budget, **environment})

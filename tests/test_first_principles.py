@@ -90,7 +90,7 @@ def test_gradients_are_those_of_a_tape_over_our_layers(numpy_model, layers, weig
 
 
 def test_gradients_with_rotary_positions_are_the_slope_of_the_loss(numpy_model, weights, pixels):
-    """Our layers have no rotary positions, so the yardstick is the definition of a derivative."""
+    """By the definition of a derivative, (f(x + h) - f(x - h)) / 2h, weight by weight."""
     del weights["position_embedding/position_embedding"]
     angles = numpy_model.grid_angles(2, 3, 2)
     targets = np.eye(CLASSES)[np.arange(6) % CLASSES]
