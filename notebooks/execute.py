@@ -17,7 +17,6 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from traitlets.config import Config
 
 FOLDER = Path(__file__).parent
 MAX_BYTES = 1_500_000
@@ -38,8 +37,6 @@ def execute(path: Path, budget: str, **environment: str) -> nbformat.NotebookNod
         kernel_name="python3",
         record_timing=False,  # times would make each execution differ in hundreds of lines
         coalesce_streams=True,
-        # A socket file, where the default is ports that all of the machine's users can reach.
-        config=Config({"KernelManager": {"transport": "ipc"}}),
         resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute(env={**os.environ, "VIT_KERAS_NOTEBOOK_BUDGET": budget, **environment})
