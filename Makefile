@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup train finetune test test-jax lint check check-peers bench
+.PHONY: setup train finetune test test-jax test-notebooks notebooks lint check check-peers bench
 
 setup: $(VENV)/.ready
 
@@ -25,12 +25,21 @@ finetune: setup
 		recipe=$(if $(wildcard $(TFDS_DATA_DIR)/mnist),finetune_mnist,finetune_digits)
 
 test: setup
-	$(BIN)/python -m pytest --ignore tests/peers -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --ignore tests/peers --ignore tests/test_notebooks.py \
+		-n 2 --dist loadfile --no-loadscope-reorder
 
 # The layers, the model, its input and a run on arrays, on the other backend.
 test-jax: setup
 	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_layers.py tests/test_vit.py \
 		tests/test_batches.py tests/test_augment.py tests/test_arrays.py tests/test_given.py
+
+# Every notebook from top to bottom on a small budget, and whether its committed outputs are whole.
+test-notebooks: setup
+	$(BIN)/python -m pytest tests/test_notebooks.py
+
+# Their outputs made anew, on the full budget: minutes for each.
+notebooks: setup
+	$(BIN)/python notebooks/execute.py
 
 lint: setup
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ TF_CPP_MIN_LOG_LEVEL does not reach these lines: they are written while the libr
 its logging is set up. Whatever is not one of them is passed on.
 """
 
+import logging
 import os
 import re
 import sys
@@ -14,6 +15,8 @@ EXPECTED = re.compile(
     r"|I0000 .*(oneDNN custom operations are on|Could not find cuda drivers)"
     r"|E0000 .*failed call to cuInit"
 )
+# What TFDS says through absl of its own code, whenever a part of a set's features is decoded.
+OF_TFDS = "`FeatureConnector.dtype` is deprecated"
 
 
 def import_keras() -> None:
@@ -38,3 +41,9 @@ def import_keras() -> None:
             for line in caught.read().decode(errors="replace").splitlines():
                 if not EXPECTED.match(line):
                     print(line, file=sys.stderr)
+    # Only now: a logger that is asked for before Keras imports absl is not one of absl's kind.
+    logging.getLogger("absl").addFilter(_not_of_tfds)
+
+
+def _not_of_tfds(record: logging.LogRecord) -> bool:
+    return OF_TFDS not in record.getMessage()
