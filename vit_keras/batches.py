@@ -30,7 +30,8 @@ def training(split: Split, batch_size: int, seed: int, first_epoch: int, prefetc
         while True:
             order = np.random.default_rng([seed, epoch]).permutation(len(split.labels))
             for start in range(0, len(order) - batch_size + 1, batch_size):
-                yield (tuple(split.take(order[start : start + batch_size])),)
+                index = order[start : start + batch_size]
+                yield ((split.images[index], split.labels[index]),)
             epoch += 1
 
     return _stream(generate, split, prefetch) if _on_tensorflow() else generate()

@@ -1,4 +1,4 @@
-"""Where images come from: scikit-learn's digits, and sets prepared by TensorFlow Datasets (TFDS).
+"""Where images come from: scikit-learn's digits, a folder, sets of TensorFlow Datasets (TFDS).
 
 Pixels stay uint8, decoded once and held in memory at the size they were published in; the training
 step resizes on the device, so ViT-B/16 on CIFAR-10 costs 150 MB and not 7 GB. TensorFlow is
@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vit_keras import folders
+from vit_keras import folders, photos
 from vit_keras.config import DataConfig
+from vit_keras.duplicates import Finding
 from vit_keras.errors import SettingError
+from vit_keras.streams import FileImages
 
 
 class Known(NamedTuple):
@@ -38,20 +40,33 @@ DIGITS_TEST_IMAGES = 359  # a fifth: scikit-learn has no test split of its own
 class Split(NamedTuple):
     """Images (n, X, Y, C) uint8 and their labels (n,) int32."""
 
-    images: np.ndarray
+    images: np.ndarray | FileImages
     labels: np.ndarray
 
     def take(self, index: np.ndarray) -> "Split":
-        return Split(self.images[index], self.labels[index])
+        """Those at `index`, decoded or not as they are."""
+        in_files = isinstance(self.images, FileImages)
+        images = self.images.take(index) if in_files else self.images[index]  # type: ignore
+        return Split(images, self.labels[index])
 
 
-def read(config: DataConfig) -> tuple[Split, Split, list[str]]:
-    """The published training and test split of `config.name`, whole, and the classes' names.
+class Published(NamedTuple):
+    """A data set, whole, as it was split by those who made it."""
+
+    train: Split
+    test: Split
+    class_names: list[str]
+    validation: Split | None = None  # None: to be carved out of `train`
+    findings: tuple[Finding, ...] = ()  # files that had to be left out
+
+
+def read(config: DataConfig) -> Published:
+    """The data set `config.name`, whole; a folder's images still in their files.
 
     Raises:
         SettingError: the data set is not there, cannot be fetched, or is damaged.
     """
-    return {"digits": _digits, "folder": _folder}.get(config.name, _tfds)(config)
+    return Published(*{"digits": _digits, "folder": _folder}.get(config.name, _tfds)(config))
 
 
 def known(config: DataConfig) -> Known:
@@ -99,15 +114,21 @@ def _digits(config: DataConfig) -> tuple[Split, Split, list[str]]:
     return whole.take(train), whole.take(test), [str(name) for name in digits.target_names]
 
 
-def _folder(config: DataConfig) -> tuple[Split, Split, list[str]]:
-    """A folder's images, decoded once; a fifth of them are the test split."""
-    paths, labels = folders.files(config)
-    size = folders.size(config)
-    train, test = (
-        Split(np.stack([folders.read(paths[i], size) for i in index]), labels[index])
-        for index in _fixed_draw(labels, _fifth(len(labels)))
-    )
-    return train, test, folders.class_names(config)
+def _folder(config: DataConfig) -> Published:
+    """A folder's images; a fifth of those to train on are the test split where it has none."""
+    read, findings = photos.read(config)
+    found = {name: Split(*split) for name, split in read.items()}
+    train = found.get("train") or found[""]
+    test = found.get("test")
+    if test is None:
+        train, test = map(train.take, _fixed_draw(train.labels, _fifth(len(train.labels))))
+    names = folders.class_names(config)
+    return Published(train, test, names, found.get("validation"), tuple(findings))
+
+
+def has_validation(config: DataConfig) -> bool:
+    """Whether the set has a validation split of its own, so that none is carved out of `train`."""
+    return config.name == "folder" and "validation" in folders.splits(config)
 
 
 def _fifth(images: int) -> int:
@@ -177,8 +198,9 @@ def check_prepared(config: DataConfig) -> int | None:
     if config.name == "digits":
         return 1797 - DIGITS_TEST_IMAGES
     if config.name == "folder":
-        images = len(folders.files(config)[1])
-        return images - _fifth(images)
+        files = folders.files(config)
+        images = sum(file.split in ("", "train") for file in files)
+        return images if any(file.split == "test" for file in files) else images - _fifth(images)
     if config.download:
         return None
     root = tfds_root(config)

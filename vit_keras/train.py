@@ -12,7 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from vit_keras import batches, callbacks, checkpoint, checks, data, environment, optim, stages
+from vit_keras import batches, callbacks, checkpoint, checks, data, environment, inspection
+from vit_keras import optim, stages
 from vit_keras import run as runs
 from vit_keras.config import Config
 from vit_keras.errors import SettingError
@@ -56,15 +57,29 @@ def train_model(config: Config) -> Result:
         try:
             with _log_file(run):
                 log.info("data: %s\n%s", config.data.name, splits.table())
+                inspection.report(run, splits, model.vit)
                 log.info("precision: %s (%s)", precision.policy, precision.reason)
                 description = environment.describe(precision, splits.fingerprint)
                 _describe(run, model.vit, splits, description)
                 if report:
                     log.info("pretrained: %s", report)
                     run.write_text("pretrained.txt", report + "\n")
-                return _train(config, run, splits, model)
+                with _naming_files(splits):
+                    return _train(config, run, splits, model)
         finally:
             run.close()
+
+
+@contextmanager
+def _naming_files(splits: data.Splits) -> Iterator[None]:
+    """A file that cannot be decoded any more ends the run by its name; TensorFlow buries that."""
+    try:
+        yield
+    except Exception:
+        for split in (splits.train, splits.validation, splits.test):
+            if failure := getattr(split.images, "failure", None):
+                raise failure from None
+        raise
 
 
 def _train(config: Config, run: runs.Run, splits: data.Splits, model: TrainingModel) -> Result:
