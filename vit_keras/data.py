@@ -98,8 +98,7 @@ def _decoded(config: DataConfig, splits: Splits) -> Splits:
     parts = {name: getattr(splits, name) for name in ("train", "validation", "test")}
     if not isinstance(splits.train.images, FileImages):
         return splits
-    entries = {name: (split.images.entries, split.labels) for name, split in parts.items()}
-    findings = (*splits.findings, *duplicates.across(entries, splits.class_names))
+    findings = (*splits.findings, *duplicates.across(parts, splits.class_names))
     if sum(split.images.nbytes for split in parts.values()) <= config.cache_mb * 1e6:
         parts = {name: Split(split.images.decoded(), split.labels) for name, split in parts.items()}
     return replace(splits, **parts, findings=findings)

@@ -65,7 +65,7 @@ class FileImages:
 
     def __getitem__(self, index: Any) -> np.ndarray:
         chosen = self.entries[index]
-        if isinstance(chosen, Entry):
+        if isinstance(chosen, Entry):  # one image
             return self._pixels(chosen)
         result = np.empty((len(chosen), *self.size, 3), np.uint8)
         images = _pool(self.workers or manifest.cores()).map(self._pixels, chosen)
