@@ -1,4 +1,4 @@
-"""Split a folder of images: `python scripts/split_images.py photos photos_split --ratios 80/10/10`."""
+"""Split a folder of images: `python scripts/split_images.py photos splits --ratios 80/10/10`."""
 
 import argparse
 import sys

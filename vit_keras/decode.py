@@ -13,6 +13,7 @@ decode on every core. Nothing here imports Keras.
 """
 
 import io
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -38,6 +39,11 @@ TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda pixels: pixels.swapaxes(0, 1)[::-1, ::-1],
     8: lambda pixels: pixels.swapaxes(0, 1)[::-1],
 }
+
+# Each thread decodes and blurs into memory that it has already: pages that are fresh from the
+# system, a megabyte of them for each image, cost as much again as decoding it.
+SCRATCH = threading.local()
+MAX_SCRATCH = 2**24  # bytes that a thread keeps
 
 # Its own threads would fight with ours over the cores, and one image is soon done.
 cv2.setNumThreads(1)
@@ -103,7 +109,7 @@ def pixels(
     else:
         with _opened(content) as image:
             array = three_channels(image)
-    return TURNS[orientation](fitted(array, stored, fit))
+    return TURNS[orientation](fitted(array, stored, fit)).copy()  # out of the scratch memory
 
 
 def fitted(array: np.ndarray, size: tuple[int, int], fit: str) -> np.ndarray:
@@ -149,7 +155,8 @@ def resized(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     sigma_y, sigma_x = map(_sigma, scales)
     if sigma_x or sigma_y:
         kernel = (3 if sigma_x else 1, 3 if sigma_y else 1)
-        array = cv2.GaussianBlur(array, kernel, sigma_x or 1, sigmaY=sigma_y or 1)
+        blurred = _scratch("blurred", array.size).reshape(array.shape)
+        array = cv2.GaussianBlur(array, kernel, sigma_x or 1, dst=blurred, sigmaY=sigma_y or 1)
     return cv2.resize(array, size[::-1], interpolation=cv2.INTER_LINEAR)
 
 
@@ -223,12 +230,32 @@ def _rgb_of_jpeg(content: bytes, size: tuple[int, int], fit: str) -> np.ndarray:
     try:
         height, width, *_ = simplejpeg.decode_jpeg_header(content)
         needed = _inside((height, width), size) if fit == "pad" else size
-        # Scales between 1 and 1/2 are slower than the whole image, as libjpeg-turbo has them.
+        # Scales between 1 and 1/2 are slower than the whole image, hence the factor of 2. What is
+        # made so much smaller hides how its colours were interpolated.
+        is_coarse = min(height / needed[0], width / needed[1]) >= 1.5
+        least = dict(min_height=needed[0], min_width=needed[1], min_factor=2)
+        height, width, *_ = simplejpeg.decode_jpeg_header(content, **least)
         return simplejpeg.decode_jpeg(
-            content, "RGB", min_height=needed[0], min_width=needed[1], min_factor=2
+            content,
+            "RGB",
+            fastdct=is_coarse,
+            fastupsample=is_coarse,
+            buffer=_scratch("decoded", height * width * 3),
+            **least,
         )
     except ValueError as error:
         raise UnreadableError(f"damaged: {_first_line(error)}") from None
+
+
+def _scratch(name: str, count: int) -> np.ndarray:
+    """So many bytes of this thread's own, until the next image needs them."""
+    if count > MAX_SCRATCH:
+        return np.empty(count, np.uint8)
+    kept = getattr(SCRATCH, name, None)
+    if kept is None or len(kept) < count:
+        kept = np.empty(count, np.uint8)
+        setattr(SCRATCH, name, kept)
+    return kept[:count]
 
 
 def _inside(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:

@@ -6,7 +6,6 @@ too, so each pair is then compared pixel by pixel at 32x32.
 """
 
 import functools
-
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -93,7 +93,7 @@ def plan(
 def _divided(
     drawn: list[Entry], ratios: dict[str, float], chosen: dict[str, str], name: str
 ) -> list[tuple[Entry, str]]:
-    """The images of one class with their splits; equal ones go together, after those in `chosen`."""
+    """The images of a class with their splits: where equal ones are already, or by lot."""
     groups = defaultdict(list)
     for entry in drawn:
         groups[entry.sha256].append(entry)

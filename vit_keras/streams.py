@@ -1,6 +1,6 @@
 """Images of files that are decoded when their turn comes, by threads: no more memory than a batch.
 
-    n images, each (X, Y, 3) at the size asked for
+n images, each (X, Y, 3) at the size asked for
 """
 
 import functools
@@ -68,9 +68,15 @@ class FileImages:
         if isinstance(chosen, Entry):  # one image
             return self._pixels(chosen)
         result = np.empty((len(chosen), *self.size, 3), np.uint8)
-        images = _pool(self.workers or manifest.cores()).map(self._pixels, chosen)
-        for place, image in enumerate(images):
-            result[place] = image
+        places = iter(range(len(chosen)))  # one for all threads: whoever is free takes the next
+
+        def work() -> None:
+            for place in places:
+                result[place] = self._pixels(chosen[place])
+
+        workers = self.workers or manifest.cores()
+        for done in [_pool(workers).submit(work) for _ in range(workers)]:
+            done.result()
         return result
 
     def take(self, index: np.ndarray) -> "FileImages":

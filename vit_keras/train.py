@@ -12,8 +12,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from vit_keras import batches, callbacks, checkpoint, checks, data, environment, inspection
-from vit_keras import optim, stages
+from vit_keras import (
+    batches,
+    callbacks,
+    checkpoint,
+    checks,
+    data,
+    environment,
+    inspection,
+    optim,
+    stages,
+)
 from vit_keras import run as runs
 from vit_keras.config import Config
 from vit_keras.errors import SettingError
