@@ -30,7 +30,7 @@ test: setup
 # The layers, the model and its input on the other backend.
 test-jax: setup
 	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_layers.py tests/test_vit.py \
-		tests/test_batches.py tests/test_augment.py
+		tests/test_batches.py tests/test_augment.py tests/test_decode.py tests/test_streams.py
 
 lint: setup
 	$(BIN)/ruff check .
@@ -52,3 +52,5 @@ check-peers: $(VENV)/.peers
 bench: $(VENV)/.peers
 	$(BIN)/python benchmarks/train_step.py --heads 3 12
 	$(BIN)/python benchmarks/cached_features.py
+	$(BIN)/python benchmarks/folder_decode.py
+	$(BIN)/python benchmarks/folder_scan.py

@@ -228,13 +228,13 @@ def _grey_of_jpeg(content: bytes, side: int) -> np.ndarray | None:
 
 def _rgb_of_jpeg(content: bytes, size: tuple[int, int], fit: str) -> np.ndarray:
     try:
-        height, width, *_ = simplejpeg.decode_jpeg_header(content)
+        height, width = map(int, simplejpeg.decode_jpeg_header(content)[:2])
         needed = _inside((height, width), size) if fit == "pad" else size
         # Scales between 1 and 1/2 are slower than the whole image, hence the factor of 2. What is
         # made so much smaller hides how its colours were interpolated.
         is_coarse = min(height / needed[0], width / needed[1]) >= 1.5
-        least = dict(min_height=needed[0], min_width=needed[1], min_factor=2)
-        height, width, *_ = simplejpeg.decode_jpeg_header(content, **least)
+        least: dict[str, Any] = dict(min_height=needed[0], min_width=needed[1], min_factor=2)
+        height, width = map(int, simplejpeg.decode_jpeg_header(content, **least)[:2])
         return simplejpeg.decode_jpeg(
             content,
             "RGB",

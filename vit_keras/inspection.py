@@ -93,7 +93,7 @@ def _first(names: list[str]) -> str:
     return ", ".join(map(ascii_name, names[:5])) + more
 
 
-def _is_one_picture(split: Split, label: int) -> bool:
+def _is_one_picture(split: Split, label: Any) -> bool:
     own = np.flatnonzero(split.labels == label)
     if isinstance(split.images, FileImages):
         return len({entry.sha256 for entry in split.images.entries[own]}) == 1

@@ -8,7 +8,7 @@ imported only to read a TFDS set, not to check that it is there.
 import json
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -66,7 +66,8 @@ def read(config: DataConfig) -> Published:
     Raises:
         SettingError: the data set is not there, cannot be fetched, or is damaged.
     """
-    return Published(*{"digits": _digits, "folder": _folder}.get(config.name, _tfds)(config))
+    readers: dict[str, Any] = {"digits": _digits, "folder": _folder}
+    return Published(*readers.get(config.name, _tfds)(config))
 
 
 def known(config: DataConfig) -> Known:

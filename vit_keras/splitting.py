@@ -132,13 +132,13 @@ def counts(parts: Iterable[Part], ratios: Iterable[str]) -> str:
     columns = [*ratios, "left out"]
     found = Counter((part.class_name, part.split or "left out") for part in parts)
     names = list(dict.fromkeys(name for name, _ in found))
-    rows = [(name, *(found[name, column] for column in columns)) for name in sorted(names)]
-    rows.append(("together", *(sum(row[i + 1] for row in rows) for i in range(len(columns)))))
-    width = max(len(str(row[0])) for row in rows)
+    rows = {name: [found[name, column] for column in columns] for name in sorted(names)}
+    totals = [sum(column) for column in zip(*rows.values(), strict=True)]
+    lines = [("", columns), *((ascii_name(n), cells) for n, cells in rows.items())]
+    lines.append(("together", totals))
+    width = max(len(first) for first, _ in lines)
     return "\n".join(
-        f"  {ascii(first)[1:-1] if not first.isprintable() else first:<{width}}"
-        + "".join(f"{cell:>10}" for cell in rest)
-        for first, *rest in [("", *columns), *rows]
+        f"  {first:<{width}}" + "".join(f"{cell:>10}" for cell in cells) for first, cells in lines
     )
 
 

@@ -86,7 +86,7 @@ class FileImages:
     def decoded(self) -> np.ndarray:
         """All of them, in memory."""
         result = np.empty(self.shape, np.uint8)
-        images = manifest.in_threads(self._pixels, self.entries, self.workers, "decoding")
+        images = manifest.in_threads(self._pixels, list(self.entries), self.workers, "decoding")
         for place, image in enumerate(images):
             result[place] = image
         return result
