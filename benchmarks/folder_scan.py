@@ -35,7 +35,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CACHE_HOME"] = f"{folder}/cache"
         root = Path(folder) / "files"
-        write_classes(root, settings.images, settings.side, settings.side)
+        # No two alike: of copies the search for duplicates would be all that is measured.
+        write_classes(root, settings.images, settings.side, settings.side, distinct=settings.images)
         config = DataConfig(
             name="folder", path=str(root), image_size=settings.image_size, cache_mb=0
         )

@@ -205,8 +205,8 @@ def test_what_is_seen_of_a_file(root):
     import hashlib
 
     (root / "ant" / "0.jpg").write_bytes(jpeg(30, 50))
-    paths = [file.path for file in folders.files(config(root))]
-    entry = next(e for e in manifest.scan(root, paths) if e.path == "ant/0.jpg")
+    stamped = [(file.path, file.bytes, file.mtime) for file in folders.files(config(root))]
+    entry = next(e for e in manifest.scan(root, stamped) if e.path == "ant/0.jpg")
     assert entry.sha256 == hashlib.sha256(jpeg(30, 50)).hexdigest()
     assert (entry.height, entry.width, entry.bytes) == (30, 50, len(jpeg(30, 50)))
 

@@ -30,6 +30,8 @@ class File(NamedTuple):
     split: str  # "train", "validation", "test"; "" where the folder is not split
     label: int
     reason: str  # why it cannot even be looked at; empty if it can
+    bytes: int = 0
+    mtime: int = 0  # nanoseconds
 
 
 def root(config: DataConfig) -> Path:
@@ -137,7 +139,7 @@ def files(config: DataConfig) -> list[File]:
                     f"data.path={config.path}: {place} has no image ({', '.join(SUFFIXES)}); put "
                     "some there, or take the folder away"
                 )
-            result += [File(file, split, label, reason) for file, reason in found]
+            result += [File(file, split, label, *seen) for file, *seen in found]
     return result
 
 
@@ -158,8 +160,8 @@ def _folders(path: Path, config: DataConfig) -> list[str]:
     return sorted(entry.name for entry in found)
 
 
-def _images(root: Path, folder: str, inside: str | None) -> Iterator[tuple[str, str]]:
-    """(path within `root`, why it cannot be looked at) of all images in `folder` and below it."""
+def _images(root: Path, folder: str, inside: str | None) -> Iterator[tuple[str, str, int, int]]:
+    """(path within `root`, why it cannot be looked at, bytes, time of change) of all images."""
     try:
         with os.scandir(root / folder) as scanned:
             entries = list(scanned)
@@ -170,25 +172,26 @@ def _images(root: Path, folder: str, inside: str | None) -> Iterator[tuple[str, 
         if entry.name.startswith("."):  # macOS puts `._photo.jpg` beside a photo on a foreign disk
             continue
         if entry.name.lower().endswith(SUFFIXES):
-            yield path, _obstacle(entry, inside)
+            yield path, *_obstacle(entry, inside)
         elif entry.is_dir(follow_symlinks=False):
             yield from _images(root, path, inside)
 
 
-def _obstacle(entry: os.DirEntry, inside: str | None) -> str:
-    """Why a file cannot be looked at; opening a pipe would wait for ever."""
+def _obstacle(entry: os.DirEntry, inside: str | None) -> tuple[str, int, int]:
+    """Why a file cannot be looked at, as opening a pipe would wait for ever; bytes and time."""
     try:
-        mode = entry.stat().st_mode
+        seen = entry.stat()
     except OSError as error:
         is_broken = entry.is_symlink() and isinstance(error, FileNotFoundError)
-        return "a link to nothing" if is_broken else f"cannot be read: {error.strerror}"
-    if stat.S_ISDIR(mode):
-        return "a folder named like an image"
-    if not stat.S_ISREG(mode):
-        return "no regular file"
-    if inside is not None and entry.is_symlink() and _leads_out(entry.path, inside):
-        return "a link out of the folder, which data.follow_links=true would follow"
-    return ""
+        return "a link to nothing" if is_broken else f"cannot be read: {error.strerror}", 0, 0
+    reason = ""
+    if stat.S_ISDIR(seen.st_mode):
+        reason = "a folder named like an image"
+    elif not stat.S_ISREG(seen.st_mode):
+        reason = "no regular file"
+    elif inside is not None and entry.is_symlink() and _leads_out(entry.path, inside):
+        reason = "a link out of the folder, which data.follow_links=true would follow"
+    return reason, seen.st_size, seen.st_mtime_ns
 
 
 def _leads_out(path: str, inside: str) -> bool:

@@ -48,12 +48,14 @@ class Entry(NamedTuple):
     reason: str  # why it is skipped; empty if it is an image
 
 
-def scan(root: Path, paths: Sequence[str], workers: int | None = None) -> list[Entry]:
-    """Look at every one of `paths` under `root` that is not known from an earlier scan.
+def scan(
+    root: Path, stamped: Sequence[tuple[str, int, int]], workers: int | None = None
+) -> list[Entry]:
+    """Look at every file under `root` that is not known from an earlier scan.
 
     Args:
         root: of the folder.
-        paths: within it, of regular files or of links to such.
+        stamped: path within it, size and time of change of regular files or of links to such.
         workers: threads; as many as the machine has cores by default.
 
     Returns:
@@ -61,13 +63,13 @@ def scan(root: Path, paths: Sequence[str], workers: int | None = None) -> list[E
     """
     kept = {entry.path: entry for entry in _kept(root)}
     found: list[Entry | None] = []
-    for path in paths:
-        entry = kept.get(path)
-        found.append(entry if entry and _stamp(root / path) == entry[1:3] else None)
+    for stamp in stamped:
+        entry = kept.get(stamp[0])
+        found.append(entry if entry and entry[:3] == stamp else None)
     new = [index for index, entry in enumerate(found) if entry is None]
     with warnings.catch_warnings():  # around all threads; `decode` has a limit of its own
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        looked = in_threads(lambda index: _look(root, paths[index]), new, workers, "scanning")
+        looked = in_threads(lambda index: _look(root, *stamped[index]), new, workers, "scanning")
         for index, entry in zip(new, looked, strict=True):
             found[index] = entry
     entries = [entry for entry in found if entry is not None]
@@ -104,9 +106,8 @@ def fingerprint(sha256: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def _look(root: Path, path: str) -> Entry:
+def _look(root: Path, path: str, size: int, mtime: int) -> Entry:
     """Read a file, decode it and forget its pixels."""
-    size, mtime = _stamp(root / path)
     try:
         content = (root / path).read_bytes()
     except OSError as error:
@@ -131,15 +132,6 @@ def dhash(grey: np.ndarray) -> int:
     if np.count_nonzero(np.abs(differences) >= EDGE) < MIN_EDGES:
         return 0
     return int.from_bytes(np.packbits(differences > 0).tobytes(), "big")
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    """(size, time of change) of a file, or of the one that a link leads to."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return -1, -1
-    return status.st_size, status.st_mtime_ns
 
 
 def cache_file(root: Path) -> Path:

@@ -45,8 +45,8 @@ def read(config: DataConfig) -> tuple[dict[str, tuple[FileImages, np.ndarray]], 
 def sort_out(config: DataConfig, listed: list[File]) -> list[tuple[File, Entry]]:
     """Each file with what was seen in it, or with the reason why it is no use."""
     root = folders.root(config)
-    paths = [file.path for file in listed if not file.reason]
-    seen = iter(manifest.scan(root, paths, config.workers))
+    stamped = [(file.path, file.bytes, file.mtime) for file in listed if not file.reason]
+    seen = iter(manifest.scan(root, stamped, config.workers))
     return [
         (file, Entry(file.path, 0, 0, "", 0, 0, 0, 1, False, file.reason))
         if file.reason

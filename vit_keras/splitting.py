@@ -132,9 +132,12 @@ def counts(parts: Iterable[Part], ratios: Iterable[str]) -> str:
     columns = [*ratios, "left out"]
     found = Counter((part.class_name, part.split or "left out") for part in parts)
     names = list(dict.fromkeys(name for name, _ in found))
-    rows = {name: [found[name, column] for column in columns] for name in sorted(names)}
+    rows: dict[str, list[int]] = {
+        name: [found[name, column] for column in columns] for name in sorted(names)
+    }
     totals = [sum(column) for column in zip(*rows.values(), strict=True)]
-    lines = [("", columns), *((ascii_name(n), cells) for n, cells in rows.items())]
+    lines: list[tuple[str, list]] = [("", columns)]
+    lines += [(ascii_name(name), cells) for name, cells in rows.items()]
     lines.append(("together", totals))
     width = max(len(first) for first, _ in lines)
     return "\n".join(

@@ -72,7 +72,7 @@ class FileImages:
 
         def work() -> None:
             for place in places:
-                result[place] = self._pixels(chosen[place])
+                self._pixels(chosen[place], result[place])
 
         workers = self.workers or manifest.cores()
         for done in [_pool(workers).submit(work) for _ in range(workers)]:
@@ -91,10 +91,10 @@ class FileImages:
             result[place] = image
         return result
 
-    def _pixels(self, entry: Entry) -> np.ndarray:
+    def _pixels(self, entry: Entry, out: np.ndarray | None = None) -> np.ndarray:
+        how = self.size, self.fit, entry.orientation, entry.is_jpeg
         try:
-            content = (self.root / entry.path).read_bytes()
-            return decode.pixels(content, self.size, self.fit, entry.orientation, entry.is_jpeg)
+            return decode.pixels((self.root / entry.path).read_bytes(), *how, out)
         except (OSError, decode.UnreadableError) as error:
             why = getattr(error, "strerror", None) or error
             self.failure = SettingError(
