@@ -9,7 +9,7 @@ import os
 import re
 from typing import Any
 
-from vit_keras import data, decode, sources, stages, variants
+from vit_keras import data, fitting, sources, stages, variants
 from vit_keras.config import Config, DataConfig, ModelConfig
 from vit_keras.errors import SettingError, one_of
 from vit_keras.pretrained import download
@@ -79,7 +79,7 @@ def check(config: Config) -> None:
         group, name = setting.split(".")
         _in_range(setting, getattr(getattr(config, group), name), *bounds)
     _stages(config)
-    one_of("data.fit", config.data.fit, decode.FITS)
+    one_of("data.fit", config.data.fit, fitting.FITS)
     one_of("data.on_bad_file", config.data.on_bad_file, ("skip", "fail"))
     known = sources.known(config.data)
     published = sources.check_prepared(config.data)

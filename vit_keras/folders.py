@@ -139,7 +139,7 @@ def files(config: DataConfig) -> list[File]:
                     f"data.path={config.path}: {place} has no image ({', '.join(SUFFIXES)}); put "
                     "some there, or take the folder away"
                 )
-            result += [File(file, split, label, *seen) for file, *seen in found]
+            result += [File(seen[0], split, label, *seen[1:]) for seen in found]
     return result
 
 
