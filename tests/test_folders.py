@@ -1,5 +1,6 @@
 """A folder of images: its layouts and classes, and what is read of it."""
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -22,7 +23,9 @@ def pixels(seed, shape=(*SIZE, 3)):
 def write(folder, count, kind="png"):
     """So many images of noise, no two alike; gives their pixels."""
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = [pixels([index, *folder.as_posix().encode()]) for index in range(count)]
+    # By the folder's name within the test's own, which is numbered and new each time.
+    own = re.split(r"\d/", folder.as_posix())[-1].encode()
+    arrays = [pixels([index, *own]) for index in range(count)]
     for index, array in enumerate(arrays):
         Image.fromarray(array).save(folder / f"{index}.{kind}")
     return arrays
