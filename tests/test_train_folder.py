@@ -2,6 +2,8 @@
 
 import csv
 import json
+import logging
+import logging.config
 import os
 import re
 
@@ -11,6 +13,7 @@ from test_decode import photo
 from test_folders import write
 
 from vit_keras import SettingError, callbacks, data, load_config, train_model
+from vit_keras.train import console
 from vit_keras.training_model import training_model
 
 MODEL = ("patch_size=2", "width=8", "depth=1", "num_heads=1", "mlp_dim=8")
@@ -101,3 +104,12 @@ def test_features_are_those_of_images_in_memory(root, tmp_path):
     assert features[0].images.shape == (len(held.train.labels), 8)
     np.testing.assert_array_equal(features[0].images, features[1].images)
     np.testing.assert_array_equal(features[1].labels, held.train.labels)
+
+
+def test_what_is_said_survives_hydras_logging(capsys):
+    """Hydra configures logging after a folder was looked at, and disables what there is."""
+    log = logging.getLogger("vit_keras")
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": True})
+    with console():
+        log.info("it is heard")
+    assert capsys.readouterr().out == "it is heard\n"

@@ -166,7 +166,7 @@ def _keep(root: Path, entries: list[Entry]) -> None:
         os.replace(temporary, place)
         temporary = None
     except (OSError, RuntimeError) as error:
-        log.debug("the scan of %s is not kept: %s", root, error)
+        log.debug("the scan of %s is not kept: %s", root, error)  # it costs time, nothing else
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
