@@ -31,7 +31,8 @@ test: setup
 # The layers, the model, its input and a run on arrays, on the other backend.
 test-jax: setup
 	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_layers.py tests/test_vit.py \
-		tests/test_batches.py tests/test_augment.py tests/test_arrays.py tests/test_given.py
+		tests/test_batches.py tests/test_augment.py tests/test_arrays.py tests/test_given.py \
+		tests/test_decode.py tests/test_streams.py
 
 # Every notebook from top to bottom on a small budget, and whether its committed outputs are whole.
 test-notebooks: setup
@@ -61,3 +62,5 @@ check-peers: $(VENV)/.peers
 bench: $(VENV)/.peers
 	$(BIN)/python benchmarks/train_step.py --heads 3 12
 	$(BIN)/python benchmarks/cached_features.py
+	$(BIN)/python benchmarks/folder_decode.py
+	$(BIN)/python benchmarks/folder_scan.py

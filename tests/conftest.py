@@ -29,6 +29,14 @@ def tfds_dir():
     return root
 
 
+@pytest.fixture(autouse=True)
+def scans(tmp_path_factory, monkeypatch):
+    """Where the scans of folders are kept: not among those of whoever runs the tests."""
+    cache = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    return cache / "vit_keras"
+
+
 @pytest.fixture
 def ctrl_c():
     """What Ctrl-C does in a terminal; a test run in the background may have it ignored."""

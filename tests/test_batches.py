@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from vit_keras import batches, waiting
+from vit_keras import batches, build_splits
 from vit_keras.data import Split
 
 ROOT = Path(__file__).parent.parent
@@ -191,7 +191,7 @@ def test_jax_needs_no_tensorflow(backend):
 import sys
 sys.modules["tensorflow"] = None
 import keras, numpy as np
-from vit_keras import batches, waiting
+from vit_keras import batches, build_splits
 from vit_keras.data import Split
 
 class Model(keras.Model):

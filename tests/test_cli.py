@@ -384,10 +384,10 @@ def test_every_recipe_is_valid(recipe, prepared):
     words = [f"recipe={recipe}", f"data.dir={prepared}"]
     if recipe.startswith("finetune_"):  # of weights that may not be here; of photos that are not
         words.append(f"pretrained.handle={prepared}")
-    if recipe == "finetune_folder":
+    if recipe in ("folder", "finetune_folder"):
         words += [f"data.path={prepared / 'photos'}", "train.batch_size=2"]
         for name in ("ant", "bee"):
-            (prepared / "photos" / name).mkdir(parents=True)
+            (prepared / "photos" / name).mkdir(parents=True, exist_ok=True)
             for index in range(3):
                 (prepared / "photos" / name / f"{index}.jpg").write_bytes(b"")
     config = load_config(*words)

@@ -1,37 +1,58 @@
-"""A folder of images: classes by name, each image as it is meant to be seen, and whole splits."""
+"""A folder of images: its layouts and classes, and what is read of it."""
 
-import os
+import re
 from collections import Counter
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from vit_keras import SettingError, data, folders, load_config
-from vit_keras.config import DataConfig
+from vit_keras import SettingError, checks, data, load_config, sources
+from vit_keras.config import Config, DataConfig, ModelConfig
 
 SIZE = (4, 6)  # rows, columns
+MODEL = ModelConfig(patch_size=2, width=8, depth=1, num_heads=1, mlp_dim=8)
 COUNTS = {"ant": 10, "bee": 15, "cat 2": 5}
+STRANGE = ["it's", 'a "b"', "two\nlines", "猫", "ça va", "-rf *"]
 
 
 def pixels(seed, shape=(*SIZE, 3)):
     return np.random.default_rng(seed).integers(0, 256, shape).astype("uint8")
 
 
+def write(folder, count, kind="png"):
+    """So many images of noise, no two alike; gives their pixels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # By the folder's name within the test's own, which is numbered and new each time.
+    own = re.split(r"\d/", folder.as_posix())[-1].encode()
+    arrays = [pixels([index, *own]) for index in range(count)]
+    for index, array in enumerate(arrays):
+        Image.fromarray(array).save(folder / f"{index}.{kind}")
+    return arrays
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Classes of different sizes, made in another order than by name; no two images alike."""
+    """Classes of different sizes, made in another order than by name."""
     root = tmp_path_factory.mktemp("photos")
     for name in reversed(COUNTS):
-        (root / name).mkdir()
-        for index in range(COUNTS[name]):
-            array = pixels([len(name), index, COUNTS[name]])
-            Image.fromarray(array).save(root / name / f"{index}.{'PNG' if index % 2 else 'bmp'}")
+        write(root / name, COUNTS[name] - 2)
+        write(root / name / "more" / "of it", 1, "BMP")
+        write(root / name / "more", 1, "PNG")
         (root / name / "Thumbs.db").write_bytes(b"no image")
         (root / name / "._0.png").write_bytes(b"macOS writes these")
     (root / ".hidden").mkdir()
     (root / "readme.txt").write_text("no class")
     return root
+
+
+@pytest.fixture
+def split_root(tmp_path):
+    """Twelve images a class to train on, two to validate and three to test."""
+    for name in ("ant", "bee"):
+        for split, count in (("train", 12), ("valid", 2), ("test", 3)):
+            write(tmp_path / "split" / split / name, count)
+    return tmp_path / "split"
 
 
 def config(root, **settings):
@@ -42,13 +63,18 @@ def contents(*splits):
     return Counter((i.tobytes(), int(k)) for s in splits for i, k in zip(*s, strict=True))
 
 
+def sizes(splits):
+    return [len(part.labels) for part in (splits.train, splits.validation, splits.test)]
+
+
 def test_classes_are_in_the_order_of_their_names_and_every_image_is_in_one_split(root):
     splits = data.load(config(root), seed=0)
     assert splits.class_names == ["ant", "bee", "cat 2"]
-    paths, labels = folders.files(config(root))
-    assert Counter(labels.tolist()) == dict(enumerate(COUNTS.values()))
-    whole = data.Split(np.stack([folders.read(path, SIZE) for path in paths]), labels)
-    assert contents(splits.train, splits.validation, splits.test) == contents(whole)
+    written = Counter()
+    for label, name in enumerate(COUNTS):
+        for path in root.glob(f"{name}/**/[0-9]*"):
+            written[np.asarray(Image.open(path)).tobytes(), label] += 1
+    assert contents(splits.train, splits.validation, splits.test) == written
     np.testing.assert_array_equal(np.bincount(splits.test.labels), [2, 3, 1])  # a fifth
     assert splits.train.images.shape[1:] == (*SIZE, 3)
 
@@ -65,63 +91,108 @@ def test_few_images_to_train_on_leave_the_test_split_whole(root):
     np.testing.assert_array_equal(few.test.images, whole.test.images)
 
 
-RED, BLUE = (255, 0, 0), (0, 0, 255)
-GREY16 = (np.arange(24).reshape(SIZE) * 2570).astype("uint16")  # 0, 10, 20, ... of 255
-
-
-def turned():
-    """Stored red beside blue; to be seen a quarter turned to the right: red above blue."""
-    stored = np.zeros((8, 16, 3), "uint8")
-    stored[:, :8], stored[:, 8:] = RED, BLUE
-    image = Image.fromarray(stored)
-    image.getexif()[0x0112] = 6
-    return image
-
-
-# What is saved, under which name, and what is read of it at SIZE.
-KINDS = {
-    "grey": (Image.fromarray(pixels(0, SIZE)), "a.png", pixels(0, SIZE)[..., None].repeat(3, -1)),
-    "alpha": (Image.fromarray(pixels(1, (*SIZE, 4))), "a.png", pixels(1, (*SIZE, 4))[..., :3]),
-    "black_and_white": (Image.new("1", SIZE[::-1], 1), "a.bmp", np.full((*SIZE, 3), 255)),
-    "palette": (Image.new("P", (9, 9), 0), "a.gif", np.zeros((*SIZE, 3))),
-    "16_bits": (Image.fromarray(GREY16), "a.png", (GREY16 / 257)[..., None].repeat(3, -1)),
-    "cmyk": (Image.new("CMYK", (9, 9), (0, 255, 255, 0)), "a.jpeg", np.tile(RED, (*SIZE, 1))),
-}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_image_becomes_three_channels(kind, tmp_path):
-    image, name, expected = KINDS[kind]
-    image.save(tmp_path / name)
-    read = folders.read(tmp_path / name, SIZE)
-    assert (read.shape, read.dtype) == ((*SIZE, 3), "uint8")
-    np.testing.assert_allclose(read, expected, atol=2)
-
-
-@pytest.mark.parametrize("suffix", ["jpg", "png"])
-def test_a_turned_photo_is_read_upright(suffix, tmp_path):
-    image = turned()
-    image.save(tmp_path / f"a.{suffix}", exif=image.getexif())
-    read = folders.read(tmp_path / f"a.{suffix}", (4, 2)).astype(int)
-    np.testing.assert_allclose(read[0], [RED] * 2, atol=20)
-    np.testing.assert_allclose(read[-1], [BLUE] * 2, atol=20)
-
-
-def cut(path):
-    os.truncate(path, path.stat().st_size // 2)
+def test_a_folder_that_is_split_stays_as_it_is(split_root):
+    splits = data.load(config(split_root), 0)
+    assert sizes(splits) == [24, 4, 6]
+    for split, name in ((splits.validation, "valid"), (splits.test, "test")):
+        expected = Counter(
+            (np.asarray(Image.open(path)).tobytes(), label)
+            for label, kind in enumerate(("ant", "bee"))
+            for path in (split_root / name / kind).iterdir()
+        )
+        assert contents(split) == expected
+    assert sources.check_prepared(config(split_root)) == 24
 
 
 @pytest.mark.parametrize(
-    "damage", [cut, lambda path: path.write_bytes(b""), lambda path: path.write_text("a web page")]
+    ("absent", "expected"),
+    [("valid", [22, 2, 6]), ("test", [19, 4, 5]), ("both", [17, 2, 5])],
 )
-def test_a_file_that_cannot_be_decoded_is_named(damage, tmp_path):
-    for name in "ab":
-        (tmp_path / name).mkdir()
-        for index in range(4):
-            Image.fromarray(pixels(index, (40, 40, 3))).save(tmp_path / name / f"{index}.jpg")
-    damage(tmp_path / "b" / "2.jpg")
-    settings = load_config(
-        "data=folder", f"data.path={tmp_path}", "data.image_size=4", "train.batch_size=2"
-    )
-    with pytest.raises(SettingError, match=r"b/2\.jpg cannot be read \(.*mend it or take it away"):
-        data.load(settings.data, seed=0)
+def test_a_split_that_is_not_there_is_carved_out_of_the_training_images(
+    absent, expected, split_root, tmp_path
+):
+    for name in ("valid", "test"):
+        if absent in (name, "both"):
+            (split_root / name).rename(tmp_path / name)
+    splits = data.load(config(split_root), 0)
+    assert sizes(splits) == expected
+    assert splits.class_names == ["ant", "bee"]
+
+
+def test_a_batch_may_be_as_large_as_a_training_split_that_nothing_is_carved_out_of(split_root):
+    settings = ("data=folder", f"data.path={split_root}", "data.image_size=8", "model.patch_size=4")
+    load_config(*settings, "train.batch_size=24")
+    with pytest.raises(SettingError, match="more than the 24 images"):
+        load_config(*settings, "train.batch_size=25")
+
+
+def test_settings_choose_before_anything_is_decoded(split_root):
+    """Of a set that is never in memory too."""
+    for cache_mb in (0, 100):
+        chosen = config(split_root, classes=["bee", "ant"], limit=10, cache_mb=cache_mb)
+        splits = data.load(chosen, 0)
+        assert sizes(splits) == [10, 4, 6]
+        assert splits.class_names == ["bee", "ant"]
+        bees = np.stack([Image.open(p) for p in sorted((split_root / "test/bee").iterdir())])
+        np.testing.assert_array_equal(splits.test.images[splits.test.labels == 0], bees)
+
+
+def test_any_name_of_a_class_and_of_a_file_will_do(tmp_path):
+    for name in STRANGE:
+        write(tmp_path / name, 3)
+        (tmp_path / name / "0.png").rename(tmp_path / name / f"{name}.PnG")
+    splits = data.load(config(tmp_path), 0)
+    assert splits.class_names == sorted(STRANGE)
+    assert sum(sizes(splits)) == 18
+    assert splits.findings == ()
+    assert len(splits.table().splitlines()) == 2 + len(STRANGE)
+
+
+def raw_class(root):
+    write(root / "raw" / "ant", 1)
+
+
+REFUSED = {
+    "an empty class": (lambda root: (root / "train/cow").mkdir(), "valid lacks cow"),
+    "a class besides": (
+        lambda root: write(root / "test/cow", 1),
+        "test has cow besides",
+    ),
+    "no images": (
+        lambda root: [path.unlink() for path in (root / "valid/bee").iterdir()],
+        "valid/bee has no image",
+    ),
+    "a stray": (raw_class, "raw beside train"),
+    "two of one split": (lambda root: write(root / "val/ant", 1), "val and valid"),
+    "one class": (
+        lambda root: [
+            path.rename(root.parent / f"{path.parent.name}-bee") for path in root.glob("*/bee")
+        ],
+        "1 sub-folders",
+    ),
+    "a link of a folder": (
+        lambda root: (root / "train/cow").symlink_to(root.parent),
+        "train/cow is a link out",
+    ),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_a_folder_that_makes_no_sense_is_refused(why, split_root):
+    change, phrase = REFUSED[why]
+    change(split_root)
+    with pytest.raises(SettingError) as caught:
+        checks.check(Config(data=config(split_root), model=MODEL))
+    assert phrase in str(caught.value)
+
+
+def test_splits_without_one_to_train_on_are_refused(split_root):
+    (split_root / "train").rename(split_root.parent / "elsewhere")
+    with pytest.raises(SettingError, match="no train/<class>/"):
+        data.load(config(split_root), 0)
+
+
+def test_a_class_called_train_is_a_class(tmp_path):
+    for name in ("train", "plane"):
+        write(tmp_path / name, 5)
+    assert data.load(config(tmp_path), 0).class_names == ["plane", "train"]

@@ -138,7 +138,10 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
     """Nothing here is at its default, which a lost setting would fall back to."""
     config = Config(
         name="größer",
-        data=DataConfig("cifar100", "a", "~/sets", True, [64, 32], ["apple", 3], 10, 9, 0.25, 2),
+        data=DataConfig(
+            *("cifar100", "a", "~/sets", True, [64, 32], ["apple", 3], 10, 9, 0.25, 2),
+            *("pad", "fail", True, 1, 2),
+        ),
         model=ModelConfig(
             *("ti16", 4, 12, 2, 3, 24, "mean", "sincos2d", "tanh", 0.1, 0.2, 0.3),
             norm_epsilon=1e-12,

@@ -6,9 +6,16 @@ import shutil
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from vit_keras import SettingError, data, fetching, load_config, sources, tfds_library, tfds_sets
+from vit_keras import (
+    SettingError,
+    data,
+    fetching,
+    fitting,
+    load_config,
+    sources,
+    tfds_sets,
+)
 from vit_keras.config import DataConfig
 from vit_keras.tfds_facts import Facts
 
@@ -85,22 +92,9 @@ def test_images_of_many_sizes_are_cut_and_resized(name, root):
     assert [len(part.labels) for part in (splits.train, splits.validation)] == [9, 3]
     assert splits.test.images.shape == (6, 10, 12, 3)
     np.testing.assert_array_equal(np.sort(splits.test.labels), [0, 0, 1, 1, 2, 2])
-    expected = [tfds_library.centre_cut(photo("v", index), (10, 12)) for index in range(6)]
+    expected = [fitting.fitted(photo("v", index), (10, 12), "crop") for index in range(6)]
     ours = {image.tobytes() for image in splits.test.images}
     assert ours == {image.tobytes() for image in expected}
-
-
-@pytest.mark.parametrize("shape", [(20, 24, 3), (24, 20, 1), (8, 40, 4)])
-def test_the_cut_is_the_middle_resized(shape):
-    """As torchvision's: the shorter side to its size, then the centre."""
-    image = np.resize(photo("x", 1), shape)
-    image = np.asarray(Image.fromarray(image.squeeze()).resize(shape[1::-1])).reshape(shape)
-    rows, columns = (round(side * 10 / min(shape[:2])) for side in shape[:2])
-    resized = Image.fromarray(image.squeeze()).resize((columns, rows), Image.Resampling.BILINEAR)
-    top, left = (rows - 10) // 2, (columns - 10) // 2
-    expected = np.asarray(resized)[top : top + 10, left : left + 10].reshape(10, 10, -1)
-    cut = tfds_library.centre_cut(image, (10, 10))
-    assert np.abs(cut.astype(int) - expected).max() <= 1
 
 
 def test_an_image_size_is_asked_for(root):

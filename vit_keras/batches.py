@@ -46,7 +46,8 @@ def training(
         while True:
             order = np.random.default_rng([seed, epoch]).permutation(len(split.labels))
             for images in order[: count * different].reshape(count, different):
-                yield (tuple(split.take(copied(images, repeats))),)
+                index = copied(images, repeats)
+                yield ((split.images[index], split.labels[index]),)
             epoch += 1
 
     if wait:

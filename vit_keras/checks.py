@@ -9,7 +9,7 @@ import os
 import re
 from typing import Any
 
-from vit_keras import data, sources, stages, variants
+from vit_keras import data, fitting, sources, stages, variants
 from vit_keras.config import Config, DataConfig, ModelConfig
 from vit_keras.errors import SettingError, one_of
 from vit_keras.pretrained import download
@@ -25,6 +25,8 @@ RANGES: dict[str, tuple[float, bool, float | None]] = {
     "data.train_limit": (1, True, None),
     "data.validation_fraction": (0, False, 0.9),
     "data.prefetch": (1, True, None),
+    "data.cache_mb": (0, True, None),
+    "data.workers": (1, True, 256),
     "augment.crop_padding": (0, True, None),
     "augment.repeats": (1, True, None),
     "optim.learning_rate": (0, False, None),
@@ -84,7 +86,8 @@ def check(config: Config, given: data.Given | None = None) -> None:
     if published is not None:  # with data.classes there are fewer, seen once labels are read
         limits = (config.data.limit, config.data.train_limit)
         images = min([published, *(limit for limit in limits if limit)])
-        if given is None or given.validation is None:
+        carves = given.validation is None if given else not sources.has_validation(config.data)
+        if carves:
             images -= data.validation_count(config.data, images)
         steps(config, images)
 
@@ -115,6 +118,8 @@ def settings(config: Config) -> None:
         _in_range(setting, getattr(getattr(config, group), name), *bounds)
     _repeats(config)
     _stages(config)
+    one_of("data.fit", config.data.fit, fitting.FITS)
+    one_of("data.on_bad_file", config.data.on_bad_file, ("skip", "fail"))
 
 
 def has_handle(config: Config) -> None:

@@ -20,7 +20,7 @@ class DataConfig:
     """
 
     name: str = "digits"  # digits, folder, npz, arrays, or a set of TFDS
-    path: str | None = None  # folder's: it has a sub-folder of images for each class; npz's: a file
+    path: str | None = None  # npz's file; or a folder of <class>/, or of {train,val,test}/<class>/
     dir: str | None = None  # where TFDS keeps its sets; TFDS_DATA_DIR unless given
     download: bool = False  # fetch the set when it is not there
     image_size: Any = None  # pixels of a side, or [height, width]; the set's own unless given
@@ -31,6 +31,11 @@ class DataConfig:
     train_limit: int | None = None  # at most so many of the training split, validation among them
     validation_fraction: float = 0.1  # carved out of the training split, stratified
     prefetch: int = 4  # batches made ready ahead of the device
+    fit: str = "crop"  # how images of many sizes come to image_size: crop, stretch or pad
+    on_bad_file: str = "skip"  # a folder's files that are no images: skip or fail
+    follow_links: bool = False  # also links that lead out of the folder
+    cache_mb: int = 2048  # a folder's images up to so many MB are decoded once and held in memory
+    workers: int | None = None  # threads that decode a folder's images; as many as there are cores
 
 
 @dataclass

@@ -1,15 +1,18 @@
 """Images and labels, split: a data set -> `Splits(train, validation, test, class_names)`."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from vit_keras import sources
+from vit_keras import duplicates, sources
 from vit_keras.config import DataConfig
+from vit_keras.duplicates import Finding
 from vit_keras.errors import SettingError
-from vit_keras.sources import Known, Split, stratified
+from vit_keras.sources import Known, Published, Split, stratified
+from vit_keras.streams import FileImages
 
 
 @dataclass(frozen=True)
@@ -20,13 +23,20 @@ class Splits:
     validation: Split
     test: Split
     class_names: list[str]
+    findings: Sequence[Finding] = ()  # what is wrong with the files of a folder
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over class names, pixels and labels in order: equal data, equal fingerprint."""
+        """SHA-256 over class names, pixels and labels in order: equal data, equal fingerprint.
+
+        Of images that are still in files, over the files.
+        """
         digest = hashlib.sha256("\n".join(self.class_names).encode())
         for split in (self.train, self.validation, self.test):
             for array in split:
+                if isinstance(array, FileImages):
+                    digest.update(array.fingerprint.encode())
+                    continue
                 digest.update(str(array.shape).encode())
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
@@ -42,7 +52,7 @@ class Splits:
         if len(self.class_names) > 20:
             rows += [("a class", *(f"{count.min()} to {count.max()}" for count in counts))]
         else:
-            rows += list(zip(self.class_names, *counts, strict=True))
+            rows += list(zip(map(_on_a_line, self.class_names), *counts, strict=True))
         width = max(len(str(row[0])) for row in rows)
         return "\n".join(
             f"  {first:<{width}}" + "".join(f"{cell:>12}" for cell in rest)
@@ -67,34 +77,51 @@ class Given(NamedTuple):
 def load(config: DataConfig, seed: int, given: Given | None = None) -> Splits:
     """Read the data set `config.name`, unless it is given, and split it.
 
-    `config.limit` bounds the published training split (which validation is then carved from) and
-    the published test split, each, `config.train_limit` the former alone; the cuts are stratified
-    by class and depend on `seed` alone.
+    `config.limit` bounds the published training split (which validation is then carved from, unless
+    it was published too and bounded likewise) and the published test split, each,
+    `config.train_limit` the former alone; the cuts are stratified by class and depend on `seed`
+    alone. A folder's images are decoded last, if at all: those that were chosen.
 
     Raises:
         SettingError: the data is not there, is damaged, or is too small for these settings.
     """
-    validation = given.validation if given else None
-    if given:
-        (train, test), names = sources.with_test(given.train, given.test), given.class_names
-    else:
-        train, test, names = sources.read(config)
+    train, test, names, validation, findings = _whole(given) if given else sources.read(config)
     parts = [train, test] if validation is None else [train, test, validation]
     if config.classes is not None:
         chosen = class_indices(config.classes, names)
-        parts = [_only(part, chosen) for part in parts]
+        parts = [_only(split, chosen) for split in parts]
         names = [names[index] for index in chosen]
     if config.limit is not None:
-        parts = [_limited(part, config.limit, seed) for part in parts]
+        parts = [_limited(split, config.limit, seed) for split in parts]
     train, test, *rest = parts
     if config.train_limit is not None:
         train = _limited(train, config.train_limit, seed)
-    if rest:
-        return Splits(train, rest[0], test, names)
+    train, validation = (train, *rest) if rest else _carved(config, train, seed)
+    return _decoded(config, Splits(train, validation, test, names, findings))
+
+
+def _whole(given: Given) -> Published:
+    train, test = sources.with_test(given.train, given.test)
+    return Published(train, test, given.class_names, given.validation)
+
+
+def _carved(config: DataConfig, train: Split, seed: int) -> tuple[Split, Split]:
+    """What is left to train on, and the validation split."""
     count = validation_count(config, len(train.labels))
     picked = stratified(train.labels, count, np.random.default_rng([seed, 1]))
-    others = np.setdiff1d(np.arange(len(train.labels)), picked)
-    return Splits(train.take(others), train.take(picked), test, names)
+    rest = np.setdiff1d(np.arange(len(train.labels)), picked)
+    return train.take(rest), train.take(picked)
+
+
+def _decoded(config: DataConfig, splits: Splits) -> Splits:
+    """A folder's splits: compared with each other, and in memory unless they are too large."""
+    parts = {name: getattr(splits, name) for name in ("train", "validation", "test")}
+    if not isinstance(splits.train.images, FileImages):
+        return splits
+    findings = (*splits.findings, *duplicates.across(parts, splits.class_names))
+    if sum(split.images.nbytes for split in parts.values()) <= config.cache_mb * 1e6:
+        parts = {name: Split(split.images.decoded(), split.labels) for name, split in parts.items()}
+    return replace(splits, **parts, findings=findings)
 
 
 def validation_count(config: DataConfig, images: int) -> int:
@@ -120,7 +147,7 @@ def _only(split: Split, chosen: list[int]) -> Split:
     relabel = np.full(max(split.labels.max(), *chosen) + 1, -1, np.int32)
     relabel[chosen] = np.arange(len(chosen))
     labels = relabel[split.labels]
-    return Split(split.images[labels >= 0], labels[labels >= 0])
+    return Split(split.images, labels).take(np.flatnonzero(labels >= 0))
 
 
 def class_indices(classes: list, class_names: list[str]) -> list[int]:
@@ -140,3 +167,7 @@ def class_indices(classes: list, class_names: list[str]) -> list[int]:
     if len(indices) < 2:
         raise SettingError(f"data.classes={list(classes)} is no choice; name at least two classes")
     return indices
+
+
+def _on_a_line(name: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in name)

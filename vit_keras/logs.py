@@ -18,6 +18,7 @@ def console() -> Iterator[None]:
     absl, which TFDS imports, gives the root logger a handler of its own.
     """
     propagated, log.propagate = log.propagate, False
+    log.disabled = False  # as Hydra leaves every logger that was there before it
     try:
         with _handling(logging.StreamHandler(sys.stdout), "%(message)s", logging.INFO):
             yield

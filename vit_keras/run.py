@@ -30,6 +30,7 @@ RESUMABLE = (
     "data.dir",
     "data.path",
     "data.prefetch",
+    "data.workers",
 )
 
 

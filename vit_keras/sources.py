@@ -6,13 +6,16 @@ imported only to read a TFDS set, not to check that it is there.
 """
 
 import logging
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from vit_keras import folders, npz, tfds_library, tfds_sets
+from vit_keras import folders, npz, photos, tfds_library, tfds_sets
 from vit_keras.config import DataConfig
+from vit_keras.duplicates import Finding
 from vit_keras.errors import SettingError
+from vit_keras.streams import FileImages
 from vit_keras.tfds_facts import Facts
 from vit_keras.variants import height_and_width
 
@@ -40,15 +43,28 @@ DIGITS_TEST_IMAGES = 359  # a fifth: scikit-learn has no test split of its own
 class Split(NamedTuple):
     """Images (n, X, Y, C) uint8 and their labels (n,) int32."""
 
-    images: np.ndarray
+    images: np.ndarray | FileImages
     labels: np.ndarray
 
     def take(self, index: np.ndarray) -> "Split":
-        return Split(self.images[index], self.labels[index])
+        """Those at `index`, decoded or not as they are."""
+        in_files = isinstance(self.images, FileImages)
+        images = self.images.take(index) if in_files else self.images[index]  # type: ignore
+        return Split(images, self.labels[index])
 
 
-def read(config: DataConfig) -> tuple[Split, Split, list[str]]:
-    """The published training and test split of `config.name`, whole, and the classes' names.
+class Published(NamedTuple):
+    """A data set, whole, as it was split by those who made it."""
+
+    train: Split
+    test: Split
+    class_names: list[str]
+    validation: Split | None = None  # None: to be carved out of `train`
+    findings: tuple[Finding, ...] = ()  # files that had to be left out
+
+
+def read(config: DataConfig) -> Published:
+    """The data set `config.name`, whole; a folder's images still in their files.
 
     Where no test split is published, a fifth of the training split is, the same for every run.
 
@@ -56,7 +72,8 @@ def read(config: DataConfig) -> tuple[Split, Split, list[str]]:
         SettingError: the data set is not there, cannot be fetched, or is damaged.
     """
     _refuse_arrays(config)
-    return {"digits": _digits, "folder": _folder, "npz": _npz}.get(config.name, _tfds)(config)
+    readers: dict[str, Any] = {"digits": _digits, "folder": _folder, "npz": _npz}
+    return Published(*readers.get(config.name, _tfds)(config))
 
 
 def known(config: DataConfig) -> Known:
@@ -100,8 +117,9 @@ def check_prepared(config: DataConfig) -> int | None:
     if config.name == "digits":
         return 1797 - DIGITS_TEST_IMAGES
     if config.name == "folder":
-        images = len(folders.files(config)[1])
-        return images - _fifth(images)
+        files = folders.files(config)
+        images = sum(file.split in ("", "train") for file in files)
+        return without_test(images, any(file.split == "test" for file in files))
     if config.name == "npz":
         counts = npz.facts(config).images
     elif config.download and tfds_sets.prepared(config) is None:
@@ -150,15 +168,21 @@ def _digits(config: DataConfig) -> tuple[Split, Split, list[str]]:
     return whole.take(train), whole.take(test), [str(name) for name in digits.target_names]
 
 
-def _folder(config: DataConfig) -> tuple[Split, Split, list[str]]:
-    """A folder's images, decoded once; a fifth of them are the test split."""
-    paths, labels = folders.files(config)
-    size = folders.size(config)
-    train, test = (
-        Split(np.stack([folders.read(paths[i], size) for i in index]), labels[index])
-        for index in _fixed_draw(labels, _fifth(len(labels)))
-    )
-    return train, test, folders.class_names(config)
+def _folder(config: DataConfig) -> Published:
+    """A folder's images; a fifth of those to train on are the test split where it has none."""
+    read, findings = photos.read(config)
+    found = {name: Split(*split) for name, split in read.items()}
+    train = found.get("train") or found[""]
+    test = found.get("test")
+    if test is None:
+        train, test = map(train.take, _fixed_draw(train.labels, _fifth(len(train.labels))))
+    names = folders.class_names(config)
+    return Published(train, test, names, found.get("validation"), tuple(findings))
+
+
+def has_validation(config: DataConfig) -> bool:
+    """Whether the set has a validation split of its own, so that none is carved out of `train`."""
+    return config.name == "folder" and "validation" in folders.splits(config)
 
 
 def without_test(images: int, has_test: bool) -> int:
@@ -180,22 +204,26 @@ def _npz(config: DataConfig) -> tuple[Split, Split, list[str]]:
     """The arrays of a file."""
     pairs, names, report = npz.read(config)
     log.info("%s: %s", config.path, report)
-    return *with_test(Split(*pairs["train"]), pairs.get("test")), names
+    return *_with_test(pairs), names
 
 
 def _tfds(config: DataConfig) -> tuple[Split, Split, list[str]]:
     """A set of TensorFlow Datasets; downloaded only when asked to."""
     size = _asked_size(config) if _has_many_sizes(config) else None
     splits, names = tfds_library.read(config, size)
-    return *with_test(Split(*splits["train"]), splits.get("test")), names
+    return *_with_test(splits), names
 
 
-def with_test(train: Split, test: tuple[np.ndarray, np.ndarray] | None) -> tuple[Split, Split]:
+def with_test(train: Split, test: Split | None) -> tuple[Split, Split]:
     """The two as they are; without a test split, a fifth is drawn from `train`, always the same."""
     if test is not None:
-        return train, Split(*test)
+        return train, test
     rest, held_out = _fixed_draw(train.labels, _fifth(len(train.labels)))
     return train.take(rest), train.take(held_out)
+
+
+def _with_test(pairs: Mapping[str, tuple]) -> tuple[Split, Split]:
+    return with_test(Split(*pairs["train"]), Split(*pairs["test"]) if "test" in pairs else None)
 
 
 def _described(config: DataConfig) -> Facts:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vit_keras import tfds_sets
+from vit_keras import fitting, tfds_sets
 from vit_keras.config import DataConfig
 from vit_keras.errors import SettingError
 from vit_keras.tfds_facts import CATALOG, TEST_SPLITS, Facts, facts_of
@@ -87,7 +87,7 @@ def check_network(addresses: Iterable[str]) -> None:
 def read(config: DataConfig, size: tuple[int, int] | None) -> tuple[dict[str, Arrays], list[str]]:
     """Its splits, `train` and the one that is tested on if there is one, and the classes' names.
 
-    Images that have a size of their own each are cut and resized to `size`, (height, width).
+    Images that have a size of their own each come to `size`, (height, width), by `data.fit`.
 
     Raises:
         SettingError: the set is absent, cannot be fetched, or is damaged.
@@ -102,9 +102,9 @@ def read(config: DataConfig, size: tuple[int, int] | None) -> tuple[dict[str, Ar
         names = list(found.info.features[facts.label].names)
         if len(names) != facts.num_classes:
             raise ValueError(f"{facts.label}.labels.txt has {len(names)} classes")
-        splits = {"train": _split(found, "train", facts, size)}
+        splits = {"train": _split(found, "train", facts, size, config.fit)}
         for name in (name for name in TEST_SPLITS if name in counts):
-            images, labels = _split(found, name, facts, size)
+            images, labels = _split(found, name, facts, size, config.fit)
             if labels.min() >= 0:  # a contest keeps the labels of its test split
                 splits["test"] = images, labels
                 break
@@ -127,7 +127,7 @@ def _facts_of(found: Any, name: str) -> Facts:
     return facts_of(features["featuresDict"]["features"], info, name)
 
 
-def _split(found: Any, name: str, facts: Facts, size: Any) -> Arrays:
+def _split(found: Any, name: str, facts: Facts, size: Any, fit: str) -> Arrays:
     """One split, of whose features only the image and the label are decoded."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
@@ -137,26 +137,16 @@ def _split(found: Any, name: str, facts: Facts, size: Any) -> Arrays:
     images, labels = [], []
     for example in dataset.as_numpy_iterator():
         image = example[facts.image]
-        images.append(image if facts.size else centre_cut(image, size))
+        images.append(image if facts.size else _fitted(image, size, fit))
         labels.append(example[facts.label])
     return np.stack(images), np.asarray(labels, np.int32)
 
 
-def centre_cut(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(x, y, C) -> (X, Y, C) uint8 for `size` (X, Y): the largest part of that form, resized.
-
-    As if the shorter side were resized and the centre cut out, in one go of Pillow's: bilinear
-    with antialias.
-    """
-    from PIL import Image
-
-    (rows, columns), (height, width) = image.shape[:2], size
-    scale = min(rows / height, columns / width)
-    top, left = (rows - height * scale) / 2, (columns - width * scale) / 2
-    box = (left, top, left + width * scale, top + height * scale)
-    whole = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    cut = np.asarray(whole.resize((width, height), Image.Resampling.BILINEAR, box=box))
-    return cut.reshape(height, width, image.shape[-1])
+def _fitted(image: np.ndarray, size: tuple[int, int], fit: str) -> np.ndarray:
+    """(x, y, C) -> (X, Y, C) uint8 for `size` (X, Y), grey as the same three times."""
+    if image.shape[-1] == 1:
+        return fitting.fitted(np.repeat(image, 3, axis=-1), size, fit)[..., :1]
+    return fitting.fitted(image, size, fit)
 
 
 def _imported(name: str) -> Any:

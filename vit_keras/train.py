@@ -16,9 +16,11 @@ from vit_keras import (
     checks,
     data,
     environment,
+    inspection,
     optim,
     overfitting,
     stages,
+    streams,
 )
 from vit_keras import given as handed_over
 from vit_keras import run as runs
@@ -79,13 +81,15 @@ def _run(config: Config, given: data.Given | None) -> Result:
     try:
         with log_file(run):
             log.info("data: %s\n%s", config.data.name, splits.table())
+            inspection.report(run, splits, model.vit)
             log.info("precision: %s (%s)", precision.policy, precision.reason)
             description = environment.describe(precision, splits.fingerprint)
             _describe(run, model.vit, splits, description)
             if report:
                 log.info("pretrained: %s", report)
                 run.write_text("pretrained.txt", report + "\n")
-            return _train(config, run, splits, model)
+            with streams.naming_files(splits):
+                return _train(config, run, splits, model)
     finally:
         run.close()
 

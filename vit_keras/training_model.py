@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from vit_keras import checks, optim, stages, variants
+from vit_keras import batches, checks, optim, stages, variants
 from vit_keras.augment import augment, resize
 from vit_keras.config import AugmentConfig, Config
 from vit_keras.data import Splits
@@ -119,18 +119,20 @@ class TrainingModel(keras.Model):
         vit = self.vit
         backbone = keras.Model(vit.input, vit.get_layer("head").input)
         extract = _Features(backbone, dtype=self.dtype_policy, name="features")
-        values = extract.predict(split.images, batch_size, verbose=0)
+        # In batches: the images of a large folder are decoded as they are read.
+        values = extract.predict(batches.evaluation(split, batch_size, prefetch=2), verbose=0)
         return Split(np.asarray(values, "float32"), split.labels)
 
 
 class _Features(keras.Model):
-    """(B, x, y, C) -> (B, D), as the ViT in inference gives it."""
+    """Images (B, x, y, C) and labels (B,) -> (B, D), as the ViT in inference gives it."""
 
     def __init__(self, backbone: keras.Model, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.backbone = backbone
 
-    def call(self, images):
+    def call(self, inputs):
+        images, _ = inputs
         images = fitting(ops.cast(images, "float32"), self.backbone.input_shape[1:])
         return self.backbone(images, training=False)
 
