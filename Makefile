@@ -30,7 +30,7 @@ test: setup
 # The layers, the model and its input on the other backend.
 test-jax: setup
 	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_layers.py tests/test_vit.py \
-		tests/test_batches.py tests/test_augment.py
+		tests/test_batches.py tests/test_augment*.py
 
 lint: setup
 	$(BIN)/ruff check .
@@ -48,7 +48,8 @@ $(VENV)/.peers: requirements-peers.txt | setup
 check-peers: $(VENV)/.peers
 	$(BIN)/python -m pytest tests/peers
 
-# Our training speed beside keras-hub's and torch's.
+# Our training speed beside keras-hub's and torch's, our augmentation beside Keras'.
 bench: $(VENV)/.peers
 	$(BIN)/python benchmarks/train_step.py --heads 3 12
+	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/cached_features.py

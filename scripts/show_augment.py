@@ -8,8 +8,9 @@ def main(config):
     from vit_keras import data  # imports Keras: only once the settings are checked
     from vit_keras.augment import sheet
 
-    sheet.file_of(config)
-    print(f"augmentation sheet: {sheet.write_sheet(config, data.load(config.data, 0)).resolve()}")
+    sheet.file_of(config)  # before the data are read
+    splits = data.load(config.data, config.train.seed)
+    print(f"augmentation sheet: {sheet.write_sheet(config, splits).resolve()}")
 
 
 if __name__ == "__main__":

@@ -68,7 +68,9 @@ def draw(key: tuple[Any, Any], batch: Any, wanted: Iterable[str]) -> dict[str, A
     word, _ = threefry(key, (_column(batch), ops.convert_to_tensor(places, "uint32")))
     uniform = ops.cast(ops.cast(ops.right_shift(word, 8), "int32"), "float32") * 2.0**-24
     ends = itertools.accumulate(COUNTS[name] for name in wanted)
-    return {name: uniform[:, end - COUNTS[name] : end] for name, end in zip(wanted, ends)}
+    return {
+        name: uniform[:, end - COUNTS[name] : end] for name, end in zip(wanted, ends, strict=True)
+    }
 
 
 def noise(key: tuple[Any, Any], batch: Any, shape: tuple[int, int, int]) -> Any:

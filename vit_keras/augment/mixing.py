@@ -1,4 +1,4 @@
-"""What hides a part of an image, or puts another image into it, and shares the label accordingly."""
+"""What hides a part of an image, or puts another into it and shares the label accordingly."""
 
 from functools import lru_cache
 from typing import Any

@@ -69,10 +69,19 @@ def mirrored(uniform: Any, columns: int) -> Map:
     """Left and right swapped for half of the images: (B, 1) numbers in [0, 1) -> a map."""
     is_swapped = uniform[:, 0] < 0.5
     one, zero = ops.ones_like(uniform[:, 0]), ops.zeros_like(uniform[:, 0])
-    return ops.where(is_swapped, -one, one), zero, ops.where(is_swapped, columns, zero), zero, one, zero
+    return (
+        ops.where(is_swapped, -one, one),
+        zero,
+        ops.where(is_swapped, columns, zero),
+        zero,
+        one,
+        zero,
+    )
 
 
-def resized_crop(uniform: Any, share: list[float], old: tuple[int, int], new: tuple[int, int]) -> Map:
+def resized_crop(
+    uniform: Any, share: list[float], old: tuple[int, int], new: tuple[int, int]
+) -> Map:
     """A box of the image brought to `new` (Szegedy et al. 2015, section 6).
 
     The box has a share of the area as likely as any other, and a width of 3/4 to 4/3 of its
