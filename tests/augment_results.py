@@ -27,7 +27,7 @@ CASES = {
 }
 
 
-def pictures(count=24, shape=(14, 12, 3)):
+def pictures(count=12, shape=(10, 8, 3)):
     """Ramps with noise, so that neither a histogram nor an interpolation is trivial."""
     rng = np.random.default_rng(0)
     ramp = np.linspace(20, 200, shape[0] * shape[1]).reshape(1, *shape[:2], 1)
@@ -37,7 +37,7 @@ def pictures(count=24, shape=(14, 12, 3)):
 
 def results(case, images, targets):
     """(images, targets); a resized crop makes them larger."""
-    return augment(ops.cast(images, "float32"), targets, CASES[case], SEED, (20, 16))
+    return augment(ops.cast(images, "float32"), targets, CASES[case], SEED, (12, 10))
 
 
 if __name__ == "__main__":

@@ -63,29 +63,29 @@ def test_cutmix_pastes_a_box_and_counts_what_it_really_covers(seed):
 def test_with_both_on_a_batch_gets_either_as_often():
     images, _ = batch()
     cut = 0
-    for seed in range(60):
+    for seed in range(40):
         mixed, _ = augmented(seed, mixup=0.8, cutmix=1.0)
         own = stays(images, mixed)
         cut += bool((np.nanmin(own, initial=1) < 1e-3) or np.array_equal(mixed, images))
-    assert 15 < cut < 45
+    assert 8 < cut < 32
 
 
 def test_only_so_many_batches_are_mixed():
     images, targets = batch()
     kept = 0
-    for seed in range(60):
+    for seed in range(40):
         mixed, labels = augmented(seed, mixup=1.0, mix_probability=0.5)
         is_kept = np.array_equal(mixed, images)
         assert is_kept == np.array_equal(labels, targets)
         kept += is_kept
-    assert 15 < kept < 45
+    assert 8 < kept < 32
 
 
 @pytest.mark.parametrize("alpha", [0.2, 0.8, 1.0, 2.0])
 def test_lambda_has_the_beta_distribution(alpha):
     uniform = ((np.arange(5000) + 0.5) / 5000).astype("float32")
     made = ops.convert_to_numpy(mixing._beta(alpha, ops.convert_to_tensor(uniform)))
-    assert stats.kstest(made, stats.beta(alpha, alpha).cdf).statistic < 0.003
+    np.testing.assert_allclose(made, stats.beta.ppf(uniform, alpha, alpha), atol=3e-3)
 
 
 def test_erasing_puts_one_box_of_noise_over_some_images():
