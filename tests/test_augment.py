@@ -163,3 +163,13 @@ def assert_same(case, made):
     with np.load(augment_results.FILE) as file:
         for at, part in enumerate(made):
             np.testing.assert_allclose(ops.convert_to_numpy(part), file[f"{case}_{at}"], atol=1e-3)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.data is TensorFlow's")
+def test_in_tf_data_a_batch_of_unknown_size_is_made_the_same():
+    import tensorflow as tf
+
+    made = tf.data.Dataset.from_tensor_slices(augment_results.pictures()).batch(12)
+    assert made.element_spec[0].shape[0] is None
+    made = made.map(functools.partial(augment_results.results, "deit3"))
+    assert_same("deit3", next(iter(made)))

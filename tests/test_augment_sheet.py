@@ -42,7 +42,7 @@ def test_mixed_images_of_another_size_are_shown_too():
 
 
 def test_a_sheet_is_written_again_but_over_nothing_else(tmp_path):
-    config = load_config("augment=shift", "data.limit=50", f"run.root={tmp_path / 'new'}")
+    config = load_config("augment=shift", "data.limit=100", f"run.root={tmp_path / 'new'}")
     splits = data.load(config.data, 0)
     file = sheet.write_sheet(config, splits, columns=2)
     assert sheet.write_sheet(config, splits, columns=3) == file

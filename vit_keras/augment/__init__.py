@@ -49,7 +49,7 @@ def augment(
     steps = []
     if "policy" in drawn:
         steps += policies.steps(config, drawn["policy"], images.shape[1:3])
-    if "jitter" in drawn:
+    if config.jitter is not None:
         steps += jitter.steps(config.jitter, drawn["jitter"])
     if steps:
         images = recolour(ops.cast(images, "float32"), steps)
@@ -103,7 +103,7 @@ def _moved(
     if not moves and "resized_crop" not in drawn:
         return _shifted(images, config, drawn)
     maps = []
-    if "resized_crop" in drawn:
+    if config.resized_crop is not None:
         if size is not None and size[0] >= old[0] and size[1] >= old[1]:
             new = size
         maps.append(warp.resized_crop(drawn["resized_crop"], config.resized_crop, old, new))

@@ -71,8 +71,9 @@ def _cut(share: Any, uniform: Any, size: tuple[int, int]) -> Any:
     height, width = ops.floor(rows * side / 2), ops.floor(columns * side / 2)
     row = ops.cast(whole(uniform[0], rows), "float32")
     column = ops.cast(whole(uniform[1], columns), "float32")
-    edges = row - height, column - width, row + height, column + width
-    return ops.cast(_inside(*(edge[None] for edge in edges), size)[0], "float32")
+    edges = (row - height, column - width, row + height, column + width)
+    top, left, bottom, right = (edge[None] for edge in edges)
+    return ops.cast(_inside(top, left, bottom, right, size)[0], "float32")
 
 
 def _inside(top: Any, left: Any, bottom: Any, right: Any, size: tuple[int, int]) -> Any:

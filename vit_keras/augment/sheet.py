@@ -37,19 +37,19 @@ def augmentation_sheet(
     """
     images = np.asarray(images, "float32")
     rows = [images]
-    for row in range(draws):
+    for draw in range(draws):
         made, _ = augment(
-            ops.convert_to_tensor(images), ops.zeros((len(images), 1)), config, seed + row, size
+            ops.convert_to_tensor(images), ops.zeros((len(images), 1)), config, seed + draw, size
         )
         rows.append(made)
     size = size or images.shape[1:3]
-    pictures = [ops.convert_to_numpy(resize(ops.cast(row, "float32"), size)) for row in rows]
-    cells = [[_cell(picture) for picture in row] for row in pictures]
+    shown = [ops.convert_to_numpy(resize(ops.cast(row, "float32"), size)) for row in rows]
+    cells = [[_cell(image) for image in row] for row in shown]
     width, height = cells[0][0].size
     sheet = Image.new("RGB", (len(images) * width, len(rows) * height), "white")
-    for at, row in enumerate(cells):
-        for column, cell in enumerate(row):
-            sheet.paste(cell, (column * width, at * height))
+    for row, line in enumerate(cells):
+        for column, cell in enumerate(line):
+            sheet.paste(cell, (column * width, row * height))
     return sheet
 
 
@@ -58,7 +58,9 @@ def _cell(image: np.ndarray) -> Image.Image:
     levels = np.clip(np.round(image), 0, 255).astype("uint8")
     picture = Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels).convert("RGB")
     times = -(-CELL // max(picture.size))
-    picture = picture.resize((picture.width * times, picture.height * times), Image.NEAREST)
+    picture = picture.resize(
+        (picture.width * times, picture.height * times), Image.Resampling.NEAREST
+    )
     return ImageOps.expand(picture, GAP, "white")
 
 
