@@ -31,7 +31,7 @@ test: setup
 # The layers, the model, its input and a run on arrays, on the other backend.
 test-jax: setup
 	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_layers.py tests/test_vit.py \
-		tests/test_batches.py tests/test_augment.py tests/test_arrays.py tests/test_given.py \
+		tests/test_batches.py tests/test_augment*.py tests/test_arrays.py tests/test_given.py \
 		tests/test_decode.py tests/test_streams.py
 
 # Every notebook from top to bottom on a small budget, and whether its committed outputs are whole.
@@ -58,9 +58,10 @@ $(VENV)/.peers: requirements-peers.txt | setup
 check-peers: $(VENV)/.peers
 	$(BIN)/python -m pytest tests/peers
 
-# Our training speed beside keras-hub's and torch's.
+# Our training speed beside keras-hub's and torch's, our augmentation beside Keras'.
 bench: $(VENV)/.peers
 	$(BIN)/python benchmarks/train_step.py --heads 3 12
+	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/cached_features.py
 	$(BIN)/python benchmarks/folder_decode.py
 	$(BIN)/python benchmarks/folder_scan.py

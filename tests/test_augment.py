@@ -1,5 +1,8 @@
 """Crops are windows of the padded image, flips are mirror images, and a seed says which."""
 
+import functools
+
+import augment_results
 import keras
 import numpy as np
 import pytest
@@ -12,10 +15,11 @@ from vit_keras.config import AugmentConfig
 COUNT = 600
 SHAPES = [(6, 9, 3), (9, 6, 1)]  # neither square, so that rows and columns cannot be swapped unseen
 DTYPES = ["uint8", "float32", "float16"]
+BOTH = AugmentConfig(crop_padding=2, flip=True)
 CASES = {
     "crop": lambda images, seed: random_crop(images, 2, seed),
     "flip": random_flip,
-    "both": lambda images, seed: augment(images, AugmentConfig(crop_padding=2, flip=True), seed),
+    "both": lambda images, seed: augment(images, None, BOTH, seed)[0],
 }
 
 
@@ -126,7 +130,7 @@ def test_a_flip_is_drawn_apart_from_the_crop():
 def test_nothing_asked_for_is_nothing_done():
     images = pictures()
     np.testing.assert_array_equal(
-        numpy(lambda x, seed: augment(x, AugmentConfig(), seed), images, 1), images
+        numpy(lambda x, seed: augment(x, None, AugmentConfig(), seed)[0], images, 1), images
     )
 
 
@@ -138,3 +142,34 @@ def test_resizing_equals_pillow(size):
         for channel in range(3):
             pillow = Image.fromarray(image[..., channel]).resize(size[::-1], Image.BILINEAR)
             np.testing.assert_allclose(ours[..., channel], np.asarray(pillow), atol=0.01)
+
+
+@pytest.mark.parametrize("case", augment_results.CASES)
+def test_every_backend_makes_the_same(case):
+    """Of TensorFlow's results, committed: `make test-jax` compares JAX's."""
+    made = augment_results.results(case, *augment_results.pictures())
+    assert_same(case, made)
+
+
+@pytest.mark.parametrize("case", ["deit3", "heavy"])
+def test_compiled_makes_the_same(case):
+    images, targets = map(ops.convert_to_tensor, augment_results.pictures())
+    function = functools.partial(augment_results.results, case)
+    made = jitted(lambda images, _, targets: function(images, targets))(images, None, targets)
+    assert_same(case, made)
+
+
+def assert_same(case, made):
+    with np.load(augment_results.FILE) as file:
+        for at, part in enumerate(made):
+            np.testing.assert_allclose(ops.convert_to_numpy(part), file[f"{case}_{at}"], atol=1e-3)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.data is TensorFlow's")
+def test_in_tf_data_a_batch_of_unknown_size_is_made_the_same():
+    import tensorflow as tf
+
+    made = tf.data.Dataset.from_tensor_slices(augment_results.pictures()).batch(12)
+    assert made.element_spec[0].shape[0] is None
+    made = made.map(functools.partial(augment_results.results, "deit3"))
+    assert_same("deit3", next(iter(made)))

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from vit_keras import batches, build_splits
+from vit_keras import batches, waiting
 from vit_keras.data import Split
 
 ROOT = Path(__file__).parent.parent

@@ -150,7 +150,11 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
         ),
         pretrained=PretrainedConfig("a.npz", "random", True, True, ["pooler.*"], True),
         stages={"one": StageConfig({"last": 2}, 3, 0.1, 0.2, 0.3, 4, False), "two": StageConfig()},
-        augment=AugmentConfig(2, True, repeats=3),
+        augment=AugmentConfig(
+            *(2, True, [0.5, 1.0], [0.1, 0.2, 0.3, 0.4], "randaugment", 3, 15, 0.25, 0.8, 1.0),
+            mix_probability=0.9,
+            repeats=3,
+        ),
         optim=OptimConfig("sgd", 1e-7, 0.1, 0.2, 1e-30, 0.8, 0.7, 0.6, 2.5, 0.1, 0.99, 3),
         train=TrainConfig(3, 7, 2**32 - 1, "mixed_bfloat16", False, 5, True, 8, 9),
         run=RunConfig(str(tmp_path), str(tmp_path / "run: #1")),

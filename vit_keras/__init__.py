@@ -11,6 +11,7 @@ import wrapt
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from vit_keras.augment.sheet import augmentation_sheet
     from vit_keras.cli import load_config
     from vit_keras.errors import SettingError
     from vit_keras.finetune import finetune_model
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "SettingError": "errors",
     "VARIANTS": "variants",
+    "augmentation_sheet": "augment.sheet",
     "build_splits": "given",
     "build_vit": "vit",
     "finetune_model": "finetune",
@@ -38,6 +40,7 @@ _HOMES = {
 __all__ = [
     "VARIANTS",
     "SettingError",
+    "augmentation_sheet",
     "build_splits",
     "build_vit",
     "finetune_model",

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from vit_keras import data, fitting, sources, stages, variants
-from vit_keras.config import Config, DataConfig, ModelConfig
+from vit_keras.config import AugmentConfig, Config, DataConfig, ModelConfig
 from vit_keras.errors import SettingError, one_of
 from vit_keras.pretrained import download
 
@@ -18,6 +18,8 @@ PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 OPTIMIZERS = ("adamw", "adam", "sgd")
 RATES = ("dropout", "attention_dropout", "stochastic_depth")  # what a pretrained model leaves open
 BACKENDS = ("tensorflow", "jax")
+POLICIES = ("none", "randaugment", "trivial", "autoaugment_cifar10", "three")
+JITTER = {"brightness": 1, "contrast": 1, "saturation": 1, "hue": 0.5}  # the most of each
 
 # Setting -> the smallest value, whether that value itself will do, and the largest (None: none).
 RANGES: dict[str, tuple[float, bool, float | None]] = {
@@ -28,6 +30,12 @@ RANGES: dict[str, tuple[float, bool, float | None]] = {
     "data.cache_mb": (0, True, None),
     "data.workers": (1, True, 256),
     "augment.crop_padding": (0, True, None),
+    "augment.policy_ops": (1, True, 8),
+    "augment.policy_magnitude": (0, True, 30),
+    "augment.erase": (0, True, 1),
+    "augment.mixup": (0, True, None),
+    "augment.cutmix": (0, True, None),
+    "augment.mix_probability": (0, True, 1),
     "augment.repeats": (1, True, None),
     "optim.learning_rate": (0, False, None),
     "optim.warmup_ratio": (0, True, 0.9),
@@ -116,6 +124,7 @@ def settings(config: Config) -> None:
     for setting, bounds in RANGES.items():
         group, name = setting.split(".")
         _in_range(setting, getattr(getattr(config, group), name), *bounds)
+    _augment(config.augment)
     _repeats(config)
     _stages(config)
     one_of("data.fit", config.data.fit, fitting.FITS)
@@ -171,6 +180,31 @@ def _repeats(config: Config) -> None:
         raise SettingError(
             f"augment.repeats={repeats} does not divide train.batch_size={batch} into copies of "
             f"two images or more; use {' or '.join(['1', *fitting])}, or another batch size"
+        )
+
+
+def _augment(config: AugmentConfig) -> None:
+    one_of("augment.policy", config.policy, POLICIES)
+    if config.jitter is not None:
+        if len(config.jitter) != len(JITTER):
+            raise SettingError(
+                f"augment.jitter={config.jitter} has {len(config.jitter)} values; give "
+                f"{len(JITTER)}, of {', '.join(JITTER)}, such as [0.3,0.3,0.3,0]"
+            )
+        for value, (name, most) in zip(config.jitter, JITTER.items(), strict=True):
+            _in_range(f"augment.jitter={config.jitter}: {name}", value, 0, True, most)
+    crop = config.resized_crop
+    if crop is None:
+        return
+    if len(crop) != 2 or not 0 < crop[0] <= crop[1] <= 1:
+        raise SettingError(
+            f"augment.resized_crop={crop} is no least and most share of the area; use two numbers "
+            "above 0, 1 at most, such as [0.08,1]"
+        )
+    if config.crop_padding:
+        raise SettingError(
+            f"augment.resized_crop={crop} and augment.crop_padding={config.crop_padding} are two "
+            "ways to crop; set augment.resized_crop=null or augment.crop_padding=0"
         )
 
 

@@ -86,11 +86,20 @@ class StageConfig:
 
 @dataclass
 class AugmentConfig:
-    """What happens to a training batch on the device."""
+    """What happens to a training batch on the device, in this order but for colours, first."""
 
     crop_padding: int = 0  # pixels of padding before a random crop back to size
     flip: bool = False  # left and right, half of the images
-    repeats: int = 1  # copies of an image in a batch, each changed differently (Hoffer et al. 2020)
+    resized_crop: list[float] | None = None  # or a box with [least, most] share of the area
+    jitter: list[float] | None = None  # of [brightness, contrast, saturation, hue]
+    policy: str = "none"  # randaugment, trivial, autoaugment_cifar10, three (DeiT III) or none
+    policy_ops: int = 2  # randaugment's n
+    policy_magnitude: int = 9  # randaugment's m, of 0 to 30
+    erase: float = 0.0  # probability that a box of an image is noise
+    mixup: float = 0.0  # alpha; 0 is off. With both on, a batch gets either
+    cutmix: float = 0.0  # alpha; 0 is off
+    mix_probability: float = 1.0  # that a batch is mixed at all
+    repeats: int = 1  # of each image in a batch (Hoffer et al. 2020), each time drawn anew
 
 
 @dataclass

@@ -21,9 +21,9 @@ class TrainingModel(keras.Model):
     """A ViT with what happens to a batch on the way to it, on the device.
 
     Takes (images, labels), (B, x, y, C) and (B,), and gives `logits` and `targets`, both
-    (B, classes) float32. In training, images are augmented and targets smoothed (Szegedy et al.
-    2016, section 7); images of another size than the ViT's are resized, and grey ones repeated
-    over its three channels, always.
+    (B, classes) float32. In training, targets are smoothed (Szegedy et al. 2016, section 7) and
+    images augmented, which may mix both; images of another size than the ViT's are resized, and
+    grey ones repeated over its three channels, always.
 
     Attributes:
         vit: from pixels to logits.
@@ -50,7 +50,8 @@ class TrainingModel(keras.Model):
         else:
             images = ops.cast(images, "float32")
             if training:
-                images = augment(images, self.augment_config, self.seed)
+                size = self.vit.input_shape[1:3]
+                images, targets = augment(images, targets, self.augment_config, self.seed, size)
             logits = self.vit(fitting(images, self.vit.input_shape[1:]), training=training)
         return {"logits": logits, "targets": targets}
 

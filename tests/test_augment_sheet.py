@@ -1,0 +1,57 @@
+"""The sheet shows the images as they are, and below them what is made of them."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import vit_keras
+from vit_keras import SettingError, data, load_config
+from vit_keras.augment import sheet
+from vit_keras.config import AugmentConfig
+
+
+def pictures(count=3, shape=(8, 12, 3)):
+    return np.random.default_rng(0).integers(0, 256, (count, *shape)).astype("uint8")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_above_are_the_images_below_what_is_made_of_them(channels):
+    images = pictures(shape=(8, 12, channels))
+    made = vit_keras.augmentation_sheet(images, AugmentConfig(flip=True), draws=4)
+    times, gap = sheet.CELL // 12, sheet.GAP
+    width, height = 12 * times + 2 * gap, 8 * times + 2 * gap
+    assert made.size == (3 * width, 5 * height)
+    cells = np.asarray(made).reshape(5, height, 3, width, 3).transpose(0, 2, 1, 3, 4)
+    shown = cells[:, :, gap:-gap:times, gap:-gap:times]  # (5, 3, 8, 12, 3)
+    plain = np.broadcast_to(images, (3, 8, 12, 3))
+    np.testing.assert_array_equal(shown[0], plain)
+    mirrored = 0
+    for row in shown[1:]:
+        for image, original in zip(row, plain, strict=True):
+            is_mirrored = np.array_equal(image, original[:, ::-1])
+            assert is_mirrored != np.array_equal(image, original)
+            mirrored += is_mirrored
+    assert 0 < mirrored < 12
+
+
+def test_mixed_images_of_another_size_are_shown_too():
+    made = vit_keras.augmentation_sheet(
+        pictures(), AugmentConfig(resized_crop=[0.2, 1.0], mixup=1.0), draws=1, size=(100, 100)
+    )
+    assert made.size == (3 * 108, 2 * 108)
+
+
+def test_a_sheet_is_written_again_but_over_nothing_else(tmp_path):
+    config = load_config("augment=shift", "data.limit=100", f"run.root={tmp_path / 'new'}")
+    splits = data.load(config.data, 0)
+    file = sheet.write_sheet(config, splits, columns=2)
+    assert sheet.write_sheet(config, splits, columns=3) == file
+    with Image.open(file) as picture:
+        assert picture.width == 3 * (sheet.CELL + 2 * sheet.GAP)
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+    for content in (b"mine", Image.new("RGB", (1, 1))):
+        content.save(file) if isinstance(content, Image.Image) else file.write_bytes(content)
+        before = file.read_bytes()
+        with pytest.raises(SettingError, match=r"no augmentation sheet; .*run\.root"):
+            sheet.write_sheet(config, splits)
+        assert file.read_bytes() == before
