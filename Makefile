@@ -30,7 +30,7 @@ test: setup
 # The layers, the model and its input on the other backend.
 test-jax: setup
 	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_layers.py tests/test_vit.py \
-		tests/test_batches.py tests/test_augment.py
+		tests/test_switches.py tests/test_switch_layers.py tests/test_batches.py tests/test_augment.py
 
 lint: setup
 	$(BIN)/ruff check .

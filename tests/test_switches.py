@@ -104,12 +104,17 @@ def test_a_switch_counts_learns_saves_and_describes_itself(case, tmp_path):
     np.testing.assert_array_equal(logits(again), logits(model))
     assert settings.items() <= describe(again).items()
 
-    # A folder's or a user's own: the same weights, and more patches than were trained on.
-    larger = load_pretrained(str(tmp_path / "model.keras"), image_size=16)
-    assert np.isfinite(
-        logits(larger, IMAGES[:2].repeat(2, axis=1)[:, :, :4].repeat(4, axis=2))
-    ).all()
+
+@pytest.mark.parametrize("position", ["learned", "sincos2d", "rope2d", "rope_mixed", "none"])
+def test_a_model_is_read_for_images_of_another_size(position, tmp_path):
+    """The same weights, and more patches than it was built for; learned positions are resized."""
+    model = tiny(position=position, registers=2)
+    model.save(tmp_path / "model.keras")
+    larger = load_pretrained(str(tmp_path / "model.keras"), image_size=16, patch_dropout=0.5)
+    assert features(larger, "encoder_norm").output_shape == {"encoder_norm": (None, 3 + 16, D)}
+    assert np.isfinite(logits(larger, RNG.integers(0, 256, (2, 16, 16, 3)))).all()
     weights = {weight.path: weight for weight in model.weights}
+    assert {weight.path for weight in larger.weights} == weights.keys()
     for weight in larger.weights:
         if weight.path != "position_embedding/position_embedding":
             np.testing.assert_array_equal(

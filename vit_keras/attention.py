@@ -47,11 +47,14 @@ class Attention(keras.layers.Layer):
         self.epsilon = epsilon
         dtype = self.dtype_policy
         self.dropout = keras.layers.Dropout(dropout, dtype=dtype, name="dropout")
-        norm = dict(epsilon=epsilon, center=False, dtype=dtype)
-        self.query_norm, self.key_norm = (
-            keras.layers.LayerNormalization(**norm, name=name) if qk_norm else None
-            for name in ("query_norm", "key_norm")
-        )
+        self.qk_norm = qk_norm
+        if qk_norm:
+            self.query_norm, self.key_norm = (
+                keras.layers.LayerNormalization(
+                    epsilon=epsilon, center=False, dtype=dtype, name=name
+                )
+                for name in ("query_norm", "key_norm")
+            )
         self.rotary = Rotary(grid, rotary, dtype=dtype, name="rotary") if rotary else None
 
     def build(self, input_shape):
@@ -66,7 +69,8 @@ class Attention(keras.layers.Layer):
         self.projection = keras.layers.Dense(width, dtype=self.dtype_policy, name="projection")
         self.qkv.build(input_shape)
         self.projection.build(input_shape)
-        for part in filter(None, (self.query_norm, self.key_norm, self.rotary)):
+        compared = [self.query_norm, self.key_norm] if self.qk_norm else []
+        for part in (*compared, *([self.rotary] if self.rotary else [])):
             part.build((batch, tokens, self.num_heads, width // self.num_heads))
 
     def call(self, x, kept=None, training=None):
@@ -82,9 +86,9 @@ class Attention(keras.layers.Layer):
         tokens, width = x.shape[1:]
         qkv = ops.reshape(self.qkv(x), (-1, tokens, 3, self.num_heads, width // self.num_heads))
         q, k, v = ops.unstack(qkv, 3, axis=2)
-        if self.query_norm is not None:
+        if self.qk_norm:
             q, k = self.query_norm(q), self.key_norm(k)
-        if self.rotary is not None:
+        if self.rotary:
             q, k = self.rotary(q, k, kept)
         return q, k, v
 
@@ -107,7 +111,7 @@ class Attention(keras.layers.Layer):
             **super().get_config(),
             "num_heads": self.num_heads,
             "dropout": self.dropout.rate,
-            "qk_norm": self.query_norm is not None,
+            "qk_norm": self.qk_norm,
             "rotary": self.rotary and self.rotary.kind,
             "grid": self.rotary and self.rotary.grid,
             "epsilon": self.epsilon,

@@ -72,7 +72,8 @@ class Rotary(keras.layers.Layer):
         if kept is not None:
             places = ops.take(places, kept, axis=0)  # (B, n, 2)
         x, y = places[..., :1, None], places[..., 1:, None]
-        angles = self.frequencies[0] * x + self.frequencies[1] * y  # ([B,] n, H or 1, K / 2)
+        of_x, of_y = (ops.cast(self.frequencies[i], "float32") for i in (0, 1))
+        angles = of_x * x + of_y * y  # ([B,] n, H or 1, K / 2), in full precision always
         cos, sin = ops.cast(ops.cos(angles), q.dtype), ops.cast(ops.sin(angles), q.dtype)
         return _turned(q, cos, sin), _turned(k, cos, sin)
 

@@ -60,7 +60,7 @@ def build_vit(
 
 def _embedded(images: Any, arch: variants.Architecture, dtype: Any) -> tuple[Any, dict[str, Any]]:
     """(B, X, Y, C) -> z_0 of eq. 1, (B, N, D), and what the blocks need to know of it besides."""
-    stems = {"patch": tokens.PatchEmbedding, "conv": stem.ConvStem}
+    stems: dict[str, Any] = {"patch": tokens.PatchEmbedding, "conv": stem.ConvStem}
     size = (arch.patch_size, arch.width)
     x = stems[arch.stem](*size, dtype=dtype, name="patch_embedding")(images)
     class_tokens = int(arch.pool == "token")
