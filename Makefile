@@ -31,8 +31,9 @@ test: setup
 # The layers, the model, its input and a run on arrays, on the other backend.
 test-jax: setup
 	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_layers.py tests/test_vit.py \
-		tests/test_batches.py tests/test_augment*.py tests/test_arrays.py tests/test_given.py \
-		tests/test_decode.py tests/test_streams.py
+		tests/test_switches.py tests/test_switch_layers.py tests/test_batches.py \
+		tests/test_augment*.py tests/test_arrays.py tests/test_given.py tests/test_decode.py \
+		tests/test_streams.py
 
 # Every notebook from top to bottom on a small budget, and whether its committed outputs are whole.
 test-notebooks: setup

@@ -26,6 +26,7 @@ MISTAKES = {
     "image_size_huge": ("data.image_size=100000", "=100000", "625,000,000 patches", "=1024"),
     "image_size_kind": ("data.image_size=big", "data.image_size=big", "[height, width]"),
     "num_heads": ("model.width=12 model.num_heads=5", "model.num_heads=5", "12", "1, 2, 3, 4, 6"),
+    "rope": ("model.position=rope2d model.num_heads=8", "model.num_heads=8", "1, 2, 3, 4, 6 or 12"),
     "depth": ("model.depth=0", "model.depth=0", "1 or more"),
     "dropout": ("model.dropout=1", "model.dropout=1", "0 up to below 1"),
     "dropout_nan": ("model.dropout=nan", "model.dropout=nan", "not a number", "below 1"),

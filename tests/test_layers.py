@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 from keras.src import testing
 
-from vit_keras import layers, tokens
+from vit_keras import attention, layers, mlp, pooling, tokens
 
 TOKENS = (2, 6, 8)  # B, N, D
 
@@ -21,16 +21,30 @@ CASES = {
     "position_embedding": (tokens.PositionEmbedding, (), TOKENS, TOKENS, 1, 0),
     "sincos2d": (tokens.SinCos2D, ((2, 3),), TOKENS, TOKENS, 0, 0),
     "sincos2d_class_token": (tokens.SinCos2D, ((1, 5),), TOKENS, TOKENS, 0, 0),
-    "attention": (layers.Attention, (2,), TOKENS, TOKENS, 4, 0),
-    "attention_dropout": (layers.Attention, (2, 0.2), TOKENS, TOKENS, 4, 1),
-    "mlp": (layers.MLP, (16,), TOKENS, TOKENS, 4, 0),
-    "mlp_tanh": (layers.MLP, (16, "tanh"), TOKENS, TOKENS, 4, 0),
+    "attention": (attention.Attention, (2,), TOKENS, TOKENS, 4, 0),
+    "attention_dropout": (attention.Attention, (2, 0.2), TOKENS, TOKENS, 4, 1),
+    "mlp": (mlp.MLP, (16,), TOKENS, TOKENS, 4, 0),
+    "mlp_tanh": (mlp.MLP, (16, "tanh"), TOKENS, TOKENS, 4, 0),
     # two norms, attention (4) and MLP (4)
     "block": (layers.EncoderBlock, (2, 16), TOKENS, TOKENS, 12, 0),
     "block_dropout": (layers.EncoderBlock, (2, 16, 0.2), TOKENS, TOKENS, 12, 2),
     "block_attention_dropout": (layers.EncoderBlock, (2, 16, 0, 0.2), TOKENS, TOKENS, 12, 1),
     "block_stochastic_depth": (layers.EncoderBlock, (2, 16, 0, 0, 0.2), TOKENS, TOKENS, 12, 2),
     "block_all": (layers.EncoderBlock, (2, 16, 0.1, 0.2, 0.3, "tanh"), TOKENS, TOKENS, 12, 5),
+    "block_switched": (
+        layers.EncoderBlock,
+        (2, 16, 0.1, 0.0, 0.0, "exact", 1e-5, "swiglu", True, True, 0.1, "rope_mixed", (2, 3)),
+        TOKENS,
+        TOKENS,
+        # one norm, attention (4) with two norms of one weight and frequencies, MLP, two scales
+        2 + 7 + 4 + 2,
+        2,
+    ),
+    "swiglu": (mlp.SwiGLU, (16,), TOKENS, TOKENS, 4, 0),
+    "layer_scale": (layers.LayerScale, (0.1,), TOKENS, TOKENS, 1, 0),
+    "registers": (tokens.Registers, (2, 1), TOKENS, (2, 8, 8), 1, 0),
+    "pooling_map": (pooling.AttentionPooling, (2, 16, "tanh", 1e-5, 1), TOKENS, (2, 8), 15, 0),
+    "pooling_registers": (layers.Pooling, ("mean", 2), TOKENS, (2, 8), 0, 0),
     "pooling_token": (layers.Pooling, ("token",), TOKENS, (2, 8), 0, 0),
     "pooling_mean": (layers.Pooling, ("mean",), TOKENS, (2, 8), 0, 0),
 }
@@ -38,8 +52,8 @@ CASES = {
 ARGUMENTS = {
     tokens.PatchEmbedding: ("patch_size", "width"),
     tokens.SinCos2D: ("grid",),
-    layers.Attention: ("num_heads", "dropout"),
-    layers.MLP: ("hidden_dim", "gelu"),
+    attention.Attention: ("num_heads", "dropout"),
+    mlp.MLP: ("hidden_dim", "gelu"),
     layers.EncoderBlock: (
         "num_heads",
         "mlp_dim",
@@ -47,8 +61,19 @@ ARGUMENTS = {
         "attention_dropout",
         "stochastic_depth",
         "gelu",
+        "epsilon",
+        "mlp",
+        "parallel",
+        "qk_norm",
+        "layer_scale",
+        "rotary",
+        "grid",
     ),
-    layers.Pooling: ("pool",),
+    layers.LayerScale: ("value",),
+    layers.Pooling: ("pool", "registers"),
+    mlp.SwiGLU: ("hidden_dim",),
+    pooling.AttentionPooling: ("num_heads", "mlp_dim", "gelu", "epsilon", "registers"),
+    tokens.Registers: ("count", "after"),
 }
 
 
@@ -161,12 +186,12 @@ def test_sincos2d_refuses_a_grid_that_does_not_fit(grid, shape):
 
 def test_attention_refuses_a_width_that_does_not_split():
     with pytest.raises(ValueError, match="num_heads=3 does not divide the width 8"):
-        layers.Attention(3)(np.zeros(TOKENS, "float32"))
+        attention.Attention(3)(np.zeros(TOKENS, "float32"))
 
 
 def test_attention_weights_are_those_used():
     """What is shown to a user as attention sums to 1 and is what the layer's output is made of."""
-    layer = layers.Attention(2)
+    layer = attention.Attention(2)
     x = random_array(TOKENS, 3.0)
     layer(x)
     q, k, v = layer.queries_keys_values(x)
@@ -182,7 +207,7 @@ def test_attention_weights_are_those_used():
 @pytest.mark.parametrize(("dtype", "bits"), [("float16", 11), ("bfloat16", 8)])
 def test_half_precision_softmax_is_accurate(dtype, bits):
     """Off by rounding the scores and the weights once each, however many tokens are summed."""
-    layer = layers.Attention(1)
+    layer = attention.Attention(1)
     shape = (1, 1024, 1, 4)
     q, k = (ops.cast(np.random.default_rng(seed).normal(size=shape), dtype) for seed in range(2))
     half = layer.weights_of(q, k)
@@ -228,7 +253,7 @@ def test_random_only_in_training(rate):
 
 def test_fresh_attention_is_scaled_as_three_separate_projections():
     """Fusing q, k and v must not change how training starts: Glorot over each (D, D) part."""
-    layer = layers.Attention(2)
+    layer = attention.Attention(2)
     layer.build((None, 6, 128))
     limit = np.sqrt(6 / (128 + 128))
     kernel = to_numpy(layer.qkv.kernel)

@@ -118,6 +118,8 @@ def test_a_model_goes_to_hugging_face_and_back_unchanged(classes, tmp_path):
 NO_PLACE = {  # what the other libraries have no place for
     "pool": (dict(pool="mean"), "a", ["pool=mean", "pool=token"]),
     "position": (dict(position="sincos2d"), "a", ["position=sincos2d", "learned"]),
+    "registers": (dict(registers=2), "a", ["registers=2", "registers=0"]),
+    "qk_norm": (dict(qk_norm=True), "a.npz", ["qk_norm=True", "qk_norm=False"]),
     "not_square": (dict(image_size=(8, 16)), "a", ["image_size=(8, 16)", "square"]),
     "not_square_npz": (dict(image_size=(8, 32)), "a.npz", ["image_size=(8, 32)", "square"]),
 }

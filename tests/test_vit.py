@@ -60,7 +60,8 @@ def randomised(model):
     rng = np.random.default_rng(1)
     for weight in model.weights:
         centre = 1 if weight.path.endswith("gamma") else 0
-        weight.assign(rng.normal(centre, 0.4, weight.shape))
+        values = rng.normal(centre, 0.4, weight.shape)
+        weight.assign(abs(values) if "variance" in weight.path else values)
     return model
 
 
@@ -148,14 +149,33 @@ def test_logits_are_float32_in_any_precision(dtype, tolerance, as_global):
     np.testing.assert_allclose(logits, reference.predict(images, verbose=0), atol=tolerance)
 
 
-@pytest.mark.parametrize(
-    "imports", ["keras, vit_keras", "vit_keras, keras", "vit_keras.vit, keras"]
+# No setting at its default, which a forgotten setting would fall back to.
+RATES = dict(dropout=0.1, attention_dropout=0.1, stochastic_depth=0.1)
+OTHER_PARTS = dict(
+    pool="map",
+    gelu="tanh",
+    position="rope_mixed",
+    mlp="swiglu",
+    parallel=True,
+    qk_norm=True,
+    layer_scale=0.1,
+    registers=2,
+    stem="conv",
+    patch_dropout=0.1,
 )
-def test_saved_model_loads_in_a_new_process(imports, tmp_path):
+
+
+@pytest.mark.parametrize(
+    ("imports", "settings"),
+    [
+        ("keras, vit_keras", OTHER_PARTS),
+        ("vit_keras, keras", dict(pool="mean", gelu="tanh", pixel_std=0.25, **RATES)),
+        ("vit_keras.vit, keras", OTHER_PARTS),
+    ],
+)
+def test_saved_model_loads_in_a_new_process(imports, settings, tmp_path):
     """In safe mode, and with nothing named or registered by the user."""
-    rates = dict(dropout=0.1, attention_dropout=0.1, stochastic_depth=0.1)
-    # No setting at its default, which a forgotten setting would fall back to.
-    model = randomised(tiny(pool="mean", gelu="tanh", pixel_std=0.25, **rates))
+    model = randomised(tiny(**settings))
     images = pixels(3, 8, 8, 3)
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "images.npy", images)
@@ -260,6 +280,9 @@ DESCRIBED = {
     "switches": dict(pool="mean", gelu="tanh", position="sincos2d", norm_epsilon=1e-12),
     "pixels": dict(pixel_mean=(0.4914, 0.4822, 0.4465), pixel_std=(0.247, 0.2435, 0.2616)),
     "one_block": dict(depth=1, stochastic_depth=0.3),
+    "other_parts": OTHER_PARTS,
+    "rope2d": dict(position="rope2d", mlp="swiglu"),
+    "no_positions": dict(position="none", registers=1),
 }
 
 
@@ -295,7 +318,24 @@ MISTAKES = {
     "stochastic_depth": (dict(stochastic_depth=1.5), "stochastic_depth=1.5", "0 up to"),
     "pool": (dict(pool="tokn"), "pool=tokn", "did you mean token?"),
     "gelu": (dict(gelu="relu"), "gelu=relu", "exact, tanh"),
-    "position": (dict(position="rope"), "position=rope", "learned, sincos2d"),
+    "position": (dict(position="rope"), "position=rope", "did you mean rope2d?", "sincos2d"),
+    "rope_heads": (dict(position="rope2d", num_heads=8), "num_heads=8", "=1, 2 or 4", "width=32"),
+    "rope_width": (
+        dict(position="rope_mixed", width=18, num_heads=3),
+        "heads of 6",
+        "position=rope_mixed",
+        "width=24, or position=learned",
+    ),
+    "registers": (dict(registers=-1), "registers=-1", "0 or more"),
+    "registers_fraction": (dict(registers=1.5), "registers=1.5", "whole number"),
+    "patch_dropout": (dict(patch_dropout=1.0), "patch_dropout=1.0", "0 up to below 1"),
+    "layer_scale": (dict(layer_scale=-1e-5), "layer_scale=-1e-05", "use 0 or 1e-5"),
+    "qk_norm": (dict(qk_norm=1), "qk_norm=1", "true or false"),
+    "mlp": (dict(mlp="swiglue"), "mlp=swiglue", "did you mean swiglu?"),
+    "gelu_of_none": (dict(mlp="swiglu", gelu="tanh"), "gelu=tanh", "mlp=swiglu", "leave gelu out"),
+    "stem_patch": (dict(stem="conv", patch_size=6, image_size=12), "patch_size=6", "power of 2"),
+    "stem_patch_one": (dict(stem="conv", patch_size=1), "patch_size=1", "2, 4, 8"),
+    "stem_width": (dict(stem="conv", patch_size=8, width=18, num_heads=2), "width=18", "16 or 20"),
     "position_width": (dict(position="sincos2d", width=18, num_heads=2), "width=18", "20"),
     "epsilon_text": (dict(norm_epsilon="small"), "norm_epsilon=small", "use 1e-6"),
     "std": (dict(pixel_std=0.0), "pixel_std=0.0", "above 0"),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vit_keras.saved_run import open_run
     from vit_keras.train import train_model
     from vit_keras.variants import VARIANTS
-    from vit_keras.vit import build_vit
+    from vit_keras.vit import build_vit, features
 
 _HOMES = {
     "SettingError": "errors",
@@ -29,6 +29,7 @@ _HOMES = {
     "augmentation_sheet": "augment.sheet",
     "build_splits": "given",
     "build_vit": "vit",
+    "features": "vit",
     "finetune_model": "finetune",
     "load_config": "cli",
     "load_pretrained": "pretrained.hub",
@@ -43,6 +44,7 @@ __all__ = [
     "augmentation_sheet",
     "build_splits",
     "build_vit",
+    "features",
     "finetune_model",
     "load_config",
     "load_pretrained",
@@ -69,6 +71,5 @@ def __dir__() -> list[str]:
 @wrapt.when_imported("keras")
 def _register_layers(_: Any) -> None:
     """Make `keras.models.load_model` know our layers, whichever of the two is imported first."""
-    importlib.import_module("vit_keras.tokens")
-    importlib.import_module("vit_keras.layers")
-    importlib.import_module("vit_keras.pretrained.opaque")
+    for home in ("tokens", "stem", "layers", "pooling", "pretrained.opaque"):
+        importlib.import_module(f"vit_keras.{home}")

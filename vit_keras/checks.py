@@ -16,7 +16,7 @@ from vit_keras.pretrained import download
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 OPTIMIZERS = ("adamw", "adam", "sgd")
-RATES = ("dropout", "attention_dropout", "stochastic_depth")  # what a pretrained model leaves open
+RATES = variants.RATES  # what a pretrained model leaves open
 BACKENDS = ("tensorflow", "jax")
 POLICIES = ("none", "randaugment", "trivial", "autoaugment_cifar10", "three")
 JITTER = {"brightness": 1, "contrast": 1, "saturation": 1, "hue": 0.5}  # the most of each

@@ -7,107 +7,22 @@ Equation numbers are the paper's.
 import keras
 from keras import ops
 
+from vit_keras.attention import Attention
+from vit_keras.mlp import MLP, SwiGLU
+
 serializable = keras.saving.register_keras_serializable("vit_keras")
 
-
-@serializable
-class Attention(keras.layers.Layer):
-    """Multi-head self-attention: (B, N, D) -> (B, N, D).
-
-    softmax(q kᵀ / √K) v in each of H heads (eq. 5 to 8), with q, k and v from one fused projection.
-
-    Args:
-        num_heads: H; must divide D.
-        dropout: rate on the attention weights, during training only.
-
-    Raises:
-        ValueError: D is not a multiple of `num_heads`.
-    """
-
-    def __init__(self, num_heads, dropout=0.0, **kwargs):
-        super().__init__(**kwargs)
-        self.num_heads = num_heads
-        self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
-
-    def build(self, input_shape):
-        width = input_shape[-1]
-        if width % self.num_heads:
-            raise ValueError(f"num_heads={self.num_heads} does not divide the width {width}")
-        # Scale 2 over the fused kernel's (D, 3D) fan is Glorot over each (D, D) part of it.
-        fused_glorot = keras.initializers.VarianceScaling(2.0, "fan_avg", "uniform")
-        self.qkv = keras.layers.Dense(
-            3 * width, kernel_initializer=fused_glorot, dtype=self.dtype_policy, name="qkv"
-        )
-        self.projection = keras.layers.Dense(width, dtype=self.dtype_policy, name="projection")
-        self.qkv.build(input_shape)
-        self.projection.build(input_shape)
-
-    def call(self, x, training=None):
-        q, k, v = self.queries_keys_values(x)  # each (B, N, H, K)
-        x = self._attend(q, k, v, training)  # (B, N, H, K)
-        return self.projection(ops.reshape(x, (-1, *x.shape[1:-2], x.shape[-2] * x.shape[-1])))
-
-    def queries_keys_values(self, x):
-        """(B, N, D) -> q, k and v, each (B, N, H, K). Eq. 5."""
-        tokens, width = x.shape[1:]
-        qkv = ops.reshape(self.qkv(x), (-1, tokens, 3, self.num_heads, width // self.num_heads))
-        return ops.unstack(qkv, 3, axis=2)
-
-    def weights_of(self, q, k):
-        """softmax(q kᵀ / √K): two of (B, N, H, K) -> (B, H, N, N), rows summing to 1. Eq. 6."""
-        q = q * q.shape[-1] ** -0.5
-        scores = ops.einsum("bnhk,bmhk->bhnm", q, k)
-        # Half precision cannot hold a softmax over many tokens; float32 costs nothing here.
-        return ops.cast(ops.softmax(ops.cast(scores, "float32"), axis=-1), q.dtype)
-
-    def _attend(self, q, k, v, training):
-        # JAX has fused kernels, which never hold the (N, N) weights and so cannot drop any.
-        if keras.backend.backend() == "jax" and not (training and self.dropout.rate):
-            return ops.dot_product_attention(q, k, v)
-        weights = self.dropout(self.weights_of(q, k), training=training)
-        return ops.einsum("bhnm,bmhk->bnhk", weights, v)  # eq. 7
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "dropout": self.dropout.rate,
-        }
-
-
-@serializable
-class MLP(keras.layers.Layer):
-    """Two dense layers with a GELU between them, on each token alone: (B, N, D) -> (B, N, D).
-
-    Args:
-        hidden_dim: M.
-        gelu: `exact`, x Φ(x), or `tanh`, its approximation (Hendrycks & Gimpel 2016, section 2).
-    """
-
-    def __init__(self, hidden_dim, gelu="exact", **kwargs):
-        super().__init__(**kwargs)
-        self.hidden_dim = hidden_dim
-        self.gelu = gelu
-
-    def build(self, input_shape):
-        self.hidden = keras.layers.Dense(self.hidden_dim, dtype=self.dtype_policy, name="hidden")
-        self.output_projection = keras.layers.Dense(
-            input_shape[-1], dtype=self.dtype_policy, name="output"
-        )
-        self.hidden.build(input_shape)
-        self.output_projection.build((*input_shape[:-1], self.hidden_dim))
-
-    def call(self, x):
-        return self.output_projection(ops.gelu(self.hidden(x), approximate=self.gelu == "tanh"))
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def get_config(self):
-        return {**super().get_config(), "hidden_dim": self.hidden_dim, "gelu": self.gelu}
+# A layer's configuration names a switch only where it is on: the file of a plain model is what it
+# was before there were any, and opens where there are none.
+OFF = {
+    "mlp": "gelu",
+    "parallel": False,
+    "qk_norm": False,
+    "layer_scale": 0.0,
+    "registers": 0,
+    "rotary": None,
+    "grid": None,
+}
 
 
 @serializable
@@ -125,6 +40,10 @@ class EncoderBlock(keras.layers.Layer):
         stochastic_depth: rate at which each branch is left out.
         gelu: `exact` or `tanh`.
         epsilon: of the layer normalisations.
+        mlp: `gelu`, or `swiglu` for a gated one.
+        parallel: z + Attention(LN(z)) + MLP(LN(z)) with one LN (ViT-22B, Dehghani et al. 2023).
+        qk_norm, rotary, grid: of the attention.
+        layer_scale: what the factors of each branch's channels begin at; 0 for no such factors.
     """
 
     def __init__(
@@ -136,21 +55,36 @@ class EncoderBlock(keras.layers.Layer):
         stochastic_depth=0.0,
         gelu="exact",
         epsilon=1e-6,
+        mlp="gelu",
+        parallel=False,
+        qk_norm=False,
+        layer_scale=0.0,
+        rotary=None,
+        grid=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.rates = {"dropout": dropout, "stochastic_depth": stochastic_depth}
+        self.gelu, self.parallel, self.layer_scale = gelu, parallel, layer_scale
         dtype = self.dtype_policy
-        self.attention_norm = keras.layers.LayerNormalization(
-            epsilon=epsilon, dtype=dtype, name="attention_norm"
+        norm = dict(epsilon=epsilon, dtype=dtype)
+        self.attention_norm = keras.layers.LayerNormalization(**norm, name="attention_norm")
+        attention = dict(qk_norm=qk_norm, rotary=rotary, grid=grid, epsilon=epsilon)
+        self.attention = Attention(
+            num_heads, attention_dropout, **attention, dtype=dtype, name="attention"
         )
-        self.attention = Attention(num_heads, attention_dropout, dtype=dtype, name="attention")
-        self.mlp_norm = keras.layers.LayerNormalization(
-            epsilon=epsilon, dtype=dtype, name="mlp_norm"
-        )
-        self.mlp = MLP(mlp_dim, gelu, dtype=dtype, name="mlp")
+        if not parallel:
+            self.mlp_norm = keras.layers.LayerNormalization(**norm, name="mlp_norm")
+        kinds = {"gelu": (MLP, (mlp_dim, gelu)), "swiglu": (SwiGLU, (mlp_dim,))}
+        kind, arguments = kinds[mlp]
+        self.mlp = kind(*arguments, dtype=dtype, name="mlp")
         self.attention_drop, self.attention_path = self._branch_dropouts("attention")
         self.mlp_drop, self.mlp_path = self._branch_dropouts("mlp")
+        if layer_scale:
+            self.attention_scale, self.mlp_scale = (
+                LayerScale(layer_scale, dtype=dtype, name=f"{branch}_scale")
+                for branch in ("attention", "mlp")
+            )
 
     def _branch_dropouts(self, branch):
         dropout, stochastic_depth = self.rates.values()
@@ -163,29 +97,79 @@ class EncoderBlock(keras.layers.Layer):
         )
 
     def build(self, input_shape):
-        for part in (self.attention_norm, self.attention, self.mlp_norm, self.mlp):
+        parts = [self.attention_norm, self.attention]
+        parts += [self.mlp] if self.parallel else [self.mlp_norm, self.mlp]
+        parts += [self.attention_scale, self.mlp_scale] if self.layer_scale else []
+        for part in parts:
             part.build(input_shape)
 
-    def call(self, z, training=None):
-        branch = self.attention(self.attention_norm(z), training=training)
-        branch = self.attention_drop(branch, training=training)
-        z = z + self.attention_path(branch, training=training)  # eq. 2
-        branch = self.mlp_drop(self.mlp(self.mlp_norm(z)), training=training)
-        return z + self.mlp_path(branch, training=training)  # eq. 3
+    def call(self, z, kept=None, training=None):
+        """`kept` (B, N) says which tokens of the whole image `z` has, if not all."""
+        normed = self.attention_norm(z)
+        attended = z + self._attention_branch(normed, kept, training)  # eq. 2
+        if not self.parallel:
+            normed = self.mlp_norm(attended)
+        return attended + self._mlp_branch(normed, training)  # eq. 3
+
+    def _attention_branch(self, x, kept, training):
+        x = self.attention_drop(self.attention(x, kept, training=training), training=training)
+        x = self.attention_scale(x) if self.layer_scale else x
+        return self.attention_path(x, training=training)
+
+    def _mlp_branch(self, x, training):
+        x = self.mlp_drop(self.mlp(x), training=training)
+        x = self.mlp_scale(x) if self.layer_scale else x
+        return self.mlp_path(x, training=training)
 
     def compute_output_shape(self, input_shape):
         return input_shape
 
     def get_config(self):
+        attention = self.attention.get_config()
         return {
             **super().get_config(),
             **self.rates,
             "num_heads": self.attention.num_heads,
             "mlp_dim": self.mlp.hidden_dim,
             "attention_dropout": self.attention.dropout.rate,
-            "gelu": self.mlp.gelu,
-            "epsilon": self.mlp_norm.epsilon,
+            "gelu": self.gelu,
+            "epsilon": self.attention_norm.epsilon,
+            **_switched_on(
+                mlp="swiglu" if isinstance(self.mlp, SwiGLU) else "gelu",
+                parallel=self.parallel,
+                layer_scale=self.layer_scale,
+                **{name: attention.get(name, OFF[name]) for name in ("qk_norm", "rotary", "grid")},
+            ),
         }
+
+
+@serializable
+class LayerScale(keras.layers.Layer):
+    """A learnt factor for each channel: (B, N, D) -> (B, N, D).
+
+    The diag(λ) of CaiT (Touvron et al. 2021, https://arxiv.org/abs/2103.17239, eq. 4): deep models
+    begin with small branches.
+
+    Args:
+        value: of each factor at first.
+    """
+
+    def __init__(self, value, **kwargs):
+        super().__init__(**kwargs)
+        self.value = value
+
+    def build(self, input_shape):
+        initial = keras.initializers.Constant(self.value)
+        self.gamma = self.add_weight(shape=input_shape[-1:], initializer=initial, name="gamma")
+
+    def call(self, x):
+        return x * ops.cast(self.gamma, x.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "value": self.value}
 
 
 @serializable
@@ -194,17 +178,29 @@ class Pooling(keras.layers.Layer):
 
     Args:
         pool: `token` takes the first token (eq. 4), `mean` the average of all.
+        registers: how many tokens before the patches the average leaves out.
     """
 
-    def __init__(self, pool="token", **kwargs):
+    def __init__(self, pool="token", registers=0, **kwargs):
         super().__init__(**kwargs)
         self.pool = pool
+        self.registers = registers
 
     def call(self, tokens):
-        return tokens[:, 0] if self.pool == "token" else ops.mean(tokens, axis=1)
+        if self.pool == "token":
+            return tokens[:, 0]
+        return ops.mean(tokens[:, self.registers :] if self.registers else tokens, axis=1)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], input_shape[-1])
 
     def get_config(self):
-        return {**super().get_config(), "pool": self.pool}
+        return {
+            **super().get_config(),
+            "pool": self.pool,
+            **_switched_on(registers=self.registers),
+        }
+
+
+def _switched_on(**switches):
+    return {name: value for name, value in switches.items() if value != OFF[name]}

@@ -11,8 +11,8 @@ from typing import Any
 from vit_keras.config import Config, OptimConfig, StageConfig
 from vit_keras.errors import SettingError
 
-EMBEDDING = ("patch_embedding", "class_token", "position_embedding", "backbone")
-TOP = ("encoder_norm", "head")
+EMBEDDING = ("patch_embedding", "class_token", "position_embedding", "registers", "backbone")
+TOP = ("encoder_norm", "pooling", "head")
 LORA = "/lora_kernel_"  # in the paths of low-rank factors, as Keras names them
 
 
@@ -22,7 +22,8 @@ class Stage:
 
     Attributes:
         name: its key under `stages`.
-        kind: `head`; `last`, the head, the last norm and the last `blocks` encoder blocks; `all`;
+        kind: `head`; `last`, the head, the last norm, a pooling with weights and the last `blocks`
+            encoder blocks; `all`;
             or `lora`, the head and low-rank additions (Hu et al. 2022) to each block's fused QKV
             and MLP.
         first_epoch: epochs of the run before it.
@@ -143,9 +144,11 @@ def freeze(vit: Any, stage: Stage) -> None:
 
 def _add_lora(block: Any, rank: int) -> None:
     block.trainable = True
-    for part in (block.attention_norm, block.mlp_norm, block.attention.projection):
-        part.trainable = False
-    for dense in (block.attention.qkv, block.mlp.hidden, block.mlp.output_projection):
+    added_to = (block.attention.qkv, block.mlp.hidden, block.mlp.output_projection)
+    for part in (*block._layers, *block.attention._layers):
+        if part not in (block.attention, block.mlp, *added_to):
+            part.trainable = False
+    for dense in added_to:
         dense.enable_lora(rank)
         dense.bias.trainable = False
 
@@ -192,7 +195,7 @@ def trained_layers(vit: Any, stage: Stage) -> set[str]:
             f"of {vit.name}; use {blocks} or less"
         )
     last = {f"encoder_block_{i}" for i in range(blocks - stage.blocks, blocks)}
-    return {"head", *last, *(["encoder_norm"] if last else [])}
+    return {"head", *last, *(TOP if last else [])}
 
 
 def is_joined(vit: Any, stages: list[Stage], name: str) -> bool:
@@ -206,7 +209,7 @@ def shares(vit: Any, stage: Stage) -> dict[str, float]:
     """Layer -> its share of the rate: `layer_decay` to the power of the layers above it.
 
     As in BEiT (Bao et al. 2022, appendix): the embedding is layer 0, block i is layer i + 1, and
-    the last norm and the head are the top.
+    the last norm, the pooling and the head are the top.
 
     Raises:
         SettingError: a layer with weights has no place in that order.

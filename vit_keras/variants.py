@@ -4,11 +4,11 @@ Nothing here imports Keras: a wrong size is refused before anything slow is load
 """
 
 import math
-import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from vit_keras import limits, switches
 from vit_keras.errors import SettingError, nearest, one_of
 
 
@@ -40,9 +40,24 @@ class Architecture:
         depth: the number of encoder blocks.
         num_heads: H, the number of attention heads; divides D.
         mlp_dim: the hidden width of each block's MLP.
-        pool: `token` reads the class token; `mean` has none and averages the patch tokens.
-        position: `learned` for each position (eq. 1), or `sincos2d`, fixed waves of row and column.
+        pool: `token` reads the class token; `mean` has none and averages the patch tokens; `map`
+            has none and attends to them (Zhai et al. 2022, "Scaling Vision Transformers").
+        position: `learned` for each position (eq. 1); `sincos2d`, fixed waves of row and column
+            (Beyer et al. 2022); `rope2d`, queries and keys turned by row and column, or
+            `rope_mixed`, by learned mixtures of the two (both Heo et al. 2024); or `none`.
         gelu: `exact` (timm, Hugging Face) or `tanh` (Google's published weights).
+        mlp: `gelu`, or `swiglu` (Shazeer 2020), with three kernels of `mlp_dim` as given: two
+            thirds of a GELU's `mlp_dim` keep the number of parameters.
+        parallel: attention and MLP of a block side by side, behind one normalisation (ViT-22B,
+            Dehghani et al. 2023).
+        qk_norm: normalise the queries and keys of each head (ViT-22B).
+        layer_scale: what learned factors of each branch's channels begin at (CaiT, Touvron et al.
+            2021: 0.1 up to 18 blocks, 1e-5 up to 24, 1e-6 beyond); 0 for none.
+        registers: further learnt tokens, which no pooling reads (Darcet et al. 2024).
+        stem: `patch`, one linear map of each patch, or `conv`, 3x3 convolutions of stride 2 (Xiao
+            et al. 2021, who take one block less to make up for them: `depth` is as given).
+        patch_dropout: share of an image's patches that training leaves out, before the first
+            block (Liu et al. 2023; FLIP, Li et al. 2023).
         dropout: rate on the embedded tokens and on the output of each attention and MLP.
         attention_dropout: rate on the attention weights.
         stochastic_depth: rate of the last block's residual branches; grows linearly from the
@@ -61,6 +76,13 @@ class Architecture:
     pool: str = "token"
     position: str = "learned"
     gelu: str = "exact"
+    mlp: str = "gelu"
+    parallel: bool = False
+    qk_norm: bool = False
+    layer_scale: float = 0.0
+    registers: int = 0
+    stem: str = "patch"
+    patch_dropout: float = 0.0
     dropout: float = 0.0
     attention_dropout: float = 0.0
     stochastic_depth: float = 0.0
@@ -70,7 +92,7 @@ class Architecture:
 
 
 SIZES = tuple(_size(1, 1, 1, 1, 1))
-RATE = "0 up to below 1"
+RATES = ("dropout", "attention_dropout", "stochastic_depth", "patch_dropout")
 # Attention compares each token with each: at so many, its float32 weights take 16 GiB for one image
 # in one head of one block, and a slip such as image_size=100000 would only freeze the machine.
 MAX_PATCHES = 2**16
@@ -106,14 +128,14 @@ def architecture(variant: str | None, prefix: str = "", **overrides: Any) -> Arc
 
 def height_and_width(image_size: Any, name: str = "image_size") -> tuple[int, int]:
     """(height, width) in pixels of a size given as one number or as a pair."""
-    sides = values_of(image_size)
+    sides = limits.values_of(image_size)
     sides = sides * 2 if len(sides) == 1 else sides
     if isinstance(image_size, str) or len(sides) != 2:
         raise SettingError(
             f"{name}={image_size} is no size; use a number of pixels or [height, width]"
         )
     for side in sides:
-        whole(name, side)
+        limits.whole(name, side)
     return int(sides[0]), int(sides[1])
 
 
@@ -136,27 +158,35 @@ def check(
         SettingError: naming the setting, its value, and what would do.
     """
     for name in SIZES:
-        whole(prefix + name, getattr(arch, name))
-    whole(f"{data_prefix}channels", channels)
+        limits.whole(prefix + name, getattr(arch, name))
+    limits.whole(f"{data_prefix}channels", channels)
     if num_classes != 0 or isinstance(num_classes, bool):
-        whole(f"{data_prefix}num_classes", num_classes)
-    _number(f"{prefix}norm_epsilon", arch.norm_epsilon, "1e-6")
+        limits.whole(f"{data_prefix}num_classes", num_classes)
+    limits.number(f"{prefix}norm_epsilon", arch.norm_epsilon, "1e-6")
     if arch.norm_epsilon <= 0:
         raise SettingError(f"{prefix}norm_epsilon={arch.norm_epsilon} is not above 0; use 1e-6")
-    one_of(f"{prefix}pool", arch.pool, ["token", "mean"])
-    one_of(f"{prefix}position", arch.position, ["learned", "sincos2d"])
-    one_of(f"{prefix}gelu", arch.gelu, ["exact", "tanh"])
-    for name in ("dropout", "attention_dropout", "stochastic_depth"):
-        rate = getattr(arch, name)
-        _number(prefix + name, rate, RATE)
-        if not 0 <= rate < 1:
-            raise SettingError(f"{prefix}{name}={rate} is not a rate; use {RATE}")
+    for name in RATES:
+        limits.rate(prefix + name, getattr(arch, name))
     for name in ("pixel_mean", "pixel_std"):
-        per_channel(prefix + name, getattr(arch, name), channels, positive=name == "pixel_std")
+        limits.per_channel(
+            prefix + name, getattr(arch, name), channels, positive=name == "pixel_std"
+        )
+    _check_patches(arch, image_size, prefix, data_prefix)
+    if arch.width % arch.num_heads:
+        raise SettingError(
+            f"{prefix}num_heads={arch.num_heads} does not divide {prefix}width={arch.width}; "
+            f"use {limits.one_of_these(limits.divisors(arch.width, 1))}"
+        )
+    switches.check(arch, prefix)
+
+
+def _check_patches(
+    arch: Architecture, image_size: tuple[int, int], prefix: str, data_prefix: str
+) -> None:
     for size in image_size:
         if size % arch.patch_size:
-            fitting = _or(_divisors(math.gcd(*image_size), 2))
-            sizes = _or(_multiples_around(size, arch.patch_size))
+            fitting = limits.one_of_these(limits.divisors(math.gcd(*image_size), 2))
+            sizes = limits.one_of_these(limits.multiples_around(size, arch.patch_size))
             raise SettingError(
                 f"{prefix}patch_size={arch.patch_size} does not divide "
                 f"{data_prefix}image_size={size}; use {fitting}, or {data_prefix}image_size={sizes}"
@@ -170,59 +200,6 @@ def check(
             f"{prefix}patch_size={arch.patch_size}; use {MAX_PATCHES:,} or fewer, as "
             f"{data_prefix}image_size={side} makes, or larger patches"
         )
-    if arch.position == "sincos2d" and arch.width % 4:
-        raise SettingError(
-            f"{prefix}width={arch.width} is no multiple of 4, which {prefix}position=sincos2d "
-            f"needs; use {arch.width + -arch.width % 4} or position=learned"
-        )
-    if arch.width % arch.num_heads:
-        raise SettingError(
-            f"{prefix}num_heads={arch.num_heads} does not divide {prefix}width={arch.width}; "
-            f"use {_or(_divisors(arch.width, 1))}"
-        )
-
-
-def whole(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise SettingError(f"{name}={value} is not a positive whole number; use 1 or more")
-
-
-def _number(name: str, value: Any, way_out: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
-        raise SettingError(f"{name}={value} is not a number; use {way_out}")
-
-
-def values_of(setting: Any) -> list[Any]:
-    """One value or several, as a list: 0.5 -> [0.5]."""
-    is_many = isinstance(setting, Iterable) and not isinstance(setting, str)
-    return list(setting) if is_many else [setting]
-
-
-def per_channel(name: str, value: Any, channels: int, positive: bool = False) -> None:
-    """Raise a `SettingError` unless `value` is one number for all `channels`, or one for each."""
-    values = values_of(value)
-    if len(values) not in (1, channels):
-        fitting = _or(sorted({1, channels}))
-        raise SettingError(f"{name}={values} has {len(values)} values; use {fitting} of them")
-    for one in values:
-        _number(name, one, "above 0, up to 1" if positive else "0 to 1")
-        if positive and one <= 0:
-            raise SettingError(f"{name}={value} would divide by zero or less; use above 0")
-
-
-def _divisors(number: int, low: int, at_most: int = 64) -> list[int]:
-    found = [d for d in range(low, min(number, at_most) + 1) if number % d == 0]
-    return found or [number]
-
-
-def _multiples_around(number: int, factor: int) -> list[int]:
-    below = number // factor * factor
-    return [multiple for multiple in (below, below + factor) if multiple]
-
-
-def _or(numbers: list[int]) -> str:
-    *first, last = map(str, numbers)
-    return f"{', '.join(first)} or {last}" if first else last
 
 
 def as_overrides(arch: Architecture) -> dict[str, Any]:

@@ -8,8 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from vit_keras import layers, tokens, variants
-from vit_keras.errors import SettingError
+from vit_keras import layers, limits, pooling, stem, switches, tokens, variants
+from vit_keras.errors import SettingError, nearest
+
+# Switches of each block alike, by the names that a block has them under.
+IN_BLOCKS = ("mlp", "parallel", "qk_norm", "layer_scale")
 
 
 def build_vit(
@@ -46,28 +49,74 @@ def build_vit(
 
     pixels = keras.Input((rows, columns, channels), name="pixels")
     x = normalization(arch.pixel_mean, arch.pixel_std)(pixels)
-    x = tokens.PatchEmbedding(arch.patch_size, arch.width, dtype=dtype, name="patch_embedding")(x)
-    if arch.pool == "token":
-        x = tokens.ClassToken(dtype=dtype, name="class_token")(x)
-    x = _positions(arch, (rows, columns), dtype)(x)
-    x = keras.layers.Dropout(arch.dropout, dtype=dtype, name="embedding_dropout")(x)  # z_0, eq. 1
+    x, kept = _embedded(x, arch, dtype)
     for index in range(arch.depth):
-        share = index / (arch.depth - 1) if arch.depth > 1 else 1.0
-        x = layers.EncoderBlock(
-            num_heads=arch.num_heads,
-            mlp_dim=arch.mlp_dim,
-            dropout=arch.dropout,
-            attention_dropout=arch.attention_dropout,
-            stochastic_depth=share * arch.stochastic_depth,
-            gelu=arch.gelu,
-            epsilon=arch.norm_epsilon,
-            dtype=dtype,
-            name=f"encoder_block_{index}",
-        )(x)  # z_1 ... z_depth, eq. 2 and 3
+        x = _block(arch, index, (rows, columns), dtype)(x, **kept)  # z_1 ... z_depth, eq. 2 and 3
     norm = dict(epsilon=arch.norm_epsilon, dtype=dtype, name="encoder_norm")
     x = keras.layers.LayerNormalization(**norm)(x)
-    y = layers.Pooling(arch.pool, dtype=dtype, name="pooling")(x)  # eq. 4
+    y = _pooling(arch, dtype)(x)  # eq. 4
     return keras.Model(pixels, head(num_classes)(y), name=name or f"vit_{variant or 'custom'}")
+
+
+def _embedded(images: Any, arch: variants.Architecture, dtype: Any) -> tuple[Any, dict[str, Any]]:
+    """(B, X, Y, C) -> z_0 of eq. 1, (B, N, D), and what the blocks need to know of it besides."""
+    stems: dict[str, Any] = {"patch": tokens.PatchEmbedding, "conv": stem.ConvStem}
+    size = (arch.patch_size, arch.width)
+    x = stems[arch.stem](*size, dtype=dtype, name="patch_embedding")(images)
+    class_tokens = int(arch.pool == "token")
+    if class_tokens:
+        x = tokens.ClassToken(dtype=dtype, name="class_token")(x)
+    if arch.position in ("learned", "sincos2d"):
+        x = _positions(arch, images.shape[1:3], dtype)(x)
+    if arch.registers:
+        registers = dict(count=arch.registers, after=class_tokens)
+        x = tokens.Registers(**registers, dtype=dtype, name="registers")(x)
+    kept = {}
+    if arch.patch_dropout:
+        staying = dict(rate=arch.patch_dropout, extra=class_tokens + arch.registers)
+        x, places = tokens.PatchDropout(**staying, dtype=dtype, name="patch_dropout")(x)
+        kept = {"kept": places} if arch.position in switches.ROTARY else {}
+    return keras.layers.Dropout(arch.dropout, dtype=dtype, name="embedding_dropout")(x), kept
+
+
+def _positions(arch: variants.Architecture, image_size: tuple[int, int], dtype: Any) -> Any:
+    kept = dict(dtype=dtype, name="position_embedding")
+    if arch.position == "learned":
+        return tokens.PositionEmbedding(**kept)
+    return tokens.SinCos2D(variants.grid(image_size, arch.patch_size), **kept)
+
+
+def _block(
+    arch: variants.Architecture, index: int, image_size: tuple[int, int], dtype: Any
+) -> keras.layers.Layer:
+    share = index / (arch.depth - 1) if arch.depth > 1 else 1.0
+    turned = {}
+    if arch.position in switches.ROTARY:
+        turned = dict(rotary=arch.position, grid=variants.grid(image_size, arch.patch_size))
+    return layers.EncoderBlock(
+        num_heads=arch.num_heads,
+        mlp_dim=arch.mlp_dim,
+        dropout=arch.dropout,
+        attention_dropout=arch.attention_dropout,
+        stochastic_depth=share * arch.stochastic_depth,
+        gelu=arch.gelu,
+        epsilon=arch.norm_epsilon,
+        mlp=arch.mlp,
+        parallel=arch.parallel,
+        qk_norm=arch.qk_norm,
+        layer_scale=arch.layer_scale,
+        **turned,
+        dtype=dtype,
+        name=f"encoder_block_{index}",
+    )
+
+
+def _pooling(arch: variants.Architecture, dtype: Any) -> keras.layers.Layer:
+    kept = dict(registers=arch.registers, dtype=dtype, name="pooling")
+    if arch.pool != "map":
+        return layers.Pooling(arch.pool, **kept)
+    block = dict(mlp_dim=arch.mlp_dim, gelu=arch.gelu, epsilon=arch.norm_epsilon)
+    return pooling.AttentionPooling(arch.num_heads, **block, **kept)
 
 
 def head(num_classes: int) -> keras.layers.Layer:
@@ -85,16 +134,14 @@ def describe(model: keras.Model) -> dict[str, Any]:
         SettingError: the model was not made by `build_vit`.
     """
     try:
-        patches, block = model.get_layer("patch_embedding"), model.get_layer("encoder_block_0")
-        position = model.get_layer("position_embedding")
+        patches, pool = model.get_layer("patch_embedding"), model.get_layer("pooling").pool
         normalization = model.get_layer("normalization")
         depth = sum(isinstance(layer, layers.EncoderBlock) for layer in model.layers)
-        last = model.get_layer(f"encoder_block_{depth - 1}").get_config()
-        pool = model.get_layer("pooling").pool
+        block, last = (model.get_layer(f"encoder_block_{i}").get_config() for i in (0, depth - 1))
     except ValueError as error:
         raise SettingError(f"{model.name} is no model of build_vit: {error}") from None
     scale, offset = (np.asarray(x, "float64") for x in (normalization.scale, normalization.offset))
-    config = block.get_config()
+    by_name = {layer.name: layer for layer in model.layers}
     return {
         "image_size": tuple(model.input_shape[1:3]),
         "channels": model.input_shape[-1],
@@ -102,29 +149,68 @@ def describe(model: keras.Model) -> dict[str, Any]:
         "patch_size": patches.patch_size,
         "width": patches.width,
         "depth": depth,
-        **{name: config[name] for name in ("num_heads", "mlp_dim", "dropout", "gelu")},
-        "attention_dropout": config["attention_dropout"],
+        **{name: block[name] for name in ("num_heads", "mlp_dim", "dropout", "attention_dropout")},
         "stochastic_depth": last["stochastic_depth"],
-        "norm_epsilon": config["epsilon"],
+        "norm_epsilon": block["epsilon"],
         "pool": pool,
-        "position": "sincos2d" if isinstance(position, tokens.SinCos2D) else "learned",
+        "position": _position_of(by_name.get("position_embedding"), block),
+        "gelu": block["gelu"],
+        **{name: block.get(name, layers.OFF[name]) for name in IN_BLOCKS},
+        "registers": getattr(by_name.get("registers"), "count", 0),
+        "stem": "conv" if isinstance(patches, stem.ConvStem) else "patch",
+        "patch_dropout": getattr(by_name.get("patch_dropout"), "rate", 0.0),
         # Rounded: 1 / (255 / (255 * 0.247)) is 0.247 but for the last bit.
         "pixel_mean": (-offset / scale / 255).round(12).tolist(),
         "pixel_std": (1 / scale / 255).round(12).tolist(),
     }
 
 
-def _positions(arch: variants.Architecture, image_size: tuple[int, int], dtype: Any) -> Any:
-    kept = dict(dtype=dtype, name="position_embedding")
-    if arch.position == "learned":
-        return tokens.PositionEmbedding(**kept)
-    return tokens.SinCos2D([side // arch.patch_size for side in image_size], **kept)
+def _position_of(embedding: Any, block: dict[str, Any]) -> str:
+    if embedding is not None:
+        return "sincos2d" if isinstance(embedding, tokens.SinCos2D) else "learned"
+    return block.get("rotary") or "none"
+
+
+def features(model: keras.Model, layers: Any = None) -> keras.Model:
+    """A model of the same layers and weights that gives inner tensors.
+
+    Args:
+        model: made by `build_vit` or `load_pretrained`, or loaded from a run.
+        layers: names of layers, such as `["encoder_block_3", "encoder_norm"]`, or numbers of
+            blocks, negative ones from the end: then the model gives {name: (B, N, D)}. None for
+            what the head reads, (B, D) float32.
+
+    Raises:
+        SettingError: a layer that the model does not have, naming the nearest.
+    """
+    if layers is None:
+        top = model.layers[-1]
+        y = model.output if top.name == "features" else head(0)(_layer(model, "head").input)
+        return keras.Model(model.input, y, name=f"{model.name}_features")
+    asked = [layers] if isinstance(layers, str | int) else list(layers)
+    found = [_layer(model, one) for one in asked]
+    outputs = {layer.name: layer.output for layer in found}
+    return keras.Model(model.input, outputs, name=f"{model.name}_features")
+
+
+def _layer(model: keras.Model, asked: str | int) -> keras.layers.Layer:
+    by_name = {layer.name: layer for layer in model.layers}
+    blocks = [name for name in by_name if name.startswith("encoder_block_")]
+    if isinstance(asked, int) and not -len(blocks) <= asked < len(blocks):
+        raise SettingError(
+            f"layers={asked} is no block of {model.name}, which has {len(blocks)}; use "
+            f"{-len(blocks)} to {len(blocks) - 1}"
+        )
+    name = blocks[asked] if isinstance(asked, int) else asked
+    if name not in by_name:
+        raise SettingError(f"layers={name} is no layer of {model.name}{nearest(name, by_name)}")
+    return by_name[name]
 
 
 def normalization(pixel_mean: Any, pixel_std: Any) -> keras.layers.Layer:
     """(pixels / 255 - mean) / std, in float32: bfloat16 would round the pixels first."""
     mean, std = (
-        np.asarray(variants.values_of(value), "float64") for value in (pixel_mean, pixel_std)
+        np.asarray(limits.values_of(value), "float64") for value in (pixel_mean, pixel_std)
     )
     scale, offset = (1 / (255 * std)).tolist(), (-mean / std).tolist()
     return keras.layers.Rescaling(scale, offset, dtype="float32", name="normalization")

@@ -5,7 +5,7 @@ A layout is a pair of functions between their array and ours, exact both ways: n
 numbers about, so a model that came from a file goes back into it bit for bit.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -257,12 +257,15 @@ def recognise(weights: Any) -> Dialect | None:
     return None
 
 
-def places(dialect: Dialect, depth: int) -> dict[str, Place]:
-    """The dialect's table for `depth` blocks: every name of ours, block by block."""
-    result = {}
-    for ours, place in dialect.places.items():
-        for i in range(depth) if "{i}" in ours else [0]:
-            result[ours.format(i=i)] = place._replace(names=in_block(place.names, i))
+def places(dialect: Dialect, depth: int, ours: Iterable[str] = ()) -> dict[str, Place]:
+    """The dialect's table for `depth` blocks: every name of ours, block by block.
+
+    A file of our own has each weight under the name that the model has it: `ours` are those.
+    """
+    result = {path: _at(SAME, path) for path in ours} if dialect is OWN else {}
+    for name, place in dialect.places.items():
+        for i in range(depth) if "{i}" in name else [0]:
+            result[name.format(i=i)] = place._replace(names=in_block(place.names, i))
     return result
 
 

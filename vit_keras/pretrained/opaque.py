@@ -11,7 +11,7 @@ import keras
 from keras import ops, tree
 from keras.src.saving import serialization_lib
 
-from vit_keras import variants, vit
+from vit_keras import limits, variants, vit
 from vit_keras.errors import SettingError
 from vit_keras.pretrained import saved_model
 
@@ -131,11 +131,11 @@ def opaque_model(
     """
     saved_model.need_tensorflow()
     if num_classes is not None:
-        variants.whole("num_classes", num_classes)
+        limits.whole("num_classes", num_classes)
     saved = saved_model.read(folder)
     shape = _image_shape(saved, image_size)
-    variants.per_channel("pixel_mean", pixel_mean, shape[-1])
-    variants.per_channel("pixel_std", pixel_std, shape[-1], positive=True)
+    limits.per_channel("pixel_mean", pixel_mean, shape[-1])
+    limits.per_channel("pixel_std", pixel_std, shape[-1], positive=True)
     output, units = saved_model.logits(saved, shape)
     held = saved_model.held(saved, shape, output, train_all)
     backbone = SavedModelLayer(held, units, output, name="backbone")

@@ -73,7 +73,8 @@ def load(
     if not new_head:
         _check_classes(foreign, found)
     weights = fold_layer_scale(foreign.weights)
-    table = dialects.places(dialect, found.arch.depth)
+    paths = [variable.path for variable in vit.weights]
+    table = dialects.places(dialect, found.arch.depth, paths)
     report = Report(str(foreign.path), dialect.name, assumed=list(found.assumed))
     values: dict[str, np.ndarray] = {}
     for variable in vit.weights:

@@ -23,6 +23,18 @@ OTHERS = (".safetensors", ".keras", ".h5", ".hdf5", ".bin", ".pt", ".pth", ".onn
 # What a reader of Google's .npz takes for granted: nothing in it says so.
 NPZ_MEANS = {"gelu": "tanh", "norm_epsilon": 1e-6, "pixel_mean": 0.5, "pixel_std": 0.5}
 
+# What both know, of what a ViT of ours may have.
+PLAIN = {
+    "pool": "token",
+    "position": "learned",
+    "mlp": "gelu",
+    "parallel": False,
+    "qk_norm": False,
+    "layer_scale": 0.0,
+    "registers": 0,
+    "stem": "patch",
+}
+
 
 def save_pretrained(
     model: keras.Model, path: str | Path, class_names: Sequence[str] | None = None
@@ -62,7 +74,7 @@ def save_pretrained(
             )
     if path.exists() and (path.is_file() or any(path.iterdir())):
         raise SettingError(f"path={path} exists; choose a new name, nothing is overwritten")
-    for setting, needed in (("pool", "token"), ("position", "learned")):
+    for setting, needed in PLAIN.items():
         if getattr(arch, setting) != needed:
             raise SettingError(
                 f"{setting}={getattr(arch, setting)} has no place in {kind}, which knows "
