@@ -29,6 +29,8 @@ MISTAKES = {
     "no_such_stage_away": ("~stages.last", "~stages.last takes nothing away", "conf/recipe"),
     "no_stages": ("stages={}", "stages={}", "~stages.head"),
     "architecture": ("model.depth=3", "model.depth=3", "pretrained.handle=VIT", "leave it out"),
+    "switch": ("model.position=sincos2d", "model.position=sincos2d", "leave it out"),
+    "gelu": ("model.gelu=relu", "model.gelu=relu", "exact, tanh"),
     "variant": ("model=b16", "model.variant=b16", "pretrained.handle=VIT", "model=pretrained"),
     "rate": ("model.dropout=1", "model.dropout=1.0", "0.9999 at most"),
     "no_file": ("pretrained.handle=./vit.npz", "pretrained.handle=./vit.npz", "a local path"),

@@ -6,12 +6,15 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from foreign_files import timm
+from safetensors.numpy import save_file
 from staged import keep_snapshots, layers_of, resumed, state_of, tiny_vit, tuned, tuning
 from test_train import assert_same
 
-from vit_keras import SettingError
+from vit_keras import SettingError, data
 from vit_keras.finetune import SCRATCH, finetune_model
-from vit_keras.training_model import TrainingModel
+from vit_keras.training_model import TrainingModel, training_model
+from vit_keras.vit import describe
 
 WHOLE = ("pretrained.opaque=true", "pretrained.train_all=true")
 SHORT = ("stages.head.epochs=1", "stages.all.epochs=1")
@@ -142,3 +145,18 @@ def test_what_a_wrapped_model_cannot_is_refused_before_there_is_a_run(
     with pytest.raises(SettingError, match=named):
         tuned(tmp_path / "run", wrapped[1] / "saved", *overrides)
     assert not (tmp_path / "run").exists()
+
+
+def test_what_a_file_does_not_say_is_said_by_the_settings(tmp_path):
+    save_file(timm(), tmp_path / "w.safetensors")
+    words = ["data.image_size=16", "model.gelu=tanh", "model.pixel_mean=[0.4,0.5,0.6]"]
+    with pytest.raises(SettingError, match=r"^pretrained\.handle=.*set model\.num_heads=$"):
+        built(tuning(tmp_path / "w.safetensors", *words))
+    model = built(tuning(tmp_path / "w.safetensors", *words, "model.num_heads=4"))
+    facts = describe(model.vit)
+    assert (facts["num_heads"], facts["gelu"]) == (4, "tanh")
+    np.testing.assert_allclose(facts["pixel_mean"], [0.4, 0.5, 0.6])
+
+
+def built(config):
+    return training_model(config, data.load(config.data, 0), "float32")[0]

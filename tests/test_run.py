@@ -143,7 +143,8 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
             *("pad", "fail", True, 1, 2),
         ),
         model=ModelConfig(
-            *("ti16", 4, 12, 2, 3, 24, "mean", "sincos2d", "tanh", 0.1, 0.2, 0.3),
+            *("ti16", 4, 12, 2, 3, 24, "mean", "sincos2d", "tanh", "swiglu", True, True, 1e-5, 4),
+            *("conv", 0.4, 0.1, 0.2, 0.3),
             norm_epsilon=1e-12,
             pixel_mean=[0.1, 0.2, 0.3],
             pixel_std=0.25,

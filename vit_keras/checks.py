@@ -4,22 +4,20 @@ Nothing here imports Keras or TensorFlow: a wrong setting is refused in about a 
 """
 
 import importlib.util
-import math
 import os
 import re
-from typing import Any
 
-from vit_keras import data, fitting, sources, stages, variants
-from vit_keras.config import AugmentConfig, Config, DataConfig, ModelConfig
+from vit_keras import checks_augment, data, fitting, limits, sources, stages, variants
+from vit_keras.config import Config, DataConfig, ModelConfig
 from vit_keras.errors import SettingError, one_of
 from vit_keras.pretrained import download
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 OPTIMIZERS = ("adamw", "adam", "sgd")
-RATES = variants.RATES  # what a pretrained model leaves open
+RATES = variants.RATES
+# What a pretrained file may not say, and what it leaves open.
+OPEN = ("num_heads", "gelu", "norm_epsilon", "pixel_mean", "pixel_std", *RATES)
 BACKENDS = ("tensorflow", "jax")
-POLICIES = ("none", "randaugment", "trivial", "autoaugment_cifar10", "three")
-JITTER = {"brightness": 1, "contrast": 1, "saturation": 1, "hue": 0.5}  # the most of each
 
 # Setting -> the smallest value, whether that value itself will do, and the largest (None: none).
 RANGES: dict[str, tuple[float, bool, float | None]] = {
@@ -90,10 +88,10 @@ def check(config: Config, given: data.Given | None = None) -> None:
             prefix="model.",
             data_prefix="data.",
         )
-    _in_range("augment.crop_padding", config.augment.crop_padding, 0, True, min(known.size))
+    limits.in_range("augment.crop_padding", config.augment.crop_padding, 0, True, min(known.size))
     if published is not None:  # with data.classes there are fewer, seen once labels are read
-        limits = (config.data.limit, config.data.train_limit)
-        images = min([published, *(limit for limit in limits if limit)])
+        bounds = (config.data.limit, config.data.train_limit)
+        images = min([published, *(bound for bound in bounds if bound)])
         carves = given.validation is None if given else not sources.has_validation(config.data)
         if carves:
             images -= data.validation_count(config.data, images)
@@ -123,9 +121,8 @@ def settings(config: Config) -> None:
                 )
     for setting, bounds in RANGES.items():
         group, name = setting.split(".")
-        _in_range(setting, getattr(getattr(config, group), name), *bounds)
-    _augment(config.augment)
-    _repeats(config)
+        limits.in_range(setting, getattr(getattr(config, group), name), *bounds)
+    checks_augment.check(config)
     _stages(config)
     one_of("data.fit", config.data.fit, fitting.FITS)
     one_of("data.on_bad_file", config.data.on_bad_file, ("skip", "fail"))
@@ -172,47 +169,11 @@ def steps(config: Config, train_images: int) -> int:
     return count
 
 
-def _repeats(config: Config) -> None:
-    """Copies fill a batch, of two images or more: one alone would be mixed with itself."""
-    repeats, batch = config.augment.repeats, config.train.batch_size
-    if repeats > 1 and (batch % repeats or repeats == batch):
-        fitting = [str(count) for count in range(2, min(batch, 9)) if not batch % count]
-        raise SettingError(
-            f"augment.repeats={repeats} does not divide train.batch_size={batch} into copies of "
-            f"two images or more; use {' or '.join(['1', *fitting])}, or another batch size"
-        )
-
-
-def _augment(config: AugmentConfig) -> None:
-    one_of("augment.policy", config.policy, POLICIES)
-    if config.jitter is not None:
-        if len(config.jitter) != len(JITTER):
-            raise SettingError(
-                f"augment.jitter={config.jitter} has {len(config.jitter)} values; give "
-                f"{len(JITTER)}, of {', '.join(JITTER)}, such as [0.3,0.3,0.3,0]"
-            )
-        for value, (name, most) in zip(config.jitter, JITTER.items(), strict=True):
-            _in_range(f"augment.jitter={config.jitter}: {name}", value, 0, True, most)
-    crop = config.resized_crop
-    if crop is None:
-        return
-    if len(crop) != 2 or not 0 < crop[0] <= crop[1] <= 1:
-        raise SettingError(
-            f"augment.resized_crop={crop} is no least and most share of the area; use two numbers "
-            "above 0, 1 at most, such as [0.08,1]"
-        )
-    if config.crop_padding:
-        raise SettingError(
-            f"augment.resized_crop={crop} and augment.crop_padding={config.crop_padding} are two "
-            "ways to crop; set augment.resized_crop=null or augment.crop_padding=0"
-        )
-
-
 def _stages(config: Config) -> None:
     stages.check(config)
     for name, stage in config.stages.items():
         for field, bounds in STAGE_RANGES.items():
-            _in_range(f"stages.{name}.{field}", getattr(stage, field), *bounds)
+            limits.in_range(f"stages.{name}.{field}", getattr(stage, field), *bounds)
 
 
 def _pretrained(config: Config) -> None:
@@ -225,15 +186,15 @@ def _pretrained(config: Config) -> None:
             "pretrained.train_all=true is of a SavedModel that is used whole; set "
             "pretrained.opaque=true besides, or leave it out: a converted ViT trains as a whole"
         )
-    for name, default in vars(ModelConfig()).items():
-        value = getattr(config.model, name)
-        if name not in RATES and value != default:
+    for name, value in vars(config.model).items():
+        if name not in OPEN and value is not None:
             raise SettingError(
                 f"model.{name}={value} has no effect: pretrained.handle={settings.handle} says the "
-                f"architecture; leave it out (model=pretrained), {', '.join(RATES)} can be set"
+                f"architecture; leave it out (model=pretrained), {', '.join(OPEN)} can be set"
             )
+    one_of("model.gelu", config.model.gelu or "exact", ("exact", "tanh"))
     for name in RATES:
-        _in_range(f"model.{name}", getattr(config.model, name), 0, True, 0.9999)
+        limits.in_range(f"model.{name}", getattr(config.model, name), 0, True, 0.9999)
 
 
 def architecture(config: ModelConfig) -> variants.Architecture:
@@ -278,14 +239,3 @@ def _backend() -> None:
 
 def _is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
-
-
-def _in_range(setting: str, value: Any, low: float, closed: bool, high: float | None) -> None:
-    if value is None:
-        return
-    good = value >= low if closed else value > low
-    if math.isfinite(value) and good and (high is None or value <= high):
-        return
-    above = f"{low:g} or more" if closed else f"above {low:g}"
-    below = f", {high} at most" if high is not None else ""
-    raise SettingError(f"{setting}={value} is out of range; use {above}{below}")

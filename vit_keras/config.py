@@ -40,7 +40,10 @@ class DataConfig:
 
 @dataclass
 class ModelConfig:
-    """Which ViT: a variant, and what differs from it (see `variants.Architecture`)."""
+    """Which ViT: a variant, and what differs from it (see `variants.Architecture`).
+
+    None is as the pretrained file has it, or the variant, or the paper: the first that is named.
+    """
 
     variant: str | None = None  # ti16 s16 b16 b32 l16 h14 tiny_mnist; none: give every size
     patch_size: int | None = None
@@ -48,22 +51,22 @@ class ModelConfig:
     depth: int | None = None
     num_heads: int | None = None
     mlp_dim: int | None = None
-    pool: str = "token"  # token, mean or map (attention with one learnt query)
-    position: str = "learned"  # learned, sincos2d, rope2d, rope_mixed or none
-    gelu: str = "exact"  # exact or tanh
-    mlp: str = "gelu"  # gelu or swiglu; mlp_dim is as given for both
-    parallel: bool = False  # attention and MLP of a block side by side
-    qk_norm: bool = False  # normalise each head's queries and keys
-    layer_scale: float = 0.0  # what learnt factors of each branch begin at, such as 1e-5; 0: none
-    registers: int = 0  # further learnt tokens, which no pooling reads
-    stem: str = "patch"  # patch or conv (depth stays as given)
+    pool: str | None = None  # token, mean or map (attention with one learnt query)
+    position: str | None = None  # learned, sincos2d, rope2d, rope_mixed or none
+    gelu: str | None = None  # exact or tanh
+    mlp: str | None = None  # gelu or swiglu; mlp_dim is as given for both
+    parallel: bool | None = None  # attention and MLP of a block side by side
+    qk_norm: bool | None = None  # normalise each head's queries and keys
+    layer_scale: float | None = None  # what learnt factors of each branch begin at, such as 1e-5
+    registers: int | None = None  # further learnt tokens, which no pooling reads
+    stem: str | None = None  # patch or conv (depth stays as given)
     patch_dropout: float = 0.0  # share of the patches that training leaves out
     dropout: float = 0.0
     attention_dropout: float = 0.0
     stochastic_depth: float = 0.0
-    norm_epsilon: float = 1e-6  # of every layer normalisation
-    pixel_mean: Any = 0.5  # one number or one per channel, in 0 to 1
-    pixel_std: Any = 0.5
+    norm_epsilon: float | None = None  # of every layer normalisation
+    pixel_mean: Any = None  # one number or one per channel, in 0 to 1
+    pixel_std: Any = None
 
 
 @dataclass

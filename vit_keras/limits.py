@@ -66,3 +66,14 @@ def multiples_around(value: int, factor: int) -> list[int]:
 def one_of_these(allowed: list[int]) -> str:
     *first, last = map(str, allowed)
     return f"{', '.join(first)} or {last}" if first else last
+
+
+def in_range(setting: str, value: Any, low: float, closed: bool, high: float | None) -> None:
+    if value is None:
+        return
+    good = value >= low if closed else value > low
+    if math.isfinite(value) and good and (high is None or value <= high):
+        return
+    above = f"{low:g} or more" if closed else f"above {low:g}"
+    below = f", {high} at most" if high is not None else ""
+    raise SettingError(f"{setting}={value} is out of range; use {above}{below}")

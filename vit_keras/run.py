@@ -5,7 +5,6 @@ A file is whole or absent: each is written beside its place and moved there in o
 
 import contextlib
 import dataclasses
-import functools
 import json
 import os
 import time
@@ -16,6 +15,7 @@ from typing import Any
 
 import filelock
 from omegaconf import OmegaConf
+from omegaconf.errors import ConfigKeyError
 
 from vit_keras.config import Config, RunConfig, setting_names
 from vit_keras.errors import SettingError
@@ -209,7 +209,7 @@ def config_of(directory: str) -> Config:
     """The configuration that a run was started with.
 
     Raises:
-        SettingError: the directory is no run, or its `config.yaml` is damaged.
+        SettingError: the directory is no run, or its settings are damaged or a newer version's.
     """
     path = Path(directory) / CONFIG
     if not os.path.isfile(path):
@@ -218,14 +218,32 @@ def config_of(directory: str) -> Config:
             "training run printed as its last line"
         )
     try:
-        loaded = OmegaConf.load(path)
-        for name in setting_names():
-            *groups, last = name.split(".")
-            if last not in functools.reduce(lambda node, group: node[group], groups, loaded):
-                raise ValueError(f"it has no {name}")
-        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), loaded))  # type: ignore
-    except Exception as error:  # YAML's and OmegaConf's errors share no base
+        return read_config(path)
+    except SettingError as error:
+        reason, _, _ = str(error).partition("; ")
         raise SettingError(
-            f"{path} is damaged ({str(error).splitlines()[0]}), so run.resume={directory} cannot "
-            "go on; start a new run"
+            f"{reason}, so run.resume={directory} cannot go on; start a new run"
         ) from None
+
+
+def read_config(file: Path) -> Config:
+    """The settings in a run's `config.yaml`.
+
+    One of an older version lacks those that came later: their defaults are what it did.
+
+    Raises:
+        SettingError: the file is damaged, or has settings that this version does not know.
+    """
+    try:
+        loaded: Any = OmegaConf.load(file)
+        if "resume" not in loaded["run"]:  # the last line that is written
+            raise ValueError("its end is missing")
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), loaded))  # type: ignore
+    except ConfigKeyError as error:
+        raise SettingError(
+            f"{file} has {error.full_key}, which this version does not know: the run is of a newer "
+            "one; install that (pip install --upgrade vit-keras-lab)"
+        ) from None
+    except Exception as error:  # YAML's and OmegaConf's errors share no base
+        reason = (str(error) or "no reason given").splitlines()[0]
+        raise SettingError(f"{file} is damaged ({reason}); put a whole copy of it back") from None

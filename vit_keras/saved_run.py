@@ -9,12 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import ConfigKeyError
-
 from vit_keras.config import Config
 from vit_keras.errors import SettingError
-from vit_keras.run import CONFIG
+from vit_keras.run import CONFIG, read_config
 
 if TYPE_CHECKING:
     import keras
@@ -84,7 +81,7 @@ def open_run(directory: str | Path) -> SavedRun:
             f"run={directory} is not a run: it has no {CONFIG}; name the folder that a training "
             "run printed as its last line"
         )
-    config = _config(path / CONFIG)
+    config = read_config(path / CONFIG)
     if not (path / "class_mapping.json").is_file():
         raise SettingError(
             f"run={directory} has no class_mapping.json: it was stopped before it had begun; train "
@@ -97,21 +94,6 @@ def open_run(directory: str | Path) -> SavedRun:
             "of each class; put a whole copy of it back"
         )
     return SavedRun(path.resolve(), config, [str(name) for name in mapping.values()])
-
-
-def _config(file: Path) -> Config:
-    """The settings of an older run with today's defaults where it has none."""
-    try:
-        loaded = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(file))
-        return OmegaConf.to_object(loaded)  # type: ignore[return-value]
-    except ConfigKeyError as error:
-        raise SettingError(
-            f"{file} has {error.full_key}, which this version does not know: the run is of a newer "
-            "one; install that (pip install --upgrade vit-keras-lab)"
-        ) from None
-    except Exception as error:  # YAML's and OmegaConf's errors share no base
-        reason = (str(error) or "no reason given").splitlines()[0]
-        raise SettingError(f"{file} is damaged ({reason}); put a whole copy of it back") from None
 
 
 def _json(file: Path) -> Any:

@@ -199,8 +199,9 @@ def _pretrained(config: Config, splits: Splits, policy: str) -> tuple[keras.Mode
     from vit_keras.pretrained import hub
 
     settings = config.pretrained
-    own = {name: getattr(config.model, name) for name in checks.RATES}
-    own["train_all"] = settings.train_all
+    own = {name: getattr(config.model, name) for name in checks.OPEN}
+    own |= {name: own[name] or None for name in checks.RATES}  # 0, unless the file has another
+    own["train_all"] = settings.train_all or None
     try:
         vit, report = hub.load(
             str(settings.handle),
@@ -209,7 +210,7 @@ def _pretrained(config: Config, splits: Splits, policy: str) -> tuple[keras.Mode
             allow=settings.allow,
             opaque=settings.opaque,
             dtype=policy,
-            **{name: value for name, value in own.items() if value},
+            **{name: value for name, value in own.items() if value is not None},
         )
     except SettingError as error:
         raise SettingError(_as_settings(str(error))) from None

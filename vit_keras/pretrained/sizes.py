@@ -54,6 +54,8 @@ def find(foreign: Foreign, dialect: Dialect, **overrides: Any) -> Found:
         pool="token" if dialect.places[CLASS_TOKEN].names[0] in weights else "mean",
         gelu=dialect.gelu,
     )
+    if dialect is dialects.GOOGLE and not foreign.is_saved_model and "gelu" not in overrides:
+        assumed.append("gelu=tanh, as Google's own files have it")
     image_size = facts.pop("image_size", None)
     arch |= {name: facts[name] for name in facts if name not in ("channels", "num_classes")}
     arch |= {name: value for name, value in overrides.items() if value is not None}
