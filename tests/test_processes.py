@@ -32,7 +32,8 @@ def script(*overrides, path=SCRIPT, **environment):
 
 def test_sigkill_in_the_middle_of_an_epoch_changes_nothing(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    overrides = (*SMALL, "train.epochs=40", "model.dropout=0.1", "optim.ema=0.9")
+    random = ("augment=heavy", "augment.repeats=2", "model.dropout=0.1")
+    overrides = (*SMALL, *random, "train.epochs=12", "optim.ema=0.9")
     assert script(*overrides, f"run.dir={whole}").returncode == 0
 
     with subprocess.Popen(
