@@ -139,17 +139,13 @@ def test_waiting_is_what_a_batch_took_after_it_was_asked_for(monkeypatch, backen
     """Batches that take 3 s to make, steps of 1 s."""
     clock, wait = Clock(monkeypatch), waiting.DataWait()
 
-    def slow():
-        while True:
-            clock.passes(3)
-            yield "batch"
-
-    stream = wait.watching(slow, is_ahead=backend == "tensorflow")()
+    load = wait.watching(lambda _: clock.passes(3), is_ahead=backend == "tensorflow")
+    numbers = itertools.count()
     for epoch in range(2):
         wait.on_epoch_begin(epoch)
         for index in range(4):
             wait.on_train_batch_begin(index)
-            next(stream)
+            load(next(numbers))
             clock.passes(1)
             wait.on_train_batch_end(index)
         assert wait.share == pytest.approx(3 / 4)
@@ -159,7 +155,7 @@ def test_waiting_is_what_a_batch_took_after_it_was_asked_for(monkeypatch, backen
 def test_batches_that_are_ready_are_not_waited_for(monkeypatch):
     """Made 2 s each in a thread, while a step takes 5 s: only the first is waited for."""
     clock, wait = Clock(monkeypatch), waiting.DataWait()
-    wait.watching(lambda: iter(()), is_ahead=True)
+    wait.watching(lambda number: None, is_ahead=True)
     wait.on_epoch_begin(0)
     for index in range(4):
         wait.on_train_batch_begin(index)

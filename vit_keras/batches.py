@@ -4,7 +4,9 @@ The order of an epoch follows from (seed, epoch) alone, so a run that was killed
 epoch sees the same batches as one that was not.
 """
 
-from collections.abc import Callable, Iterator
+import functools
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,7 +15,7 @@ import numpy as np
 from vit_keras.data import Split
 from vit_keras.waiting import DataWait
 
-Batch = tuple[tuple[np.ndarray, ...]]  # ((images, labels),): the training model's one input
+Batch = tuple[np.ndarray, np.ndarray]  # images and labels: the training model's one input
 
 
 def training(
@@ -41,18 +43,20 @@ def training(
     different = batch_size // repeats  # images in a batch
     count = len(split.labels) // batch_size if steps is None else steps
 
-    def generate() -> Iterator[Batch]:
-        epoch = first_epoch
-        while True:
-            order = np.random.default_rng([seed, epoch]).permutation(len(split.labels))
-            for images in order[: count * different].reshape(count, different):
-                index = copied(images, repeats)
-                yield ((split.images[index], split.labels[index]),)
-            epoch += 1
+    @functools.lru_cache(maxsize=2)
+    def order(epoch: int) -> np.ndarray:
+        return np.random.default_rng([seed, epoch]).permutation(len(split.labels))
 
-    if wait:
-        generate = wait.watching(generate, is_ahead=_on_tensorflow())
-    return _stream(generate, split, prefetch) if _on_tensorflow() else generate()
+    def batch_of(number: int) -> Batch:
+        epoch, step = divmod(number, count)
+        images = order(first_epoch + epoch)[step * different : (step + 1) * different]
+        index = copied(images, repeats)
+        return split.images[index], split.labels[index]
+
+    load = wait.watching(batch_of, is_ahead=_on_tensorflow()) if wait else batch_of
+    if _on_tensorflow():
+        return _stream(load, None, split, prefetch)
+    return ((load(number),) for number in itertools.count())
 
 
 def copied(images: np.ndarray, repeats: int) -> np.ndarray:
@@ -72,18 +76,9 @@ def copied(images: np.ndarray, repeats: int) -> np.ndarray:
 def evaluation(split: Split, batch_size: int, prefetch: int) -> Any:
     """Every image once, in order, the last batch as small as it comes; can be read again."""
     batches = _InOrder(split, batch_size)
-
-    def generate() -> Iterator[Batch]:
-        return (batches[index] for index in range(len(batches)))
-
     if not _on_tensorflow():
         return batches
-    import tensorflow as tf
-
-    # Keras warns of a data set that ends without having said where.
-    return _stream(generate, split, prefetch).apply(
-        tf.data.experimental.assert_cardinality(len(batches))
-    )
+    return _stream(lambda number: batches[number][0], len(batches), split, prefetch)
 
 
 class _InOrder(keras.utils.PyDataset):
@@ -94,7 +89,7 @@ class _InOrder(keras.utils.PyDataset):
     def __len__(self) -> int:
         return -(-len(self.split.labels) // self.batch_size)
 
-    def __getitem__(self, index: int) -> Batch:
+    def __getitem__(self, index: int) -> tuple[Batch]:
         part = slice(index * self.batch_size, (index + 1) * self.batch_size)
         return ((self.split.images[part], self.split.labels[part]),)
 
@@ -103,15 +98,20 @@ def _on_tensorflow() -> bool:
     return keras.backend.backend() == "tensorflow"
 
 
-def _stream(generate: Callable[[], Iterator[Batch]], split: Split, prefetch: int) -> Any:
-    """A tf.data.Dataset that makes `prefetch` batches ready while the device is busy."""
+def _stream(load: Callable[[int], Batch], count: int | None, split: Split, prefetch: int) -> Any:
+    """A tf.data.Dataset of `load(0)`, `load(1)`, ..., `count` of them or without end.
+
+    `prefetch` batches are made ready while the device is busy. By number, because a data set from
+    a generator copies every batch once more.
+    """
     import tensorflow as tf
 
-    images, labels = split
-    signature = (
-        (
-            tf.TensorSpec((None, *images.shape[1:]), images.dtype),
-            tf.TensorSpec((None,), labels.dtype),
-        ),
-    )
-    return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(prefetch)
+    shapes = [(None, *array.shape[1:]) for array in split]
+    dtypes = [tf.as_dtype(array.dtype) for array in split]
+
+    def batch(number: Any) -> Any:
+        arrays = tf.numpy_function(lambda n: load(int(n)), [number], dtypes)
+        return (tuple(map(tf.ensure_shape, arrays, shapes)),)
+
+    numbers = tf.data.Dataset.counter() if count is None else tf.data.Dataset.range(count)
+    return numbers.map(batch).prefetch(prefetch)

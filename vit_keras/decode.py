@@ -107,9 +107,11 @@ def pixels(
     else:
         with _opened(content) as image:
             array = three_channels(image)
-    place = scratch("resized", size[0] * size[1] * 3).reshape(*stored, 3)
     result = np.empty((*size, 3), np.uint8) if out is None else out
-    result[...] = TURNS[orientation](fitted(array, stored, fit, place))
+    place = result if orientation == 1 else scratch("resized", result.size).reshape(*stored, 3)
+    upright = TURNS[orientation](fitted(array, stored, fit, place))
+    if upright is not result:
+        result[...] = upright
     return result
 
 

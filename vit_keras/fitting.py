@@ -7,6 +7,8 @@ import numpy as np
 
 FITS = ("crop", "stretch", "pad")
 
+BLURRED = 1.5  # pixels for one, from which on they are blurred
+
 # Each thread works in memory that it has already. Pages that are fresh from the system, a megabyte
 # of them for each image, cost as much as decoding it, and tf.data's generators make the C library
 # give every free page back (M_TRIM_THRESHOLD).
@@ -48,35 +50,24 @@ def fitted(
 def resized(
     array: np.ndarray, size: tuple[int, int], place: np.ndarray | None = None
 ) -> np.ndarray:
-    """(x, y, 3) -> (X, Y, 3), antialiased: near Pillow's bilinear filter in a fifth of its time.
+    """(x, y, 3) -> (X, Y, 3), antialiased: near Pillow's bilinear filter in a tenth of its time.
 
-    Whole factors are averaged away. What is left, a factor s between 1 and 2, is a blur over three
-    pixels and an interpolation between two: together as wide as the triangle over 2s pixels that
-    Pillow weighs by, if the blur has a variance of (s² - 1) / 6.
+    Whole factors are averaged away. What is left, a factor between 1 and 2, is an interpolation
+    between two pixels, of a picture blurred by (1 2 1) / 4 where the factor is above 1.5: together
+    about as wide as the triangle that Pillow weighs by. Any other blur takes OpenCV twice as long.
     """
     if array.shape[:2] == size:
         return array
-    scales = [max(1.0, old / new) for old, new in zip(array.shape, size, strict=False)]
-    whole = [int(scale) for scale in scales]
+    whole = [max(1, old // new) for old, new in zip(array.shape, size, strict=False)]
     if max(whole) > 1:
         rows, columns = (side // k for side, k in zip(array.shape, whole, strict=False))
         array = cv2.resize(array, (columns, rows), interpolation=cv2.INTER_AREA)
-        scales = [max(1.0, old / new) for old, new in zip(array.shape, size, strict=False)]
-    sigma_y, sigma_x = map(_sigma, scales)
-    if sigma_x or sigma_y:
-        kernel = (3 if sigma_x else 1, 3 if sigma_y else 1)
+    rows, columns = (old > BLURRED * new for old, new in zip(array.shape, size, strict=False))
+    if rows or columns:
+        kernel = (3 if columns else 1, 3 if rows else 1)
         blurred = scratch("blurred", array.size).reshape(array.shape)
-        array = cv2.GaussianBlur(array, kernel, sigma_x or 1, dst=blurred, sigmaY=sigma_y or 1)
+        array = cv2.GaussianBlur(array, kernel, 0, dst=blurred)
     return cv2.resize(array, size[::-1], dst=place, interpolation=cv2.INTER_LINEAR)
-
-
-def _sigma(scale: float) -> float:
-    """Of the Gaussian whose three samples, e to 1 to e, have a variance of (s² - 1) / 6."""
-    variance = min((scale**2 - 1) / 6, 0.5)  # a scale of 2 at most
-    if variance < 1e-3:
-        return 0.0
-    side = variance / (2 * (1 - variance))
-    return float(np.sqrt(-0.5 / np.log(side))) if side < 1 else 1e6
 
 
 def inside(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:

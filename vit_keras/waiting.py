@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -12,9 +12,9 @@ class DataWait(keras.callbacks.Callback):
     """The share of an epoch's training in which a batch was asked for and not there.
 
     Where batches are made ready ahead in a thread (TensorFlow), batch i was waited for from the
-    moment that the training came to it until the generator gave it, if that is later: inside the
-    compiled step nothing else shows. Where the training runs the generator itself (JAX), all time
-    in it is waited. On a GPU, which works on while the next batch is asked for, it is the most
+    moment that the training came to it until it was made, if that is later: inside the
+    compiled step nothing else shows. Where the training makes them itself (JAX), all time for
+    it is waited. On a GPU, which works on while the next batch is asked for, it is the most
     that can have been lost.
 
     Attributes:
@@ -27,19 +27,17 @@ class DataWait(keras.callbacks.Callback):
         self.is_ahead = True
         self.started = self.asked = self.ended = self.waited = 0.0
 
-    def watching(
-        self, generate: Callable[[], Iterator[Any]], is_ahead: bool
-    ) -> Callable[[], Iterator[Any]]:
-        """`generate`, which notes when it made each batch; what began last is what is read."""
+    def watching(self, load: Callable[[int], Any], is_ahead: bool) -> Callable[[int], Any]:
+        """`load`, which notes when it made each batch; from batch 0 on anew."""
         self.is_ahead = is_ahead
 
-        def watched() -> Iterator[Any]:
-            made = self.made = deque()
-            begun = time.perf_counter()
-            for batch in generate():
-                made.append((begun, time.perf_counter()))
-                yield batch
-                begun = time.perf_counter()
+        def watched(number: int) -> Any:
+            if not number:
+                self.made = deque()
+            made, begun = self.made, time.perf_counter()
+            batch = load(number)
+            made.append((begun, time.perf_counter()))
+            return batch
 
         return watched
 
