@@ -57,7 +57,7 @@ def test_sigkill_in_the_second_stage_of_a_fine_tuning_changes_nothing(tmp_path):
         f"pretrained.handle={tiny_vit(tmp_path / 'vit.keras')}",
         *("pretrained.baseline=false", "data.limit=200", "train.batch_size=8"),
         *("stages.head.epochs=2", "stages.all.epochs=8", "stages.all.layer_decay=0.7"),
-        *("model.dropout=0.1", "optim.ema=0.9"),
+        *("model.dropout=0.1", "optim.ema=0.9", "train.jit=false"),
     )
     done = script(*overrides, f"run.dir={whole}", path=FINETUNE)
     assert (done.returncode, done.stderr) == (0, "")

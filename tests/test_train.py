@@ -204,16 +204,16 @@ def inverted(split):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda train, test, names: (inverted(train), test, names),
-        lambda train, test, names: (train, inverted(test), names),
-        lambda train, test, names: (train, test, names[::-1]),
+        lambda read: read._replace(train=inverted(read.train)),
+        lambda read: read._replace(test=inverted(read.test)),
+        lambda read: read._replace(class_names=read.class_names[::-1]),
     ],
     ids=["training_images", "test_images", "class_names"],
 )
 def test_other_data_than_the_resumed_runs_are_refused(change, run, monkeypatch):
     config = runs.config_of(str(run.path))
     config.run.resume = str(run.path)
-    changed = change(*sources.read(config.data))
+    changed = change(sources.read(config.data))
     monkeypatch.setattr(sources, "read", lambda _: changed)
     before = (run.path / "metrics.json").read_bytes()
     with pytest.raises(SettingError, match="fingerprint"):
