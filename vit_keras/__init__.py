@@ -13,6 +13,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from vit_keras.cli import load_config
     from vit_keras.errors import SettingError
+    from vit_keras.explain import explain_run
+    from vit_keras.export import export_run
     from vit_keras.finetune import finetune_model
     from vit_keras.pretrained.hub import load_pretrained
     from vit_keras.pretrained.writers import save_pretrained
@@ -25,6 +27,8 @@ _HOMES = {
     "SettingError": "errors",
     "VARIANTS": "variants",
     "build_vit": "vit",
+    "explain_run": "explain",
+    "export_run": "export",
     "finetune_model": "finetune",
     "load_config": "cli",
     "load_pretrained": "pretrained.hub",
@@ -33,10 +37,14 @@ _HOMES = {
     "train_model": "train",
 }
 
+_ROOMS = ("explain",)  # whose functions are called by the room's name: `vit_keras.explain.rollout`
+
 __all__ = [
     "VARIANTS",
     "SettingError",
     "build_vit",
+    "explain_run",
+    "export_run",
     "finetune_model",
     "load_config",
     "load_pretrained",
@@ -47,6 +55,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"vit_keras.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'vit_keras' has no attribute '{name}'")
     try:
@@ -57,7 +67,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_HOMES, *_ROOMS])
 
 
 @wrapt.when_imported("keras")
