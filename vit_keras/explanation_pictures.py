@@ -72,7 +72,7 @@ def picture(path: Path, colours: np.ndarray) -> None:
 def mosaic(path: Path, cells: np.ndarray, title: str, axis_names: tuple[str, str]) -> None:
     """Maps side by side, each on its own scale: (rows, columns, R, S), or with C at the end."""
     rows, columns = cells.shape[:2]
-    figure = _figure(max(4.0, min(12, 0.8 * columns)) + 1, max(3.0, min(12, 0.8 * rows)) + 1)
+    figure = _figure(max(5.5, min(12, 0.8 * columns) + 1), max(3.0, min(12, 0.8 * rows)) + 1)
     axes = figure.subplots()
     framed = np.stack([[_framed(scaled(cell)) for cell in row] for row in cells])
     # (rows, columns, R, S, ...) -> (rows R, columns S, ...): each cell in its place.
@@ -97,8 +97,10 @@ def filters(path: Path, filters: np.ndarray) -> None:
 
 
 def _framed(cell: np.ndarray) -> np.ndarray:
+    """A map with a thin edge on two sides, as wide as a quarter of a patch."""
+    larger = cell.astype(float).repeat(4, axis=0).repeat(4, axis=1)
     edge = [(0, 1), (0, 1)] + [(0, 0)] * (cell.ndim - 2)
-    return np.pad(cell.astype(float), edge, constant_values=np.nan)
+    return np.pad(larger, edge, constant_values=np.nan)
 
 
 def distances(path: Path, distance: np.ndarray) -> None:

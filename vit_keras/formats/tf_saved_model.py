@@ -10,10 +10,14 @@ from vit_keras.formats import Reader
 
 def write(model: keras.Model, folder: Path, class_names: list[str]) -> None:
     """A SavedModel with the signatures `serve` and `serving_default`, and the labels inside."""
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint("serve", function(model), input_signature=[signature(model)])
-    archive.write_out(str(folder / "1"), verbose=False)
+    import tensorflow as tf
+
+    # Not by Keras' ExportArchive, which keeps each weight twice.
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
+    module.serve = tf.function(function(model), input_signature=[signature(model)])
+    signatures = dict.fromkeys(("serve", "serving_default"), module.serve)
+    tf.saved_model.save(module, str(folder / "1"), signatures=signatures)
     # A SavedModel's own place for what its graph does not read.
     extra = folder / "1" / "assets.extra"
     extra.mkdir()
