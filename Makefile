@@ -30,7 +30,7 @@ test: setup
 # The layers, the model and its input on the other backend.
 test-jax: setup
 	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_layers.py tests/test_vit.py \
-		tests/test_batches.py tests/test_augment.py
+		tests/test_batches.py tests/test_augment.py tests/test_explain.py
 
 lint: setup
 	$(BIN)/ruff check .
@@ -48,7 +48,8 @@ $(VENV)/.peers: requirements-peers.txt | setup
 check-peers: $(VENV)/.peers
 	$(BIN)/python -m pytest tests/peers
 
-# Our training speed beside keras-hub's and torch's.
+# Our speed: training beside keras-hub's and torch's, cached features, 8 bits beside float32.
 bench: $(VENV)/.peers
 	$(BIN)/python benchmarks/train_step.py --heads 3 12
 	$(BIN)/python benchmarks/cached_features.py
+	$(BIN)/python benchmarks/int8.py

@@ -39,7 +39,7 @@ def proto(model: keras.Model) -> Any:
     made, _ = tf2onnx.convert.from_function(
         function, [signature], opset=OPSET, custom_op_handlers=onnx_graph.HANDLERS
     )
-    onnx_graph.simplify(made.graph)
+    onnx_graph.simplify(made)
     return made
 
 

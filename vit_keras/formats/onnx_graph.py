@@ -23,17 +23,28 @@ def _erfc(graph: Any, node: Any, name: str, args: Any) -> None:
 HANDLERS = {"Erfc": (_erfc, [])}
 
 
-def simplify(graph: Any) -> None:
-    """An `onnx.GraphProto` of the same function, in place: fewer nodes, shorter names."""
-    _join_products(graph)
+def simplify(made: Any) -> None:
+    """An `onnx.ModelProto` of the same function, in place: fewer nodes, shorter names."""
+    graph = made.graph
+    while _join_products(graph, _shapes(made)):  # each that is joined lets more shapes be known
+        _drop_unread(graph)
     _drop_unread(graph)
     _shorten_names(graph)
     for value in (*graph.input, *graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
 
 
-def _join_products(graph: Any) -> None:
-    """Reshape, MatMul with a weight, Reshape -> MatMul, which takes (B, N, D) as it is.
+def _shapes(made: Any) -> dict[str, list[int | str]]:
+    """The shape of each value that can be told; a name stands for what only a run can tell."""
+    import onnx
+
+    values = onnx.shape_inference.infer_shapes(made).graph.value_info
+    sides = {value.name: value.type.tensor_type.shape.dim for value in values}
+    return {name: [side.dim_value or side.dim_param for side in dim] for name, dim in sides.items()}
+
+
+def _join_products(graph: Any, shapes: dict[str, list[int | str]]) -> int:
+    """Reshape, MatMul with a weight, Reshape -> MatMul, which takes (B, N, D) as it is; how many.
 
     TensorFlow multiplies (BN, D) and computes both shapes as it runs; engines then see neither the
     layer nor what they could fuse with it.
@@ -43,15 +54,22 @@ def _join_products(graph: Any) -> None:
     for node in graph.node:
         for name in node.input:
             readers[name].append(node)
-    weights = {weight.name for weight in graph.initializer}
+    weights = {weight.name: weight.dims for weight in graph.initializer}
+    joined = 0
     for node in graph.node:
-        if node.op_type != "MatMul" or node.input[1] not in weights:
+        before = makers.get(node.input[0]) if node.op_type == "MatMul" else None
+        if before is None or before.op_type != "Reshape" or node.input[1] not in weights:
             continue
-        before, after = makers.get(node.input[0]), readers[node.output[0]]
-        is_flattened = before is not None and before.op_type == "Reshape"
-        if is_flattened and [reader.op_type for reader in after] == ["Reshape"]:
-            node.input[0] = before.input[0]
+        if shapes.get(before.input[0], [])[-1:] != [weights[node.input[1]][0]]:
+            continue  # more than tokens was flattened, or this cannot be told yet
+        node.input[0] = before.input[0]
+        joined += 1
+        after = readers[node.output[0]]
+        # A shape that is computed is the input's again. One that is fixed splits heads, and does
+        # that to (B, N, D) as it did to (BN, D).
+        if [reader.op_type for reader in after] == ["Reshape"] and after[0].input[1] not in weights:
             node.output[0], after[0].output[0] = after[0].output[0], node.output[0]
+    return joined
 
 
 def _drop_unread(graph: Any) -> None:
