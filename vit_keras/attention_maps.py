@@ -102,10 +102,10 @@ def _attend(layer: Any, watch: Callable[[Any], Any], q: Any, k: Any, v: Any, tra
 def rollout(model: keras.Model, images: Any) -> np.ndarray:
     """Attention rollout (Abnar & Zuidema 2020, https://arxiv.org/abs/2005.00928): -> (B, R, S).
 
-    How much of each patch flows into what the head reads, when the attention of all blocks is
-    followed back to the patches: see `joint_attention` and `read_by_head`. It knows no classes.
+    How much of each patch flows into what is pooled, when the attention of all blocks is
+    followed back to the patches: see `joint_attention` and `read_by_pooling`. It knows no classes.
     """
-    return read_by_head(model, joint_attention(attention(model, images)))
+    return read_by_pooling(model, joint_attention(attention(model, images)))
 
 
 def joint_attention(weights: list[np.ndarray]) -> np.ndarray:
@@ -120,8 +120,8 @@ def joint_attention(weights: list[np.ndarray]) -> np.ndarray:
     return joint
 
 
-def read_by_head(model: keras.Model, joint: np.ndarray) -> np.ndarray:
-    """What the head reads has of each patch: (B, N, N), a row for each output -> (B, R, S).
+def read_by_pooling(model: keras.Model, joint: np.ndarray) -> np.ndarray:
+    """What is pooled has of each patch: (B, N, N), a row for each output -> (B, R, S).
 
     With a class token that is its row. Other poolings read every patch, so their rows are averaged
     (exact for the mean; a pooling that has weights of its own is taken to weigh all alike).

@@ -25,7 +25,7 @@ from vit_keras.attention_maps import (
     blocks,
     joint_attention,
     named,
-    read_by_head,
+    read_by_pooling,
     rollout,
 )
 from vit_keras.embeddings import feature_pca, patch_filters, position_similarity
@@ -61,7 +61,7 @@ class Explanation:
         rollout: (R, S).
         relevance: (R, S).
         features: (R, S, 3), the main directions of the last layer as colours.
-        heads: (blocks, H, R, S), what the head reads of each patch by one block's attention alone.
+        heads: (blocks, H, R, S), where the pooled token looks, by one head of one block alone.
         distance: (blocks, H), in pixels.
     """
 
@@ -90,10 +90,10 @@ def explain_image(model: keras.Model, image: Any, target: int | None = None) -> 
         image=batch[0],
         probabilities=probabilities,
         target=chosen,
-        rollout=read_by_head(model, joint_attention(weights))[0],
+        rollout=read_by_pooling(model, joint_attention(weights))[0],
         relevance=relevance(model, batch, chosen)[0],
         features=feature_pca(model, batch)[0],
-        heads=np.stack([read_by_head(model, block[0]) for block in weights]),
+        heads=np.stack([read_by_pooling(model, block[0]) for block in weights]),
         distance=attention_distance(model, batch),
     )
 
@@ -161,7 +161,7 @@ def _draw(
     known = "" if truth is None else f", labelled {names[truth]}"
     shown = {
         "the image": pictures.enlarged(image),
-        "what the head reads\n(attention rollout)": maps["rollout"],
+        "where attention flows from\n(attention rollout)": maps["rollout"],
         f"what speaks for {names[explanation.target]}\n(relevance)": maps["relevance"],
         "patches that are alike\n(PCA of the features)": maps["feature_pca"],
     }
@@ -169,7 +169,7 @@ def _draw(
     heads = np.stack([pictures.overlay(image, head) for head in of_layer])
     title = f"{names[best]} ({explanation.probabilities[best]:.0%}){known}"
     pictures.overview(folder / "overview.png", shown, heads, layer, title)
-    all_heads = "what the head reads of each patch, by each head of each block"
+    all_heads = "where each head of each block looks"
     pictures.mosaic(folder / "heads.png", explanation.heads, all_heads, ("block", "head"))
     pictures.distances(folder / "attention_distance.png", explanation.distance)
 

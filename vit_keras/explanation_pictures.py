@@ -111,7 +111,7 @@ def distances(path: Path, distance: np.ndarray) -> None:
     axes.scatter(blocks, distance.ravel(), alpha=0.7)
     axes.plot(distance.mean(axis=1), color="grey", label="mean of the heads")
     axes.set(title="how far each head looks", xlabel="block", ylabel="mean distance in pixels")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.1 * distance.max())
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     axes.legend()

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from vit_keras.attention_maps import attention, logits_of, read_by_head
+from vit_keras.attention_maps import attention, logits_of, read_by_pooling
 from vit_keras.errors import SettingError
 
 
@@ -35,7 +35,7 @@ def relevance(model: keras.Model, images: Any, class_index: Any = None) -> np.nd
     joint = identity
     for block, gradient in zip(weights, gradients, strict=True):
         joint = joint + np.maximum(gradient * block, 0).mean(axis=1) @ joint
-    return read_by_head(model, joint - identity)
+    return read_by_pooling(model, joint - identity)
 
 
 def attention_gradients(
