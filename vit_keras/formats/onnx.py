@@ -34,13 +34,38 @@ def proto(model: keras.Model) -> Any:
             f"format=onnx holds weights up to 2 GB, and {model.name} has "
             f"{4 * model.count_params() / 1e9:.1f}; use format=openvino or tf_saved_model"
         )
-    signature = tf_saved_model.signature(model)
-    function = tf.function(tf_saved_model.function(model), input_signature=[signature])
+    # The weights are inputs at first: tf2onnx takes some forty times the memory of what it gets as
+    # constants: more than 15 GB for ViT-B/16.
+    weights = {f"weight_{index}": weight for index, weight in enumerate(model.weights)}
+    signature = [
+        tf_saved_model.signature(model),
+        *(tf.TensorSpec(weight.shape, weight.dtype, name) for name, weight in weights.items()),
+    ]
     made, _ = tf2onnx.convert.from_function(
-        function, [signature], opset=OPSET, custom_op_handlers=onnx_graph.HANDLERS
+        tf.function(_stateless(model), input_signature=signature),
+        signature,
+        opset=OPSET,
+        custom_op_handlers=onnx_graph.HANDLERS,
     )
     onnx_graph.simplify(made)
+    values = {name: (weight.path, weight.numpy()) for name, weight in weights.items()}
+    onnx_graph.fill(made.graph, values)
+    for value in (*made.graph.input, *made.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
     return made
+
+
+def _stateless(model: keras.Model) -> Any:
+    """A function of pixels and of every weight in turn."""
+
+    def run(pixels: Any, *weights: Any) -> dict[str, Any]:
+        given = {id(weight): value for weight, value in zip(model.weights, weights, strict=True)}
+        variables = (model.trainable_variables, model.non_trainable_variables)
+        # Seeds are variables and no weights: as they are.
+        values = [[given.get(id(one), one.value) for one in some] for some in variables]
+        return {"probabilities": model.stateless_call(*values, pixels, training=False)[0]}
+
+    return run
 
 
 def with_labels(made: Any, class_names: list[str]) -> Any:

@@ -20,25 +20,43 @@ def _erfc(graph: Any, node: Any, name: str, args: Any) -> None:
     )
 
 
-HANDLERS = {"Erfc": (_erfc, [])}
+# Of tf2onnx: operation -> its handler and what that gets besides.
+HANDLERS: dict[str, tuple[Any, list[Any]]] = {"Erfc": (_erfc, [])}
 
 
 def simplify(made: Any) -> None:
-    """An `onnx.ModelProto` of the same function, in place: fewer nodes, shorter names."""
+    """An `onnx.ModelProto` of the same function, in place: fewer nodes, shorter names.
+
+    Its weights are still inputs, and have no values yet: see `fill`.
+    """
     graph = made.graph
     while _join_products(graph, _shapes(made)):  # each that is joined lets more shapes be known
         _drop_unread(graph)
     _drop_unread(graph)
     _shorten_names(graph)
-    for value in (*graph.input, *graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+
+
+def fill(graph: Any, weights: dict[str, tuple[str, np.ndarray]]) -> None:
+    """Turn inputs into weights, in place: name of the input -> its new name and value."""
+    import onnx
+
+    read = {name for node in graph.node for name in node.input}
+    for index in reversed(range(len(graph.input))):
+        if graph.input[index].name in weights:
+            del graph.input[index]
+    for node in graph.node:
+        node.input[:] = [weights[name][0] if name in weights else name for name in node.input]
+    for old, (name, value) in weights.items():
+        if old in read:
+            graph.initializer.append(onnx.numpy_helper.from_array(value, name))
 
 
 def _shapes(made: Any) -> dict[str, list[int | str]]:
     """The shape of each value that can be told; a name stands for what only a run can tell."""
     import onnx
 
-    values = onnx.shape_inference.infer_shapes(made).graph.value_info
+    graph = onnx.shape_inference.infer_shapes(made).graph
+    values = (*graph.input, *graph.value_info)
     sides = {value.name: value.type.tensor_type.shape.dim for value in values}
     return {name: [side.dim_value or side.dim_param for side in dim] for name, dim in sides.items()}
 
@@ -54,20 +72,21 @@ def _join_products(graph: Any, shapes: dict[str, list[int | str]]) -> int:
     for node in graph.node:
         for name in node.input:
             readers[name].append(node)
-    weights = {weight.name: weight.dims for weight in graph.initializer}
+    weights = {value.name for value in graph.input}
+    fixed = {constant.name for constant in graph.initializer}
     joined = 0
     for node in graph.node:
         before = makers.get(node.input[0]) if node.op_type == "MatMul" else None
         if before is None or before.op_type != "Reshape" or node.input[1] not in weights:
             continue
-        if shapes.get(before.input[0], [])[-1:] != [weights[node.input[1]][0]]:
+        if shapes.get(before.input[0], [])[-1:] != shapes[node.input[1]][:1]:
             continue  # more than tokens was flattened, or this cannot be told yet
         node.input[0] = before.input[0]
         joined += 1
         after = readers[node.output[0]]
         # A shape that is computed is the input's again. One that is fixed splits heads, and does
         # that to (B, N, D) as it did to (BN, D).
-        if [reader.op_type for reader in after] == ["Reshape"] and after[0].input[1] not in weights:
+        if [reader.op_type for reader in after] == ["Reshape"] and after[0].input[1] not in fixed:
             node.output[0], after[0].output[0] = after[0].output[0], node.output[0]
     return joined
 
@@ -75,15 +94,14 @@ def _join_products(graph: Any, shapes: dict[str, list[int | str]]) -> int:
 def _drop_unread(graph: Any) -> None:
     """Leave out nodes and weights that nothing reads, and notes on shapes, which engines infer."""
     read = {value.name for value in graph.output}
-    kept = []
-    for node in reversed(graph.node):  # in order of computation, so readers come first from here
-        if read.intersection(node.output):
-            kept.append(node)
-            read.update(node.input)
-    weights = [weight for weight in graph.initializer if weight.name in read]
-    for field, values in ((graph.node, kept[::-1]), (graph.initializer, weights)):
-        del field[:]
-        field.extend(values)
+    for index in reversed(range(len(graph.node))):  # readers come behind what they read
+        if read.intersection(graph.node[index].output):
+            read.update(graph.node[index].input)
+        else:
+            del graph.node[index]
+    for index in reversed(range(len(graph.initializer))):
+        if graph.initializer[index].name not in read:
+            del graph.initializer[index]
     del graph.value_info[:]
 
 
