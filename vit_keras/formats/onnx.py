@@ -47,7 +47,8 @@ def proto(model: keras.Model) -> Any:
         opset=OPSET,
         custom_op_handlers=onnx_graph.HANDLERS,
     )
-    onnx_graph.simplify(made)
+    parts = [part.name for part in model.layers if isinstance(part, keras.Model)]
+    onnx_graph.simplify(made, [model.name, *parts])
     values = {name: (weight.path, weight.numpy()) for name, weight in weights.items()}
     onnx_graph.fill(made.graph, values)
     for value in (*made.graph.input, *made.graph.output):

@@ -1,6 +1,8 @@
-"""What tf2onnx makes of a ViT, mended: the exact GELU, and products that are just products."""
+"""What tf2onnx makes of a ViT, mended: what is one layer is one node again, and GELU is exact."""
 
+import re
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -24,16 +26,20 @@ def _erfc(graph: Any, node: Any, name: str, args: Any) -> None:
 HANDLERS: dict[str, tuple[Any, list[Any]]] = {"Erfc": (_erfc, [])}
 
 
-def simplify(made: Any) -> None:
+def simplify(made: Any, models: Iterable[str]) -> None:
     """An `onnx.ModelProto` of the same function, in place: fewer nodes, shorter names.
 
-    Its weights are still inputs, and have no values yet: see `fill`.
+    Its weights are still inputs, and have no values yet: see `fill`. `models` are the names of
+    those that it was made of, which stand before the name of every node.
     """
     graph = made.graph
-    while _join_products(graph, _shapes(made)):  # each that is joined lets more shapes be known
+    _turn_gelus(graph)
+    joined = 1
+    while joined:  # each that is joined lets more shapes be known
+        shapes = _shapes(made)
+        joined = _join_products(graph, shapes) + _join_norms(graph, shapes)
         _drop_unread(graph)
-    _drop_unread(graph)
-    _shorten_names(graph)
+    _shorten_names(graph, models)
 
 
 def fill(graph: Any, weights: dict[str, tuple[str, np.ndarray]]) -> None:
@@ -67,11 +73,7 @@ def _join_products(graph: Any, shapes: dict[str, list[int | str]]) -> int:
     TensorFlow multiplies (BN, D) and computes both shapes as it runs; engines then see neither the
     layer nor what they could fuse with it.
     """
-    makers = {name: node for node in graph.node for name in node.output}
-    readers = defaultdict(list)
-    for node in graph.node:
-        for name in node.input:
-            readers[name].append(node)
+    makers, readers = _links(graph)
     weights = {value.name for value in graph.input}
     fixed = {constant.name for constant in graph.initializer}
     joined = 0
@@ -91,6 +93,79 @@ def _join_products(graph: Any, shapes: dict[str, list[int | str]]) -> int:
     return joined
 
 
+def _join_norms(graph: Any, shapes: dict[str, list[int | str]]) -> int:
+    """Thirteen nodes that normalise (B, N, D) over D -> one LayerNormalization; how many."""
+    import onnx
+
+    makers, readers = _links(graph)
+    constants = {constant.name: constant for constant in graph.initializer}
+    joined = 0
+    for inverse in graph.node:
+        path = _back(makers, inverse, "Reciprocal Sqrt Add GlobalAveragePool Mul Sub")
+        if path is None or len(shapes.get(path[-1].input[0], ())) != 3:
+            continue
+        x, epsilon = path[-1].input[0], constants.get(path[2].input[1])
+        scale = readers[inverse.output[0]][0]  # gamma / deviation
+        last = next(  # gamma / deviation * x + (beta - gamma / deviation * mean)
+            (readers[node.output[0]][0] for node in readers[scale.output[0]] if x in node.input),
+            None,
+        )
+        shift = last and makers.get(last.input[1])
+        if epsilon is None or last is None or shift is None or shift.op_type != "Add":
+            continue
+        gamma, beta = (_flat(makers, name) for name in (scale.input[1], shift.input[1]))
+        last.op_type = "LayerNormalization"
+        last.input[:] = [x, gamma, beta]
+        size = float(onnx.numpy_helper.to_array(epsilon))
+        settings = {"axis": -1, "epsilon": size}
+        last.attribute.extend(onnx.helper.make_attribute(*item) for item in settings.items())
+        joined += 1
+    return joined
+
+
+def _turn_gelus(graph: Any) -> None:
+    """1 - erf(-x / √2) -> erf(x / √2) + 1, the same, and the form that engines know a GELU by."""
+    import onnx
+
+    makers, readers = _links(graph)
+    root = onnx.numpy_helper.from_array(np.float32(np.sqrt(2)), "sqrt_2")
+    graph.initializer.append(root)
+    for erf in graph.node:
+        path = _back(makers, erf, "Erf Mul Neg")
+        after = readers[erf.output[0]]
+        if path is not None and [reader.op_type for reader in after] == ["Sub"]:
+            path[1].op_type = "Div"
+            path[1].input[:] = [path[2].input[0], root.name]
+            after[0].op_type = "Add"
+            after[0].input[:] = after[0].input[::-1]
+
+
+def _links(graph: Any) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """The node that makes each value, and the nodes that read it."""
+    makers = {name: node for node in graph.node for name in node.output}
+    readers = defaultdict(list)
+    for node in graph.node:
+        for name in node.input:
+            readers[name].append(node)
+    return makers, readers
+
+
+def _back(makers: dict[str, Any], node: Any, kinds: str) -> list[Any] | None:
+    """`node` and what its first input comes from, step by step, if they are of these kinds."""
+    path = [node]
+    for kind in kinds.split():
+        if path[-1] is None or path[-1].op_type != kind:
+            return None
+        path.append(makers.get(path[-1].input[0]))
+    return path[:-1]
+
+
+def _flat(makers: dict[str, Any], name: str) -> str:
+    """A weight (D,) where (1, 1, D) is made of it."""
+    maker = makers.get(name)
+    return maker.input[0] if maker is not None and maker.op_type == "Reshape" else name
+
+
 def _drop_unread(graph: Any) -> None:
     """Leave out nodes and weights that nothing reads, and notes on shapes, which engines infer."""
     read = {value.name for value in graph.output}
@@ -105,20 +180,22 @@ def _drop_unread(graph: Any) -> None:
     del graph.value_info[:]
 
 
-def _shorten_names(graph: Any) -> None:
+def _shorten_names(graph: Any, models: Iterable[str]) -> None:
     """Without the models' names in front of each, which are a tenth of a small quantised file."""
-    kept = {value.name for value in (*graph.input, *graph.output)}
-    short: dict[str, str] = {name: name for name in kept}
+    front = re.compile(rf"(?:(?:{'|'.join(map(re.escape, models))})(?:_\d+)?/)+")
+    short = {value.name: value.name for value in (*graph.input, *graph.output)}
+    taken = set(short)
 
     def shortened(name: str) -> str:
         if name and name not in short:
-            end = name.split("/", 2)[-1] if name.startswith("serving") else name
-            short[name] = end if end not in short.values() else name
+            end = front.sub("", name, count=1) if front.match(name) else name
+            short[name] = name if end in taken else end
+            taken.add(short[name])
         return short.get(name, name)
 
-    for weight in graph.initializer:
-        weight.name = shortened(weight.name)
+    for constant in graph.initializer:
+        constant.name = shortened(constant.name)
     for node in graph.node:
-        node.name = node.output[0] if node.output[0] in kept else shortened(node.output[0])
         for names in (node.input, node.output):
             names[:] = [shortened(name) for name in names]
+        node.name = node.output[0]

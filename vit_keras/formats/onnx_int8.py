@@ -25,8 +25,7 @@ def write(model: keras.Model, folder: Path, class_names: list[str]) -> None:
     made = onnx_float.proto(model)
     weights = {weight.name for weight in made.graph.initializer}
     products = [node for node in made.graph.node if node.op_type == "MatMul"]
-    fixed = [node.name for node in products if node.input[1] in weights]
-    head = [name for name in fixed if name.startswith("head")]
+    fixed = [node for node in products if node.input[1] in weights - {"head/kernel"}]
     with tempfile.TemporaryDirectory() as place, _without_advice():
         source, target = Path(place, "float.onnx"), Path(place, "int8.onnx")
         onnx.save(made, str(source))
@@ -34,7 +33,7 @@ def write(model: keras.Model, folder: Path, class_names: list[str]) -> None:
             source,
             target,
             op_types_to_quantize=["MatMul"],
-            nodes_to_quantize=[name for name in fixed if name not in head],
+            nodes_to_quantize=[node.name for node in fixed],
             per_channel=True,
             weight_type=QuantType.QInt8,
         )
