@@ -136,7 +136,7 @@ def _pixels(saved: SavedRun, image: str | Path | int) -> tuple[np.ndarray, int |
     rows, columns, channels = saved.model.input_shape[1:]
     number = image_number(image)
     if number is None:
-        pixels = folders.read(Path(image), (rows, columns))
+        pixels = folders.read(Path(str(image)), (rows, columns))
         return (pixels.mean(axis=-1, keepdims=True) if channels == 1 else pixels), None
     test = data.load(saved.config.data, saved.config.train.seed).test
     if number >= len(test.labels):
@@ -191,7 +191,7 @@ def _draw_learnt(saved: SavedRun, folder: Path) -> dict[str, str]:
     return left_out
 
 
-def _maps(explanation: Explanation) -> dict[str, np.ndarray]:
+def _maps(explanation: Explanation) -> dict[str, Any]:
     return {name: np.asarray(value) for name, value in vars(explanation).items()}
 
 

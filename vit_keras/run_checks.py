@@ -33,7 +33,7 @@ def explanation_place(
 ) -> tuple[SavedRun, Path]:
     """The run, and where the pictures go: `output`, or a folder of the run; checked."""
     saved, number = open_run(run), image_number(image)
-    name = f"test-{number}" if number is not None else Path(image).stem
+    name = f"test-{number}" if number is not None else Path(str(image)).stem
     # A folder may be called as a file may, but a dot in front would hide it.
     place = saved.path / "explanations" / re.sub(r"^\.+|\s+", "_", name)
     return saved, _free(place if output is None else output, EXPLANATION)

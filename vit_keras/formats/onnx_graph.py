@@ -128,7 +128,7 @@ def _turn_gelus(graph: Any) -> None:
     import onnx
 
     makers, readers = _links(graph)
-    root = onnx.numpy_helper.from_array(np.float32(np.sqrt(2)), "sqrt_2")
+    root = onnx.numpy_helper.from_array(np.asarray(2**0.5, "float32"), "sqrt_2")
     graph.initializer.append(root)
     for erf in graph.node:
         path = _back(makers, erf, "Erf Mul Neg")
