@@ -120,8 +120,8 @@ def test_the_int8_onnx_file_of_a_larger_vit_is_below_three_tenths(tmp_path):
     pytest.importorskip("tf2onnx", reason="needs tf2onnx: pip install tf2onnx")
     # Fresh, with biases of zero: tf2onnx leaves those out, and joins what stood beside them.
     shape = dict(patch_size=4, width=192, depth=2, num_heads=3, mlp_dim=768)
-    model = build_vit(None, image_size=32, **shape)
-    model.get_layer("head").kernel.assign(np.random.default_rng(0).normal(0, 0.1, (192, 1000)))
+    model = build_vit(None, image_size=32, num_classes=10, **shape)
+    model.get_layer("head").kernel.assign(np.random.default_rng(0).normal(0, 0.1, (192, 10)))
     pixels = keras.Input((32, 32, 3), dtype="uint8", name="pixels")
     serving = keras.Model(pixels, keras.layers.Softmax(name="probabilities")(model(pixels)))
     expected = serving.predict(images(5, (32, 32, 3)), verbose=0)
@@ -132,7 +132,7 @@ def test_the_int8_onnx_file_of_a_larger_vit_is_below_three_tenths(tmp_path):
         room(name).write(serving, folder, ["a"])
         sizes[name] = (folder / "model.onnx").stat().st_size
         found = room(name).reader(folder)(images(5, (32, 32, 3)))
-        np.testing.assert_allclose(found, expected, atol=1e-5 if name == "onnx" else 0.02)
+        np.testing.assert_allclose(found, expected, atol=1e-5 if name == "onnx" else 0.05)
     assert sizes["onnx_int8"] <= 0.3 * sizes["onnx"]
 
 
