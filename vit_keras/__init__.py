@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from vit_keras.augment.sheet import augmentation_sheet
     from vit_keras.cli import load_config
     from vit_keras.errors import SettingError
+    from vit_keras.explain import explain_run
+    from vit_keras.export import export_run
     from vit_keras.finetune import finetune_model
     from vit_keras.given import build_splits
     from vit_keras.pretrained.hub import load_pretrained
@@ -29,6 +31,8 @@ _HOMES = {
     "augmentation_sheet": "augment.sheet",
     "build_splits": "given",
     "build_vit": "vit",
+    "explain_run": "explain",
+    "export_run": "export",
     "features": "vit",
     "finetune_model": "finetune",
     "load_config": "cli",
@@ -38,12 +42,16 @@ _HOMES = {
     "train_model": "train",
 }
 
+_ROOMS = ("explain",)  # whose functions are called by the room's name: `vit_keras.explain.rollout`
+
 __all__ = [
     "VARIANTS",
     "SettingError",
     "augmentation_sheet",
     "build_splits",
     "build_vit",
+    "explain_run",
+    "export_run",
     "features",
     "finetune_model",
     "load_config",
@@ -55,6 +63,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"vit_keras.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'vit_keras' has no attribute '{name}'")
     try:
@@ -65,7 +75,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_HOMES, *_ROOMS])
 
 
 @wrapt.when_imported("keras")

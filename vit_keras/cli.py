@@ -40,7 +40,7 @@ def main(
     diverged: list[DivergedError] = []
 
     def job(composed: DictConfig) -> None:
-        with _one_line_errors():  # inside the job too: Hydra adds lines to what leaves it
+        with one_line_errors():  # inside the job too: Hydra adds lines to what leaves it
             settings = _settings(composed, check)
             quiet.import_keras()
             try:
@@ -54,7 +54,7 @@ def main(
         # Hydra would print its errors itself and exit with 1; this way they reach us.
         os.environ["HYDRA_FULL_ERROR"] = "1"
         config.register()
-        with _one_line_errors():
+        with one_line_errors():
             typed, options, is_sweep = split_words(sys.argv[1:])
             words = [at_home(word) for word in typed]
             check_words(words)
@@ -72,7 +72,8 @@ def main(
 
 
 @contextlib.contextmanager
-def _one_line_errors() -> Iterator[None]:
+def one_line_errors() -> Iterator[None]:
+    """End a script with one line and status 2 for a setting that cannot work, 130 for Ctrl-C."""
     try:
         yield
     except (SettingError, HydraException, OmegaConfBaseException) as error:

@@ -14,6 +14,7 @@ Nothing here imports Keras.
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
@@ -21,6 +22,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
+from vit_keras.errors import SettingError
 from vit_keras.fitting import fitted, inside, scratch
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF")
@@ -113,6 +115,21 @@ def pixels(
     if upright is not result:
         result[...] = upright
     return result
+
+
+def read(path: Path, size: tuple[int, int], fit: str) -> np.ndarray:
+    """One file that nobody has looked at yet: (X, Y, 3) uint8 for `size` (X, Y), upright.
+
+    Raises:
+        SettingError: the file cannot be read, or is no image.
+    """
+    try:
+        content = path.read_bytes()
+        seen = look(content)
+        return pixels(content, size, fit, seen.orientation, seen.is_jpeg)
+    except (OSError, UnreadableError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise SettingError(f"{path} cannot be read ({why}); mend it or take it away") from None
 
 
 def three_channels(image: Any) -> np.ndarray:

@@ -1,0 +1,77 @@
+"""ViT-B/16 in 8 bits under ONNX Runtime beside float32 TensorFlow, images/s.
+
+    python benchmarks/int8.py
+
+Random weights and pixels at 224x224, batch 8. The contenders take turns, and each ratio is the
+median of the rounds'. `tensorflow` is the model's own prediction, compiled by XLA.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import vit_keras
+from vit_keras.formats import room
+
+BASE = "tensorflow"
+
+
+def serving(variant):
+    vit = vit_keras.build_vit(variant)
+    # The head begins at zero, and equal probabilities would compare nothing.
+    head = vit.get_layer("head").kernel
+    head.assign(np.random.default_rng(0).normal(0, 0.02, head.shape))
+    pixels = keras.Input(vit.input_shape[1:], dtype="uint8", name="pixels")
+    probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(vit(pixels))
+    return keras.Model(pixels, probabilities, name="serving")
+
+
+def contenders(model, folder):
+    """Name -> a function of images, and the size of its file in MB."""
+    import tensorflow as tf
+
+    compiled = tf.function(lambda pixels: model(pixels, training=False), jit_compile=True)
+    found = {BASE: (lambda images: compiled(tf.constant(images)).numpy(), None)}
+    for name in ("onnx", "onnx_int8"):
+        place = folder / name
+        place.mkdir()
+        room(name).write(model, place, [str(index) for index in range(1000)])
+        size = (place / "model.onnx").stat().st_size / 1e6
+        found[name] = (room(name).reader(place), size)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--variant", default="b16")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=5)
+    settings = parser.parse_args()
+    model = serving(settings.variant)
+    shape = (settings.batch, *model.input_shape[1:])
+    images = np.random.default_rng(0).integers(0, 256, shape, "uint8")
+    with tempfile.TemporaryDirectory() as folder:
+        found = contenders(model, Path(folder))
+        expected = found[BASE][0](images)
+        for name, (predict, size) in found.items():
+            difference = np.abs(predict(images) - expected).max()
+            in_mb = "" if size is None else f"{size:8.1f} MB"
+            print(f"{name:<12}differs by {difference:.1e}{in_mb}", flush=True)
+        speeds = {name: [] for name in found}
+        for _ in range(settings.rounds):
+            for name, (predict, _) in found.items():
+                started = time.perf_counter()
+                predict(images)
+                speeds[name].append(settings.batch / (time.perf_counter() - started))
+    for name, values in speeds.items():
+        ratio = statistics.median(a / b for a, b in zip(values, speeds[BASE], strict=True))
+        print(f"{name:<12}{statistics.median(values):8.2f} images/s   ratio {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main()

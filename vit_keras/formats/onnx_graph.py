@@ -1,0 +1,201 @@
+"""What tf2onnx makes of a ViT, mended: what is one layer is one node again, and GELU is exact."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+
+def _erfc(graph: Any, node: Any, name: str, args: Any) -> None:
+    """erfc(x) as 1 - erf(x): TensorFlow's exact GELU has the one, ONNX only the other.
+
+    Without it tf2onnx says nothing, and ONNX Runtime refuses the file.
+    """
+    one = graph.make_const(f"{name}/one", np.float32(1)).output[0]
+    shapes, types = node.output_shapes, node.output_dtypes
+    graph.remove_node(node.name)
+    erf = graph.make_node("Erf", [node.input[0]])
+    graph.make_node(
+        "Sub", [one, erf.output[0]], outputs=node.output, shapes=shapes, dtypes=types, name=name
+    )
+
+
+# Of tf2onnx: operation -> its handler and what that gets besides.
+HANDLERS: dict[str, tuple[Any, list[Any]]] = {"Erfc": (_erfc, [])}
+
+
+def simplify(made: Any, models: Iterable[str]) -> None:
+    """An `onnx.ModelProto` of the same function, in place: fewer nodes, shorter names.
+
+    Its weights are still inputs, and have no values yet: see `fill`. `models` are the names of
+    those that it was made of, which stand before the name of every node.
+    """
+    graph = made.graph
+    _turn_gelus(graph)
+    joined = 1
+    while joined:  # each that is joined lets more shapes be known
+        shapes = _shapes(made)
+        joined = _join_products(graph, shapes) + _join_norms(graph, shapes)
+        _drop_unread(graph)
+    _shorten_names(graph, models)
+
+
+def fill(graph: Any, weights: dict[str, tuple[str, np.ndarray]]) -> None:
+    """Turn inputs into weights, in place: name of the input -> its new name and value."""
+    import onnx
+
+    read = {name for node in graph.node for name in node.input}
+    for index in reversed(range(len(graph.input))):
+        if graph.input[index].name in weights:
+            del graph.input[index]
+    for node in graph.node:
+        node.input[:] = [weights[name][0] if name in weights else name for name in node.input]
+    for old, (name, value) in weights.items():
+        if old in read:
+            graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+
+
+def _shapes(made: Any) -> dict[str, list[int | str]]:
+    """The shape of each value that can be told; a name stands for what only a run can tell."""
+    import onnx
+
+    graph = onnx.shape_inference.infer_shapes(made).graph
+    values = (*graph.input, *graph.value_info)
+    sides = {value.name: value.type.tensor_type.shape.dim for value in values}
+    return {name: [side.dim_value or side.dim_param for side in dim] for name, dim in sides.items()}
+
+
+def _join_products(graph: Any, shapes: dict[str, list[int | str]]) -> int:
+    """Reshape, MatMul with a weight, Reshape -> MatMul, which takes (B, N, D) as it is; how many.
+
+    TensorFlow multiplies (BN, D) and computes both shapes as it runs; engines then see neither the
+    layer nor what they could fuse with it.
+    """
+    makers, readers = _links(graph)
+    weights = {value.name for value in graph.input}
+    fixed = {constant.name for constant in graph.initializer}
+    joined = 0
+    for node in graph.node:
+        before = makers.get(node.input[0]) if node.op_type == "MatMul" else None
+        if before is None or before.op_type != "Reshape" or node.input[1] not in weights:
+            continue
+        if shapes.get(before.input[0], [])[-1:] != shapes[node.input[1]][:1]:
+            continue  # more than tokens was flattened, or this cannot be told yet
+        node.input[0] = before.input[0]
+        joined += 1
+        after = readers[node.output[0]]
+        # A shape that is computed is the input's again. One that is fixed splits heads, and does
+        # that to (B, N, D) as it did to (BN, D).
+        if [reader.op_type for reader in after] == ["Reshape"] and after[0].input[1] not in fixed:
+            node.output[0], after[0].output[0] = after[0].output[0], node.output[0]
+    return joined
+
+
+def _join_norms(graph: Any, shapes: dict[str, list[int | str]]) -> int:
+    """Thirteen nodes that normalise (B, N, D) over D -> one LayerNormalization; how many."""
+    import onnx
+
+    makers, readers = _links(graph)
+    constants = {constant.name: constant for constant in graph.initializer}
+    joined = 0
+    for inverse in graph.node:
+        path = _back(makers, inverse, "Reciprocal Sqrt Add GlobalAveragePool Mul Sub")
+        if path is None or len(shapes.get(path[-1].input[0], ())) != 3:
+            continue
+        x, epsilon = path[-1].input[0], constants.get(path[2].input[1])
+        scale = readers[inverse.output[0]][0]  # gamma / deviation
+        last = next(  # gamma / deviation * x + (beta - gamma / deviation * mean)
+            (readers[node.output[0]][0] for node in readers[scale.output[0]] if x in node.input),
+            None,
+        )
+        shift = last and makers.get(last.input[1])
+        if epsilon is None or last is None or shift is None or shift.op_type != "Add":
+            continue
+        gamma, beta = (_flat(makers, name) for name in (scale.input[1], shift.input[1]))
+        last.op_type = "LayerNormalization"
+        last.input[:] = [x, gamma, beta]
+        size = float(onnx.numpy_helper.to_array(epsilon))
+        settings = {"axis": -1, "epsilon": size}
+        last.attribute.extend(onnx.helper.make_attribute(*item) for item in settings.items())
+        joined += 1
+    return joined
+
+
+def _turn_gelus(graph: Any) -> None:
+    """1 - erf(-x / √2) -> erf(x / √2) + 1, the same, and the form that engines know a GELU by."""
+    import onnx
+
+    makers, readers = _links(graph)
+    root = onnx.numpy_helper.from_array(np.asarray(2**0.5, "float32"), "sqrt_2")
+    graph.initializer.append(root)
+    for erf in graph.node:
+        path = _back(makers, erf, "Erf Mul Neg")
+        after = readers[erf.output[0]]
+        if path is not None and [reader.op_type for reader in after] == ["Sub"]:
+            path[1].op_type = "Div"
+            path[1].input[:] = [path[2].input[0], root.name]
+            after[0].op_type = "Add"
+            after[0].input[:] = after[0].input[::-1]
+
+
+def _links(graph: Any) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """The node that makes each value, and the nodes that read it."""
+    makers = {name: node for node in graph.node for name in node.output}
+    readers = defaultdict(list)
+    for node in graph.node:
+        for name in node.input:
+            readers[name].append(node)
+    return makers, readers
+
+
+def _back(makers: dict[str, Any], node: Any, kinds: str) -> list[Any] | None:
+    """`node` and what its first input comes from, step by step, if they are of these kinds."""
+    path = [node]
+    for kind in kinds.split():
+        if path[-1] is None or path[-1].op_type != kind:
+            return None
+        path.append(makers.get(path[-1].input[0]))
+    return path[:-1]
+
+
+def _flat(makers: dict[str, Any], name: str) -> str:
+    """A weight (D,) where (1, 1, D) is made of it."""
+    maker = makers.get(name)
+    return maker.input[0] if maker is not None and maker.op_type == "Reshape" else name
+
+
+def _drop_unread(graph: Any) -> None:
+    """Leave out nodes and weights that nothing reads, and notes on shapes, which engines infer."""
+    read = {value.name for value in graph.output}
+    for index in reversed(range(len(graph.node))):  # readers come behind what they read
+        if read.intersection(graph.node[index].output):
+            read.update(graph.node[index].input)
+        else:
+            del graph.node[index]
+    for index in reversed(range(len(graph.initializer))):
+        if graph.initializer[index].name not in read:
+            del graph.initializer[index]
+    del graph.value_info[:]
+
+
+def _shorten_names(graph: Any, models: Iterable[str]) -> None:
+    """Without the models' names in front of each, which are a tenth of a small quantised file."""
+    front = re.compile(rf"(?:(?:{'|'.join(map(re.escape, models))})(?:_\d+)?/)+")
+    short = {value.name: value.name for value in (*graph.input, *graph.output)}
+    taken = set(short)
+
+    def shortened(name: str) -> str:
+        if name and name not in short:
+            end = front.sub("", name, count=1) if front.match(name) else name
+            short[name] = name if end in taken else end
+            taken.add(short[name])
+        return short.get(name, name)
+
+    for constant in graph.initializer:
+        constant.name = shortened(constant.name)
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [shortened(name) for name in names]
+        node.name = node.output[0]

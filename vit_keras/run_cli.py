@@ -1,0 +1,105 @@
+"""The command line of a script that works on a run: words of `setting=value`, and nothing else.
+
+What can be set is a dataclass whose fields say in their metadata what they are for. Hydra is for
+what makes a run; here there are no groups to choose from, and paths may hold any character.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, TypeVar
+
+from vit_keras import cli, quiet
+from vit_keras.errors import SettingError, nearest
+
+Settings = TypeVar("Settings")
+
+
+def setting(help: str, default: Any = MISSING) -> Any:
+    """A field of a class of settings; without a default, it has to be given."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class ExplainSettings:
+    """Draw what a run's model looks at in one image."""
+
+    run: str = setting("the folder of a training run")
+    image: str = setting("an image file, or a number: that image of the run's test split")
+    target: str | None = setting("the class whose relevance is drawn; the predicted one", None)
+    layer: str | None = setting("the block whose heads are drawn; the last one", None)
+    output: str | None = setting("the folder to make; <run>/explanations/<image>", None)
+
+
+@dataclass
+class ExportSettings:
+    """Write a run's model for another program: uint8 pixels in, probabilities out."""
+
+    run: str = setting("the folder of a training run")
+    format: str = setting("tf_saved_model, onnx, onnx_int8, litert, openvino or keras_int8")
+    output: str | None = setting("the folder to make; <run>/export/<format>", None)
+    images: int = setting("how many test images the file is compared with Keras on", 200)
+
+
+def main(
+    schema: type[Settings], check: Callable[[Settings], Any], task: Callable[[Settings], Any]
+) -> Callable[[], None]:
+    """Make `task(settings)` a script's main function.
+
+    `check` refuses, before Keras is imported, what cannot work. Exit status 2 and one line for a
+    setting that cannot, 130 for Ctrl-C, as in the training scripts.
+    """
+
+    def script() -> None:
+        with cli.one_line_errors():
+            if {"-h", "--help"} & set(sys.argv[1:]):
+                print(usage(schema))
+                return
+            settings = read(schema, sys.argv[1:])
+            check(settings)
+            quiet.import_keras()
+            task(settings)
+
+    return script
+
+
+def read(schema: type[Settings], words: Sequence[str]) -> Settings:
+    """`["run=a", "images=10"]` as an instance of `schema`.
+
+    Raises:
+        SettingError: a word that sets nothing, an unknown setting, a wrong or a missing value.
+    """
+    known = {item.name: item for item in fields(schema)}  # type: ignore[arg-type]
+    example = " ".join(f"{name}=..." for name, item in known.items() if item.default is MISSING)
+    given: dict[str, Any] = {}
+    for word in words:
+        name, sign, value = word.partition("=")
+        if not sign or name.startswith("-"):
+            raise SettingError(f"{word} sets nothing; write setting=value, such as {example}")
+        if name not in known:
+            raise SettingError(f"{name} is no setting{nearest(name, known)}")
+        if name in given:
+            raise SettingError(f"{word} sets {name} a second time; give it once")
+        if not value:
+            raise SettingError(f"{word} has no value; write one after the =, or leave {name} out")
+        given[name] = _whole(name, value) if known[name].type is int else value
+    missing = [name for name, item in known.items() if item.default is MISSING]
+    for name in missing:
+        if name not in given:
+            raise SettingError(f"{name} is not set: {known[name].metadata['help']}; {name}=...")
+    return schema(**given)
+
+
+def _whole(name: str, value: str) -> int:
+    if not value.isdecimal() or not int(value):
+        raise SettingError(f"{name}={value} does not fit; use a whole number, 1 or more")
+    return int(value)
+
+
+def usage(schema: type) -> str:
+    """What `--help` prints."""
+    lines = [f"{schema.__doc__} Words of setting=value:", ""]
+    for item in fields(schema):
+        note = {MISSING: " (needed)", None: " unless set"}.get(item.default, f" ({item.default})")
+        lines.append(f"  {item.name:<8} {item.metadata['help']}{note}")
+    return "\n".join(lines)
