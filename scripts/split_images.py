@@ -23,7 +23,8 @@ def main() -> None:
     try:
         splitting.main(parser.parse_args())
     except SettingError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # The folder has no setting of its own here.
+        print(f"error: {str(error).removeprefix('data.path=')}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

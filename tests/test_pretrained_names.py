@@ -112,6 +112,9 @@ def test_what_our_vit_has_no_place_for_is_named_and_passes_if_allowed(case, tmp_
     for allow in ([name], name.replace("weight", "*")):
         _, report = hub.load(str(handle), allow=allow, **HEADS)
         assert list(report.left_over) == [name]
+        assert report.unmatched == []
+    _, report = hub.load(str(handle), allow=[name, "nothing.*"], **HEADS)
+    assert "allowed, but not in the file: nothing.*" in str(report)
 
 
 def test_one_pattern_as_a_string_allows_no_more_than_it_says(tmp_path):

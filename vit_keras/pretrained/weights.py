@@ -31,6 +31,7 @@ class Report:
         initialised: our weights that the file has nothing for.
         left_over: arrays of the file that are not in the model -> why.
         assumed: what the file does not say and was taken for granted.
+        unmatched: patterns that were allowed, and match nothing in the file.
         compared: the largest difference between the logits of the file's own program and ours.
     """
 
@@ -41,6 +42,7 @@ class Report:
     initialised: list[str] = field(default_factory=list)
     left_over: dict[str, str] = field(default_factory=dict)
     assumed: list[str] = field(default_factory=list)
+    unmatched: list[str] = field(default_factory=list)
     compared: float | None = None
 
     def __str__(self) -> str:
@@ -49,6 +51,7 @@ class Report:
         lines += [f"  new: {', '.join(self.initialised)}"] if self.initialised else []
         lines += [f"  left over: {name} ({why})" for name, why in self.left_over.items()]
         lines += [f"  assumed: {line}" for line in self.assumed]
+        lines += [f"  allowed, but not in the file: {name}" for name in self.unmatched]
         if self.compared is not None:
             lines += [f"  the file's own program and this model differ by {self.compared:.1e}"]
         return "\n".join(lines)
@@ -92,6 +95,9 @@ def load(
         if variable.path in values:
             variable.assign(values[variable.path])
     report.matched = len(used)
+    report.unmatched = [
+        name for name in allow if not any(fnmatch(n, name) for n in foreign.weights)
+    ]
     return report
 
 
