@@ -5,7 +5,7 @@ from vit_keras import run_checks, run_cli
 
 def task(settings):
     from vit_keras.export import export_run  # imports Keras: after the checks
-    from vit_keras.train import console
+    from vit_keras.logs import console
 
     with console():
         export_run(**vars(settings))

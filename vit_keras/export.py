@@ -19,7 +19,7 @@ from vit_keras.formats import FORMATS, Reader, room
 from vit_keras.model_inputs import fitted
 from vit_keras.run_checks import EXPORT, export_place
 from vit_keras.saved_run import MODEL, SavedRun
-from vit_keras.serving_model import serving_model, temperature
+from vit_keras.serving_model import serving_model
 
 log = logging.getLogger("vit_keras")
 
@@ -62,7 +62,7 @@ def export_run(
             "run_bytes": (saved.path / MODEL).stat().st_size,
             "images_from": source,
             **comparison(model, room(format).reader(new), pixels, labels),
-            "temperature": temperature(saved),
+            "temperature": saved.temperature,
             "class_names": saved.class_names,
             "versions": _versions(format),
         }

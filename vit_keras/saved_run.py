@@ -4,6 +4,7 @@ Nothing here imports Keras until the model is asked for.
 """
 
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import keras
 
 MODEL = "best.keras"
+TEMPERATURE = "temperature.json"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,24 @@ class SavedRun:
     def metrics(self) -> dict[str, Any]:
         """What `metrics.json` holds; empty of a run that has not ended."""
         return _json(self.path / "metrics.json") if (self.path / "metrics.json").exists() else {}
+
+    @cached_property
+    def temperature(self) -> float:
+        """What logits are divided by (Guo et al. 2017), as an evaluation found it; 1 before one.
+
+        Raises:
+            SettingError: the file that says it is damaged.
+        """
+        file = self.path / TEMPERATURE
+        if not file.is_file():
+            return 1.0
+        try:
+            value = float(_json(file)["temperature"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise _no_temperature(file, error) from None
+        if not 0 < value < math.inf:
+            raise _no_temperature(file, f"{value} is no temperature")
+        return value
 
     @cached_property
     def model(self) -> "keras.Model":
@@ -94,6 +114,10 @@ def open_run(directory: str | Path) -> SavedRun:
             "of each class; put a whole copy of it back"
         )
     return SavedRun(path.resolve(), config, [str(name) for name in mapping.values()])
+
+
+def _no_temperature(file: Path, reason: object) -> SettingError:
+    return SettingError(f"{file} is damaged ({reason}); evaluate the run again, or delete the file")
 
 
 def _json(file: Path) -> Any:

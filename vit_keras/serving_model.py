@@ -1,15 +1,10 @@
 """A run's model as others are to call it: (B, X, Y, C) uint8 -> probabilities (B, classes)."""
 
-import json
-import math
 from typing import Any
 
 import keras
 
-from vit_keras.errors import SettingError
 from vit_keras.saved_run import SavedRun
-
-TEMPERATURE = "temperature.json"
 
 
 def serving_model(saved: SavedRun) -> keras.Model:
@@ -18,7 +13,7 @@ def serving_model(saved: SavedRun) -> keras.Model:
     pixels = keras.Input(vit.input_shape[1:], dtype="uint8", name="pixels")
     logits = vit(pixels)
     # Guo et al. 2017: logits divided by the temperature that fits the validation split best.
-    calibrated = keras.layers.Rescaling(1 / temperature(saved), dtype="float32")(logits)
+    calibrated = keras.layers.Rescaling(1 / saved.temperature, dtype="float32")(logits)
     probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(calibrated)
     return keras.Model(pixels, probabilities, name="serving")
 
@@ -37,23 +32,3 @@ def in_float32(model: keras.Model) -> keras.Model:
     copy = keras.models.clone_model(model, clone_function=whole)
     copy.set_weights(model.get_weights())
     return copy
-
-
-def temperature(saved: SavedRun) -> float:
-    """What an evaluation found for this run; 1 where there was none.
-
-    Raises:
-        SettingError: the file that says it is damaged.
-    """
-    file = saved.path / TEMPERATURE
-    if not file.is_file():
-        return 1.0
-    try:
-        value = float(json.loads(file.read_text(encoding="utf-8"))["temperature"])
-        if not math.isfinite(value) or value <= 0:
-            raise ValueError(f"{value} is no temperature")
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise SettingError(
-            f"{file} is damaged ({error}); evaluate the run again, or delete the file"
-        ) from None
-    return value

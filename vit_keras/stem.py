@@ -7,6 +7,8 @@ Letters: B batch, (X, Y) image height and width, C channels, P patch side, D wid
 import keras
 from keras import ops
 
+from vit_keras.tokens import check_image, tokens_shape
+
 serializable = keras.saving.register_keras_serializable("vit_keras")
 
 
@@ -49,13 +51,8 @@ class ConvStem(keras.layers.Layer):
         self.projection = keras.layers.Dense(width, dtype=dtype, name="projection")
 
     def build(self, input_shape):
-        _, rows, columns, channels = input_shape
-        if None in (rows, columns, channels):
-            raise ValueError(f"the image size must be known, not {rows}x{columns}x{channels}")
-        if rows % self.patch_size or columns % self.patch_size:
-            raise ValueError(
-                f"patch_size={self.patch_size} does not divide the image {rows}x{columns}"
-            )
+        check_image(input_shape, self.patch_size)
+        channels = input_shape[-1]
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             convolution.build((None, None, None, channels))
             channels = convolution.filters
@@ -71,8 +68,7 @@ class ConvStem(keras.layers.Layer):
         return self.projection(ops.reshape(x, (-1, x.shape[1] * x.shape[2], x.shape[3])))
 
     def compute_output_shape(self, input_shape):
-        batch, rows, columns, _ = input_shape
-        return (batch, (rows // self.patch_size) * (columns // self.patch_size), self.width)
+        return tokens_shape(input_shape, self.patch_size, self.width)
 
     def get_config(self):
         return {**super().get_config(), "patch_size": self.patch_size, "width": self.width}

@@ -10,6 +10,21 @@ from keras import ops
 serializable = keras.saving.register_keras_serializable("vit_keras")
 
 
+def check_image(input_shape, patch_size):
+    """Raise a ValueError unless patches of side `patch_size` cover images (B, X, Y, C)."""
+    _, rows, columns, channels = input_shape
+    if None in (rows, columns, channels):
+        raise ValueError(f"the image size must be known, not {rows}x{columns}x{channels}")
+    if rows % patch_size or columns % patch_size:
+        raise ValueError(f"patch_size={patch_size} does not divide the image {rows}x{columns}")
+
+
+def tokens_shape(input_shape, patch_size, width):
+    """(B, X, Y, C) -> (B, XY / P², D)."""
+    batch, rows, columns, _ = input_shape
+    return (batch, (rows // patch_size) * (columns // patch_size), width)
+
+
 @serializable
 class PatchEmbedding(keras.layers.Layer):
     """Cut an image into patches and project each: (B, X, Y, C) -> (B, XY / P², D).
@@ -32,15 +47,9 @@ class PatchEmbedding(keras.layers.Layer):
         self.projection = keras.layers.Dense(width, dtype=self.dtype_policy, name="projection")
 
     def build(self, input_shape):
-        _, rows, columns, channels = input_shape
-        if None in (rows, columns, channels):
-            raise ValueError(f"the image size must be known, not {rows}x{columns}x{channels}")
-        if rows % self.patch_size or columns % self.patch_size:
-            raise ValueError(
-                f"patch_size={self.patch_size} does not divide the image {rows}x{columns}"
-            )
-        self.image_shape = (rows, columns, channels)
-        self.projection.build((None, None, self.patch_size**2 * channels))
+        check_image(input_shape, self.patch_size)
+        self.image_shape = tuple(input_shape[1:])
+        self.projection.build((None, None, self.patch_size**2 * input_shape[-1]))
 
     def call(self, images):
         if tuple(images.shape[1:]) != self.image_shape:
@@ -56,8 +65,7 @@ class PatchEmbedding(keras.layers.Layer):
         return self.projection(patches)
 
     def compute_output_shape(self, input_shape):
-        batch, rows, columns, _ = input_shape
-        return (batch, (rows // self.patch_size) * (columns // self.patch_size), self.width)
+        return tokens_shape(input_shape, self.patch_size, self.width)
 
     def get_config(self):
         return {**super().get_config(), "patch_size": self.patch_size, "width": self.width}

@@ -145,36 +145,18 @@ def _fit(
     recorder: callbacks.Recorder,
     stage: Stage,
 ) -> None:
-    settings, first_epoch = config.train, len(recorder.rows)
-    train, validation = splits.train, splits.validation
-    if model.on_features:
-        log.info("the frozen backbone's features are computed once")
-        train, validation = (
-            model.features(split, settings.batch_size) for split in (train, validation)
-        )
-    steps = checks.steps(config, len(train.labels))
-    stream = batches.training(
-        train,
-        settings.batch_size,
-        settings.seed,
-        first_epoch,
-        config.data.prefetch,
-        steps=steps,
-        repeats=1 if model.on_features else model.augment_config.repeats,
-        wait=recorder.wait,
-    )
+    first_epoch, steps = len(recorder.rows), checks.steps(config, len(splits.train.labels))
+    training, validation = _streams(config, model, splits, recorder, steps)
     interrupt = callbacks.StopOnInterrupt()
     left = stage.epochs - len(recorder.rows_of(stage.name))
     try:
         with interrupt.listening():
             model.fit(
-                stream,
+                training,
                 steps_per_epoch=steps,
                 initial_epoch=first_epoch,
                 epochs=first_epoch + left,
-                validation_data=batches.evaluation(
-                    validation, settings.batch_size, config.data.prefetch
-                ),
+                validation_data=validation,
                 callbacks=[*callbacks.for_run(config, run, model.vit, recorder, steps), interrupt],
                 shuffle=False,  # the order is the epoch's own, and Keras would warn
                 verbose=_verbosity(),
@@ -190,6 +172,32 @@ def _fit(
     if config.optim.ema is not None and (whole := checkpoint.newest(run)):
         # Keras' `fit` ends with the average in the weights' place; the next stage needs them.
         checkpoint.restore(whole, model)
+
+
+def _streams(
+    config: Config,
+    model: TrainingModel,
+    splits: data.Splits,
+    recorder: callbacks.Recorder,
+    steps: int,
+) -> tuple[Any, Any]:
+    """The batches to train on, from the epoch that is next, and those to validate on."""
+    size, prefetch = config.train.batch_size, config.data.prefetch
+    train, validation = splits.train, splits.validation
+    if model.on_features:
+        log.info("the frozen backbone's features are computed once")
+        train, validation = (model.features(split, size) for split in (train, validation))
+    training = batches.training(
+        train,
+        size,
+        config.train.seed,
+        len(recorder.rows),
+        prefetch,
+        steps=steps,
+        repeats=1 if model.on_features else model.augment_config.repeats,
+        wait=recorder.wait,
+    )
+    return training, batches.evaluation(validation, size, prefetch)
 
 
 def _finish(

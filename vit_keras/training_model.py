@@ -52,7 +52,7 @@ class TrainingModel(keras.Model):
             if training:
                 size = self.vit.input_shape[1:3]
                 images, targets = augment(images, targets, self.augment_config, self.seed, size)
-            logits = self.vit(fitting(images, self.vit.input_shape[1:]), training=training)
+            logits = self.vit(as_input(images, self.vit.input_shape[1:]), training=training)
         return {"logits": logits, "targets": targets}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -134,7 +134,7 @@ class _Features(keras.Model):
 
     def call(self, inputs):
         images, _ = inputs
-        images = fitting(ops.cast(images, "float32"), self.backbone.input_shape[1:])
+        images = as_input(ops.cast(images, "float32"), self.backbone.input_shape[1:])
         return self.backbone(images, training=False)
 
 
@@ -154,7 +154,7 @@ def _as_settings(message: str) -> str:
     return message
 
 
-def fitting(images: Any, shape: tuple[int, int, int]) -> Any:
+def as_input(images: Any, shape: tuple[int, int, int]) -> Any:
     """(B, x, y, c) -> (B, X, Y, C): resized; grey repeated over the channels."""
     if images.shape[1:3] != shape[:2]:
         images = resize(images, shape[:2])

@@ -110,36 +110,8 @@ def _write_hugging_face(
     arrays = weights.arrays_of(model, dialects.HUGGING_FACE, arch)
     if names:  # ViTForImageClassification keeps the ViT under a name of its own
         arrays = {n if n.startswith("classifier") else f"vit.{n}": a for n, a in arrays.items()}
-    config = {
-        "architectures": ["ViTForImageClassification" if names else "ViTModel"],
-        "model_type": "vit",
-        "hidden_size": arch.width,
-        "num_hidden_layers": arch.depth,
-        "num_attention_heads": arch.num_heads,
-        "intermediate_size": arch.mlp_dim,
-        "hidden_act": {"exact": "gelu", "tanh": "gelu_pytorch_tanh"}[arch.gelu],
-        "hidden_dropout_prob": arch.dropout,
-        "attention_probs_dropout_prob": arch.attention_dropout,
-        "layer_norm_eps": arch.norm_epsilon,
-        "image_size": image_size[0],
-        "patch_size": arch.patch_size,
-        "num_channels": channels,
-        "qkv_bias": True,
-        "id2label": {str(label): name for label, name in enumerate(names)},
-        "label2id": {name: label for label, name in enumerate(names)},
-    }
-    mean, std = ([*np.broadcast_to(v, channels)] for v in (arch.pixel_mean, arch.pixel_std))
-    pixels = {
-        "image_processor_type": "ViTImageProcessor",
-        "do_resize": True,
-        "size": {"height": image_size[0], "width": image_size[1]},
-        "resample": 2,  # bilinear
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "image_mean": [float(value) for value in mean],
-        "image_std": [float(value) for value in std],
-    }
+    config = _config(arch, image_size[0], channels, names)
+    pixels = _processor(arch, image_size[0], channels)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
         whole = Path(folder) / path.name
@@ -151,3 +123,41 @@ def _write_hugging_face(
         (whole / "preprocessor_config.json").write_text(json.dumps(pixels, indent=2) + "\n")
         whole.replace(path)  # an empty folder may give way
     return path
+
+
+def _config(arch: Any, side: int, channels: int, names: list[str]) -> dict[str, Any]:
+    """What Hugging Face's config.json says of a ViT."""
+    return {
+        "architectures": ["ViTForImageClassification" if names else "ViTModel"],
+        "model_type": "vit",
+        "hidden_size": arch.width,
+        "num_hidden_layers": arch.depth,
+        "num_attention_heads": arch.num_heads,
+        "intermediate_size": arch.mlp_dim,
+        "hidden_act": {"exact": "gelu", "tanh": "gelu_pytorch_tanh"}[arch.gelu],
+        "hidden_dropout_prob": arch.dropout,
+        "attention_probs_dropout_prob": arch.attention_dropout,
+        "layer_norm_eps": arch.norm_epsilon,
+        "image_size": side,
+        "patch_size": arch.patch_size,
+        "num_channels": channels,
+        "qkv_bias": True,
+        "id2label": {str(label): name for label, name in enumerate(names)},
+        "label2id": {name: label for label, name in enumerate(names)},
+    }
+
+
+def _processor(arch: Any, side: int, channels: int) -> dict[str, Any]:
+    """What its preprocessor_config.json says of the pixels."""
+    mean, std = ([*np.broadcast_to(v, channels)] for v in (arch.pixel_mean, arch.pixel_std))
+    return {
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": True,
+        "size": {"height": side, "width": side},
+        "resample": 2,  # bilinear
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [float(value) for value in mean],
+        "image_std": [float(value) for value in std],
+    }
