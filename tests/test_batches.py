@@ -161,7 +161,7 @@ def test_batches_that_are_ready_are_not_waited_for(monkeypatch):
         wait.on_train_batch_begin(index)
         if not index:
             clock.passes(7)  # the step is compiled before it reads
-            wait.made.extend((clock.now + 2 * i, clock.now + 2 * i + 2) for i in range(4))
+            wait.made.update({i: (clock.now + 2 * i, clock.now + 2 * i + 2) for i in range(4)})
             clock.passes(2)
         clock.passes(5)
         wait.on_train_batch_end(index)

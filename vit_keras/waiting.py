@@ -1,7 +1,6 @@
 """How long the training waits for data: by the clock, in each epoch."""
 
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -23,20 +22,21 @@ class DataWait(keras.callbacks.Callback):
 
     def __init__(self) -> None:
         super().__init__()
-        self.made: deque[tuple[float, float]] = deque()  # of batches to come: begun, given
-        self.is_ahead = True
+        self.made: dict[int, tuple[float, float]] = {}  # of batches to come: begun, given
+        self.is_ahead, self.taken = True, 0
         self.started = self.asked = self.ended = self.waited = 0.0
 
     def watching(self, load: Callable[[int], Any], is_ahead: bool) -> Callable[[int], Any]:
         """`load`, which notes when it made each batch; from batch 0 on anew."""
         self.is_ahead = is_ahead
+        made = self.made = {}
 
         def watched(number: int) -> Any:
             if not number:
-                self.made = deque()
-            made, begun = self.made, time.perf_counter()
+                self.taken = 0
+            begun = time.perf_counter()
             batch = load(number)
-            made.append((begun, time.perf_counter()))
+            made[number] = begun, time.perf_counter()
             return batch
 
         return watched
@@ -51,14 +51,15 @@ class DataWait(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.ended = time.perf_counter()
         if self.is_ahead:
-            begun, given = self.made.popleft()
+            begun, given = self.made.pop(self.taken)
+            self.taken += 1
             # The first batch is begun when the step, once compiled, reads it: later than asked.
             self.waited += max(0.0, given - max(begun, self.asked))
             return
-        while self.made:  # one, or two where Keras looks ahead
-            begun, given = self.made.popleft()
+        for begun, given in self.made.values():  # one, or two where Keras looks ahead
             if begun >= self.started:
                 self.waited += given - begun
+        self.made.clear()
 
     @property
     def share(self) -> float:
