@@ -33,7 +33,7 @@ test-jax: setup
 	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_layers.py tests/test_vit.py \
 		tests/test_switches.py tests/test_switch_layers.py tests/test_batches.py \
 		tests/test_augment*.py tests/test_arrays.py tests/test_given.py tests/test_decode.py \
-		tests/test_streams.py tests/test_explain.py
+		tests/test_streams.py tests/test_explain.py -n 2 --dist loadfile
 
 # Every notebook from top to bottom on a small budget, and whether its committed outputs are whole.
 test-notebooks: setup

@@ -1,0 +1,76 @@
+"""A run that is killed or stopped, and what it goes on with."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from processes import FINETUNE, SCRIPT, SMALL, script
+from staged import tiny_vit
+from test_train import assert_same
+
+
+def test_sigkill_in_the_middle_of_an_epoch_changes_nothing(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    random = ("augment=heavy", "augment.repeats=2", "model.dropout=0.1")
+    overrides = (*SMALL, *random, "train.epochs=12", "optim.ema=0.9")
+    assert script(*overrides, f"run.dir={whole}").returncode == 0
+
+    with subprocess.Popen(
+        [sys.executable, SCRIPT, *overrides, f"run.dir={killed}"], stdout=subprocess.DEVNULL
+    ) as process:
+        while not (killed / "checkpoint" / "epoch-00003.npz").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert not (killed / "metrics.json").exists()
+
+    resumed = script(f"run.resume={killed}")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resuming" in resumed.stdout
+    assert_same(whole, killed)
+
+
+def test_sigkill_in_the_second_stage_of_a_fine_tuning_changes_nothing(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    overrides = (
+        f"pretrained.handle={tiny_vit(tmp_path / 'vit.keras')}",
+        *("pretrained.baseline=false", "data.limit=200", "train.batch_size=8"),
+        *("stages.head.epochs=2", "stages.all.epochs=8", "stages.all.layer_decay=0.7"),
+        *("model.dropout=0.1", "optim.ema=0.9", "train.jit=false"),
+    )
+    done = script(*overrides, f"run.dir={whole}", path=FINETUNE)
+    assert (done.returncode, done.stderr) == (0, "")
+
+    with subprocess.Popen(
+        [sys.executable, FINETUNE, *overrides, f"run.dir={killed}"], stdout=subprocess.DEVNULL
+    ) as process:
+        while not (killed / "checkpoint" / "epoch-00004.npz").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert not (killed / "metrics.json").exists()
+
+    resumed = script(f"run.resume={killed}", path=FINETUNE)
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same(whole, killed)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_leaves_a_run_and_says_how_to_go_on(tmp_path):
+    run = tmp_path / "run"
+    with subprocess.Popen(
+        [sys.executable, SCRIPT, *SMALL, "train.jit=false", "train.epochs=500", f"run.dir={run}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while not (run / "checkpoint" / "epoch-00001.npz").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate()
+    assert process.returncode == 130
+    assert f"run.resume={run}" in stdout
+    assert "Traceback" not in stderr
