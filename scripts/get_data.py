@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import textwrap
 
 from vit_keras import fetching, tfds_sets
 from vit_keras.config import DataConfig
@@ -42,7 +43,7 @@ def show(to: str | None) -> None:
         print(f"  {name:<30} {sizes or 'damaged'}")
     known = tfds_sets.listed()
     print(f"known to TFDS, of which those of images and classes can be trained on ({len(known)}):")
-    print("  " + " ".join(known))
+    print(textwrap.fill(" ".join(known), 100, initial_indent="  ", subsequent_indent="  "))
 
 
 if __name__ == "__main__":

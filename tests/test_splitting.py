@@ -58,6 +58,14 @@ def test_other_ratios_are_refused(text):
         splitting.parse_ratios(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "total"), [("50/60", "110"), ("80/10/1", "91"), ("0.8/0.3", "1.1")]
+)
+def test_ratios_that_are_no_whole_are_refused(text, total):
+    with pytest.raises(SettingError, match=f"{text} adds up to {total};"):
+        splitting.parse_ratios(text)
+
+
 def test_every_image_is_in_one_split_in_proportion(source, tmp_path):
     splitting.make(splitting.plan(source, RATIOS), source, tmp_path / "out")
     parts = placed(tmp_path / "out")

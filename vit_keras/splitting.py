@@ -50,6 +50,10 @@ def parse_ratios(text: str) -> dict[str, float]:
             f"--ratios {text} is no split; give train/val/test such as 80/10/10, or train/test "
             "such as 90/10, all above 0"
         )
+    if not any(np.isclose(sum(numbers), whole) for whole in (1, 10, 100)):
+        raise SettingError(
+            f"--ratios {text} adds up to {sum(numbers):g}; the shares of all images are 100 together"
+        )
     return dict(zip(NAMES[len(numbers)], np.array(numbers) / sum(numbers), strict=True))
 
 
