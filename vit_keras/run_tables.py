@@ -1,0 +1,139 @@
+"""Lists, comparisons and descriptions of runs as text."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from vit_keras.logs import on_a_line
+from vit_keras.run_cleaning import Candidate
+from vit_keras.run_comparison import Comparison, Difference
+from vit_keras.run_description import Description
+from vit_keras.run_list import Ranked
+from vit_keras.run_state import RunState
+
+SHOWN = ("best_val_accuracy", "test_accuracy", "epochs", "params")
+MANY = 20  # class names are written out up to so many
+
+
+def ranking(ranked: Sequence[Ranked], by: str) -> str:
+    """A line for each run, and how many of which kind there are."""
+    if not ranked:
+        return "no runs here; scripts/train_scratch.py makes one"
+    columns = [by, *(name for name in SHOWN if name != by)]
+    rows = [("", "run", *columns, "data", "state")]
+    for place, run in ((one.place, one.run) for one in ranked):
+        figures = (figure(run.metrics.get(name)) for name in columns)
+        rows.append((str(place or "-"), on_a_line(run.name), *figures, data_of(run), said(run)))
+    counts = Counter(one.run.state for one in ranked)
+    kinds = ", ".join(f"{count} {state}" for state, count in counts.most_common())
+    return f"{aligned(rows)}\n{kinds}; ranked by {by}"
+
+
+def comparison(found: Comparison) -> str:
+    """What differs, the figures of both, and where their curves are."""
+    head = ("", on_a_line(found.first.name), on_a_line(found.second.name))
+    parts = {
+        "settings that differ": found.settings,
+        "environment that differs": found.environment,
+        "figures": found.metrics,
+    }
+    lines = []
+    for title, differences in parts.items():
+        if differences:
+            rows = [(title, *head[1:]), *map(_cells, differences)]
+            lines += [aligned(rows), ""]
+        else:
+            lines += [f"{title}: none", ""]
+    return "\n".join([*lines, f"curves: {found.picture or 'neither run has an epoch yet'}"])
+
+
+def description(found: Description) -> str:
+    """Section by section; those that the run's files say nothing of are left out."""
+    run = found.run
+    classes = found.class_names
+    model = {
+        **found.architecture,
+        "input": " x ".join(map(str, found.input_shape or ())),
+        "params": run.metrics.get("params"),
+    }
+    data = {
+        **{name.removeprefix("data."): value for name, value in found.data.items()},
+        "classes": ", ".join(classes) if len(classes) <= MANY else len(classes),
+    }
+    stages = {
+        stage.name: f"{stage.trains}, {stage.epochs_done} of {stage.epochs} epochs, validation "
+        f"accuracy {figure(stage.best_val_accuracy) or '-'}"
+        for stage in found.stages
+    }
+    sections = {
+        "figures": run.metrics,
+        "model": model if found.architecture or found.input_shape else {},
+        "data": data if found.data or classes else {},
+        "other settings": found.settings,
+        "stages": stages,
+        "environment": found.environment,
+        "files": {name: size(count) for name, count in found.files.items()},
+    }
+    lines = [f"{on_a_line(str(run.path))}: {said(run)}"]
+    for title, facts in sections.items():
+        rows = [(f"  {on_a_line(name)}", figure(value)) for name, value in facts.items()]
+        rows = [row for row in rows if row[1]]
+        lines += ["", title, aligned(rows)] if rows else []
+    return "\n".join(lines)
+
+
+def candidates(found: Iterable[Candidate]) -> str:
+    """What would be deleted."""
+    rows = [
+        (on_a_line(str(one.run.path)), size(one.bytes), said(one.run))
+        + (("in git",) if one.is_tracked else ("",))
+        for one in found
+    ]
+    return aligned(rows)
+
+
+def said(run: RunState) -> str:
+    return f"{run.state}: {on_a_line(run.reason)}" if run.reason else run.state
+
+
+def data_of(run: RunState) -> str:
+    if run.config is None:
+        return ""
+    path = run.config.data.path
+    return run.config.data.name + (f" {on_a_line(Path(path).name)}" if path else "")
+
+
+def figure(value: Any) -> str:
+    """A share with four digits, a count with its thousands, anything else as it is."""
+    if value is None:
+        return ""
+    if isinstance(value, float) and not value.is_integer():
+        if abs(value) < 0.01:
+            return f"{value:g}"
+        return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:,.0f}"
+    return on_a_line(" ".join(value) if _is_words(value) else str(value))
+
+
+def size(count: int) -> str:
+    return f"{count / 1e6:,.2f} MB" if count >= 10_000 else f"{count:,} bytes"
+
+
+def aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    """Columns as wide as their widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _is_words(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
+
+
+def _cells(one: Difference) -> tuple[str, str, str]:
+    return f"  {one.name}", figure(one.first) or "-", figure(one.second) or "-"
