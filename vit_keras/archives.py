@@ -16,7 +16,7 @@ def model_fault(file: Path, whole: bool = False) -> str:
     Cut short is always seen, damage between the ends in files up to 32 MiB, or with `whole`.
     """
     if not file.is_file():
-        return f"no {file.name}"
+        return f"it has no {file.name}"
     try:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()

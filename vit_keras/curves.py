@@ -32,7 +32,8 @@ def draw_together(runs: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
             epochs = [row["epoch"] for row in rows]
             for (column, label), dash in zip(lines.items(), dashes, strict=True):
                 values = [row[column] for row in rows]
-                axes.plot(epochs, values, dash, color=f"C{number}", label=f"{label}, {name}")
+                look = dict(linestyle=dash, marker=".", color=f"C{number}")
+                axes.plot(epochs, values, label=f"{label}, {name}", **look)
         for text in axes.legend(fontsize=8).get_texts():
             text.set_parse_math(False)  # a folder may be called $x$
     _save(figure, path)

@@ -143,6 +143,8 @@ def _yes_or_no(name: str, value: str) -> bool:
     return value.lower() == "true"
 
 
+# The default of a field -> what `--help` says of it.
+NOTES: dict[Any, str] = {MISSING: " (needed)", None: " unless set"}
 # The type of a field -> what makes one of a setting's name and its text.
 VALUES: dict[Any, Callable[[str, str], Any]] = {int: _whole, bool: _yes_or_no}
 
@@ -154,6 +156,6 @@ def usage(schema: type) -> str:
     lines = [f"{schema.__doc__} Words of setting=value:", ""]
     for item in items:
         default = str(item.default).lower() if item.type is bool else item.default
-        note = {MISSING: " (needed)", None: " unless set"}.get(default, f" ({default})")
+        note = NOTES.get(default, f" ({default})")
         lines.append(f"  {item.name:<{width}} {item.metadata['help']}{note}")
     return "\n".join(lines)

@@ -91,8 +91,8 @@ def size_of(path: Path) -> int:
 
 def _architecture(model: ModelConfig) -> dict[str, Any]:
     """As it is set: of pretrained weights, the file says the rest."""
-    own = {item.name: getattr(model, item.name) for item in fields(model)}
-    own = {name: value for name, value in own.items() if value is not None}
+    values = {item.name: (getattr(model, item.name), item.default) for item in fields(model)}
+    own = {name: value for name, (value, default) in values.items() if value != default}
     return {**VARIANTS.get(str(model.variant), {}), **own}
 
 

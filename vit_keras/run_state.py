@@ -83,7 +83,7 @@ def _without_config(path: Path) -> tuple[str, str]:
         return "in progress", "about to begin"
     if all(name == LOCK or name.startswith(".new-") for name in names):  # killed while it began
         return "empty", ""
-    return "broken" if names & {*TRACES} else "no run", f"no {CONFIG}"
+    return "broken" if names & {*TRACES} else "no run", f"it has no {CONFIG}"
 
 
 def _with_config(path: Path, config: Config, whole: bool) -> tuple[str, str]:
@@ -153,8 +153,8 @@ def _metrics(path: Path, config: Config) -> dict[str, float]:
 
 
 def _in_short(error: SettingError, path: Path) -> str:
-    """What is wrong, without where and without the way out, which are beside it."""
+    """What is wrong: not where, which is beside it, and not the way out."""
     text, _, _ = str(error).partition("; ")
-    for place in (f"{path}/", f"{path.resolve()}/", f"run={path} has "):
+    for place in (f"{path}/", f"{path.resolve()}/"):
         text = text.removeprefix(place)
-    return text
+    return text.replace(f"run={path} has", "it has", 1)

@@ -1,5 +1,6 @@
 """Lists, comparisons and descriptions of runs as text."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -7,12 +8,13 @@ from typing import Any
 
 from vit_keras.logs import on_a_line
 from vit_keras.run_cleaning import Candidate
-from vit_keras.run_comparison import Comparison, Difference
+from vit_keras.run_comparison import Comparison
 from vit_keras.run_description import Description
 from vit_keras.run_list import Ranked
 from vit_keras.run_state import RunState
 
 SHOWN = ("best_val_accuracy", "test_accuracy", "epochs", "params")
+HASH = re.compile(r"^([0-9a-f]{12})[0-9a-f]{28,}")
 MANY = 20  # class names are written out up to so many
 
 
@@ -32,17 +34,17 @@ def ranking(ranked: Sequence[Ranked], by: str) -> str:
 
 def comparison(found: Comparison) -> str:
     """What differs, the figures of both, and where their curves are."""
-    head = ("", on_a_line(found.first.name), on_a_line(found.second.name))
+    names = [on_a_line(run.name) for run in (found.first, found.second)]
     parts = {
-        "settings that differ": found.settings,
-        "environment that differs": found.environment,
-        "figures": found.metrics,
+        "settings that differ": (found.settings, setting),
+        "environment that differs": (found.environment, short),
+        "figures": (found.metrics, figure),
     }
     lines = []
-    for title, differences in parts.items():
+    for title, (differences, shown) in parts.items():
         if differences:
-            rows = [(title, *head[1:]), *map(_cells, differences)]
-            lines += [aligned(rows), ""]
+            cells = ((f"  {d.name}", shown(d.first), shown(d.second)) for d in differences)
+            lines += [aligned([(title, *names), *cells]), ""]
         else:
             lines += [f"{title}: none", ""]
     return "\n".join([*lines, f"curves: {found.picture or 'neither run has an epoch yet'}"])
@@ -77,8 +79,9 @@ def description(found: Description) -> str:
     }
     lines = [f"{on_a_line(str(run.path))}: {said(run)}"]
     for title, facts in sections.items():
-        rows = [(f"  {on_a_line(name)}", figure(value)) for name, value in facts.items()]
-        rows = [row for row in rows if row[1]]
+        shown = figure if facts is run.metrics else setting
+        known = {name: value for name, value in facts.items() if value not in (None, "")}
+        rows = [(f"  {on_a_line(name)}", shown(value)) for name, value in known.items()]
         lines += ["", title, aligned(rows)] if rows else []
     return "\n".join(lines)
 
@@ -104,8 +107,24 @@ def data_of(run: RunState) -> str:
     return run.config.data.name + (f" {on_a_line(Path(path).name)}" if path else "")
 
 
+def setting(value: Any) -> str:
+    """As it is written on a command line, or a dash."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    return on_a_line(" ".join(value) if _is_words(value) else str(value))
+
+
+def short(value: Any) -> str:
+    """A commit or a fingerprint by its first digits."""
+    return HASH.sub(r"\1", setting(value))
+
+
 def figure(value: Any) -> str:
-    """A share with four digits, a count with its thousands, anything else as it is."""
+    """A share with four digits, a count with its thousands; nothing of None."""
     if value is None:
         return ""
     if isinstance(value, float) and not value.is_integer():
@@ -114,7 +133,7 @@ def figure(value: Any) -> str:
         return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"{value:,.0f}"
-    return on_a_line(" ".join(value) if _is_words(value) else str(value))
+    return str(value)
 
 
 def size(count: int) -> str:
@@ -133,7 +152,3 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> str:
 
 def _is_words(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(word, str) for word in value)
-
-
-def _cells(one: Difference) -> tuple[str, str, str]:
-    return f"  {one.name}", figure(one.first) or "-", figure(one.second) or "-"
