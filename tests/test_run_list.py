@@ -78,6 +78,11 @@ BROKEN = {
     ),
     "begun": (begun, "begun", "stopped before its first epoch ended; run.resume starts it again"),
     "empty": (Path.mkdir, "empty", ""),
+    "killed_at_once": (
+        lambda path: path.mkdir() or (path / ".lock").touch(),
+        "begun",
+        "stopped before its settings were written",
+    ),
     "stopped": (lambda path: stopped(path, 3), "stopped", "at epoch 3 of 80; run.resume goes on"),
     "without_checkpoint": (
         lambda path: shutil.rmtree(stopped(path, 2) / "checkpoint"),

@@ -19,6 +19,8 @@ def test_cleaning_takes_what_is_half_written_after_asking(runs, tmp_path, monkey
     finished(tmp_path / "good")
     stopped(tmp_path / "resumable", 1)
     begun(tmp_path / "begun")
+    (tmp_path / "killed at once").mkdir()
+    (tmp_path / "killed at once" / ".lock").touch()
     (tmp_path / "empty").mkdir()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
@@ -31,7 +33,7 @@ def test_cleaning_takes_what_is_half_written_after_asking(runs, tmp_path, monkey
     monkeypatch.setattr("builtins.input", lambda prompt: "y")
     status, out, _ = runs("clean", "--root", tmp_path)
     assert (status, len(out.splitlines())) == (0, 4)
-    assert {path.name for path in tmp_path.iterdir()} == {"good", "resumable", "mine"}
+    assert {path.name for path in tmp_path.iterdir()} == {"good", "resumable", "mine", "empty"}
     assert "nothing half-written" in runs("clean", "--root", tmp_path)[1]
 
 
@@ -54,7 +56,8 @@ def test_a_run_goes_when_it_is_named_and_nothing_else(runs, tmp_path):
         finished(tmp_path / name)
     begun(tmp_path / "begun")
     (tmp_path / "link").symlink_to("b")
-    assert runs("clean", "a", tmp_path / "link", "--yes", "--root", tmp_path)[0] == 0
+    (tmp_path / "empty").mkdir()
+    assert runs("clean", "a", "empty", tmp_path / "link", "--yes", "--root", tmp_path)[0] == 0
     assert {path.name for path in tmp_path.iterdir()} == {"b", "begun"}
 
 

@@ -15,7 +15,7 @@ from vit_keras.errors import SettingError
 from vit_keras.run import LOCK, Run
 from vit_keras.run_description import size_of
 from vit_keras.run_list import ROOT, find, list_runs
-from vit_keras.run_state import HALF_WRITTEN, RunState, is_held
+from vit_keras.run_state import RunState, is_held
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Candidate:
 
 
 def candidates(names: Sequence[str] = (), root: str | Path = ROOT) -> list[Candidate]:
-    """What `clean` would delete: the half-written runs in `root`, or exactly those named.
+    """What `clean` would delete: the runs in `root` that were only begun, or exactly those named.
 
     Raises:
         SettingError: a name is no run, or a run in progress.
     """
     if not names:
-        found = [run for run in list_runs(root) if run.state in HALF_WRITTEN]
+        found = [run for run in list_runs(root) if run.state == "begun"]
         all_of_them = [_candidate(run) for run in found]
         return [one for one in all_of_them if not one.is_tracked]
     runs = {run.path.resolve(): run for run in (find(name, root) for name in names)}

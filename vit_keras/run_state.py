@@ -24,7 +24,6 @@ STATES = {
     "broken": "a run that cannot be used as it is",
     "no run": "something else",
 }
-HALF_WRITTEN = ("begun", "empty")
 # What a run leaves; a folder with one of these is a run, or was one.
 TRACES = (MODEL, "last.keras", "checkpoint", "history.csv", "class_mapping.json")
 
@@ -81,8 +80,10 @@ def _without_config(path: Path) -> tuple[str, str]:
         return "no run", f"cannot be looked into ({error.strerror})"
     if is_held(path):
         return "in progress", "about to begin"
-    if all(name == LOCK or name.startswith(".new-") for name in names):  # killed while it began
+    if not names:
         return "empty", ""
+    if all(name == LOCK or name.startswith(".new-") for name in names):
+        return "begun", "stopped before its settings were written"
     return "broken" if names & {*TRACES} else "no run", f"it has no {CONFIG}"
 
 
