@@ -9,6 +9,7 @@ from vit_keras.run_cleaning import candidates, delete
 from vit_keras.run_comparison import compare
 from vit_keras.run_description import describe
 from vit_keras.run_list import BY, ROOT, list_runs, rank
+from vit_keras.text_tables import on_a_line
 
 COMMANDS = ("list", "compare", "describe", "clean")
 
@@ -79,7 +80,7 @@ def clean(settings: argparse.Namespace) -> None:
         return
     for one in found:
         delete(one.run)
-        print("deleted", run_tables.on_a_line(str(one.run.path)))
+        print("deleted", on_a_line(str(one.run.path)))
 
 
 def confirmed(count: int) -> bool:

@@ -12,7 +12,8 @@ from made_runs import RELEASED, in_process
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from vit_keras import Predictor, SettingError, image_files, predict_files, run_checks, run_cli
+from vit_keras import Predictor, SettingError, image_files, run_checks, run_cli
+from vit_keras import predict as predictor_room
 
 BAD = ("empty.png", "half.jpeg", "text.jpg")
 
@@ -42,7 +43,7 @@ def opened():
 @pytest.fixture
 def predict(opened, monkeypatch, capsys):
     """Runs the script in this process; gives (exit status, standard output, standard error)."""
-    monkeypatch.setattr(predict_files, "Predictor", lambda run: opened)
+    monkeypatch.setattr(predictor_room, "Predictor", lambda run: opened)
     start = in_process("predict", monkeypatch, capsys)
     return lambda *words: start(f"run={RELEASED}", *words)
 

@@ -48,8 +48,3 @@ def _handling(handler: logging.Handler, pattern: str, level: int) -> Iterator[No
         log.removeHandler(handler)
         log.setLevel(before)
         handler.close()
-
-
-def on_a_line(name: str) -> str:
-    """A name as it is, or with what cannot be printed written out: files may be called anything."""
-    return name if name.isprintable() else ascii(name)

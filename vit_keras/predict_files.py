@@ -1,25 +1,22 @@
-"""Predictions of files: read, shown as they come along, and written as a table, JSON or CSV."""
+"""Predictions of files: a progress bar, and a table, JSON or CSV of what was found."""
 
 import csv
 import io
 import json
-import os
 import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 from tqdm import tqdm
 
 from vit_keras import image_files, whole_file
 from vit_keras.errors import SettingError
-from vit_keras.logs import on_a_line
 from vit_keras.predict import Prediction, Predictor, Unreadable
-from vit_keras.run_checks import prediction_format
+from vit_keras.text_tables import aligned, on_a_line
 
 
 @dataclass(frozen=True)
@@ -60,39 +57,17 @@ def predict_files(
     )
 
 
-def report(settings: Any) -> None:
-    """What `scripts/predict.py` does: predictions to `output`, all else to standard error.
+def write(content: bytes, place: Path) -> None:
+    """Write a file, whole or not at all.
 
     Raises:
-        SettingError: nothing could be read, or written.
+        SettingError: it cannot be written.
     """
-    done = predict_files(Predictor(settings.run), settings.images, settings.top_k, settings.flip)
-    for bad in done.unreadable:
-        print(f"{on_a_line(bad.source)}: {bad.reason}", file=sys.stderr)
-    if not done.predictions:
-        raise SettingError(
-            f"none of {len(done.unreadable)} files could be read, for the reasons above"
-        )
-    print(done, file=sys.stderr)
-    written = WRITERS[prediction_format(settings.format, settings.output)](done.predictions)
-    if settings.output is None:
-        _print(written)
-        return
-    place = Path(settings.output).expanduser()
     try:
         with whole_file.replacing(place) as new:
-            new.write_bytes(written)
+            new.write_bytes(content)
     except OSError as error:
         raise SettingError(f"output={place} cannot be written ({error.strerror})") from None
-    print("predictions:", place)
-
-
-def _print(written: bytes) -> None:
-    try:
-        sys.stdout.buffer.write(written)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:  # `| head` has seen enough, and what is left has no reader
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def table(predictions: Sequence[Prediction]) -> bytes:
@@ -103,12 +78,7 @@ def table(predictions: Sequence[Prediction]) -> bytes:
         rows.append((on_a_line(one.source), on_a_line(one.label), f"{one.confidence:.4f}", others))
     if not any(row[3] for row in rows[1:]):
         rows = [(*row[:3], "") for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    return "\n".join([*lines, ""]).encode()
+    return f"{aligned(rows)}\n".encode()
 
 
 def as_json(predictions: Sequence[Prediction]) -> bytes:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vit_keras.logs import on_a_line
 from vit_keras.run_cleaning import Candidate
 from vit_keras.run_comparison import Comparison
 from vit_keras.run_description import Description
 from vit_keras.run_list import Ranked
 from vit_keras.run_state import RunState
+from vit_keras.text_tables import aligned, on_a_line
 
 SHOWN = ("best_val_accuracy", "test_accuracy", "epochs", "params")
 HASH = re.compile(r"^([0-9a-f]{12})[0-9a-f]{28,}")
@@ -138,16 +138,6 @@ def figure(value: Any) -> str:
 
 def size(count: int) -> str:
     return f"{count / 1e6:,.2f} MB" if count >= 10_000 else f"{count:,} bytes"
-
-
-def aligned(rows: Sequence[tuple[str, ...]]) -> str:
-    """Columns as wide as their widest cell."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    )
-    return "\n".join(line.rstrip() for line in lines)
 
 
 def _is_words(value: Any) -> bool:
