@@ -45,7 +45,7 @@ def parser() -> Parser:
     comparing = command("compare", show_comparison, "what differs, and the curves of both")
     comparing.add_argument("first", help="a run, by its name in the folder or by its path")
     comparing.add_argument("second")
-    comparing.add_argument("--output", help="the PNG to write; <root>/<first>-and-<second>.png")
+    comparing.add_argument("--output", help="the PNG to write; beside the first run unless given")
     comparing.add_argument("--overwrite", action="store_true", help="replace it if it is there")
     describing = command("describe", show_description, "settings, model, data, environment")
     describing.add_argument("run")

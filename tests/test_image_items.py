@@ -91,6 +91,9 @@ def test_a_batch_is_its_images_and_a_grey_batch_too():
     np.testing.assert_array_equal(all_of(batch), batch)
     np.testing.assert_array_equal(all_of(list(batch)), batch)
     np.testing.assert_array_equal(all_of(iter(batch)), batch)
+    np.testing.assert_array_equal(all_of(iter([batch[:2], batch[2:]])), batch)
+    places = [item.source for item in image_items.items([batch[:2], batch[2]])]
+    assert places == ["images[0][0]", "images[0][1]", "images[1]"]
     grey = noise(5, 8, 12)
     np.testing.assert_array_equal(all_of(grey)[3][..., 0], grey[3])
     assert list(image_items.items(np.zeros((0, 8, 12, 3), "uint8"))) == []

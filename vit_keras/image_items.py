@@ -1,7 +1,7 @@
 """Whatever images are given as -> single images -> pixels as a model takes them.
 
 A file (its path, its bytes, or open), a Pillow image or an array; a batch of arrays, or any
-iterable of single images. All become what the decoding of a folder makes of a file: upright, over
+iterable of such. All become what the decoding of a folder makes of a file: upright, over
 white where they are transparent, at the model's size by the run's `data.fit`. Arrays hold 0 to 255.
 Nothing here imports Keras.
 
@@ -46,16 +46,14 @@ def items(given: Any) -> Iterator[Item]:
         yield _item(given, "image")
     elif hasattr(given, "__array__"):
         array = np.asarray(given)
-        if array.ndim == 4 or (array.ndim == 3 and array.shape[-1] not in CHANNELS):
-            # As a whole: one dark image of many does not make the batch one of 0 to 1.
-            levels = _levels(array, "images")
-            for index, image in enumerate(levels):
-                yield _item(image, f"images[{index}]")
-        else:
-            yield _item(array, "image")
+        is_batch = array.ndim == 4 or (array.ndim == 3 and array.shape[-1] not in CHANNELS)
+        yield from _batch(array, "images") if is_batch else [_item(array, "image")]
     elif isinstance(given, Iterable):
         for index, image in enumerate(given):
-            yield _item(image, f"images[{index}]")
+            if getattr(image, "ndim", 0) == 4:  # as a data set gives them
+                yield from _batch(np.asarray(image), f"images[{index}]")
+            else:
+                yield _item(image, f"images[{index}]")
     else:
         raise SettingError(f"images is {type(given).__name__}; give {FORMS}, or a list of these")
 
@@ -106,6 +104,12 @@ def of_picture(image: Image.Image, size: tuple[int, int], fit: str) -> np.ndarra
 def in_channels(rgb: np.ndarray, channels: int) -> np.ndarray:
     """(X, Y, 3) -> (X, Y, C) uint8 for a C of 3, or of 1: grey by ITU-R 601, as Pillow has it."""
     return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None] if channels == 1 else rgb
+
+
+def _batch(array: np.ndarray, place: str) -> Iterator[Item]:
+    # As a whole: one dark image of many does not make the batch one of 0 to 1.
+    for index, image in enumerate(_levels(array, place)):
+        yield _item(image, f"{place}[{index}]")
 
 
 def _item(image: Any, place: str) -> Item:

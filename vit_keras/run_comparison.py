@@ -55,7 +55,7 @@ def compare(
         first: a name in `root`, or a path.
         second: likewise.
         root: the folder of runs.
-        output: the PNG to write; None is `<root>/<first>-and-<second>.png`, which is drawn anew.
+        output: the PNG to write; None is `<first>-and-<second>.png` beside the first, drawn anew.
         overwrite: replace `output` if it is there.
 
     Raises:
@@ -72,7 +72,7 @@ def compare(
     if a.path.samefile(b.path):
         raise SettingError(f"{first} and {second} are one run; name two")
     rows = {run.name: history.read(run.path) for run in runs}
-    place = _place(a, b, root) if output is None else Path(output).expanduser()
+    place = _beside(a, b) if output is None else Path(output).expanduser()
     whole_file.check_free(place, overwrite or output is None, "--overwrite")
     picture = _draw(rows, place) if any(rows.values()) else None
     worlds = [
@@ -89,9 +89,9 @@ def compare(
     )
 
 
-def _place(a: RunState, b: RunState, root: str | Path) -> Path:
+def _beside(a: RunState, b: RunState) -> Path:
     names = (run.path.resolve().name for run in (a, b))
-    return Path(root).expanduser() / ("-and-".join(names) + ".png")
+    return a.path.parent / ("-and-".join(names) + ".png")
 
 
 def _draw(rows: dict[str, list[dict[str, Any]]], place: Path) -> Path:

@@ -3,6 +3,8 @@
 Neither Keras nor TensorFlow is imported.
 """
 
+import math
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -52,7 +54,7 @@ def rank(runs: Iterable[RunState], by: str = BY) -> list[Ranked]:
         SettingError: no run has a figure of that name.
     """
     runs = list(runs)
-    having = [run for run in runs if run.is_usable and by in run.metrics]
+    having = [run for run in runs if run.is_usable and math.isfinite(run.metrics.get(by, math.nan))]
     if not having and (known := {name for run in runs for name in run.metrics}):
         one_of("--by", by, known)
     sign = 1 if IS_COST.search(by) else -1
@@ -93,7 +95,7 @@ def _folders(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _is_run(path: Path) -> bool:
-    return any((path / name).exists() for name in (CONFIG, *TRACES))
+    return any(os.path.exists(path / name) for name in (CONFIG, *TRACES))  # False if forbidden
 
 
 def _within(folder: Path) -> list[Path]:

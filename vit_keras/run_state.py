@@ -3,6 +3,7 @@
 Nothing here imports Keras, and nothing is written.
 """
 
+import os
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +65,7 @@ def look(path: Path, name: str, whole: bool = False) -> RunState:
     """
     config = None
     try:
-        if not (path / CONFIG).is_file():
+        if not os.path.isfile(path / CONFIG):  # or it may not be asked
             return RunState(name, path, *_without_config(path))
         config = read_config(path / CONFIG)
         state, reason = _with_config(path, config, whole)
