@@ -37,7 +37,8 @@ def alone(model, files):
     def predict(file):
         rows, columns, channels = model.input_shape[1:]
         mode = "grayscale" if channels == 1 else "rgb"
-        image = keras.utils.load_img(file, mode, target_size=(rows, columns))
+        size = dict(target_size=(rows, columns), interpolation="bilinear")
+        image = keras.utils.load_img(file, color_mode=mode, **size)
         pixels = keras.utils.img_to_array(image)[None]
         return int(np.argmax(model.predict(pixels, verbose=0)))
 
