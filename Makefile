@@ -33,7 +33,8 @@ test-jax: setup
 	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_layers.py tests/test_vit.py \
 		tests/test_switches.py tests/test_switch_layers.py tests/test_batches.py \
 		tests/test_augment*.py tests/test_arrays.py tests/test_given.py tests/test_decode.py \
-		tests/test_streams.py tests/test_explain.py -n 2 --dist loadfile
+		tests/test_streams.py tests/test_explain.py tests/test_image_items.py \
+		tests/test_predict.py -n 2 --dist loadfile
 
 # Every notebook from top to bottom on a small budget, and whether its committed outputs are whole.
 test-notebooks: setup
@@ -59,7 +60,7 @@ $(VENV)/.peers: requirements-peers.txt | setup
 check-peers: $(VENV)/.peers
 	$(BIN)/python -m pytest tests/peers
 
-# Our speed beside others': training, augmentation, decoding, 8 bits; and what caches save.
+# Our speed beside others': training, augmentation, decoding, 8 bits, prediction; and what caches save.
 bench: $(VENV)/.peers
 	$(BIN)/python benchmarks/train_step.py --heads 3 12
 	$(BIN)/python benchmarks/augment.py
@@ -67,3 +68,4 @@ bench: $(VENV)/.peers
 	$(BIN)/python benchmarks/folder_decode.py
 	$(BIN)/python benchmarks/folder_scan.py
 	$(BIN)/python benchmarks/int8.py
+	$(BIN)/python benchmarks/predict.py

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vit_keras.export import export_run
     from vit_keras.finetune import finetune_model
     from vit_keras.given import build_splits
+    from vit_keras.predict import Predictor
     from vit_keras.pretrained.hub import load_pretrained
     from vit_keras.pretrained.writers import save_pretrained
     from vit_keras.saved_run import open_run
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from vit_keras.vit import build_vit, features
 
 _HOMES = {
+    "Predictor": "predict",
     "SettingError": "errors",
     "VARIANTS": "variants",
     "augmentation_sheet": "augment.sheet",
@@ -46,6 +48,7 @@ _ROOMS = ("explain",)  # whose functions are called by the room's name: `vit_ker
 
 __all__ = [
     "VARIANTS",
+    "Predictor",
     "SettingError",
     "augmentation_sheet",
     "build_splits",

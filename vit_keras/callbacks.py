@@ -16,6 +16,7 @@ import numpy as np
 from vit_keras import checkpoint, curves, stages
 from vit_keras.config import Config
 from vit_keras.errors import DivergedError
+from vit_keras.history import best_epoch
 from vit_keras.run import Run
 from vit_keras.waiting import DataWait
 
@@ -189,11 +190,6 @@ class StopEarly(keras.callbacks.Callback):
         rows = self.recorder.rows_of(self.recorder.stage)
         if has_stalled(rows, self.patience):
             self.model.stop_training = True
-
-
-def best_epoch(rows: list[dict[str, Any]]) -> int:
-    """The epoch, counted from 1, of the highest validation accuracy; of equals, the lowest loss."""
-    return max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))["epoch"]
 
 
 def has_stalled(rows: list[dict[str, Any]], patience: int | None) -> bool:

@@ -8,13 +8,13 @@ import json
 import logging
 import re
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
+from vit_keras.archives import UNREADABLE
 from vit_keras.errors import SettingError
 from vit_keras.run import CHECKPOINTS, Run, damaged_checkpoints
 
@@ -23,8 +23,6 @@ log = logging.getLogger("vit_keras")
 KEPT = 2  # the newest, and the one before in case the newest is damaged
 # Keras numbers what has no name of its own by how many came before in this process.
 _AUTOMATIC = re.compile(r"(?<=seed_generator)_\d+")
-# What zipfile, zlib and NumPy raise for damaged bytes; a flipped bit can mean "encrypted" too.
-UNREADABLE = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, OSError, EOFError, RuntimeError)
 
 
 def save(run: Run, epoch: int, model: keras.Model, state: dict[str, Any]) -> None:

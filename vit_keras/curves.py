@@ -1,5 +1,6 @@
-"""The curves of a run as one picture: loss, accuracy and learning rate by epoch."""
+"""The curves of a run, or of several, as one picture: loss, accuracy and learning rate by epoch."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,20 +9,52 @@ PANELS = {
     "accuracy": {"accuracy": "training", "val_accuracy": "validation"},
     "learning rate": {"learning_rate": "at the epoch's end"},
 }
+DASHES = ("--", "-")  # training, and validation, which is what is compared
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Draw the rows of `history.csv` as a PNG of 1200 x 360 pixels."""
-    # The figure is made directly and not by pyplot, which would keep it and ask for a display.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    figure, panels = _figure()
+    epochs = [row["epoch"] for row in rows]
+    for axes, lines in zip(panels, PANELS.values(), strict=True):
+        for column, label in lines.items():
+            axes.plot(epochs, [row[column] for row in rows], label=label, marker=".")
+        axes.legend()
+    _save(figure, path)
+
+
+def draw_together(runs: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
+    """Draw the rows of several runs over each other, a colour for each run."""
+    figure, panels = _figure()
+    for axes, lines in zip(panels, PANELS.values(), strict=True):
+        dashes = DASHES[-len(lines) :]
+        for number, (name, rows) in enumerate(runs.items()):
+            epochs = [row["epoch"] for row in rows]
+            for (column, label), dash in zip(lines.items(), dashes, strict=True):
+                values = [row[column] for row in rows]
+                look = dict(linestyle=dash, marker=".", color=f"C{number}")
+                axes.plot(epochs, values, label=f"{label}, {name}", **look)
+        for text in axes.legend(fontsize=8).get_texts():
+            text.set_parse_math(False)  # a folder may be called $x$
+    _save(figure, path)
+
+
+def _figure() -> tuple[Any, Any]:
+    """A figure and an axes for each panel.
+
+    Made directly and not by pyplot, which would keep it and ask for a display.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 3.6), layout="constrained")
-    epochs = [row["epoch"] for row in rows]
-    for axes, (title, lines) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
-        for column, label in lines.items():
-            axes.plot(epochs, [row[column] for row in rows], label=label, marker=".")
+    panels = figure.subplots(1, len(PANELS))
+    for axes, title in zip(panels, PANELS, strict=True):
         axes.set(title=title, xlabel="epoch")
         axes.grid(alpha=0.3)
-        axes.legend()
+    return figure, panels
+
+
+def _save(figure: Any, path: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     FigureCanvasAgg(figure).print_png(path)

@@ -13,6 +13,7 @@ Nothing here imports Keras.
 """
 
 import io
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,8 +72,8 @@ def look(content: bytes, grey_side: int = 64) -> Look:
         raise UnreadableError("an empty file")
     with _opened(content) as image:
         width, height = image.size
-        _check_size(height, width)
-        turn, is_jpeg = _orientation(image), _is_jpeg(image)
+        check_size(height, width)
+        turn, is_jpeg = orientation_of(image), _is_jpeg(image)
         grey = None
         if is_jpeg:
             grey = _grey_of_jpeg(content, grey_side)
@@ -117,19 +118,40 @@ def pixels(
     return result
 
 
+def of_content(content: bytes, size: tuple[int, int], fit: str) -> np.ndarray:
+    """A file that nobody has looked at yet: (X, Y, 3) uint8 for `size` (X, Y), upright.
+
+    Raises:
+        UnreadableError: as `look`.
+    """
+    seen = look(content)
+    return pixels(content, size, fit, seen.orientation, seen.is_jpeg)
+
+
 def read(path: Path, size: tuple[int, int], fit: str) -> np.ndarray:
-    """One file that nobody has looked at yet: (X, Y, 3) uint8 for `size` (X, Y), upright.
+    """`of_content` of one file.
 
     Raises:
         SettingError: the file cannot be read, or is no image.
     """
     try:
-        content = path.read_bytes()
-        seen = look(content)
-        return pixels(content, size, fit, seen.orientation, seen.is_jpeg)
+        return of_content(content_of(path), size, fit)
     except (OSError, UnreadableError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise SettingError(f"{path} cannot be read ({why}); mend it or take it away") from None
+        raise SettingError(
+            f"{path} cannot be read ({reason(error)}); mend it or take it away"
+        ) from None
+
+
+def content_of(path: Path) -> bytes:
+    """Of a regular file: opening a pipe would wait for ever, and a device has no end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise UnreadableError("no regular file")
+    return path.read_bytes()
+
+
+def reason(error: Exception) -> str:
+    """Why a file could not be read, in a few words."""
+    return getattr(error, "strerror", None) or _first_line(error)
 
 
 def three_channels(image: Any) -> np.ndarray:
@@ -161,14 +183,14 @@ def _opened(content: bytes) -> Any:
         raise UnreadableError(f"damaged: {_first_line(error)}") from None
 
 
-def _check_size(height: int, width: int) -> None:
+def check_size(height: int, width: int) -> None:
     if min(height, width) < MIN_SIDE:
         raise UnreadableError(f"too small: {width}x{height} pixels, {MIN_SIDE} a side at least")
     if height * width > MAX_PIXELS:
         raise UnreadableError(f"far too large: {width}x{height} pixels")
 
 
-def _orientation(image: Any) -> int:
+def orientation_of(image: Any) -> int:
     try:
         turn = image.getexif().get(ORIENTATION, 1)
     except Exception:  # of damaged EXIF Pillow raises whatever it stumbles over

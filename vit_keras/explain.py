@@ -30,6 +30,7 @@ from vit_keras.attention_maps import (
 )
 from vit_keras.embeddings import feature_pca, patch_filters, position_similarity
 from vit_keras.errors import SettingError
+from vit_keras.image_items import in_channels
 from vit_keras.model_inputs import fitted
 from vit_keras.relevance import relevance
 from vit_keras.run_checks import EXPLANATION, explanation_place, image_number, target_index
@@ -137,7 +138,7 @@ def _pixels(saved: SavedRun, image: str | Path | int) -> tuple[np.ndarray, int |
     number = image_number(image)
     if number is None:
         pixels = decode.read(Path(str(image)), (rows, columns), saved.config.data.fit)
-        return (pixels.mean(axis=-1, keepdims=True) if channels == 1 else pixels), None
+        return in_channels(pixels, channels), None
     test = data.load(saved.config.data, saved.config.train.seed).test
     if number >= len(test.labels):
         raise SettingError(

@@ -9,11 +9,10 @@ from vit_keras import run as runs
 from vit_keras.config import Config
 from vit_keras.given import given
 from vit_keras.logs import console
+from vit_keras.run import SCRATCH
 from vit_keras.train import Result, train_model
 
 log = logging.getLogger("vit_keras")
-
-SCRATCH = "from_scratch"  # the folder, in the run's own
 
 
 def finetune_model(config: Config, data: Any = None) -> Result:

@@ -133,7 +133,7 @@ def files(config: DataConfig) -> list[File]:
     for split, folder in splits(config).items():
         for label, name in enumerate(names):
             place = os.path.normpath(os.path.join(folder, name))
-            found = sorted(_images(path, place, None if config.follow_links else real))
+            found = sorted(images(path, place, None if config.follow_links else real))
             if not found:
                 raise SettingError(
                     f"data.path={config.path}: {place} has no image ({', '.join(SUFFIXES)}); put "
@@ -160,8 +160,13 @@ def _folders(path: Path, config: DataConfig) -> list[str]:
     return sorted(entry.name for entry in found)
 
 
-def _images(root: Path, folder: str, inside: str | None) -> Iterator[tuple[str, str, int, int]]:
-    """(path within `root`, why it cannot be looked at, bytes, time of change) of all images."""
+def images(
+    root: Path, folder: str = "", inside: str | None = None
+) -> Iterator[tuple[str, str, int, int]]:
+    """(path within `root`, why it cannot be looked at, bytes, time of change) of all images.
+
+    Links to files are followed as long as they stay in `inside`; wherever they lead if it is None.
+    """
     try:
         with os.scandir(root / folder) as scanned:
             entries = list(scanned)
@@ -174,7 +179,7 @@ def _images(root: Path, folder: str, inside: str | None) -> Iterator[tuple[str, 
         if entry.name.lower().endswith(SUFFIXES):
             yield path, *_obstacle(entry, inside)
         elif entry.is_dir(follow_symlinks=False):
-            yield from _images(root, path, inside)
+            yield from images(root, path, inside)
 
 
 def _obstacle(entry: os.DirEntry, inside: str | None) -> tuple[str, int, int]:

@@ -7,19 +7,17 @@ nothing pickled is ever opened.
 
 import functools
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
 
+from vit_keras.archives import UNREADABLE
 from vit_keras.arrays import Converted, Pair, check_names, class_numbers, convert, image_shape
 from vit_keras.config import DataConfig
 from vit_keras.errors import SettingError
 
-# What zipfile, zlib and NumPy raise for damaged bytes; a flipped bit can mean "encrypted" too.
-UNREADABLE = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, OSError, EOFError, RuntimeError)
 KEYS = "x_train and y_train (with x_test and y_test if there is a test split), or images and labels"
 
 

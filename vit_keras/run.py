@@ -5,6 +5,7 @@ A file is whole or absent: each is written beside its place and moved there in o
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import time
@@ -21,6 +22,8 @@ from vit_keras.config import Config, RunConfig, setting_names
 from vit_keras.errors import SettingError
 
 CONFIG = "config.yaml"
+LOCK = ".lock"
+SCRATCH = "from_scratch"  # the folder of the baseline, in a fine-tuning's own
 CHECKPOINTS = "checkpoint/epoch-*.npz"
 # What a resumed run may be told anew; everything else it keeps, or its past would not be its own.
 RESUMABLE = (
@@ -39,7 +42,7 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = filelock.FileLock(path / ".lock")
+        self._lock = filelock.FileLock(path / LOCK)
         try:
             self._lock.acquire(timeout=0)
         except filelock.Timeout:
@@ -226,6 +229,11 @@ def config_of(directory: str) -> Config:
         ) from None
 
 
+@functools.cache
+def _schema() -> Any:
+    return OmegaConf.structured(Config)  # takes as long as all else that is done to read a run
+
+
 def read_config(file: Path) -> Config:
     """The settings in a run's `config.yaml`.
 
@@ -238,7 +246,7 @@ def read_config(file: Path) -> Config:
         loaded: Any = OmegaConf.load(file)
         if "resume" not in loaded["run"]:  # the last line that is written
             raise ValueError("its end is missing")
-        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), loaded))  # type: ignore
+        return OmegaConf.to_object(OmegaConf.merge(_schema(), loaded))  # type: ignore
     except ConfigKeyError as error:
         raise SettingError(
             f"{file} has {error.full_key}, which this version does not know: the run is of a newer "

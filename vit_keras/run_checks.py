@@ -1,4 +1,4 @@
-"""What can be wrong with an explanation or an export, found before Keras is imported."""
+"""What can be wrong with an explanation, prediction or export, found before Keras is imported."""
 
 import importlib.util
 import os
@@ -6,13 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from vit_keras import decode, whole_folder
+from vit_keras import archives, decode, image_files, whole_file, whole_folder
 from vit_keras.errors import SettingError, nearest, one_of
 from vit_keras.formats import FORMATS
-from vit_keras.saved_run import SavedRun, open_run
+from vit_keras.saved_run import MODEL, SavedRun, open_run
 
 EXPLANATION = "explanation.json"
 EXPORT = "export.json"
+PREDICTIONS = ("table", "json", "csv")
 
 
 def check_explanation(settings: Any) -> None:
@@ -58,6 +59,35 @@ def target_index(saved: SavedRun, target: str | int) -> int:
     if not text.isdecimal() or int(text) >= len(names):
         raise SettingError(f"target={target} is no class of this run{nearest(text, names)}")
     return int(text)
+
+
+def check_prediction(settings: Any) -> None:
+    """Refuse the settings of a prediction that cannot be made.
+
+    Raises:
+        SettingError: a run or file that is none, a model that is damaged, an unknown format.
+    """
+    saved = open_run(settings.run)
+    if fault := archives.model_fault(saved.path / MODEL):
+        raise SettingError(
+            f"run={settings.run} cannot predict: {fault}; name another run, or see what is wrong "
+            f"by scripts/runs.py describe {settings.run}"
+        )
+    saved.temperature  # noqa: B018  (reads a file that may be damaged)
+    image_files.found(settings.images)
+    prediction_format(settings.format, settings.output)
+    if settings.output is not None:
+        place = Path(settings.output).expanduser()
+        whole_file.check_free(place, settings.overwrite, "overwrite=true")
+
+
+def prediction_format(format: str | None, output: str | None) -> str:
+    """The form that predictions are written in: what is asked for, or what the file ends in."""
+    if format is None:
+        ending = Path(output or "").suffix.lower().removeprefix(".")
+        return ending if ending in PREDICTIONS else "table"
+    one_of("format", format, PREDICTIONS)
+    return format
 
 
 def check_export(settings: Any) -> None:

@@ -102,10 +102,18 @@ def open_run(directory: str | Path) -> SavedRun:
             "run printed as its last line"
         )
     config = read_config(path / CONFIG)
+    return SavedRun(path.resolve(), config, class_names(path))
+
+
+def class_names(path: Path) -> list[str]:
+    """The names of a run's classes, in order.
+
+    Raises:
+        SettingError: it was never begun, or is damaged.
+    """
     if not (path / "class_mapping.json").is_file():
         raise SettingError(
-            f"run={directory} has no class_mapping.json: it was stopped before it had begun; train "
-            "again"
+            f"run={path} has no class_mapping.json: it was stopped before it had begun; train again"
         )
     mapping = _json(path / "class_mapping.json")
     if not isinstance(mapping, dict) or list(mapping) != [str(i) for i in range(len(mapping))]:
@@ -113,7 +121,7 @@ def open_run(directory: str | Path) -> SavedRun:
             f"{path / 'class_mapping.json'} is damaged: it is no list of 0, 1, ... with the name "
             "of each class; put a whole copy of it back"
         )
-    return SavedRun(path.resolve(), config, [str(name) for name in mapping.values()])
+    return [str(name) for name in mapping.values()]
 
 
 def _no_temperature(file: Path, reason: object) -> SettingError:

@@ -52,7 +52,7 @@ def parse_ratios(text: str) -> dict[str, float]:
         )
     if not any(np.isclose(sum(numbers), whole) for whole in (1, 10, 100)):
         raise SettingError(
-            f"--ratios {text} adds up to {sum(numbers):g}; the shares of all images are 100 together"
+            f"--ratios {text} adds up to {sum(numbers):g}; shares such as 80/10/10 are 100 together"
         )
     return dict(zip(NAMES[len(numbers)], np.array(numbers) / sum(numbers), strict=True))
 

@@ -1,0 +1,86 @@
+"""A folder of photos through `Predictor`, and one by one through `model.predict`: images/s.
+
+    python benchmarks/predict.py [--run <dir>] [--data <folder>]
+
+`ours` is what `scripts/predict.py` does, from the files to the classes: threads that decode,
+batches of one shape, and the compilation of the model too, which is new in every round. `alone` is
+the loop that a user writes first: `keras.utils.load_img`, `model.predict` of one image, again and
+again, on `--alone` of the files, once it is warm. The two take turns; the ratio is the median over
+the rounds.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+from pictures import write_classes
+
+import vit_keras
+from vit_keras import image_files
+
+RELEASED = Path(__file__).parents[1] / "saved_models" / "cifar10_small"
+
+
+def ours(run, files):
+    predictor = vit_keras.Predictor(run)
+    started = time.perf_counter()
+    predictions = predictor.predict(files, top_k=1)
+    speed = len(files) / (time.perf_counter() - started)
+    return speed, [one.top[0].index for one in predictions]
+
+
+def alone(model, files):
+    def predict(file):
+        rows, columns, channels = model.input_shape[1:]
+        mode = "grayscale" if channels == 1 else "rgb"
+        size = dict(target_size=(rows, columns), interpolation="bilinear")
+        image = keras.utils.load_img(file, color_mode=mode, **size)
+        pixels = keras.utils.img_to_array(image)[None]
+        return int(np.argmax(model.predict(pixels, verbose=0)))
+
+    predict(files[0])
+    started = time.perf_counter()
+    classes = [predict(file) for file in files]
+    return len(files) / (time.perf_counter() - started), classes
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--run", default=RELEASED)
+    parser.add_argument("--data", help="a folder; 2,060 pictures of 100x100 unless given")
+    parser.add_argument("--alone", type=int, default=200, help="images of the loop")
+    parser.add_argument("--rounds", type=int, default=3)
+    settings = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        if settings.data is None:
+            write_classes(Path(folder), 2060, 100, 100)
+        measure(settings, image_files.found([settings.data or folder]))
+
+
+def measure(settings, files):
+    # Spread over all of the folder: the first ones may be of one class and of one size.
+    chosen = np.linspace(0, len(files) - 1, min(settings.alone, len(files))).astype(int)
+    model = vit_keras.open_run(settings.run).model
+    speeds = {"ours": [], "alone": []}
+    for _ in range(settings.rounds):
+        together, classes = ours(settings.run, files)
+        one_by_one, expected = alone(model, [files[index] for index in chosen])
+        speeds["ours"].append(together)
+        speeds["alone"].append(one_by_one)
+        agree = np.mean(np.array(classes)[chosen] == expected)
+        print(
+            f"{len(files)} files: {together:.0f} images/s; one by one {one_by_one:.1f}; "
+            f"{together / one_by_one:.1f} x; same class for {agree:.1%}",
+            flush=True,
+        )
+    ratio = statistics.median(a / b for a, b in zip(*speeds.values(), strict=True))
+    medians = {name: statistics.median(values) for name, values in speeds.items()}
+    print(f"ours {medians['ours']:.0f}, alone {medians['alone']:.1f} images/s, ratio {ratio:.1f}")
+
+
+if __name__ == "__main__":
+    main()

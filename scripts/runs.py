@@ -1,0 +1,94 @@
+"""The runs of a folder: `python scripts/runs.py` ranks them; see also compare, describe, clean."""
+
+import argparse
+import sys
+
+from vit_keras import cli, run_tables
+from vit_keras.errors import SettingError
+from vit_keras.run_cleaning import candidates, delete
+from vit_keras.run_comparison import compare
+from vit_keras.run_description import describe
+from vit_keras.run_list import BY, ROOT, list_runs, rank
+from vit_keras.text_tables import on_a_line
+
+COMMANDS = ("list", "compare", "describe", "clean")
+
+
+def main() -> None:
+    words = sys.argv[1:]
+    is_option = not words or words[0].startswith("-")
+    if is_option and not {*COMMANDS, "-h", "--help"} & {*words}:
+        words = ["list", *words]
+    with cli.one_line_errors():
+        settings = parser().parse_args(words, argparse.Namespace(root=ROOT))
+        settings.task(settings)
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise SettingError(f"{message}; see --help")
+
+
+def parser() -> Parser:
+    root = Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    root.add_argument("--root", help=f"the folder of runs; {ROOT} unless given")
+    result = Parser(description=__doc__, parents=[root])
+    commands = result.add_subparsers(required=True, metavar="{list,compare,describe,clean}")
+
+    def command(name, task, help):
+        made = commands.add_parser(name, help=help, description=help, parents=[root])
+        made.set_defaults(task=task)
+        return made
+
+    listing = command("list", show_list, "every run, the best first; what else is there, and why")
+    listing.add_argument("--by", default=BY, help=f"a figure of metrics.json; {BY} unless given")
+    comparing = command("compare", show_comparison, "what differs, and the curves of both")
+    comparing.add_argument("first", help="a run, by its name in the folder or by its path")
+    comparing.add_argument("second")
+    comparing.add_argument("--output", help="the PNG to write; beside the first run unless given")
+    comparing.add_argument("--overwrite", action="store_true", help="replace it if it is there")
+    describing = command("describe", show_description, "settings, model, data, environment")
+    describing.add_argument("run")
+    cleaning = command("clean", clean, "delete half-written runs, or those that are named")
+    cleaning.add_argument("runs", nargs="*", help="runs to delete, whatever they are")
+    cleaning.add_argument("--yes", action="store_true", help="without asking")
+    return result
+
+
+def show_list(settings: argparse.Namespace) -> None:
+    print(run_tables.ranking(rank(list_runs(settings.root), settings.by), settings.by))
+
+
+def show_comparison(settings: argparse.Namespace) -> None:
+    names = settings.first, settings.second
+    found = compare(*names, settings.root, settings.output, settings.overwrite)
+    print(run_tables.comparison(found))
+
+
+def show_description(settings: argparse.Namespace) -> None:
+    print(run_tables.description(describe(settings.run, settings.root)))
+
+
+def clean(settings: argparse.Namespace) -> None:
+    found = candidates(settings.runs, settings.root)
+    if not found:
+        print(f"nothing half-written in {settings.root}; name a run to delete it")
+        return
+    print(run_tables.candidates(found))
+    if not settings.yes and not confirmed(len(found)):
+        print("nothing is deleted")
+        return
+    for one in found:
+        delete(one.run)
+        print("deleted", on_a_line(str(one.run.path)))
+
+
+def confirmed(count: int) -> bool:
+    try:
+        return input(f"delete {count}? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        raise SettingError("there is nobody to ask; --yes deletes without asking") from None
+
+
+if __name__ == "__main__":
+    main()

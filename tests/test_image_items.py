@@ -1,0 +1,152 @@
+"""Whatever images are given as: single images, at the model's size and in its channels."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vit_keras import SettingError, decode, image_items
+
+SHAPE = (8, 12, 3)  # rows, columns, channels
+
+
+def noise(*shape):
+    return np.random.default_rng(len(shape)).integers(2, 256, shape).astype("uint8")
+
+
+def only(given, shape=SHAPE, fit="crop"):
+    (item,) = image_items.items(given)
+    return image_items.pixels(item, shape, fit)
+
+
+def all_of(given, shape=SHAPE):
+    return [image_items.pixels(item, shape, "crop") for item in image_items.items(given)]
+
+
+def file_of(tmp_path, array, name="a.png"):
+    Image.fromarray(array).save(tmp_path / name)
+    return tmp_path / name
+
+
+def test_a_picture_is_the_same_whatever_it_is_given_as(tmp_path):
+    array = noise(*SHAPE)
+    path = file_of(tmp_path, array)
+    content = path.read_bytes()
+    given = [path, str(path), content, io.BytesIO(content), Image.open(path), array, array[None]]
+    for one in [*given, [array], array.astype("float64"), array.astype("int32")]:
+        np.testing.assert_array_equal(only(one), array)
+
+
+def test_images_of_another_size_come_to_the_models_as_files_do(tmp_path):
+    array = noise(30, 50, 3)
+    path = file_of(tmp_path, array)
+    for fit in ("crop", "stretch", "pad"):
+        np.testing.assert_array_equal(only(array, fit=fit), decode.read(path, (8, 12), fit))
+    padded = only(array[:, :20], fit="pad")
+    assert not padded[:, :3].any()
+    assert padded[:, 4:8].any()
+
+
+def test_grey_and_transparent_images_come_to_three_channels():
+    grey, colour = noise(8, 12), noise(*SHAPE)
+    for one in (grey, grey[..., None], Image.fromarray(grey)):
+        np.testing.assert_array_equal(only(one), np.stack([grey] * 3, axis=-1))
+    clear = np.dstack([colour, np.zeros((8, 12), "uint8")])
+    opaque = np.dstack([colour, np.full((8, 12), 255, "uint8")])
+    assert (only(clear) == 255).all()  # over white
+    np.testing.assert_array_equal(only(opaque), colour)
+
+
+def test_colours_come_to_one_channel_as_pillows_grey():
+    colour = noise(*SHAPE)
+    expected = np.asarray(Image.fromarray(colour).convert("L")).astype(int)
+    result = only(colour, (8, 12, 1))
+    assert result.shape == (8, 12, 1)
+    assert np.abs(result[..., 0] - expected).max() <= 1
+    grey = noise(8, 12)
+    np.testing.assert_array_equal(only(grey, (8, 12, 1))[..., 0], grey)
+
+
+def test_four_channels_are_for_models_of_four():
+    array = noise(8, 12, 4)
+    np.testing.assert_array_equal(only(array, (8, 12, 4)), array)
+    with pytest.raises(SettingError, match="this run's model takes 4 channels"):
+        only(noise(*SHAPE), (8, 12, 4))
+
+
+def test_a_turned_photo_is_upright(tmp_path):
+    array = np.zeros((8, 12, 3), "uint8")
+    array[:, :6] = 255
+    image = Image.fromarray(array)
+    image.getexif()[0x0112] = 3  # upside down
+    image.save(tmp_path / "a.png", exif=image.getexif())
+    for one in (tmp_path / "a.png", Image.open(tmp_path / "a.png")):
+        np.testing.assert_array_equal(only(one), array[::-1, ::-1])
+
+
+def test_a_batch_is_its_images_and_a_grey_batch_too():
+    batch = noise(5, *SHAPE)
+    np.testing.assert_array_equal(all_of(batch), batch)
+    np.testing.assert_array_equal(all_of(list(batch)), batch)
+    np.testing.assert_array_equal(all_of(iter(batch)), batch)
+    np.testing.assert_array_equal(all_of(iter([batch[:2], batch[2:]])), batch)
+    places = [item.source for item in image_items.items([batch[:2], batch[2]])]
+    assert places == ["images[0][0]", "images[0][1]", "images[1]"]
+    grey = noise(5, 8, 12)
+    np.testing.assert_array_equal(all_of(grey)[3][..., 0], grey[3])
+    assert list(image_items.items(np.zeros((0, 8, 12, 3), "uint8"))) == []
+    assert list(image_items.items([])) == []
+
+
+def test_black_and_white_is_0_and_255():
+    array = noise(8, 12) > 100
+    np.testing.assert_array_equal(only(array)[..., 0], np.where(array, 255, 0))
+
+
+def test_one_dark_image_among_floats_is_no_mistake():
+    batch = noise(2, *SHAPE).astype("float32")
+    batch[1] = 0.5
+    assert all_of(batch)[1].max() <= 1
+    assert not only(np.zeros(SHAPE)).any()
+
+
+def levels(low, high):
+    return np.linspace(low, high, 96).reshape(8, 12)
+
+
+REFUSED = {
+    "as float32, and the model takes 0 to 255; multiply by 255": noise(8, 9) / np.float32(255),
+    "image has pixels of -1 to 1; give 0 to 255, before any normalisation": levels(-1, 1),
+    "no finite numbers": np.full(SHAPE, np.nan),
+    "pixels of 2 to 300": levels(2, 300),
+    "pixels of complex128": np.ones(SHAPE, complex),
+    r"image has shape \(5,\); give \(height, width\)": np.ones(5, "uint8"),
+    r"images\[0\] has shape \(8, 12, 7\)": noise(1, 8, 12, 7),
+    r"images\[1\] has shape \(5, 8, 12\)": [noise(8, 12), noise(5, 8, 12)],
+    r"images\[0\] has shape \(0, 4, 3\)": [np.zeros((0, 4, 3), "uint8")],
+    r"images\[0\] is list; give a path": [[1, 2]],
+    "images is int; give a path": 3,
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_what_is_no_image_is_refused_with_the_way_out(message):
+    with pytest.raises(SettingError, match=message):
+        all_of(REFUSED[message])
+
+
+def test_a_file_that_is_no_image_says_why(tmp_path):
+    (tmp_path / "note.jpg").write_text("no image")
+    cases = {
+        tmp_path / "note.jpg": "no JPEG, PNG, BMP, WebP or GIF",
+        tmp_path: "no regular file",
+        b"": "an empty file",
+        io.BytesIO(b"BM"): "no JPEG, PNG",
+    }
+    for given, reason in cases.items():
+        with pytest.raises(decode.UnreadableError, match=reason):
+            only(given)
+    with pytest.raises(FileNotFoundError):
+        only(Path("nowhere.png"))
