@@ -13,11 +13,28 @@ from vit_keras import cli, quiet
 from vit_keras.errors import SettingError, nearest
 
 Settings = TypeVar("Settings")
+Words = tuple[str, ...]  # of a group of the configuration, as the training scripts take them
+Numbers = tuple[int, ...]
 
 
 def setting(help: str, default: Any = MISSING) -> Any:
     """A field of a class of settings; without a default, it has to be given."""
     return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class EvaluateSettings:
+    """Measure a run's model on its test split, and write a report."""
+
+    run: str = setting("the folder of a training run")
+    data: tuple[str, ...] = setting(
+        "data.path=... or the like: what is different of the run's data", ()
+    )
+    sizes: tuple[int, ...] = setting(
+        "such as 32,48,64: image sizes that it is tried at besides", ()
+    )
+    images: int = setting("how many test images it is tried on corrupted", 1000)
+    output: str | None = setting("the folder to make; <run>/evaluation", None)
 
 
 @dataclass
@@ -76,18 +93,28 @@ def read(schema: type[Settings], words: Sequence[str]) -> Settings:
         name, sign, value = word.partition("=")
         if not sign or name.startswith("-"):
             raise SettingError(f"{word} sets nothing; write setting=value, such as {example}")
+        group = name.partition(".")[0]
+        if group in known and known[group].type == Words:
+            given[group] = (*given.get(group, ()), word)
+            continue
         if name not in known:
             raise SettingError(f"{name} is no setting{nearest(name, known)}")
         if name in given:
             raise SettingError(f"{word} sets {name} a second time; give it once")
         if not value:
             raise SettingError(f"{word} has no value; write one after the =, or leave {name} out")
-        given[name] = _whole(name, value) if known[name].type is int else value
+        given[name] = _typed(known[name].type, name, value)
     missing = [name for name, item in known.items() if item.default is MISSING]
     for name in missing:
         if name not in given:
             raise SettingError(f"{name} is not set: {known[name].metadata['help']}; {name}=...")
     return schema(**given)
+
+
+def _typed(kind: Any, name: str, value: str) -> Any:
+    if kind == Numbers:
+        return tuple(_whole(name, part) for part in value.split(","))
+    return _whole(name, value) if kind is int else value
 
 
 def _whole(name: str, value: str) -> int:
@@ -100,6 +127,7 @@ def usage(schema: type) -> str:
     """What `--help` prints."""
     lines = [f"{schema.__doc__} Words of setting=value:", ""]
     for item in fields(schema):
-        note = {MISSING: " (needed)", None: " unless set"}.get(item.default, f" ({item.default})")
+        notes = {MISSING: " (needed)", None: " unless set", (): ""}
+        note = notes.get(item.default, f" ({item.default})")
         lines.append(f"  {item.name:<8} {item.metadata['help']}{note}")
     return "\n".join(lines)

@@ -1,0 +1,18 @@
+"""Measure a trained model: `python scripts/evaluate.py run=<dir>`; `sizes=32,48` tries others."""
+
+from vit_keras import evaluation_checks, run_cli
+
+
+def task(settings):
+    from vit_keras.evaluate import evaluate_run  # imports Keras: after the checks
+    from vit_keras.logs import console
+
+    with console():
+        given = vars(settings)
+        evaluate_run(overrides=given.pop("data"), **given)
+
+
+main = run_cli.main(run_cli.EvaluateSettings, evaluation_checks.check_evaluation, task)
+
+if __name__ == "__main__":
+    main()
