@@ -1,6 +1,7 @@
 """Measure a trained model: `python scripts/evaluate.py run=<dir>`; `sizes=32,48` tries others."""
 
-from vit_keras import evaluation_checks, run_cli
+from vit_keras import run_cli
+from vit_keras.evaluation.checks import check_evaluation
 
 
 def task(settings):
@@ -12,7 +13,7 @@ def task(settings):
         evaluate_run(overrides=given.pop("data"), **given)
 
 
-main = run_cli.main(run_cli.EvaluateSettings, evaluation_checks.check_evaluation, task)
+main = run_cli.main(run_cli.EvaluateSettings, check_evaluation, task)
 
 if __name__ == "__main__":
     main()

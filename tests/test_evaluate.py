@@ -15,12 +15,12 @@ from vit_keras import (
     SettingError,
     data,
     evaluate_run,
-    evaluation_checks,
     load_config,
     open_run,
     run_cli,
 )
 from vit_keras import run as runs
+from vit_keras.evaluation.checks import check_evaluation
 
 SAVED = Path(__file__).parents[1] / "saved_models"
 FILES = {
@@ -226,7 +226,7 @@ def test_a_folder_of_photos_names_its_files(tmp_path):
 
 
 def check(*words):
-    evaluation_checks.check_evaluation(run_cli.read(run_cli.EvaluateSettings, words))
+    check_evaluation(run_cli.read(run_cli.EvaluateSettings, words))
 
 
 def gone(run):

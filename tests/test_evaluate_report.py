@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vit_keras import evaluate_run, evaluation_pictures, evaluation_report
+from vit_keras import evaluate_run
+from vit_keras.evaluation import pictures
+from vit_keras.evaluation.report import page
 
 SAVED = Path(__file__).parents[1] / "saved_models"
 NASTY = '<script>document.title="owned"</script>'
@@ -45,7 +47,7 @@ def nasty(evaluated):
     report["confused_pairs"] = [
         {**row, "class": NASTY, "predicted": NASTY} for row in report["confused_pairs"]
     ]
-    return evaluation_report.page(report, evaluated.path)
+    return page(report, evaluated.path)
 
 
 def test_nothing_is_loaded_from_elsewhere(evaluated):
@@ -83,10 +85,10 @@ def test_pictures_take_any_name(tmp_path):
     """Dollars are mathematics to Matplotlib, and some scripts are in no font of its."""
     names = ["$x^$", "a$_{b$", "two\nlines", "猫", "n" * 300]
     matrix = np.eye(5, dtype=int)
-    evaluation_pictures.confusion(tmp_path / "confusion.png", matrix, names)
-    titles = [evaluation_pictures.title(name, name, 0.5) for name in names]
+    pictures.confusion(tmp_path / "confusion.png", matrix, names)
+    titles = [pictures.title(name, name, 0.5) for name in names]
     images = np.zeros((5, 8, 8, 3), "uint8")
-    evaluation_pictures.mistakes(tmp_path / "mistakes.png", images, titles)
+    pictures.mistakes(tmp_path / "mistakes.png", images, titles)
     for file in tmp_path.iterdir():
         with Image.open(file) as image:
             image.load()
@@ -107,33 +109,33 @@ def browser():
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_a_browser_shows_it(browser, evaluated, width, scheme, tmp_path):
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     asked, said = [], []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
     address = (evaluated.path / "report.html").as_uri()
-    page.goto(address)
+    tab.goto(address)
     assert [url for url in asked if not url.startswith("data:")] == [address]
     assert said == []
-    pictures = page.evaluate("Array.from(document.images, image => image.naturalWidth)")
-    assert len(pictures) == 5
-    assert min(pictures) > 300
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    shown = tab.evaluate("Array.from(document.images, image => image.naturalWidth)")
+    assert len(shown) == 5
+    assert min(shown) > 300
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
     ink, ground = (
-        page.evaluate(f"getComputedStyle(document.body).{name}")
+        tab.evaluate(f"getComputedStyle(document.body).{name}")
         for name in ("color", "backgroundColor")
     )
     (light, dark) = (ground, ink) if scheme == "light" else (ink, ground)
     assert sum(map(int, re.findall(r"\d+", light))) > 600
     assert sum(map(int, re.findall(r"\d+", dark))) < 150
-    page.close()
+    tab.close()
 
 
 def test_a_browser_runs_nothing_that_a_name_says(browser, evaluated, tmp_path):
     (tmp_path / "nasty.html").write_text(nasty(evaluated), encoding="utf-8")
-    page = browser.new_page()
-    page.goto((tmp_path / "nasty.html").as_uri())
-    assert page.title() == f"Evaluation of {NASTY} on {NASTY}"
-    assert page.locator("script").count() == 0
-    page.close()
+    tab = browser.new_page()
+    tab.goto((tmp_path / "nasty.html").as_uri())
+    assert tab.title() == f"Evaluation of {NASTY} on {NASTY}"
+    assert tab.locator("script").count() == 0
+    tab.close()

@@ -2,8 +2,8 @@
 
     vit_keras.evaluate_run("saved_models/digits").report["accuracy"]
 
-The scores are in `evaluation_scores.py`, `calibration.py` and `corruptions.py`, the pictures in
-`evaluation_pictures.py`, the page in `evaluation_report.py`. n images, K classes.
+Its parts are in `evaluation/`: the data and checks, the scores, calibration and corruptions, the
+pictures and the page. n images, K classes.
 """
 
 import contextlib
@@ -18,15 +18,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from vit_keras import calibration, environment, evaluation_files, stages, streams
-from vit_keras import evaluation_scores as scores
-from vit_keras import evaluation_trials as trials
+from vit_keras import environment, stages, streams
 from vit_keras import given as handed_over
-from vit_keras.classifying import Classifier
 from vit_keras.data import Given
 from vit_keras.errors import SettingError
-from vit_keras.evaluation_checks import check_data, check_sizes, evaluable, settings_of
-from vit_keras.evaluation_subject import Subject, subject
+from vit_keras.evaluation import calibration, files, scores, trials
+from vit_keras.evaluation.checks import check_data, check_sizes, evaluable, settings_of
+from vit_keras.evaluation.classifying import Classifier
+from vit_keras.evaluation.subject import Subject, subject
 from vit_keras.run import Run
 from vit_keras.saved_run import MODEL, TEMPERATURE, SavedRun
 from vit_keras.vit import describe
@@ -88,7 +87,7 @@ def evaluate_run(
         with streams.naming_files(chosen.splits):
             report, logits, fitted = _measured(chosen, sizes, images, patch_size)
         report["positions"] = positions
-        with evaluation_files.written(folder, report, logits, chosen):
+        with files.written(folder, report, logits, chosen):
             if fitted is not None:  # the folder is not in its place yet: both or none
                 held.write_json(TEMPERATURE, fitted)
     _tell(folder, report)

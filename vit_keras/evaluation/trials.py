@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from vit_keras import corruptions, variants
-from vit_keras import evaluation_scores as scores
-from vit_keras.calibration import loss
-from vit_keras.classifying import Classifier
-from vit_keras.evaluation_subject import Subject
+from vit_keras import variants
+from vit_keras.evaluation import corruptions, scores
+from vit_keras.evaluation.calibration import loss
+from vit_keras.evaluation.classifying import Classifier
+from vit_keras.evaluation.subject import Subject
 from vit_keras.pretrained.hub import load_pretrained
 from vit_keras.sources import Split, stratified
 

@@ -13,7 +13,7 @@ from vit_keras import data, sources, whole_folder
 from vit_keras.config import Config
 from vit_keras.data import Given, Splits
 from vit_keras.errors import SettingError
-from vit_keras.evaluation_checks import EVALUATION, check_classes, place
+from vit_keras.evaluation.checks import EVALUATION, check_classes, place
 from vit_keras.saved_run import SavedRun
 from vit_keras.sources import Split
 from vit_keras.streams import FileImages

@@ -37,7 +37,10 @@ p { max-width: 46rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .75rem; text-align: right; border-bottom: 1px solid var(--line);
   overflow-wrap: normal; }
-th:first-child, td:first-child { text-align: left; max-width: 20rem; overflow-wrap: anywhere; }
+th:first-child, td:first-child { text-align: left; min-width: 7.5rem; max-width: 20rem;
+  overflow-wrap: break-word; }
+.facts td { text-align: left; overflow-wrap: anywhere; }
+@media (max-width: 40rem) { th, td { padding: .35rem .5rem; font-size: .9rem; } }
 thead th { position: sticky; top: 0; background: var(--card); font-weight: 600; }
 .picture { overflow-x: auto; margin: .75rem 0; }
 .picture:focus-visible { outline: 3px solid var(--accent); }
@@ -73,7 +76,7 @@ def page(report: dict[str, Any], folder: Path) -> str:
 def _about(report: dict[str, Any]) -> str:
     data, model = report["data"], report["model"]
     lines = [
-        f'<p class="soft">{escape(str(report["images"]))} images of the test split, '
+        f'<p class="soft">{report["images"]:,} images of the test split, '
         f"{report['classes']} classes; {escape(model['file'])}, {model['params']:,} parameters, "
         f"images of {'x'.join(map(str, model['image_size']))} pixels. {escape(report['made'])}</p>"
     ]
@@ -211,10 +214,12 @@ def _made(report: dict[str, Any]) -> list[str]:
         ("device", report["device"]),
         *report["versions"].items(),
     ]
-    return ["<h2>How it was made</h2>", _table("How it was made", ("what", "value"), rows)]
+    return ["<h2>How it was made</h2>", _table("How it was made", ("what", "value"), rows, "facts")]
 
 
-def _table(label: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def _table(
+    label: str, heads: Sequence[str], rows: Iterable[Sequence[object]], kind: str = "scores"
+) -> str:
     """In a box of its own that scrolls, by keyboard too, so that the page never does sideways."""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
     body = "".join(
@@ -222,8 +227,9 @@ def _table(label: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -
         for row in rows
     )
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}"><table>'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
+        f'<table class="{kind}"><thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{body}</tbody></table></div>"
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from vit_keras import drawing
-from vit_keras.calibration import Bin
+from vit_keras.evaluation.calibration import Bin
 
 ON_SHEET, IN_A_ROW = 24, 6  # mistakes
 NUMBERED = 20  # classes, up to which a matrix can show its counts
@@ -32,7 +32,7 @@ def confusion(path: Path, matrix: np.ndarray, class_names: list[str]) -> None:
         for (row, column), count in np.ndenumerate(matrix):
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, count, ha="center", va="center", color=colour, fontsize=8)
-    drawing.save(figure, path)
+    drawing.save_chart(figure, path)
 
 
 def reliability(path: Path, diagrams: dict[str, list[Bin]]) -> None:
@@ -44,7 +44,7 @@ def reliability(path: Path, diagrams: dict[str, list[Bin]]) -> None:
         seen = [part for part in bins if part.images]
         width = 1 / len(bins)
         centres = [(part.low + part.high) / 2 for part in seen]
-        axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="a confidence worth its name")
+        axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfect calibration")
         axes.bar(
             centres,
             [part.accuracy for part in seen],
@@ -58,12 +58,12 @@ def reliability(path: Path, diagrams: dict[str, list[Bin]]) -> None:
             [0.12 * part.images / images for part in seen],
             width=0.5 * width,
             color="tab:orange",
-            label="how many images",
+            label="images, on a scale of their own",
         )
         axes.set(title=title, xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
         axes.set_aspect("equal")
         axes.legend(loc="upper left", fontsize=8)
-    drawing.save(figure, path)
+    drawing.save_chart(figure, path)
 
 
 def mistakes(path: Path, images: np.ndarray, titles: list[str]) -> None:
@@ -81,7 +81,7 @@ def mistakes(path: Path, images: np.ndarray, titles: list[str]) -> None:
 
 
 def title(truth: str, predicted: str, confidence: float) -> str:
-    return f"{_short(predicted)} {confidence:.1%}\nis {_short(truth)}"
+    return f"{_short(predicted)} {confidence:.1%}\nlabelled {_short(truth)}"
 
 
 def robustness(path: Path, rows: list[dict[str, Any]], clean: float) -> None:
@@ -96,7 +96,7 @@ def robustness(path: Path, rows: list[dict[str, Any]], clean: float) -> None:
     axes.set(xlabel="severity (Hendrycks & Dietterich 2019)", ylabel="accuracy", ylim=(0, 1))
     axes.grid(alpha=0.3)
     axes.legend()
-    drawing.save(figure, path)
+    drawing.save_chart(figure, path)
 
 
 def sizes(path: Path, rows: list[dict[str, Any]], own: int | None) -> None:
@@ -114,7 +114,7 @@ def sizes(path: Path, rows: list[dict[str, Any]], own: int | None) -> None:
     axes.set_xticks(sides)
     axes.set(xlabel="image size in pixels", ylabel="accuracy", ylim=(0, 1))
     axes.grid(alpha=0.3)
-    drawing.save(figure, path)
+    drawing.save_chart(figure, path)
 
 
 def _short(name: str) -> str:

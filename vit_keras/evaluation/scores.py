@@ -12,8 +12,8 @@ import numpy as np
 from scipy.stats import binomtest
 from sklearn import metrics
 
-from vit_keras import calibration
-from vit_keras.calibration import Bin
+from vit_keras.evaluation import calibration
+from vit_keras.evaluation.calibration import Bin
 
 TOP = 5
 PAIRS = 10  # of classes that are most often taken for each other

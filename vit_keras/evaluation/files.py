@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from vit_keras import calibration, evaluation_pictures, evaluation_report, whole_folder
-from vit_keras import evaluation_scores as scores
-from vit_keras.evaluation_checks import EVALUATION
-from vit_keras.evaluation_subject import Subject
+from vit_keras import whole_folder
+from vit_keras.evaluation import calibration, pictures, scores
+from vit_keras.evaluation.checks import EVALUATION
+from vit_keras.evaluation.report import page
+from vit_keras.evaluation.subject import Subject
 
 PAGE = "report.html"
 
@@ -36,7 +37,7 @@ def written(
         _trials(new, report, chosen)
         text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
         (new / EVALUATION).write_text(text + "\n", encoding="utf-8")
-        (new / PAGE).write_text(evaluation_report.page(report, new), encoding="utf-8")
+        (new / PAGE).write_text(page(report, new), encoding="utf-8")
         yield
 
 
@@ -52,7 +53,7 @@ def _classes(folder: Path, report: dict[str, Any], logits: np.ndarray, chosen: S
     _rows(folder / "per_class.csv", report["per_class"])
     lines = [[name, *counts] for name, counts in zip(names, matrix.tolist(), strict=True)]
     _lines(folder / "confusion.csv", ["class \\ predicted", *names], lines)
-    evaluation_pictures.confusion(folder / "confusion.png", matrix, names)
+    pictures.confusion(folder / "confusion.png", matrix, names)
 
 
 def _calibration(folder: Path, report: dict[str, Any], logits: np.ndarray, chosen: Subject) -> None:
@@ -70,7 +71,7 @@ def _calibration(folder: Path, report: dict[str, Any], logits: np.ndarray, chose
         f"{title}\ncalibration error {error:.4f}": parts
         for title, error, parts in zip(titles, errors, bins.values(), strict=True)
     }
-    evaluation_pictures.reliability(folder / "reliability.png", diagrams)
+    pictures.reliability(folder / "reliability.png", diagrams)
 
 
 def _mistakes(folder: Path, report: dict[str, Any], logits: np.ndarray, chosen: Subject) -> None:
@@ -91,25 +92,25 @@ def _mistakes(folder: Path, report: dict[str, Any], logits: np.ndarray, chosen: 
     ]
     heads = ("image", "class", "predicted", "confidence")
     _lines(folder / "mistakes.csv", heads, (list(row.values()) for row in rows))
-    report["mistakes"] = rows[: evaluation_pictures.ON_SHEET]
+    report["mistakes"] = rows[: pictures.ON_SHEET]
     if rows:
-        shown = images[wrong[: evaluation_pictures.ON_SHEET]]
+        shown = images[wrong[: pictures.ON_SHEET]]
         titles = [
-            evaluation_pictures.title(row["class"], row["predicted"], row["confidence"])
+            pictures.title(row["class"], row["predicted"], row["confidence"])
             for row in report["mistakes"]
         ]
-        evaluation_pictures.mistakes(folder / "mistakes.png", shown, titles)
+        pictures.mistakes(folder / "mistakes.png", shown, titles)
 
 
 def _trials(folder: Path, report: dict[str, Any], chosen: Subject) -> None:
     part = report["robustness"]
     _rows(folder / "robustness.csv", part["corruptions"])
-    evaluation_pictures.robustness(folder / "robustness.png", part["corruptions"], part["clean"])
+    pictures.robustness(folder / "robustness.png", part["corruptions"], part["clean"])
     if report["sizes"]:
         _rows(folder / "sizes.csv", [_flat(row) for row in report["sizes"]])
         height, width = chosen.saved.model.input_shape[1:3]
         own = height if height == width else None
-        evaluation_pictures.sizes(folder / "sizes.png", report["sizes"], own)
+        pictures.sizes(folder / "sizes.png", report["sizes"], own)
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
