@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,6 +15,7 @@ from sklearn import metrics
 from vit_keras import (
     SettingError,
     data,
+    decode,
     evaluate_run,
     load_config,
     open_run,
@@ -21,6 +23,7 @@ from vit_keras import (
 )
 from vit_keras import run as runs
 from vit_keras.evaluation.checks import check_evaluation
+from vit_keras.evaluation.subject import Subject
 
 SAVED = Path(__file__).parents[1] / "saved_models"
 FILES = {
@@ -206,23 +209,55 @@ def test_a_folder_of_photos_names_its_files(tmp_path):
     run = shutil.copytree(
         SAVED / "cifar10_small", tmp_path / "run", ignore=shutil.ignore_patterns("e*ations")
     )
-    names = open_run(run).class_names
-    rng = np.random.default_rng(0)
-    for part in ("train", "val", "test"):
-        for name in names:
-            place = tmp_path / "photos" / part / name
-            place.mkdir(parents=True)
-            pixels = rng.integers(0, 256, (40, 50, 3)).astype("uint8")
-            Image.fromarray(pixels).save(place / f"{part}.png")
+    photos(tmp_path / "photos")
     words = ("data=folder", f"data.path={tmp_path / 'photos'}")
     check(f"run={run}", *words)
     done = evaluate_run(run, words, images=10)
     assert done.report["images"] == 10
     listed = [row["image"] for row in rows(done.path / "mistakes.csv")]
-    assert set(listed) <= {f"test/{name}/test.png" for name in names}
     assert listed
+    assert all((tmp_path / "photos" / file).is_file() for file in listed)
     assert done.report["images_per_second"] is None  # one batch, most of it compiling
     assert not (run / "temperature.json").exists()
+
+
+def photos(root, size=(40, 50, 3)):
+    """A folder of three splits, a photo for each class of CIFAR-10 in each."""
+    names = json.loads((SAVED / "cifar10_small" / "class_mapping.json").read_text()).values()
+    rng = np.random.default_rng(0)
+    for part in ("train", "val", "test"):
+        for name in names:
+            place = root / part / name
+            place.mkdir(parents=True)
+            Image.fromarray(rng.integers(0, 256, size).astype("uint8")).save(place / f"{part}.png")
+    return root
+
+
+def test_files_are_read_at_each_size_and_arrays_as_they_are(tmp_path, digits):
+    """A photo enlarged from 32 pixels would say little of what a model makes of 48."""
+    root = photos(tmp_path / "photos")
+    words = ["recipe=folder", f"data.path={root}", "data.image_size=32", "train.batch_size=8"]
+    config = load_config(*words)
+    chosen = Subject(None, config, None, data.load(config.data, 0), "", True, "")
+    again = chosen.test_at(48)
+    np.testing.assert_array_equal(again.labels, chosen.splits.test.labels)
+    expected = decode.read(root / chosen.files[3], (48, 48), "crop")
+    np.testing.assert_array_equal(again.images[3:4][0], expected)
+    chosen = Subject(None, load_config("recipe=digits"), None, digits, "", True, "")
+    assert chosen.test_at(48) is digits.test
+    assert chosen.files is None
+
+
+def test_a_model_that_is_no_vit_of_ours_has_its_own_size_alone(run):
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
+    )
+    model.save(run / "best.keras")
+    with pytest.raises(SettingError, match=r"sizes=16 cannot be had .*is no model of build_vit"):
+        evaluate_run(run, sizes=[16])
+    report = evaluate_run(run, images=5).report
+    assert report["sizes"] == []
+    assert report["model"]["params"] == 650
 
 
 def check(*words):

@@ -175,7 +175,7 @@ def _described(chosen: Subject) -> dict[str, Any]:
     saved, data = chosen.saved, chosen.config.data
     return {
         "run": saved.path.name,
-        "made": time.strftime("Evaluated on %Y-%m-%d at %H:%M."),
+        "evaluated_at": time.strftime("%Y-%m-%d %H:%M:%S %z"),
         "classes": len(saved.class_names),
         "class_names": saved.class_names,
         "data": {

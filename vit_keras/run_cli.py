@@ -13,8 +13,6 @@ from vit_keras import cli, quiet
 from vit_keras.errors import SettingError, nearest
 
 Settings = TypeVar("Settings")
-Words = tuple[str, ...]  # of a group of the configuration, as the training scripts take them
-Numbers = tuple[int, ...]
 
 
 def setting(help: str, default: Any = MISSING) -> Any:
@@ -22,17 +20,20 @@ def setting(help: str, default: Any = MISSING) -> Any:
     return field(default=default, metadata={"help": help})
 
 
+def group_words(help: str) -> Any:
+    """A field for the words of a group of a run's configuration, such as `data.limit=100`."""
+    return field(default=(), metadata={"help": help, "is_group": True})
+
+
 @dataclass
 class EvaluateSettings:
     """Measure a run's model on its test split, and write a report."""
 
     run: str = setting("the folder of a training run")
-    data: tuple[str, ...] = setting(
-        "data.path=... or the like: what is different of the run's data", ()
+    data: tuple[str, ...] = group_words(
+        "data.path=... or the like: what differs from the run's data"
     )
-    sizes: tuple[int, ...] = setting(
-        "such as 32,48,64: image sizes that it is tried at besides", ()
-    )
+    sizes: tuple[int, ...] = setting("image sizes that it is tried at besides, as 24,48", ())
     images: int = setting("how many test images it is tried on corrupted", 1000)
     output: str | None = setting("the folder to make; <run>/evaluation", None)
 
@@ -94,7 +95,7 @@ def read(schema: type[Settings], words: Sequence[str]) -> Settings:
         if not sign or name.startswith("-"):
             raise SettingError(f"{word} sets nothing; write setting=value, such as {example}")
         group = name.partition(".")[0]
-        if group in known and known[group].type == Words:
+        if group in known and "is_group" in known[group].metadata:
             given[group] = (*given.get(group, ()), word)
             continue
         if name not in known:
@@ -103,18 +104,12 @@ def read(schema: type[Settings], words: Sequence[str]) -> Settings:
             raise SettingError(f"{word} sets {name} a second time; give it once")
         if not value:
             raise SettingError(f"{word} has no value; write one after the =, or leave {name} out")
-        given[name] = _typed(known[name].type, name, value)
+        given[name] = VALUES.get(known[name].type, lambda _, text: text)(name, value)
     missing = [name for name, item in known.items() if item.default is MISSING]
     for name in missing:
         if name not in given:
             raise SettingError(f"{name} is not set: {known[name].metadata['help']}; {name}=...")
     return schema(**given)
-
-
-def _typed(kind: Any, name: str, value: str) -> Any:
-    if kind == Numbers:
-        return tuple(_whole(name, part) for part in value.split(","))
-    return _whole(name, value) if kind is int else value
 
 
 def _whole(name: str, value: str) -> int:
@@ -123,11 +118,20 @@ def _whole(name: str, value: str) -> int:
     return int(value)
 
 
+def _numbers(name: str, value: str) -> tuple[int, ...]:
+    return tuple(_whole(name, part) for part in value.split(","))
+
+
+# The default of a field -> what `--help` says of it.
+NOTES: dict[Any, str] = {MISSING: " (needed)", None: " unless set", (): ""}
+# The type of a field -> what makes one of a setting's name and its text.
+VALUES: dict[Any, Callable[[str, str], Any]] = {int: _whole, tuple[int, ...]: _numbers}
+
+
 def usage(schema: type) -> str:
     """What `--help` prints."""
     lines = [f"{schema.__doc__} Words of setting=value:", ""]
     for item in fields(schema):
-        notes = {MISSING: " (needed)", None: " unless set", (): ""}
-        note = notes.get(item.default, f" ({item.default})")
+        note = NOTES.get(item.default, f" ({item.default})")
         lines.append(f"  {item.name:<8} {item.metadata['help']}{note}")
     return "\n".join(lines)

@@ -78,7 +78,8 @@ def _about(report: dict[str, Any]) -> str:
     lines = [
         f'<p class="soft">{report["images"]:,} images of the test split, '
         f"{report['classes']} classes; {escape(model['file'])}, {model['params']:,} parameters, "
-        f"images of {'x'.join(map(str, model['image_size']))} pixels. {escape(report['made'])}</p>"
+        f"images of {'x'.join(map(str, model['image_size']))} pixels, evaluated at "
+        f"{escape(report['evaluated_at'])}</p>"
     ]
     if data["note"]:
         lines.append(f'<p class="warning">{escape(data["note"])}</p>')
