@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -203,37 +203,33 @@ def _sha256(file: Path) -> str:
 
 def _tell(folder: Path, report: dict[str, Any]) -> None:
     """The headline figures, and where everything was put."""
-    low, high = report["accuracy_interval"]
-    top5 = report["top5_accuracy"]
-    log.info(
-        "accuracy %.4f (95%% interval %.4f to %.4f, Wilson)%s, loss %.4f, on %d test images of %s",
-        report["accuracy"],
-        low,
-        high,
-        "" if top5 is None else f", top-5 {top5:.4f}",
-        report["loss"],
-        report["images"],
-        report["data"]["name"],
-    )
-    part = report["calibration"]
-    log.info(
-        "calibration error %.4f, and %.4f with the temperature %.3f (%s)",
-        part["ece"],
-        part["ece_calibrated"],
-        part["temperature"],
-        part["temperature_from"],
-    )
-    part = report["robustness"]
-    log.info(
-        "corrupted: %s (means of three strengths, on %d images: %.4f as they are)",
-        ", ".join(f"{kind} {mean:.4f}" for kind, mean in part["means"].items()),
-        part["images"],
-        part["clean"],
-    )
-    for row in report["sizes"]:
-        log.info("at %d pixels: accuracy %.4f", row["image_size"], row["accuracy"])
-    if report["images_per_second"] is not None:
-        log.info("%.0f images/s", report["images_per_second"])
+    for line in _headlines(report):
+        log.info("%s", line)
     if report["data"]["note"]:
         log.warning("WARNING: %s", report["data"]["note"])
-    log.info("report: %s\nevaluation: %s", folder / "report.html", folder)
+    log.info("report: %s\nevaluation: %s", folder / files.PAGE, folder)
+
+
+def _headlines(report: dict[str, Any]) -> Iterator[str]:
+    low, high = report["accuracy_interval"]
+    top5, speed = report["top5_accuracy"], report["images_per_second"]
+    yield (
+        f"accuracy {report['accuracy']:.4f} (95% interval {low:.4f} to {high:.4f}, Wilson)"
+        f"{'' if top5 is None else f', top-5 {top5:.4f}'}, loss {report['loss']:.4f}, "
+        f"on {report['images']} test images of {report['data']['name']}"
+    )
+    part = report["calibration"]
+    yield (
+        f"calibration error {part['ece']:.4f}, and {part['ece_calibrated']:.4f} with the "
+        f"temperature {part['temperature']:.3f} ({part['temperature_from']})"
+    )
+    part = report["robustness"]
+    means = ", ".join(f"{kind} {mean:.4f}" for kind, mean in part["means"].items())
+    yield (
+        f"corrupted: {means} (means of three strengths, on {part['images']} images: "
+        f"{part['clean']:.4f} as they are)"
+    )
+    for row in report["sizes"]:
+        yield f"at {row['image_size']} pixels: accuracy {row['accuracy']:.4f}"
+    if speed is not None:
+        yield f"{speed:.0f} images/s"

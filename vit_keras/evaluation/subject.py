@@ -93,7 +93,18 @@ def subject(
         SettingError: they cannot be read, or are not what the run's model takes.
     """
     splits = data.load(config.data, config.train.seed, given)
-    name = f"data.name={config.data.name}"
+    _check(saved, splits, f"data.name={config.data.name}")
+    fingerprint, trained_on = splits.fingerprint, _fingerprint(saved)
+    is_replaced = bool(overrides) or given is not None
+    is_own = not is_replaced if trained_on is None else fingerprint == trained_on
+    note = "" if is_own else CHANGED
+    if is_replaced and not is_own:
+        note = f"Other data than those that the run was trained on. {' '.join(overrides)}".strip()
+    return Subject(saved, config, given, splits, fingerprint, is_own, note)
+
+
+def _check(saved: SavedRun, splits: Splits, name: str) -> None:
+    """Refuse data that the run's model cannot take, or be measured on."""
     check_classes(saved, splits.class_names, name)
     channels, needed = splits.test.images.shape[-1], saved.model.input_shape[-1]
     if channels not in (1, needed):
@@ -106,13 +117,6 @@ def subject(
             f"{name} has no label for {np.count_nonzero(off)} images of its test split; choose "
             "data with labels"
         )
-    fingerprint, trained_on = splits.fingerprint, _fingerprint(saved)
-    is_replaced = bool(overrides) or given is not None
-    is_own = not is_replaced if trained_on is None else fingerprint == trained_on
-    note = "" if is_own else CHANGED
-    if is_replaced and not is_own:
-        note = f"Other data than those that the run was trained on. {' '.join(overrides)}".strip()
-    return Subject(saved, config, given, splits, fingerprint, is_own, note)
 
 
 def _fingerprint(saved: SavedRun) -> str | None:
