@@ -62,3 +62,12 @@ def test_somebodys_folder_is_left_alone(tmp_path):
         write(tmp_path, "ours")
     with pytest.raises(SettingError, match=r"notes.txt is a file"):
         write(tmp_path / "notes.txt", "ours")
+
+
+def test_words_of_the_runs_configuration_are_kept_as_they_are():
+    words = ["run=a", "data=folder", "data.path=b=[c]", "sizes=24,48"]
+    settings = run_cli.read(run_cli.EvaluateSettings, words)
+    assert (settings.data, settings.sizes) == (("data=folder", "data.path=b=[c]"), (24, 48))
+    assert run_cli.read(run_cli.EvaluateSettings, ["run=a"]).sizes == ()
+    with pytest.raises(SettingError, match="sizes=big does not fit"):
+        run_cli.read(run_cli.EvaluateSettings, ["run=a", "sizes=24,big"])

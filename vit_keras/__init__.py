@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vit_keras.augment.sheet import augmentation_sheet
     from vit_keras.cli import load_config
     from vit_keras.errors import SettingError
+    from vit_keras.evaluate import evaluate_run
     from vit_keras.explain import explain_run
     from vit_keras.export import export_run
     from vit_keras.finetune import finetune_model
@@ -33,6 +34,7 @@ _HOMES = {
     "augmentation_sheet": "augment.sheet",
     "build_splits": "given",
     "build_vit": "vit",
+    "evaluate_run": "evaluate",
     "explain_run": "explain",
     "export_run": "export",
     "features": "vit",
@@ -53,6 +55,7 @@ __all__ = [
     "augmentation_sheet",
     "build_splits",
     "build_vit",
+    "evaluate_run",
     "explain_run",
     "export_run",
     "features",

@@ -1,11 +1,13 @@
 """From a command line to a checked `Config`: Hydra, with errors that a person can act on."""
 
 import contextlib
+import dataclasses
 import functools
 import itertools
 import os
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import hydra
@@ -109,6 +111,34 @@ def load_config(*overrides: str) -> Config:
         checks.settings(result)  # the rest when `train_model` gets the arrays
     else:
         checks.check(result)
+    return result
+
+
+def with_data(own: Config, overrides: Sequence[str]) -> Config:
+    """A run's settings with other data: `with_data(own, ["data=folder", "data.path=photos"])`.
+
+    How images come to the model, `data.image_size` and `data.fit`, stays the run's unless it is set
+    by its own name.
+
+    Raises:
+        SettingError: naming the setting, its value and what would do.
+    """
+    words = list(map(at_home, overrides))
+    for word in words:
+        if not re.match(r"data[.=]", word):
+            raise SettingError(f"{word} is no setting of the data; write data.path=... or the like")
+    check_words(words)
+    config.register()
+    try:
+        with hydra.initialize_config_module("vit_keras.conf", version_base="1.3"):
+            asked = _typed(hydra.compose("config", words))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise SettingError(explain(error)) from None
+    result = dataclasses.replace(own, data=dataclasses.replace(own.data))
+    for setting in _touched(words):
+        by_name = any(word.startswith(f"{setting}=") for word in words)
+        if by_name or setting not in ("data.image_size", "data.fit"):
+            _set(result, setting, _get(asked, setting))
     return result
 
 

@@ -19,7 +19,7 @@ def describe(precision: Precision, data_fingerprint: str) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "packages": versions(),
         "backend": keras.backend.backend(),
         "devices": devices(),
         "precision": precision.policy,
@@ -28,6 +28,11 @@ def describe(precision: Precision, data_fingerprint: str) -> dict[str, Any]:
         "data_fingerprint": data_fingerprint,
         "command": sys.argv,
     }
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that a figure depends on, those that are installed."""
+    return {name: version for name in PACKAGES if (version := _version(name))}
 
 
 def devices() -> list[str]:

@@ -1,9 +1,10 @@
 """The pictures of an explanation, as PNG files. Letters as in `attention_maps.py`."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+
+from vit_keras import drawing
 
 COLOURS = "inferno"  # of every map: dark is little, bright is much
 HEADS_IN_A_ROW = 8
@@ -23,7 +24,7 @@ def overview(
     """
     columns = min(HEADS_IN_A_ROW, max(len(shown), len(heads)))
     rows = 1 + -(-len(heads) // columns)
-    figure = _figure(2.2 * columns, 2.35 * rows + 0.5)
+    figure = drawing.figure(2.2 * columns, 2.35 * rows + 0.5)
     figure.suptitle(title)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
@@ -34,7 +35,7 @@ def overview(
     for index, (axes, head) in enumerate(zip(grid[1:].flat, heads, strict=False)):
         axes.imshow(head)
         axes.set_title(f"{layer}, head {index}" if not index else f"head {index}", fontsize=9)
-    _save(figure, path)
+    drawing.save(figure, path)
 
 
 def overlay(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -72,7 +73,7 @@ def picture(path: Path, colours: np.ndarray) -> None:
 def mosaic(path: Path, cells: np.ndarray, title: str, axis_names: tuple[str, str]) -> None:
     """Maps side by side, each on its own scale: (rows, columns, R, S), or with C at the end."""
     rows, columns = cells.shape[:2]
-    figure = _figure(max(5.5, min(12, 0.8 * columns) + 1), max(3.0, min(12, 0.8 * rows)) + 1)
+    figure = drawing.figure(max(5.5, min(12, 0.8 * columns) + 1), max(3.0, min(12, 0.8 * rows)) + 1)
     axes = figure.subplots()
     framed = np.stack([[_framed(scaled(cell)) for cell in row] for row in cells])
     # (rows, columns, R, S, ...) -> (rows R, columns S, ...): each cell in its place.
@@ -84,7 +85,7 @@ def mosaic(path: Path, cells: np.ndarray, title: str, axis_names: tuple[str, str
     axes.set_yticks(np.arange(rows) * side + side / 2, range(rows))
     axes.set_xticks(np.arange(columns) * across + across / 2, range(columns))
     axes.set(title=title, ylabel=axis_names[0], xlabel=axis_names[1])
-    _save(figure, path)
+    drawing.save(figure, path)
 
 
 def filters(path: Path, filters: np.ndarray) -> None:
@@ -105,7 +106,7 @@ def _framed(cell: np.ndarray) -> np.ndarray:
 
 def distances(path: Path, distance: np.ndarray) -> None:
     """A point for each head: (blocks, H), in pixels."""
-    figure = _figure(6, 4)
+    figure = drawing.figure(6, 4)
     axes = figure.subplots()
     blocks = np.repeat(np.arange(len(distance)), distance.shape[1])
     axes.scatter(blocks, distance.ravel(), alpha=0.7)
@@ -115,7 +116,7 @@ def distances(path: Path, distance: np.ndarray) -> None:
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     axes.legend()
-    _save(figure, path)
+    drawing.save(figure, path)
 
 
 def _resized(weights: np.ndarray, size: tuple[int, int], how: str) -> np.ndarray:
@@ -123,16 +124,3 @@ def _resized(weights: np.ndarray, size: tuple[int, int], how: str) -> np.ndarray
 
     image = Image.fromarray(weights.astype("float32"))
     return np.asarray(image.resize(size[::-1], Image.Resampling[how]))
-
-
-def _figure(width: float, height: float) -> Any:
-    # Made directly and not by pyplot, which would keep it and ask for a display.
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _save(figure: Any, path: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    FigureCanvasAgg(figure).print_png(path)

@@ -80,15 +80,16 @@ def label_problems(splits: Splits) -> list[str]:
             )
         there = np.bincount(split.labels[~off], minlength=classes)
         if absent := [splits.class_names[label] for label in np.flatnonzero(there == 0)]:
-            problems.append(f"the {name} split has no image of {_first(absent)}")
+            problems.append(f"the {name} split has no image of {some_of(absent)}")
         alike = [label for label in np.flatnonzero(there > 1) if _is_one_picture(split, label)]
         if alike:
             names = [splits.class_names[label] for label in alike]
-            problems.append(f"all images of the {name} split are the same of {_first(names)}")
+            problems.append(f"all images of the {name} split are the same of {some_of(names)}")
     return problems
 
 
-def _first(names: list[str]) -> str:
+def some_of(names: list[str]) -> str:
+    """The first five, and how many there are besides."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(map(ascii_name, names[:5])) + more
 

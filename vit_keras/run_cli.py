@@ -27,6 +27,24 @@ def free_words(help: str) -> Any:
     return field(metadata={"help": help, "is_free": True})
 
 
+def group_words(help: str) -> Any:
+    """A field for the words of a group of a run's configuration, such as `data.limit=100`."""
+    return field(default=(), metadata={"help": help, "is_group": True})
+
+
+@dataclass
+class EvaluateSettings:
+    """Measure a run's model on its test split, and write a report."""
+
+    run: str = setting("the folder of a training run")
+    data: tuple[str, ...] = group_words(
+        "data.path=... or the like: what differs from the run's data"
+    )
+    sizes: tuple[int, ...] = setting("image sizes that it is tried at besides, as 24,48", ())
+    images: int = setting("how many test images it is tried on corrupted", 1000)
+    output: str | None = setting("the folder to make; <run>/evaluation", None)
+
+
 @dataclass
 class ExplainSettings:
     """Draw what a run's model looks at in one image."""
@@ -97,6 +115,9 @@ def read(schema: type[Settings], words: Sequence[str]) -> Settings:
         if free and _sets_nothing(word, named):
             given.setdefault(free, []).append(word)
             continue
+        if group := _group(word, named):
+            given[group] = (*given.get(group, ()), word)
+            continue
         name, value = _parted(word, named)
         if name in given:
             raise SettingError(f"{word} sets {name} a second time; give it once")
@@ -123,6 +144,13 @@ def _parted(word: str, named: Mapping[str, Field]) -> tuple[str, str]:
     return name, value
 
 
+def _group(word: str, named: Mapping[str, Field]) -> str | None:
+    """The group whose word it is, as `data.limit=100` is of `data`."""
+    name, sign, _ = word.partition("=")
+    group = name.partition(".")[0]
+    return group if sign and group in named and "is_group" in named[group].metadata else None
+
+
 def _sets_nothing(word: str, named: Mapping[str, Field]) -> bool:
     """Whether a word is free; one that is neither a setting nor there is a setting misspelt."""
     name, sign, _ = word.partition("=")
@@ -143,10 +171,18 @@ def _yes_or_no(name: str, value: str) -> bool:
     return value.lower() == "true"
 
 
+def _numbers(name: str, value: str) -> tuple[int, ...]:
+    return tuple(_whole(name, part) for part in value.split(","))
+
+
 # The default of a field -> what `--help` says of it.
-NOTES: dict[Any, str] = {MISSING: " (needed)", None: " unless set"}
+NOTES: dict[Any, str] = {MISSING: " (needed)", None: " unless set", (): ""}
 # The type of a field -> what makes one of a setting's name and its text.
-VALUES: dict[Any, Callable[[str, str], Any]] = {int: _whole, bool: _yes_or_no}
+VALUES: dict[Any, Callable[[str, str], Any]] = {
+    int: _whole,
+    bool: _yes_or_no,
+    tuple[int, ...]: _numbers,
+}
 
 
 def usage(schema: type) -> str:

@@ -58,6 +58,21 @@ class SavedRun:
             raise _no_temperature(file, f"{value} is no temperature")
         return value
 
+    @property
+    def model_file(self) -> Path:
+        """Where the model lies.
+
+        Raises:
+            SettingError: there is none yet.
+        """
+        file = self.path / MODEL
+        if not file.is_file():
+            raise SettingError(
+                f"run {self.path} has no {MODEL}: it was stopped before its first epoch ended; go "
+                f"on with it by run.resume={self.path}"
+            )
+        return file
+
     @cached_property
     def model(self) -> "keras.Model":
         """The model of the best validation accuracy: (B, X, Y, C) pixels -> (B, classes) logits.
@@ -67,12 +82,7 @@ class SavedRun:
         """
         import keras
 
-        file = self.path / MODEL
-        if not file.is_file():
-            raise SettingError(
-                f"run {self.path} has no {MODEL}: it was stopped before its first epoch ended; go "
-                f"on with it by run.resume={self.path}"
-            )
+        file = self.model_file
         try:
             model = keras.models.load_model(file, compile=False)
         except Exception as error:  # zipfile's, h5py's and Keras' errors share no base

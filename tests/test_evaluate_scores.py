@@ -1,0 +1,183 @@
+"""The scores of an evaluation, its calibration and its corruptions, against values from outside."""
+
+import colorsys
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.special import softmax
+from sklearn import metrics
+
+from vit_keras.evaluation import calibration, corruptions, scores
+
+# Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
+WILSON = {
+    (81, 263): (0.2553, 0.3662),
+    (15, 148): (0.0624, 0.1605),
+    (0, 20): (0.0000, 0.1611),
+    (1, 29): (0.0061, 0.1718),
+}
+
+
+@pytest.mark.parametrize(("counts", "interval"), WILSON.items())
+def test_intervals_are_wilsons(counts, interval):
+    assert scores.wilson(*counts) == pytest.approx(interval, abs=5e-5)
+
+
+def drawn(images=400, classes=7, seed=0):
+    """Logits that are right more often than not; the last class is never predicted."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, images)
+    logits = rng.normal(size=(images, classes)) + 2 * np.eye(classes)[labels]
+    logits[:, -1] = -9
+    return logits.astype("float32"), labels
+
+
+def test_overall_scores_are_scikit_learns():
+    logits, labels = drawn()
+    found = scores.overall(logits, labels)
+    predicted = logits.argmax(axis=-1)
+    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(labels, predicted))
+    order = np.argsort(-logits, axis=-1)[:, :5]
+    assert found["top5_accuracy"] == pytest.approx((order == labels[:, None]).any(axis=-1).mean())
+    probabilities = softmax(logits.astype("float64"), axis=-1)
+    assert found["loss"] == pytest.approx(metrics.log_loss(labels, probabilities))
+    low, high = found["accuracy_interval"]
+    assert low < found["accuracy"] < high
+
+
+def test_a_top_5_of_five_classes_says_nothing():
+    found = scores.overall(*drawn(classes=5))
+    assert found["top5_accuracy"] is None
+    assert found["top5_interval"] is None
+
+
+def test_each_class_by_hand():
+    labels, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0, 0])
+    ant, bee, cat = scores.per_class(labels, predicted, ["ant", "bee", "cat"])
+    assert (ant["images"], ant["precision"], ant["recall"]) == (3, 2 / 4, 2 / 3)
+    assert ant["f1"] == pytest.approx(4 / 7)
+    assert (bee["precision"], bee["recall"], bee["f1"]) == (1 / 2, 1 / 2, 1 / 2)
+    assert (cat["precision"], cat["recall"], cat["f1"]) == (None, 0, 0)  # never predicted
+    matrix = scores.confusion(labels, predicted, 3)
+    assert matrix.tolist() == [[2, 1, 0], [1, 1, 0], [1, 0, 0]]
+    pairs = scores.confused_pairs(matrix, ["ant", "bee", "cat"])
+    assert [(pair["class"], pair["predicted"], pair["images"]) for pair in pairs] == [
+        ("ant", "bee", 1),
+        ("bee", "ant", 1),
+        ("cat", "ant", 1),
+    ]
+    assert pairs[1]["share"] == 0.5
+
+
+def test_mistakes_come_the_surest_first():
+    logits = np.log([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]]).astype("float32")
+    assert scores.mistakes(logits, np.array([1, 1, 1, 0]), 1.0).tolist() == [0, 3, 1]
+
+
+def test_the_calibration_error_by_hand():
+    """Bins of 1/15: two at 0.95, of which one is right, one right at 0.62, one wrong at 0.52."""
+    confidence, is_right = np.array([0.95, 0.62, 0.95, 0.52]), np.array([1, 1, 0, 0], bool)
+    bins = calibration.reliability(confidence, is_right)
+    assert [part.images for part in bins] == [0] * 7 + [1, 0, 1, 0, 0, 0, 0, 2]
+    expected = (2 * abs(0.5 - 0.95) + abs(1 - 0.62) + abs(0 - 0.52)) / 4
+    assert calibration.calibration_error(bins) == pytest.approx(expected)
+    assert (bins[14].accuracy, bins[14].confidence) == (0.5, pytest.approx(0.95))
+    assert bins[0].accuracy is None
+
+
+def test_a_bin_has_its_upper_end():
+    bins = calibration.reliability(np.array([0.2, 0.5, 1.0]), np.ones(3, bool), bins=2)
+    assert [part.images for part in bins] == [2, 1]
+
+
+def test_the_temperature_that_logits_were_scaled_by_is_found():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(scale=2, size=(20_000, 10))
+    labels = (rng.random((20_000, 1)) > softmax(logits, axis=-1).cumsum(axis=-1)).sum(axis=-1)
+    labels = np.minimum(labels, 9)
+    for scale in (0.5, 1.0, 3.0):
+        found = calibration.fit_temperature(scale * logits, labels)
+        assert found.value == pytest.approx(scale, rel=0.03)
+        assert found.calibrated_loss <= found.loss
+        assert found.note == ""
+    confidence = calibration.confidences(3 * logits, found.value)
+    is_right = logits.argmax(axis=-1) == labels
+    assert calibration.calibration_error(calibration.reliability(confidence, is_right)) < 0.02
+
+
+def test_where_nothing_is_wrong_there_is_no_temperature():
+    labels = np.arange(10)
+    found = calibration.fit_temperature(3 * np.eye(10), labels)
+    assert found.value == 1
+    assert "every validation image is right" in found.note
+    found = calibration.fit_temperature(-3 * np.eye(10), labels)
+    assert found.value == 1
+    assert "worse than a guess" in found.note
+
+
+def photos(count=6, size=(20, 30, 3)):
+    return np.random.default_rng(0).integers(0, 256, (count, *size)).astype("uint8")
+
+
+def worse(kind, amount, images=None):
+    images = photos() if images is None else images
+    return corruptions.Corrupted(images, kind, amount, seed=3)[:]
+
+
+def test_strengths_are_the_published_ones():
+    """github.com/hendrycks/robustness, make_cifar_c.py and make_imagenet_c.py, severities 1 3 5."""
+    small, large = (9, 32, 32, 3), (9, 224, 224, 3)
+    assert corruptions.amounts("noise", small) == (0.04, 0.08, 0.10)
+    assert corruptions.amounts("noise", large) == (0.08, 0.18, 0.38)
+    assert corruptions.amounts("blur", small) == (0.4, 0.7, 1.0)
+    assert corruptions.amounts("blur", large) == (1, 3, 6)
+    assert corruptions.amounts("jpeg", small) == (80, 58, 40)
+    assert corruptions.amounts("jpeg", large) == (25, 15, 7)
+    assert corruptions.amounts("brightness", small) == (0.05, 0.15, 0.3)
+    assert corruptions.amounts("brightness", large) == (0.1, 0.3, 0.5)
+
+
+def test_noise_has_its_deviation_and_is_an_images_own():
+    grey = np.full((4, 100, 100, 3), 128, "uint8")
+    noisy = worse("noise", 0.1, grey)
+    assert (noisy / 255).std() == pytest.approx(0.1, rel=0.02)
+    assert not np.array_equal(noisy[0], noisy[1])
+    images = corruptions.Corrupted(grey, "noise", 0.1, seed=3)
+    np.testing.assert_array_equal(np.concatenate([images[:3], images[3:9]]), noisy)
+    assert not np.array_equal(corruptions.Corrupted(grey, "noise", 0.1, seed=4)[:], noisy)
+
+
+def test_blur_is_a_gaussian():
+    point = np.zeros((1, 21, 21, 1), "uint8")
+    point[0, 10, 10] = 255
+    wave = np.exp(-(np.arange(-10, 11) ** 2) / 2)
+    expected = np.outer(wave, wave) / wave.sum() ** 2 * 255
+    np.testing.assert_allclose(worse("blur", 1.0, point)[0, ..., 0], expected, atol=0.51)
+
+
+def test_jpeg_is_pillows():
+    file = io.BytesIO()
+    Image.fromarray(photos()[2]).save(file, "JPEG", quality=58)
+    np.testing.assert_array_equal(worse("jpeg", 58)[2], np.asarray(Image.open(file)))
+    grey = photos(size=(8, 8, 1))
+    assert worse("jpeg", 58, grey).shape == grey.shape
+
+
+def test_brightness_is_hsvs_value():
+    image = photos(1, (5, 5, 3))
+    image[0, 0] = 0
+    found = worse("brightness", 0.3, image)[0].reshape(-1, 3)
+    for before, after in zip(image[0].reshape(-1, 3), found, strict=True):
+        hue, saturation, value = colorsys.rgb_to_hsv(*before / 255)
+        expected = colorsys.hsv_to_rgb(hue, saturation, min(value + 0.3, 1))
+        np.testing.assert_allclose(after / 255, expected, atol=0.51 / 255)
+
+
+@pytest.mark.parametrize("kind", corruptions.KINDS)
+def test_a_fourth_channel_stays(kind):
+    images = photos(size=(8, 8, 4))
+    found = worse(kind, corruptions.amounts(kind, images.shape)[2], images)
+    np.testing.assert_array_equal(found[..., 3], images[..., 3])
+    assert not np.array_equal(found[..., :3], images[..., :3])

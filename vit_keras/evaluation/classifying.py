@@ -1,0 +1,80 @@
+"""Splits through a model: images of any size -> logits (n, K), with one progress bar for all."""
+
+import time
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from tqdm import tqdm
+
+from vit_keras import batches
+from vit_keras.errors import SettingError
+from vit_keras.sources import Split
+from vit_keras.training_model import as_input
+
+
+class Classifier:
+    """A model that splits are run through, batch by batch, resized on the device as in training.
+
+    Attributes:
+        images_per_second: of the split before, reading included; None where one batch was all, of
+            which most is compiling.
+    """
+
+    def __init__(self, vit: keras.Model, batch_size: int, prefetch: int, bar: tqdm) -> None:
+        self.model = _Logits(vit, name="logits")
+        self.batch_size, self.prefetch, self.bar = batch_size, prefetch, bar
+        self.images_per_second: float | None = None
+
+    def logits(self, split: Split, what: str) -> np.ndarray:
+        """Images (n, x, y, C) -> (n, K) float32; `what` is said beside the bar.
+
+        Raises:
+            SettingError: they are no finite numbers.
+        """
+        self.bar.set_description(what)
+        pace = _Pace(len(split.labels), self.batch_size, self.bar)
+        stream = batches.evaluation(split, self.batch_size, self.prefetch)
+        values = np.asarray(self.model.predict(stream, verbose=0, callbacks=[pace]), "float32")
+        self.images_per_second = pace.images_per_second()
+        if not np.isfinite(values).all():
+            wrong = int((~np.isfinite(values)).any(axis=-1).sum())
+            raise SettingError(
+                f"the model gives no finite numbers for {wrong} of {len(values)} images ({what}): "
+                "its weights are damaged, or its training diverged; train again"
+            )
+        return values
+
+
+class _Logits(keras.Model):
+    """Images (B, x, y, C) and labels (B,) -> (B, K), as the ViT in inference gives it."""
+
+    def __init__(self, vit: keras.Model, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.vit = vit
+
+    def call(self, inputs):
+        images, _ = inputs
+        images = as_input(ops.cast(images, "float32"), self.vit.input_shape[1:])
+        return self.vit(images, training=False)
+
+
+class _Pace(keras.callbacks.Callback):
+    """Moves a bar on; times every batch but the first, which is compiled."""
+
+    def __init__(self, images: int, batch_size: int, bar: tqdm) -> None:
+        super().__init__()
+        self.images, self.batch_size, self.bar = images, batch_size, bar
+        self.done = 0
+        self.first = 0.0  # when the first batch was done
+
+    def on_predict_batch_end(self, batch, logs=None):
+        new = min(self.batch_size, self.images - self.done)
+        self.first = self.first if self.done else time.perf_counter()
+        self.done += new
+        self.bar.update(new)
+
+    def images_per_second(self) -> float | None:
+        timed = self.images - self.batch_size
+        return timed / (time.perf_counter() - self.first) if timed > 0 else None

@@ -1,0 +1,128 @@
+"""What is evaluated: a run, and data that may be its own."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from vit_keras import data, sources, whole_folder
+from vit_keras.config import Config
+from vit_keras.data import Given, Splits
+from vit_keras.errors import SettingError
+from vit_keras.evaluation.checks import EVALUATION, check_classes, place
+from vit_keras.saved_run import SavedRun
+from vit_keras.sources import Split
+from vit_keras.streams import FileImages
+
+CHANGED = (
+    "The data are not as they were when the run was trained: their fingerprint differs. Where a "
+    "folder is split by lot, images that were added or taken away change the lot, and some of the "
+    "test images may have been trained on."
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run and the data that it is evaluated on.
+
+    Attributes:
+        config: the run's, with these data.
+        given: what a Python program gave in the place of a data set.
+        splits: the data.
+        fingerprint: of the data.
+        is_own: whether they are what the run was trained on.
+        note: what has to be known of them; empty if nothing.
+    """
+
+    saved: SavedRun
+    config: Config
+    given: Given | None
+    splits: Splits
+    fingerprint: str
+    is_own: bool
+    note: str
+
+    def folder(self, output: str | Path | None) -> Path:
+        """Where the evaluation goes, checked; the run's own gives way to no other data's.
+
+        Raises:
+            SettingError: something else is there.
+        """
+        name = re.sub(r"[^\w.-]+", "_", self.config.data.name)
+        folder = place(self.saved, output, "" if self.is_own else f"{name}-{self.fingerprint[:8]}")
+        if not self.is_own and folder == place(self.saved, None):
+            raise SettingError(
+                f"output={output} is for the run's evaluation on its own data, and these are "
+                "others; leave it out, or choose another folder"
+            )
+        whole_folder.check_replaceable(folder, EVALUATION)
+        return folder
+
+    @cached_property
+    def files(self) -> list[str] | None:
+        """The test images' paths within a folder; None of data that are no folder."""
+        if self.given is not None or self.config.data.name != "folder":
+            return None
+        images = self.splits.test.images
+        if not isinstance(images, FileImages):  # decoded; listed once more, and not decoded
+            images = self.test_at(None).images
+        assert isinstance(images, FileImages)
+        return [entry.path for entry in images.entries]
+
+    def test_at(self, side: int | None) -> Split:
+        """The test split for images of `side`: files are read at that size, others as they are."""
+        if self.given is not None:
+            return self.splits.test
+        now = self.config.data
+        asked = replace(now, cache_mb=0, image_size=now.image_size if side is None else side)
+        if side is not None and sources.known(asked).size == sources.known(now).size:
+            return self.splits.test
+        return data.load(asked, self.config.train.seed).test
+
+
+def subject(
+    saved: SavedRun, config: Config, given: Given | None, overrides: Sequence[str]
+) -> Subject:
+    """Read the data, and compare them with what the run was trained on.
+
+    Raises:
+        SettingError: they cannot be read, or are not what the run's model takes.
+    """
+    splits = data.load(config.data, config.train.seed, given)
+    _check(saved, splits, f"data.name={config.data.name}")
+    fingerprint, trained_on = splits.fingerprint, _fingerprint(saved)
+    is_replaced = bool(overrides) or given is not None
+    is_own = not is_replaced if trained_on is None else fingerprint == trained_on
+    note = "" if is_own else CHANGED
+    if is_replaced and not is_own:
+        note = f"Other data than those that the run was trained on. {' '.join(overrides)}".strip()
+    return Subject(saved, config, given, splits, fingerprint, is_own, note)
+
+
+def _check(saved: SavedRun, splits: Splits, name: str) -> None:
+    """Refuse data that the run's model cannot take, or be measured on."""
+    check_classes(saved, splits.class_names, name)
+    channels, needed = splits.test.images.shape[-1], saved.model.input_shape[-1]
+    if channels not in (1, needed):
+        raise SettingError(
+            f"{name} has {channels} channels and the model of run={saved.path} takes {needed}; "
+            "choose other data"
+        )
+    if (off := (splits.test.labels < 0)).any():
+        raise SettingError(
+            f"{name} has no label for {np.count_nonzero(off)} images of its test split; choose "
+            "data with labels"
+        )
+
+
+def _fingerprint(saved: SavedRun) -> str | None:
+    """Of the data that the run was trained on; None where it does not say."""
+    try:
+        text = (saved.path / "environment.json").read_text(encoding="utf-8")
+        return str(json.loads(text)["data_fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
