@@ -271,7 +271,7 @@ def check(*words):
 
 def gone(run):
     file = run / "config.yaml"
-    own, other = "data:\n  name: digits\n", "data:\n  name: folder\n  path: gone\n"
+    own, other = "data:\n  name: digits\n  path: null\n", "data:\n  name: folder\n  path: gone\n"
     file.write_text(file.read_text().replace(own, other))
 
 

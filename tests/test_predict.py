@@ -75,7 +75,7 @@ def test_a_run_that_was_carried_elsewhere_predicts(tmp_path, monkeypatch):
     """Its data are not there, and its folder is called otherwise."""
     run = shutil.copytree(RELEASED, tmp_path / "mine")
     text = (run / "config.yaml").read_text()
-    text = text.replace("name: digits\n  dir: null", "name: folder\n  path: /gone")
+    text = text.replace("name: digits\n  path: null", "name: folder\n  path: /gone")
     (run / "config.yaml").write_text(text)
     assert "path: /gone" in text
     monkeypatch.chdir(tmp_path)

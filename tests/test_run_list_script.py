@@ -88,7 +88,7 @@ def test_two_runs_are_compared(runs, tmp_path):
     assert ["model.depth", "4", "6"] in lines
     assert ["optim.learning_rate", "0.002", "0.0005"] in lines
     assert not [line for line in lines if line[:1] == ["model.width"]]
-    assert ["best_epoch", "48", "2"] in lines
+    assert ["best_epoch", "52", "2"] in lines
     picture = Path(lines[-1][-1] if len(lines[-1]) == 2 else out.splitlines()[-1][8:])
     assert picture == tmp_path / "a-and-_b $x$.png"
     with Image.open(picture) as image:
