@@ -18,8 +18,8 @@ class Classifier:
     """A model that splits are run through, batch by batch, resized on the device as in training.
 
     Attributes:
-        images_per_second: of the split before, reading included; None where one batch was all, of
-            which most is compiling.
+        images_per_second: of the split before, reading included; None of less than two whole
+            batches, as the first is compiled.
     """
 
     def __init__(self, vit: keras.Model, batch_size: int, prefetch: int, bar: tqdm) -> None:
@@ -33,7 +33,7 @@ class Classifier:
         Raises:
             SettingError: they are no finite numbers.
         """
-        self.bar.set_description(what)
+        self.bar.set_description(what, refresh=False)  # not before its delay
         pace = _Pace(len(split.labels), self.batch_size, self.bar)
         stream = batches.evaluation(split, self.batch_size, self.prefetch)
         values = np.asarray(self.model.predict(stream, verbose=0, callbacks=[pace]), "float32")
@@ -61,20 +61,23 @@ class _Logits(keras.Model):
 
 
 class _Pace(keras.callbacks.Callback):
-    """Moves a bar on; times every batch but the first, which is compiled."""
+    """Moves a bar on, and times whole batches: the first is compiled, a smaller last one again."""
 
     def __init__(self, images: int, batch_size: int, bar: tqdm) -> None:
         super().__init__()
         self.images, self.batch_size, self.bar = images, batch_size, bar
         self.done = 0
-        self.first = 0.0  # when the first batch was done
+        self.ends: list[float] = []  # when each whole batch was done
 
     def on_predict_batch_end(self, batch, logs=None):
+        ops.convert_to_numpy(logs["outputs"])  # a GPU gives them before they are computed
         new = min(self.batch_size, self.images - self.done)
-        self.first = self.first if self.done else time.perf_counter()
+        if new == self.batch_size:
+            self.ends.append(time.perf_counter())
         self.done += new
         self.bar.update(new)
 
     def images_per_second(self) -> float | None:
-        timed = self.images - self.batch_size
-        return timed / (time.perf_counter() - self.first) if timed > 0 else None
+        if len(self.ends) < 2:
+            return None
+        return self.batch_size * (len(self.ends) - 1) / (self.ends[-1] - self.ends[0])

@@ -39,7 +39,7 @@ th, td { padding: .35rem .75rem; text-align: right; border-bottom: 1px solid var
   overflow-wrap: normal; }
 th:first-child, td:first-child { text-align: left; min-width: 7.5rem; max-width: 20rem;
   overflow-wrap: break-word; }
-.facts td { text-align: left; overflow-wrap: anywhere; }
+.facts td, .facts th { text-align: left; overflow-wrap: anywhere; }
 @media (max-width: 40rem) { th, td { padding: .35rem .5rem; font-size: .9rem; } }
 thead th { position: sticky; top: 0; background: var(--card); font-weight: 600; }
 .picture { overflow-x: auto; margin: .75rem 0; }
