@@ -35,9 +35,10 @@ test-jax: setup
 		tests/test_augment*.py tests/test_arrays.py tests/test_given.py tests/test_decode.py \
 		tests/test_streams.py tests/test_explain.py
 
-# Every notebook from top to bottom on a small budget, and whether its committed outputs are whole.
+# Every notebook from top to bottom on a small budget, with its data set and without, two at a time;
+# and whether its committed outputs are whole.
 test-notebooks: setup
-	$(BIN)/python -m pytest tests/test_notebooks.py
+	$(BIN)/python -m pytest tests/test_notebooks.py -n 2 --dist load
 
 # Their outputs made anew, on the full budget: minutes for each.
 notebooks: setup
