@@ -36,9 +36,10 @@ test-jax: setup
 		tests/test_streams.py tests/test_explain.py tests/test_image_items.py \
 		tests/test_predict.py -n 2 --dist loadfile
 
-# Every notebook from top to bottom on a small budget, and whether its committed outputs are whole.
+# Every notebook from top to bottom on a small budget, with its data set and without, two at a time;
+# and whether its committed outputs are whole.
 test-notebooks: setup
-	$(BIN)/python -m pytest tests/test_notebooks.py
+	$(BIN)/python -m pytest tests/test_notebooks.py -n 2 --dist load
 
 # Their outputs made anew, on the full budget: minutes for each.
 notebooks: setup

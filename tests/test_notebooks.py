@@ -2,11 +2,14 @@
 
 import copy
 import os
+import re
 import runpy
 from pathlib import Path
 
 import nbformat
 import pytest
+
+from vit_keras.config import setting_names
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -28,6 +31,16 @@ def printed(notebook):
     )
 
 
+def shown(notebook):
+    """What is displayed as Markdown."""
+    return "".join(
+        output.data.get("text/markdown", "")
+        for cell in code_cells(notebook)
+        for output in cell.outputs
+        if output.output_type == "display_data"
+    )
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_from_top_to_bottom(path):
     executed = EXECUTION["execute"](path, BUDGET)
@@ -42,12 +55,23 @@ def test_committed_outputs_are_whole(path):
     assert list(EXECUTION["faults"](read(path))) == []
 
 
-def test_first_principles_fall_back_to_the_digits(tmp_path):
-    """Where CIFAR-100 is not prepared, the notebook says so and needs no download."""
-    path = ROOT / "notebooks/02_attention_from_first_principles.ipynb"
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_falls_back_to_the_digits(path, tmp_path):
+    """Where its data set is not prepared, a notebook says so and needs no download."""
     text = printed(EXECUTION["execute"](path, "small", TFDS_DATA_DIR=str(tmp_path)))
-    assert "scikit-learn's digits stand in for it" in text
-    assert "digits, 10 classes" in text
+    assert "scikit-learn's digits" in text
+    assert "data.download=true" in text
+
+
+def test_the_mnist_notebook_reaches_95_percent():
+    text = shown(read(ROOT / "notebooks/01_vit_on_mnist.ipynb"))
+    assert float(re.search(r"Test accuracy ([\d.]+)%", text)[1]) >= 95
+
+
+def test_the_configuration_notebook_explains_every_setting():
+    notebook = read(ROOT / "notebooks/04_config_to_model_cifar10.ipynb")
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert [name for name in setting_names() if f"`{name}`" not in prose] == []
 
 
 def change_a_cell(notebook):
