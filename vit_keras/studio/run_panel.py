@@ -1,0 +1,67 @@
+"""One run: figures, curves by epoch, and what it says of a few images."""
+
+from typing import Any
+
+import streamlit as st
+
+from vit_keras.curves import PANELS
+from vit_keras.studio.plain import plain
+from vit_keras.studio.run_view import RunView
+
+FIGURES = {  # column of history.csv -> what it is called, and how it is written
+    "val_accuracy": ("validation accuracy", "{:.1%}"),
+    "val_loss": ("validation loss", "{:.4f}"),
+    "learning_rate": ("learning rate", "{:.2e}"),
+    "images_per_second": ("images/s", "{:,.0f}"),
+}
+
+
+def show(view: RunView) -> None:
+    """What there is of a run; nothing before its first epoch has ended."""
+    if view.metrics:
+        accuracy = view.metrics.get("test_accuracy", float("nan"))
+        st.success(f"Finished: test accuracy {accuracy:.4f}, in {plain(view.path)}")
+    if not view.rows:
+        return
+    last = view.rows[-1]
+    st.markdown(f"**After epoch {last['epoch']:.0f}**")
+    for column, (name, pattern) in zip(st.columns(len(FIGURES)), FIGURES.values(), strict=True):
+        key = next(key for key, value in FIGURES.items() if value[0] == name)
+        column.metric(name, pattern.format(last[key]))
+    for place, (title, lines) in zip(st.columns(len(PANELS)), PANELS.items(), strict=True):
+        with place:
+            _curve(title, lines, view.rows)
+    _samples(view)
+
+
+def _curve(title: str, lines: dict[str, str], rows: list[dict[str, Any]]) -> None:
+    import pandas as pd  # Streamlit's own; a page without curves does not wait for it
+
+    table = pd.DataFrame({label: [row[key] for row in rows] for key, label in lines.items()})
+    table["epoch"] = [int(row["epoch"]) for row in rows]
+    st.markdown(f"**{title}**")
+    st.line_chart(table, x="epoch", y=list(lines.values()), height=220)
+
+
+def _samples(view: RunView) -> None:
+    """The images, each with its label and what is predicted of it by now."""
+    if not view.samples.get("epochs"):
+        return
+    last, labels = view.samples["epochs"][-1], view.samples["labels"]
+    st.markdown(f"**Validation images after epoch {last['epoch']}**")
+    shown = [
+        (view.path / "samples" / f"{number:02}.png", label, predicted, confidence)
+        for number, (label, predicted, confidence) in enumerate(
+            zip(labels, last["predicted"], last["confidence"], strict=True)
+        )
+    ]
+    here = [item for item in shown if item[0].is_file()]
+    st.image(
+        [str(path) for path, *_ in here],
+        caption=[
+            f"{plain(label)}: {'right' if label == predicted else plain(predicted)}, "
+            f"{confidence:.0%}"
+            for _, label, predicted, confidence in here
+        ],
+        width=96,
+    )
