@@ -92,6 +92,8 @@ def page(browser, studio):
     opened.goto(studio.url)
     opened.get_by_role("heading", name="Training", exact=True).wait_for()
     yield opened
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    opened.screenshot(path=SHOTS / "last.png")  # where a test that failed got stuck
     context.close()
 
 
@@ -101,6 +103,13 @@ def shot():
     SHOTS.mkdir(parents=True, exist_ok=True)
 
     def take(page, name):
-        page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+        size = page.viewport_size
+        # The page scrolls within itself: what is to be in the picture has to fit the window.
+        main = page.get_by_test_id("stMain")
+        height = main.evaluate("element => element.scrollHeight")
+        page.set_viewport_size({"width": size["width"], "height": height})
+        page.wait_for_timeout(300)
+        page.screenshot(path=SHOTS / f"{name}.png")
+        page.set_viewport_size(size)
 
     return take

@@ -18,14 +18,14 @@ def main(root: str) -> None:
 
 
 def _pages(root: str) -> list:
-    """One file for each page, which has a `show`; what it needs is imported when it is opened."""
-    from vit_keras.studio import training_page
-    from vit_keras.studio.jobs import Jobs
-    from vit_keras.studio.plain import errors_shown
+    """One file for each page, with a `show`, imported when the page is opened and has its title."""
 
     def training() -> None:
-        with errors_shown():
-            training_page.show(Jobs(root))
+        st.title("Training")
+        from vit_keras.studio import training_page
+        from vit_keras.studio.jobs import Jobs
+
+        training_page.show(Jobs(root))
 
     return [st.Page(training, title="Training", url_path="training", default=True)]
 

@@ -147,4 +147,4 @@ def word(name: str, kind: str, is_optional: bool, typed: str) -> str:
     text = typed.strip()
     if not text and is_optional:
         return f"{name}=null"
-    return f"{name}={quoted(text) if kind in ('text', 'choice') and text else text}"
+    return f"{name}={quoted(text) if kind == 'text' and text else text}"

@@ -14,23 +14,28 @@ from vit_keras.studio.plain import errors_shown, plain
 EVERY = 1.0  # seconds between two looks while something runs
 
 
+def is_active(jobs: Jobs) -> bool:
+    """Whether anything runs or waits."""
+    return any(not job.is_over for job in jobs.all())
+
+
 def show(jobs: Jobs) -> None:
     """The list of jobs and the chosen one; renewed by itself while one of them is not over."""
     found = jobs.all()
     if not found:
-        st.write("No training yet. Put one together below, and follow it here.")
+        st.write("No training yet. Put one together under New training, and follow it here.")
         return
-    is_active = any(not job.is_over for job in found)
-    st.fragment(_panel, run_every=EVERY if is_active else None)(jobs, is_active)
+    active = is_active(jobs)
+    st.fragment(_panel, run_every=EVERY if active else None)(jobs, active)
 
 
 def _panel(jobs: Jobs, was_active: bool) -> None:
     with errors_shown():
         found = jobs.all()
-        is_active = any(not job.is_over for job in found)
-        if is_active:
+        active = any(not job.is_over for job in found)
+        if active:
             runner.ensure(jobs)  # it may have been killed, or the machine restarted
-        if is_active != was_active or not found:
+        if active != was_active or not found:
             st.rerun()  # to look no more, or again
         job = _picked(found)
         st.query_params["job"] = job.id  # a page that is loaded again shows the same one
@@ -58,7 +63,8 @@ def _picked(found: list[Job]) -> Job:
 
 
 def _state(jobs: Jobs, job: Job, found: list[Job]) -> None:
-    """In one line, what is going on; of one that went wrong, why, and what to do."""
+    """What is going on; of one that went wrong, why, and what to do."""
+    st.markdown(f"State: **{job.state}**")
     if job.state == WAITING:
         before = sum(other.id < job.id and not other.is_over for other in found)
         st.info(f"Waiting for {before} before it." if before else "About to start.")

@@ -22,8 +22,12 @@ GLANCE = 0.5  # seconds between two looks at a training that another runner bega
 
 
 def ensure(jobs: Jobs) -> None:
-    """Start a runner unless nothing is to be done; a second one ends by itself."""
+    """Start a runner unless there is one, or nothing is to be done; a second one ends by itself."""
     if next_job(jobs) is None:
+        return
+    try:
+        _lock(jobs).acquire(timeout=0).lock.release()
+    except filelock.Timeout:
         return
     with open(jobs.root / STUDIO / "runner.txt", "ab") as output:
         subprocess.Popen(
@@ -41,12 +45,17 @@ def next_job(jobs: Jobs) -> Job | None:
     return next((job for state in (RUNNING, WAITING) for job in found if job.state == state), None)
 
 
+def _lock(jobs: Jobs) -> filelock.BaseFileLock:
+    """Held by the runner as long as it works."""
+    return filelock.FileLock(jobs.root / STUDIO / "runner.lock")
+
+
 def work(root: str) -> None:
     """Run every job that there is, and those that come meanwhile."""
     # Started in the background of a shell, Ctrl-C is ignored, and what we start would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     jobs = Jobs(root)
-    lock = filelock.FileLock(jobs.root / STUDIO / "runner.lock")
+    lock = _lock(jobs)
     while next_job(jobs):  # looked at again without the lock: one may come before it is given up
         try:
             with lock.acquire(timeout=0):

@@ -35,15 +35,20 @@ TITLES = {
     "run": "Run directory",
 }
 SAMPLES = 8
+NEW, FOLLOW = "New training", "Trainings"
+STARTED = "has_started"  # in the session, until the page is drawn again
 
 
 def show(jobs: Jobs) -> None:
-    """The whole page."""
-    st.title("Training")
-    with errors_shown():
+    """The whole page, below its title: what is put together, and what runs."""
+    if st.session_state.pop(STARTED, False):
+        st.session_state["tab"] = FOLLOW
+    first = FOLLOW if "job" in st.query_params or job_panel.is_active(jobs) else NEW
+    # Both are always made: a form that is not would forget what was chosen.
+    new, follow = st.tabs([NEW, FOLLOW], default=first, key="tab", on_change="rerun")
+    with follow, errors_shown():
         job_panel.show(jobs)
-    st.header("New training", divider="grey")
-    with errors_shown():
+    with new, errors_shown():
         command = _asked(jobs.root)
         if command is not None:
             _offer(jobs, command)
@@ -160,6 +165,7 @@ def _offer(jobs: Jobs, command: Command) -> None:
     if st.button("Start training", type="primary", key="start"):
         job = start(jobs, command, config)
         st.query_params["job"] = job.id
+        st.session_state[STARTED] = True
         st.rerun()
 
 

@@ -1,0 +1,89 @@
+"""The training page in a real browser: from a choice to a finished run, whatever comes between."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytest.importorskip("streamlit", reason="needs the extra `studio`")
+
+ROOT = Path(__file__).parents[2]
+def choose(page, **settings):
+    """Sets text fields by their labels."""
+    for label, value in settings.items():
+        field = page.get_by_label(label.replace("_", " "), exact=True)
+        field.fill(value)
+        field.press("Enter")
+        field.press("Tab")
+        page.wait_for_timeout(300)
+
+
+def quick(page):
+    """No compiling, few images, a small model: an epoch takes a blink."""
+    for group, settings in {
+        "Training": {"jit": "false"},
+        "Data": {"limit": "300"},
+        "Model": {"depth": "1"},
+    }.items():
+        page.locator("summary").get_by_text(group, exact=True).click()
+        choose(page, **settings)
+
+
+def start(page):
+    page.get_by_role("button", name="Start training").click()
+
+
+def state(page, word):
+    page.get_by_text(f"State: {word}", exact=True).wait_for()
+
+
+def command(page):
+    return page.get_by_test_id("stCode").filter(has_text="python scripts/").inner_text()
+
+
+def no_traceback(page):
+    text = page.locator("body").inner_text()
+    assert "Traceback" not in text
+    assert "unforeseen" not in text
+
+
+def test_a_training_from_the_first_choice_to_the_test_accuracy(page, studio, shot):
+    choose(page, epochs="60", learning_rate="0.001", batch_size="30")
+    quick(page)
+    page.get_by_text("These settings can be trained.").wait_for()
+    shot(page, "chosen")
+    start(page)
+    state(page, "running")
+    page.get_by_text("After epoch 2", exact=True).wait_for()
+    first = page.get_by_test_id("stVegaLiteChart").first.screenshot()
+    page.get_by_text(re.compile("After epoch [4-9]")).wait_for()
+    assert page.get_by_test_id("stVegaLiteChart").first.screenshot() != first  # the curve moves
+    shot(page, "training")
+
+    page.reload()
+    state(page, "running")
+    page.get_by_text(re.compile("After epoch")).wait_for()
+
+    (run,) = [path for path in studio.runs.glob("digits-*")]
+    studio.kill()
+    training = [p for p in psutil.process_iter(["cmdline"]) if str(run) in str(p.info["cmdline"])]
+    assert training  # it outlives the studio
+    studio.start()
+    page.goto(studio.url)
+    state(page, "running")
+    page.get_by_role("button", name="Stop").click()
+    state(page, "stopped")
+    shot(page, "stopped")
+    stopped_after = len(list(csv.DictReader(open(run / "history.csv"))))
+    assert stopped_after < 60
+    page.get_by_role("button", name="Resume").click()
+    page.get_by_text(re.compile("Finished: test accuracy")).wait_for(timeout=120_000)
+    shot(page, "finished")
+    assert len(list(csv.DictReader(open(run / "history.csv")))) == 60
+    assert page.get_by_role("img").count() >= 8  # predictions of validation images
+    no_traceback(page)
