@@ -221,7 +221,7 @@ def for_run(
 ) -> list[keras.callbacks.Callback]:
     """The callbacks of a run, in the order that they have to be called in."""
     stop_on_nan = StopOnNaN(config, steps_per_epoch, recorder.stage)
-    progress = Progress(run, recorder.rows, stages.epochs(config), steps_per_epoch)
+    progress = Progress(run, stages.epochs(config), steps_per_epoch)
     result: list[Any] = [recorder.wait, stop_on_nan, recorder, progress]
     result.append(Checkpoint(run, recorder))
     if config.optim.ema is not None:

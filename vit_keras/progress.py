@@ -1,5 +1,6 @@
 """How far a training is, for whoever looks at its directory: `progress.json`, while it runs."""
 
+import itertools
 import json
 import statistics
 import time
@@ -20,15 +21,17 @@ class Progress(keras.callbacks.Callback):
     needs it.
     """
 
-    def __init__(self, run: Run, rows: list[dict[str, Any]], epochs: int, steps: int) -> None:
+    def __init__(self, run: Run, epochs: int, steps: int) -> None:
         super().__init__()
         self.file = run.path / PROGRESS
-        self.rows, self.epochs, self.steps = rows, epochs, steps
-        self.written = self.began = self.first = 0.0
+        self.epochs, self.steps = epochs, steps
+        self.written = self.first = 0.0
+        self.begins: list[float] = []  # of this process's epochs
         self.epoch = 0
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.epoch, self.began = epoch, time.perf_counter()
+        self.epoch = epoch
+        self.begins.append(time.perf_counter())
         self._write(0, {})
 
     def on_train_batch_end(self, batch, logs=None):
@@ -53,13 +56,13 @@ class Progress(keras.callbacks.Callback):
         temporary.replace(self.file)
 
     def _seconds_left(self, step: int) -> float | None:
-        """By the epochs so far but for the first, which compiles; before, by the steps of this."""
-        whole = self.epochs - self.epoch - 1
-        if known := [row["seconds"] for row in self.rows[1:]]:
+        """By the epochs so far, all that is done between them included; at first by the steps."""
+        whole, now = self.epochs - self.epoch - 1, time.perf_counter()
+        lengths = [later - earlier for earlier, later in itertools.pairwise(self.begins)]
+        if known := lengths[1:]:  # the first epoch compiles
             epoch = statistics.median(known[-5:])
-            elapsed = time.perf_counter() - self.began
-            return round(whole * epoch + max(0.0, epoch - elapsed), 1)
-        if step < 2 or self.rows:
+            return round(whole * epoch + max(0.0, epoch - (now - self.begins[-1])), 1)
+        if step < 2:
             return None
-        of_step = (time.perf_counter() - self.first) / (step - 1)
+        of_step = (now - self.first) / (step - 1)
         return round(of_step * (self.steps * (whole + 1) - step), 1)

@@ -46,6 +46,11 @@ def command(page):
     return page.get_by_test_id("stCode").filter(has_text="python scripts/").inner_text()
 
 
+def rows(run):
+    with open(run / "history.csv") as file:
+        return list(csv.DictReader(file))
+
+
 def no_traceback(page):
     text = page.locator("body").inner_text()
     assert "Traceback" not in text
@@ -53,37 +58,34 @@ def no_traceback(page):
 
 
 def test_a_training_from_the_first_choice_to_the_test_accuracy(page, studio, shot):
-    choose(page, epochs="60", learning_rate="0.001", batch_size="30")
+    choose(page, epochs="30", learning_rate="0.001", batch_size="30")
     quick(page)
     page.get_by_text("These settings can be trained.").wait_for()
     shot(page, "chosen")
     start(page)
     state(page, "running")
-    page.get_by_text("After epoch 2", exact=True).wait_for()
+    page.get_by_text(re.compile("After epoch [2-9]")).wait_for()
     first = page.get_by_test_id("stVegaLiteChart").first.screenshot()
-    page.get_by_text(re.compile("After epoch [4-9]")).wait_for()
+    page.get_by_text(re.compile("After epoch ([5-9]|1.)")).wait_for()
     assert page.get_by_test_id("stVegaLiteChart").first.screenshot() != first  # the curve moves
-    shot(page, "training")
-
-    page.reload()
-    state(page, "running")
-    page.get_by_text(re.compile("After epoch")).wait_for()
-
-    (run,) = [path for path in studio.runs.glob("digits-*")]
-    studio.kill()
-    training = [p for p in psutil.process_iter(["cmdline"]) if str(run) in str(p.info["cmdline"])]
-    assert training  # it outlives the studio
-    studio.start()
-    page.goto(studio.url)
-    state(page, "running")
     page.get_by_role("button", name="Stop").click()
     state(page, "stopped")
     shot(page, "stopped")
-    stopped_after = len(list(csv.DictReader(open(run / "history.csv"))))
-    assert stopped_after < 60
+    (run,) = studio.runs.glob("digits-*")
+    assert 5 <= len(rows(run)) < 30
+
     page.get_by_role("button", name="Resume").click()
-    page.get_by_text(re.compile("Finished: test accuracy")).wait_for(timeout=120_000)
+    state(page, "running")
+    page.reload()
+    state(page, "running")
+    studio.kill()
+    alive = [p for p in psutil.process_iter(["cmdline"]) if str(run) in str(p.info["cmdline"])]
+    assert alive  # the training outlives the studio
+    studio.start()
+    page.goto(studio.url)
+    state(page, "running")
+    page.get_by_text(re.compile("Finished: test accuracy")).wait_for()
     shot(page, "finished")
-    assert len(list(csv.DictReader(open(run / "history.csv")))) == 60
-    assert page.get_by_role("img").count() >= 8  # predictions of validation images
+    assert len(rows(run)) == 30
+    assert page.get_by_text(re.compile("(recognised|taken for)")).count() == 8
     no_traceback(page)

@@ -25,8 +25,9 @@ def show(view: RunView) -> None:
         return
     last = view.rows[-1]
     st.markdown(f"**After epoch {last['epoch']:.0f}**")
-    for column, (name, pattern) in zip(st.columns(len(FIGURES)), FIGURES.values(), strict=True):
-        key = next(key for key, value in FIGURES.items() if value[0] == name)
+    for column, (key, (name, pattern)) in zip(
+        st.columns(len(FIGURES)), FIGURES.items(), strict=True
+    ):
         column.metric(name, pattern.format(last[key]))
     for place, (title, lines) in zip(st.columns(len(PANELS)), PANELS.items(), strict=True):
         with place:
@@ -37,10 +38,12 @@ def show(view: RunView) -> None:
 def _curve(title: str, lines: dict[str, str], rows: list[dict[str, Any]]) -> None:
     import pandas as pd  # Streamlit's own; a page without curves does not wait for it
 
-    table = pd.DataFrame({label: [row[key] for row in rows] for key, label in lines.items()})
+    names = list(lines.values()) if len(lines) > 1 else [title]
+    columns = zip(names, lines, strict=True)
+    table = pd.DataFrame({name: [row[key] for row in rows] for name, key in columns})
     table["epoch"] = [int(row["epoch"]) for row in rows]
     st.markdown(f"**{title}**")
-    st.line_chart(table, x="epoch", y=list(lines.values()), height=220)
+    st.line_chart(table, x="epoch", y=names, height=220)
 
 
 def _samples(view: RunView) -> None:
@@ -59,9 +62,10 @@ def _samples(view: RunView) -> None:
     st.image(
         [str(path) for path, *_ in here],
         caption=[
-            f"{plain(label)}: {'right' if label == predicted else plain(predicted)}, "
-            f"{confidence:.0%}"
+            f"{plain(label)}, "
+            f"{'recognised' if label == predicted else f'taken for {plain(predicted)}'} "
+            f"({confidence:.0%})"
             for _, label, predicted, confidence in here
         ],
-        width=96,
+        width=120,
     )
