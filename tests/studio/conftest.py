@@ -113,3 +113,18 @@ def shot():
         page.set_viewport_size(size)
 
     return take
+
+
+@pytest.fixture
+def serious_barriers():
+    """What axe-core finds on a page that keeps people out: rule -> the elements."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe").Axe()
+
+    def found(page):
+        return {
+            item["id"]: [f"{node['html'][:200]} {node['any'][:1]}" for node in item["nodes"]]
+            for item in axe.run(page).response["violations"]
+            if item["impact"] in ("serious", "critical")
+        }
+
+    return found

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -51,17 +52,24 @@ def rows(run):
         return list(csv.DictReader(file))
 
 
+def metrics(run):
+    return json.loads((run / "metrics.json").read_text())
+
+
 def no_traceback(page):
     text = page.locator("body").inner_text()
     assert "Traceback" not in text
     assert "unforeseen" not in text
 
 
-def test_a_training_from_the_first_choice_to_the_test_accuracy(page, studio, shot):
+def test_a_training_from_the_first_choice_to_the_test_accuracy(
+    page, studio, shot, serious_barriers
+):
     choose(page, epochs="30", learning_rate="0.001", batch_size="30")
     quick(page)
     page.get_by_text("These settings can be trained.").wait_for()
     shot(page, "chosen")
+    shown = command(page)
     start(page)
     state(page, "running")
     page.get_by_text(re.compile("After epoch [2-9]")).wait_for()
@@ -86,6 +94,41 @@ def test_a_training_from_the_first_choice_to_the_test_accuracy(page, studio, sho
     state(page, "running")
     page.get_by_text(re.compile("Finished: test accuracy")).wait_for()
     shot(page, "finished")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_timeout(500)
+        assert serious_barriers(page) == {}
     assert len(rows(run)) == 30
     assert page.get_by_text(re.compile("(recognised|taken for)")).count() == 8
+    no_traceback(page)
+
+    # The command that was shown, typed into a shell, ends where the run does, stopped or not.
+    subprocess.run([sys.executable, *shlex.split(shown)[1:]], cwd=ROOT, check=True, timeout=300)
+    (typed,) = set(studio.runs.glob("digits-*")) - {run}
+    assert metrics(typed)["test_accuracy"] == metrics(run)["test_accuracy"]
+    assert metrics(typed)["test_loss"] == metrics(run)["test_loss"]
+
+
+def test_a_sweep_of_two(page, shot):
+    page.get_by_role("tab", name="New training").click()
+    choose(page, epochs="1", batch_size="30")
+    quick(page)
+    page.get_by_role("radiogroup", name="How many runs").get_by_text("grid: every").click()
+    page.get_by_label("What to vary").fill("optim.learning_rate")
+    page.get_by_label("What to vary").press("Enter")
+    values = page.get_by_label("Values of optim.learning_rate")
+    values.fill("0.001, 0")
+    values.press("Enter")
+    page.get_by_text("optim.learning_rate=0 is out of range; use above 0").wait_for()
+    assert page.get_by_role("button", name="Start training").is_disabled()
+    values.fill("0.001,0.0003")
+    values.press("Enter")
+    page.get_by_text("These settings can be trained.").wait_for()
+    assert "--multirun" in command(page)
+    start(page)
+    state(page, "running")
+    state(page, "finished")
+    for cell in ("0.001", "0.0003"):
+        page.get_by_role("cell", name=cell, exact=True).wait_for()
+    shot(page, "sweep")
     no_traceback(page)

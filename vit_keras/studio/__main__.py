@@ -20,6 +20,20 @@ UPLOAD_MB = 100
 
 
 def main() -> None:
+    arguments = parsed(sys.argv[1:])
+    try:
+        check(arguments)
+    except SettingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    if not _is_loopback(arguments.address) and not os.environ.get(PASSWORD):
+        os.environ[PASSWORD] = secrets.token_urlsafe(12)
+        print(f"password: {os.environ[PASSWORD]}", flush=True)
+    os.execv(sys.executable, command(arguments))
+
+
+def parsed(words: list[str]) -> argparse.Namespace:
+    """The command line's words, or an end with argparse's usage."""
     parser = argparse.ArgumentParser(prog="python -m vit_keras.studio", description=__doc__)
     parser.add_argument("--root", default="saved_models", help="where the runs are (%(default)s)")
     parser.add_argument("--port", type=int, default=8501, help="(%(default)s)")
@@ -31,16 +45,7 @@ def main() -> None:
         help=f"listen on --address, unencrypted, behind a password: that of {PASSWORD}, or one "
         "that is drawn and printed",
     )
-    arguments = parser.parse_args()
-    try:
-        check(arguments)
-    except SettingError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    if not _is_loopback(arguments.address) and not os.environ.get(PASSWORD):
-        os.environ[PASSWORD] = secrets.token_urlsafe(12)
-        print(f"password: {os.environ[PASSWORD]}", flush=True)
-    os.execv(sys.executable, command(arguments))
+    return parser.parse_args(words)
 
 
 def check(arguments: argparse.Namespace) -> None:

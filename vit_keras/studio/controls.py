@@ -71,5 +71,5 @@ def ask_choice(group: str, choices: dict[str, str], key: str) -> str | None:
         help=f"`{group}=...`: a named choice of all settings of this group",
     )
     if picked and choices[picked]:
-        st.caption(choices[picked])
+        st.markdown(choices[picked])
     return f"{group}={picked}" if picked else None

@@ -74,5 +74,5 @@ def _zip(root: Path) -> str:
             file.seek(0)
             image_zips.unpack(file, folder)
     classes = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    st.caption(f"{plain(', '.join(classes[:20]))}: unpacked into `{STUDIO}/uploads/{digest[:16]}`")
+    st.markdown(f"{plain(', '.join(classes[:20]))}: unpacked into `{STUDIO}/uploads/{digest[:16]}`")
     return str(folder)

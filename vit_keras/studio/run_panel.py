@@ -15,6 +15,8 @@ FIGURES = {  # column of history.csv -> what it is called, and how it is written
     "images_per_second": ("images/s", "{:,.0f}"),
 }
 
+WIDTH = 110  # pixels of an image
+
 
 def show(view: RunView) -> None:
     """What there is of a run; nothing before its first epoch has ended."""
@@ -58,14 +60,10 @@ def _samples(view: RunView) -> None:
             zip(labels, last["predicted"], last["confidence"], strict=True)
         )
     ]
-    here = [item for item in shown if item[0].is_file()]
-    st.image(
-        [str(path) for path, *_ in here],
-        caption=[
-            f"{plain(label)}, "
-            f"{'recognised' if label == predicted else f'taken for {plain(predicted)}'} "
-            f"({confidence:.0%})"
-            for _, label, predicted, confidence in here
-        ],
-        width=120,
-    )
+    with st.container(horizontal=True):
+        for path, label, predicted, confidence in shown:
+            if path.is_file():
+                said = "recognised" if label == predicted else f"taken for {plain(predicted)}"
+                with st.container(width=WIDTH):
+                    st.image(str(path), width=WIDTH)
+                    st.markdown(f"{plain(label)}: {said} ({confidence:.0%})")

@@ -23,7 +23,7 @@ def ask(command: Command, base: Config) -> Command | None:
     kind = st.radio(
         "How many runs",
         (ONE, *SWEEPERS),
-        captions=("", *HOW.values()),
+        format_func=lambda kind: f"{kind}: {HOW[kind]}" if kind in HOW else kind,
         key="sweep",
     )
     if kind == ONE:

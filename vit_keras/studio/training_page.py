@@ -1,5 +1,6 @@
 """The page on which a training is put together, checked, started and watched."""
 
+import functools
 from pathlib import Path
 
 import streamlit as st
@@ -75,7 +76,7 @@ def _asked(root: Path) -> Command | None:
         with column:
             choice = controls.ask_choice(group, group_choices(group), key)
         words += [choice] if choice else []
-    base = cli.compose(*words)
+    base = _composed(*words)
     if root != Path(base.run.root).absolute():
         words.append(f"run.root={quoted(root)}")
     key += " ".join(words)
@@ -83,6 +84,9 @@ def _asked(root: Path) -> Command | None:
     words += _stages(base, key)
     words += _rare(base, key)
     return sweep_controls.ask(Command(SCRIPT_OF[is_pretrained], tuple(words)), base)
+
+
+_composed = functools.lru_cache(maxsize=128)(cli.compose)  # for every look at the page
 
 
 def _recipe(is_pretrained: bool, data: str) -> Recipe:
@@ -99,7 +103,7 @@ def _recipe(is_pretrained: bool, data: str) -> Recipe:
         key=f"recipe {is_pretrained} {data}",
         help="`recipe=...`: a whole configuration; whatever follows changes it",
     )
-    st.caption(plain(recipe.help))
+    st.markdown(plain(recipe.help))
     return recipe
 
 
