@@ -87,7 +87,7 @@ def browser():
 def page(browser, studio):
     """A page of 1280 pixels with the studio open on it."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(180_000)
+    context.set_default_timeout(90_000)
     opened = context.new_page()
     opened.goto(studio.url)
     opened.get_by_role("heading", name="Training", exact=True).wait_for()

@@ -15,6 +15,17 @@ FIGURES = {  # column of history.csv -> what it is called, and how it is written
     "images_per_second": ("images/s", "{:,.0f}"),
 }
 
+CURVE: dict[str, Any] = {
+    # A screen reader would name every point; the words are beside.
+    "mark": {"type": "line", "aria": False, "point": {"aria": False}},
+    "encoding": {
+        "x": {"field": "epoch", "type": "quantitative", "axis": {"format": "d", "tickMinStep": 1}},
+        "y": {"field": "value", "type": "quantitative", "title": None, "scale": {"zero": False}},
+        # Told apart by the line besides, for those who do not see the colours differ.
+        "color": {"field": "of", "title": None, "legend": {"orient": "bottom"}},
+        "strokeDash": {"field": "of"},
+    },
+}
 WIDTH = 110  # pixels of an image
 
 
@@ -38,14 +49,17 @@ def show(view: RunView) -> None:
 
 
 def _curve(title: str, lines: dict[str, str], rows: list[dict[str, Any]]) -> None:
+    """One panel of `curves.png`, its last values in words for those who do not see it."""
     import pandas as pd  # Streamlit's own; a page without curves does not wait for it
 
-    names = list(lines.values()) if len(lines) > 1 else [title]
-    columns = zip(names, lines, strict=True)
-    table = pd.DataFrame({name: [row[key] for row in rows] for name, key in columns})
-    table["epoch"] = [int(row["epoch"]) for row in rows]
-    st.markdown(f"**{title}**")
-    st.line_chart(table, x="epoch", y=names, height=220)
+    table = pd.DataFrame(
+        {"epoch": int(row["epoch"]), "value": row[column], "of": label}
+        for column, label in lines.items()
+        for row in rows
+    )
+    now = ", ".join(f"{label} {rows[-1][column]:.3g}" for column, label in lines.items())
+    st.markdown(f"**{title}**: {now}")
+    st.vega_lite_chart(table, CURVE, height=220)
 
 
 def _samples(view: RunView) -> None:
@@ -65,5 +79,5 @@ def _samples(view: RunView) -> None:
             if path.is_file():
                 said = "recognised" if label == predicted else f"taken for {plain(predicted)}"
                 with st.container(width=WIDTH):
-                    st.image(str(path), width=WIDTH)
+                    st.image(str(path), width=WIDTH, alt=f"an image of {label}")
                     st.markdown(f"{plain(label)}: {said} ({confidence:.0%})")

@@ -44,8 +44,11 @@ def show(jobs: Jobs) -> None:
     """The whole page, below its title: what is put together, and what runs."""
     if st.session_state.pop(STARTED, False):
         st.session_state["tab"] = FOLLOW
-    first = FOLLOW if "job" in st.query_params or job_panel.is_active(jobs) else NEW
+    if "first_tab" not in st.session_state:  # another one later would be other tabs to Streamlit
+        shown = "job" in st.query_params or job_panel.is_active(jobs)
+        st.session_state["first_tab"] = FOLLOW if shown else NEW
     # Both are always made: a form that is not would forget what was chosen.
+    first = st.session_state["first_tab"]
     new, follow = st.tabs([NEW, FOLLOW], default=first, key="tab", on_change="rerun")
     with follow, errors_shown():
         job_panel.show(jobs)
