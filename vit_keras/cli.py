@@ -33,8 +33,8 @@ def main(
 ) -> Callable[[], None]:
     """Make `task(config)` a script's main function; `recipe` is picked where none is named.
 
-    `check` refuses, before Keras is imported, what this task besides cannot do. What the task gives is
-    what a sweeper that searches, such as Optuna's, looks for the best of.
+    `check` refuses, before Keras is imported, what this task besides cannot do. What the task
+    gives is what a sweeper that searches, such as Optuna's, looks for the best of.
 
     Exit status 2 and one line for a setting that cannot work, 1 for a training that failed, 130
     for Ctrl-C; a traceback only for what nobody foresaw.

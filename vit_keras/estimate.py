@@ -123,9 +123,7 @@ def _timed(
         shuffle=False, verbose=0,
     )  # fmt: skip
     few = splits.validation.take(np.arange(min(len(splits.validation.labels), size * (STEPS + 1))))
-    model.evaluate(
-        batches.evaluation(few, size, prefetch), callbacks=[validation], verbose=0
-    )
+    model.evaluate(batches.evaluation(few, size, prefetch), callbacks=[validation], verbose=0)
     step = training.pace() or training.ends[0] - began
     whole = -(-len(splits.validation.labels) // size)
     return training.ends[0] - began, step, validation.pace() * whole

@@ -52,7 +52,8 @@ def _chosen(entries: list[zipfile.ZipInfo]) -> list[tuple[zipfile.ZipInfo, tuple
     _check_sizes(entries)
     found = []
     for entry in entries:
-        *folders, name = _parts(entry)
+        *above, name = _parts(entry)
+        folders = tuple(above)
         hidden = any(part.startswith((".", "__MACOSX")) for part in (*folders, name))
         if entry.is_dir() or hidden or not name.lower().endswith(SUFFIXES):
             continue
@@ -118,7 +119,7 @@ def _told_apart(found: list[tuple[Any, tuple[str, ...]]]) -> Iterator[tuple[Any,
         yield entry, folders
 
 
-def _cleaned(folders: tuple[str, ...] | list[str]) -> tuple[str, ...]:
+def _cleaned(folders: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(clean_name(folder) for folder in folders)
 
 

@@ -17,8 +17,8 @@ EVERY = 1.0  # seconds between two writings, at least
 class Progress(keras.callbacks.Callback):
     """Write `progress.json` once a second at most; it is gone when the run has ended.
 
-    Moved into place whole, and not waited for until the disk has it: of a machine that stops, nobody
-    needs it.
+    Moved into place whole, and not waited for until the disk has it: of a machine that stops,
+    nobody needs it.
     """
 
     def __init__(self, run: Run, epochs: int, steps: int) -> None:
@@ -43,7 +43,7 @@ class Progress(keras.callbacks.Callback):
 
     def _write(self, step: int, logs: dict[str, Any]) -> None:
         self.written = time.perf_counter()
-        content = {
+        content: dict[str, Any] = {
             "epoch": self.epoch + 1,
             "epochs": self.epochs,
             "step": step,

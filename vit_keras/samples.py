@@ -59,6 +59,8 @@ class SamplePredictions(keras.callbacks.Callback):
         for number, pixels in enumerate(self.images):
             picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
             factor = max(1, SIDE // max(picture.size))
-            enlarged = picture.resize([side * factor for side in picture.size], Image.NEAREST)
+            enlarged = picture.resize(
+                [side * factor for side in picture.size], Image.Resampling.NEAREST
+            )
             with self.run.replacing(f"samples/{number:02}.png") as path:
                 enlarged.save(path)

@@ -32,7 +32,15 @@ class Studio:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         with open(self.home / "studio.txt", "ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "vit_keras.studio", "--root", "runs", "--port", str(self.port)],
+                [
+                    sys.executable,
+                    "-m",
+                    "vit_keras.studio",
+                    "--root",
+                    "runs",
+                    "--port",
+                    str(self.port),
+                ],
                 cwd=self.home,
                 env=environment,
                 stdout=output,

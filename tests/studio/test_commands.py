@@ -36,7 +36,9 @@ def test_what_is_typed_arrives(name, typed, tmp_path, monkeypatch):
     assert getattr(getattr(load_config(*words), group), field) == value
 
 
-@pytest.mark.parametrize("text", ["a b", "ü", '"', "\\", 'a\\"', "{}", "[x", "1,2", "true", "$x", "~"])
+@pytest.mark.parametrize(
+    "text", ["a b", "ü", '"', "\\", 'a\\"', "{}", "[x", "1,2", "true", "$x", "~"]
+)
 def test_any_text_can_be_a_path(text):
     assert load_config(f"data.dir={quoted('x' + text)}").data.dir == f"x{text}"
 
@@ -44,7 +46,7 @@ def test_any_text_can_be_a_path(text):
 def test_a_wrong_value_is_refused_in_the_scripts_words():
     with pytest.raises(SettingError, match=r"model.patch_size=3 does not divide .* use 2, 4 or 8"):
         Command("train_scratch", ("model.patch_size=3",)).check()
-    with pytest.raises(SettingError, match="pretrained.handle is not set"):
+    with pytest.raises(SettingError, match=r"pretrained.handle is not set"):
         Command("finetune_hub", ("recipe=digits",)).check()
 
 

@@ -14,6 +14,8 @@ import pytest
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
 
 ROOT = Path(__file__).parents[2]
+
+
 def choose(page, **settings):
     """Sets text fields by their labels."""
     for label, value in settings.items():

@@ -87,9 +87,7 @@ class Command:
     def fixed_words(self) -> tuple[str, ...]:
         """What all runs of a sweep have in common; of a single run every word."""
         return tuple(
-            word
-            for word in self.words
-            if not self._is_swept(word) and not word.startswith("hydra")
+            word for word in self.words if not self._is_swept(word) and not word.startswith("hydra")
         )
 
     def text(self) -> str:

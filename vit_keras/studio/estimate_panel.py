@@ -1,4 +1,4 @@
-"""Parameters, memory and time of what is chosen, by `scripts/estimate.py` in a process of its own."""
+"""Parameters, memory and time of what is chosen: `scripts/estimate.py`, in its own process."""
 
 import subprocess
 import sys

@@ -145,9 +145,7 @@ def _table(job: Job, views: list[run_view.RunView]) -> None:
         rows.append([view.path.name, *said, str(len(view.rows)), *figures])
     head = ["run", *job.swept, "epochs", "best validation", "test"]
     lines = [head, ["---"] * len(head), *rows]
-    st.markdown(
-        "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
-    )
+    st.markdown("\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines))
 
 
 def _cell(text: str) -> str:

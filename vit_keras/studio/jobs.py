@@ -252,7 +252,5 @@ def quoted(value: Any) -> str:
     if re.fullmatch(r"[\w./:-]+", text, re.ASCII) and text.lower() not in WORDS_OF_YAML:
         return text
     # Backslashes count twice before a quote, and there alone.
-    escaped = re.sub(
-        r'(\\*)("|$)', lambda found: 2 * found[1] + ('\\"' if found[2] else ""), text
-    )
+    escaped = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + ('\\"' if found[2] else ""), text)
     return f'"{escaped}"'

@@ -15,6 +15,7 @@ FIGURES = {  # column of history.csv -> what it is called, and how it is written
     "images_per_second": ("images/s", "{:,.0f}"),
 }
 
+LEGEND = {"orient": "bottom", "symbolType": "stroke"}
 CURVE: dict[str, Any] = {
     # A screen reader would name every point; the words are beside.
     "mark": {"type": "line", "aria": False, "point": {"aria": False}},
@@ -22,8 +23,8 @@ CURVE: dict[str, Any] = {
         "x": {"field": "epoch", "type": "quantitative", "axis": {"format": "d", "tickMinStep": 1}},
         "y": {"field": "value", "type": "quantitative", "title": None, "scale": {"zero": False}},
         # Told apart by the line besides, for those who do not see the colours differ.
-        "color": {"field": "of", "title": None, "legend": {"orient": "bottom"}},
-        "strokeDash": {"field": "of"},
+        "color": {"field": "of", "title": None, "legend": LEGEND},
+        "strokeDash": {"field": "of", "title": None, "legend": LEGEND},
     },
 }
 WIDTH = 110  # pixels of an image

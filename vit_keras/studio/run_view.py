@@ -78,9 +78,9 @@ def told(jobs: Jobs, job: Job) -> str:
         return "Stopped. Resume goes on from the last whole epoch, as if it had not been stopped."
     if job.state == "killed":
         return (
-            "The training's process was killed, by Kill, from outside, or by the system for want of "
-            "memory. What it wrote up to its last whole epoch is kept: Resume goes on from there; "
-            "if it was memory, start anew with a smaller train.batch_size."
+            "The training's process was killed, by Kill, from outside, or by the system for want "
+            "of memory. What it wrote up to its last whole epoch is kept, and Resume goes on from "
+            "there; if it was memory, start anew with a smaller train.batch_size."
         )
     if job.state == "lost":
         return (

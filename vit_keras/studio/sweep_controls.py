@@ -53,7 +53,7 @@ def _values(option: Option, base: Config, kind: str) -> str:
         f"Values of {option.name}",
         value=text_of(getattr(getattr(base, group), field)),
         key=f"values {kind} {option.name}",
-        help=f"several with commas, 1,2; range(1,4); or for numbers interval(1,4). Such as {example}",
+        help=f"several with commas, 1,2; or range(1,4); or interval(1,4). Such as {example}",
     )
     return f"{option.name}={value.replace(' ', '')}"
 
