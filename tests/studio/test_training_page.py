@@ -12,18 +12,28 @@ import psutil
 import pytest
 
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
 ROOT = Path(__file__).parents[2]
 
 
 def choose(page, **settings):
-    """Sets text fields by their labels."""
-    for label, value in settings.items():
-        field = page.get_by_label(label.replace("_", " "), exact=True)
-        field.fill(value)
-        field.press("Enter")
-        field.press("Tab")
-        page.wait_for_timeout(300)
+    """Sets text fields by their labels, and waits until the command says so."""
+    shown = page.get_by_test_id("stCode").filter(has_text="python scripts/")
+    for name, value in settings.items():
+        field = page.get_by_label(name.replace("_", " "), exact=True)
+        said = shown.filter(has_text=f"{name}={value}")
+        for _ in range(3):  # the page may be drawn again while one types
+            field.fill(value)
+            page.wait_for_timeout(200)
+            field.press("Enter")
+            field.press("Tab")
+            try:
+                said.wait_for(timeout=15_000)
+                break
+            except playwright.TimeoutError:
+                continue
+        assert said.count(), f"{name}={value} is not in {shown.inner_text()}"
 
 
 def quick(page):
@@ -116,12 +126,13 @@ def test_a_sweep_of_two(page, shot):
     choose(page, epochs="1", batch_size="30")
     quick(page)
     page.get_by_role("radiogroup", name="How many runs").get_by_text("grid: every").click()
-    page.get_by_label("What to vary").fill("optim.learning_rate")
-    page.get_by_label("What to vary").press("Enter")
-    values = page.get_by_label("Values of optim.learning_rate")
+    page.get_by_role("combobox", name="What to vary").click()
+    page.get_by_role("option", name="optim.learning_rate", exact=True).click()
+    page.keyboard.press("Escape")
+    values = page.get_by_role("textbox", name="Values of optim.learning_rate")
     values.fill("0.001, 0")
     values.press("Enter")
-    page.get_by_text("optim.learning_rate=0 is out of range; use above 0").wait_for()
+    page.get_by_text("optim.learning_rate=0.0 is out of range; use above 0").wait_for()
     assert page.get_by_role("button", name="Start training").is_disabled()
     values.fill("0.001,0.0003")
     values.press("Enter")
