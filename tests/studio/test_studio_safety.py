@@ -2,17 +2,21 @@
 
 import io
 import re
+import shutil
 import socket
 import stat
 import urllib.error
 import urllib.request
 import zipfile
+from pathlib import Path
 
 import psutil
 import pytest
 from PIL import Image
 
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
+
+from vit_keras.studio.jobs import Jobs
 
 EVIL = "http://evil.example"
 
@@ -130,6 +134,33 @@ def test_a_file_that_is_too_large_is_refused(page, tmp_path):
     page.get_by_text(re.compile("100.*MB or smaller")).wait_for()
 
 
+def test_runs_that_went_wrong_are_told_of(page, studio):
+    jobs = Jobs(studio.runs)
+    gone = jobs.add("train_scratch", (), "gone")
+    Path(gone.place).rmdir()
+    jobs.over(gone, 0)
+    said = {
+        "error: the loss became nan at step 7; lower optim.learning_rate=9": "lower optim.",
+        "Traceback (most recent call last):\nOSError: No space left on device": "make room",
+    }
+    for number, (output, _) in enumerate(said.items()):
+        job = jobs.add("train_scratch", (), f"wrong-{number}")
+        jobs.output(job).write_text(output)
+        jobs.over(job, 1)
+    page.goto(f"{studio.url}/?job={gone.id}")
+    page.get_by_text("is gone; what it held").wait_for()
+    jobs.forget(gone)
+    for job, message in zip(jobs.all()[::-1], said.values(), strict=True):
+        page.goto(f"{studio.url}/?job={job.id}")
+        page.get_by_text("State: failed").wait_for()
+        page.get_by_text(message).first.wait_for()
+        assert "Traceback" not in page.locator("body").inner_text()
+        shutil.rmtree(job.place)
+        jobs.forget(job)
+    page.goto(f"{studio.url}/?job=../../nothing")
+    page.get_by_text("No training yet").wait_for()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_pages_are_fit_for_everybody(page, shot, serious_barriers, scheme, width):
@@ -143,3 +174,19 @@ def test_pages_are_fit_for_everybody(page, shot, serious_barriers, scheme, width
     shot(page, f"new-{width}-{scheme}")
     assert serious_barriers(page) == {}
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_password_is_asked_for_where_one_is_set(monkeypatch, tmp_path):
+    from streamlit.testing.v1 import AppTest
+
+    from vit_keras.studio.__main__ import APP, PASSWORD
+
+    monkeypatch.setenv(PASSWORD, "open sesame")
+    monkeypatch.setattr("sys.argv", [str(APP), str(tmp_path / "runs")])
+    app = AppTest.from_file(str(APP), default_timeout=60).run()
+    assert [field.label for field in app.text_input] == ["Password"]
+    app.text_input[0].set_value("open barley").run()
+    assert "not the password" in app.error[0].value
+    assert [field.label for field in app.text_input] == ["Password"]
+    app.text_input[0].set_value("open sesame").run()
+    assert "epochs" in [field.label for field in app.text_input]
