@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup train finetune test test-jax test-notebooks notebooks lint check check-peers bench
+.PHONY: setup train finetune studio test test-jax test-notebooks notebooks lint check check-peers bench
 
 setup: $(VENV)/.ready
 
@@ -23,6 +23,10 @@ train: setup
 finetune: setup
 	$(BIN)/python scripts/finetune_hub.py \
 		recipe=$(if $(wildcard $(TFDS_DATA_DIR)/mnist),finetune_mnist,finetune_digits)
+
+# Trainings in the browser, at http://127.0.0.1:8501.
+studio: setup
+	$(BIN)/python -m vit_keras.studio
 
 test: setup
 	$(BIN)/python -m pytest --ignore tests/peers --ignore tests/test_notebooks.py \

@@ -9,7 +9,7 @@ from vit_keras import checks, cli
 def main(config):
     from vit_keras.finetune import finetune_model  # imports Keras: after the checks
 
-    finetune_model(config)
+    return finetune_model(config).metrics["best_val_accuracy"]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from vit_keras import cli
 def main(config):
     from vit_keras.train import train_model  # imports Keras: only once the settings are checked
 
-    train_model(config)
+    return train_model(config).metrics["best_val_accuracy"]
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from vit_keras import checkpoint, curves, stages
 from vit_keras.config import Config
 from vit_keras.errors import DivergedError
 from vit_keras.history import best_epoch
+from vit_keras.progress import Progress
 from vit_keras.run import Run
 from vit_keras.waiting import DataWait
 
@@ -216,7 +217,9 @@ def for_run(
 ) -> list[keras.callbacks.Callback]:
     """The callbacks of a run, in the order that they have to be called in."""
     stop_on_nan = StopOnNaN(config, steps_per_epoch, recorder.stage)
-    result: list[Any] = [recorder.wait, stop_on_nan, recorder, Checkpoint(run, recorder)]
+    progress = Progress(run, stages.epochs(config), steps_per_epoch)
+    result: list[Any] = [recorder.wait, stop_on_nan, recorder, progress]
+    result.append(Checkpoint(run, recorder))
     if config.optim.ema is not None:
         # After the checkpoint, which holds the raw weights; before the models that people use.
         result.append(ExactSwapEMAWeights(swap_on_epoch=True))

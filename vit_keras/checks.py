@@ -7,17 +7,28 @@ import importlib.util
 import os
 import re
 
-from vit_keras import checks_augment, data, fitting, limits, sources, stages, variants
+from vit_keras import checks_augment, data, fitting, limits, sources, stages, switches, variants
 from vit_keras.config import Config, DataConfig, ModelConfig
 from vit_keras.errors import SettingError, one_of
 from vit_keras.pretrained import download
 
-PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
-OPTIMIZERS = ("adamw", "adam", "sgd")
 RATES = variants.RATES
 # What a pretrained file may not say, and what it leaves open.
 OPEN = ("num_heads", "gelu", "norm_epsilon", "pixel_mean", "pixel_std", *RATES)
 BACKENDS = ("tensorflow", "jax")
+
+# Setting -> the words that it may have.
+CHOICES: dict[str, tuple[str, ...]] = {
+    "data.fit": fitting.FITS,
+    "data.on_bad_file": ("skip", "fail"),
+    "model.variant": tuple(variants.VARIANTS),
+    **{f"model.{name}": allowed for name, allowed in switches.CHOICES.items()},
+    "pretrained.weights": ("file", "random"),
+    "augment.policy": checks_augment.POLICIES,
+    "optim.name": ("adamw", "adam", "sgd"),
+    "train.precision": ("auto", "float32", "mixed_bfloat16", "mixed_float16"),
+    "train.jit": ("auto", "true", "false"),
+}
 
 # Setting -> the smallest value, whether that value itself will do, and the largest (None: none).
 RANGES: dict[str, tuple[float, bool, float | None]] = {
@@ -52,6 +63,7 @@ RANGES: dict[str, tuple[float, bool, float | None]] = {
     "train.early_stopping": (1, True, None),
     "train.overfit_batches": (1, True, None),
     "train.limit_steps": (1, True, None),
+    "train.samples": (0, True, 64),
 }
 STAGE_RANGES: dict[str, tuple[float, bool, float | None]] = {
     "epochs": (1, True, None),
@@ -108,9 +120,11 @@ def settings(config: Config) -> None:
         raise SettingError(
             f"name={config.name} cannot begin the name of a folder; use letters, digits, - and _"
         )
-    one_of("optim.name", config.optim.name, OPTIMIZERS)
-    one_of("train.precision", config.train.precision, PRECISIONS)
-    one_of("train.jit", str(config.train.jit).lower(), ("auto", "true", "false"))
+    for setting in ("optim.name", "train.precision", "train.jit", "data.fit", "data.on_bad_file"):
+        group, name = setting.split(".")
+        value = getattr(getattr(config, group), name)
+        words = str(value).lower() if isinstance(value, bool) else value
+        one_of(setting, words, CHOICES[setting])
     _backend()
     if config.train.tensorboard:
         for package in ("tensorboard", "tensorflow"):  # Keras writes its logs through TensorFlow
@@ -124,8 +138,6 @@ def settings(config: Config) -> None:
         limits.in_range(setting, getattr(getattr(config, group), name), *bounds)
     checks_augment.check(config)
     _stages(config)
-    one_of("data.fit", config.data.fit, fitting.FITS)
-    one_of("data.on_bad_file", config.data.on_bad_file, ("skip", "fail"))
 
 
 def has_handle(config: Config) -> None:
@@ -180,7 +192,7 @@ def _pretrained(config: Config) -> None:
     """The handle exists or can be fetched, and nothing is set that its file decides."""
     settings = config.pretrained
     download.check(str(settings.handle), "pretrained.handle")
-    one_of("pretrained.weights", settings.weights, ("file", "random"))
+    one_of("pretrained.weights", settings.weights, CHOICES["pretrained.weights"])
     if settings.train_all and not settings.opaque:
         raise SettingError(
             "pretrained.train_all=true is of a SavedModel that is used whole; set "
@@ -192,7 +204,7 @@ def _pretrained(config: Config) -> None:
                 f"model.{name}={value} has no effect: pretrained.handle={settings.handle} says the "
                 f"architecture; leave it out (model=pretrained), {', '.join(OPEN)} can be set"
             )
-    one_of("model.gelu", config.model.gelu or "exact", ("exact", "tanh"))
+    one_of("model.gelu", config.model.gelu or "exact", CHOICES["model.gelu"])
     for name in RATES:
         limits.in_range(f"model.{name}", getattr(config.model, name), 0, True, 0.9999)
 

@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from vit_keras.errors import DivergedError, SettingError, nearest
 from vit_keras.overrides import at_home, check_words, explain, split_words, with_new_stages
 
 CONF = "pkg://vit_keras.conf"
+_COMPOSING = threading.Lock()  # Hydra has one state for the whole process
 
 
 def main(
@@ -33,7 +35,8 @@ def main(
 ) -> Callable[[], None]:
     """Make `task(config)` a script's main function; `recipe` is picked where none is named.
 
-    `check` refuses, before Keras is imported, what this task besides cannot do.
+    `check` refuses, before Keras is imported, what this task besides cannot do. What the task
+    gives is what a sweeper that searches, such as Optuna's, looks for the best of.
 
     Exit status 2 and one line for a setting that cannot work, 1 for a training that failed, 130
     for Ctrl-C; a traceback only for what nobody foresaw.
@@ -41,15 +44,16 @@ def main(
 
     diverged: list[DivergedError] = []
 
-    def job(composed: DictConfig) -> None:
+    def job(composed: DictConfig) -> Any:
         with one_line_errors():  # inside the job too: Hydra adds lines to what leaves it
             settings = _settings(composed, check)
             quiet.import_keras()
             try:
-                task(settings)
+                return task(settings)
             except DivergedError as error:  # the other runs of a sweep go on
                 print(f"error: {error}", file=sys.stderr)
                 diverged.append(error)
+        return 0.0  # the worst that a sweeper which looks for the best can be told
 
     @functools.wraps(task)
     def script() -> None:
@@ -63,7 +67,7 @@ def main(
             if recipe and not any(word.startswith(("recipe=", "run.resume=")) for word in words):
                 words.insert(0, f"recipe={recipe}")
             if is_sweep:
-                _check_sweep(words)
+                check_sweep(words)
             # Hydra reads no word after an option among them.
             sys.argv[1:] = [*with_new_stages(words), *options]
             hydra.main(version_base="1.3", config_path=CONF, config_name="config")(job)()
@@ -93,6 +97,20 @@ def load_config(*overrides: str) -> Config:
     Raises:
         SettingError: naming the setting, its value and what would do.
     """
+    result = compose(*overrides)
+    if result.data.name == "arrays":
+        checks.settings(result)  # the rest when `train_model` gets the arrays
+    else:
+        checks.check(result)
+    return result
+
+
+def compose(*overrides: str) -> Config:
+    """As `load_config`, before it is checked whether that can be trained.
+
+    Raises:
+        SettingError: an override cannot be read, or names no setting.
+    """
     config.register()
     for word in overrides:
         if not isinstance(word, str):
@@ -100,18 +118,12 @@ def load_config(*overrides: str) -> Config:
     overrides = tuple(map(at_home, overrides))
     check_words(overrides)
     try:
-        with hydra.initialize_config_module("vit_keras.conf", version_base="1.3"):
+        with _COMPOSING, hydra.initialize_config_module("vit_keras.conf", version_base="1.3"):
             composed = hydra.compose("config", with_new_stages(overrides))
         result = _typed(composed)
-        if result.run.resume is not None:
-            result = _resumed(result, overrides)
+        return result if result.run.resume is None else _resumed(result, overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise SettingError(explain(error)) from None
-    if result.data.name == "arrays":
-        checks.settings(result)  # the rest when `train_model` gets the arrays
-    else:
-        checks.check(result)
-    return result
 
 
 def with_data(own: Config, overrides: Sequence[str]) -> Config:
@@ -130,7 +142,7 @@ def with_data(own: Config, overrides: Sequence[str]) -> Config:
     check_words(words)
     config.register()
     try:
-        with hydra.initialize_config_module("vit_keras.conf", version_base="1.3"):
+        with _COMPOSING, hydra.initialize_config_module("vit_keras.conf", version_base="1.3"):
             asked = _typed(hydra.compose("config", words))
     except (HydraException, OmegaConfBaseException) as error:
         raise SettingError(explain(error)) from None
@@ -216,8 +228,12 @@ def _set(node: Any, setting: str, value: Any) -> None:
     setattr(functools.reduce(getattr, groups, node), name, value)
 
 
-def _check_sweep(words: list[str]) -> None:
-    """Check every run of a `--multirun` grid before the first starts."""
+def check_sweep(words: list[str]) -> None:
+    """Check every run of a `--multirun` grid before the first starts.
+
+    Raises:
+        SettingError: one of them cannot be trained.
+    """
     parsed = OverridesParser.create().parse_overrides(overrides=words)
     sweeps = [override for override in parsed if override.is_sweep_override()]
     if any(not override.is_discrete_sweep() for override in sweeps):

@@ -143,6 +143,7 @@ class TrainConfig:
     tensorboard: bool = False  # log for TensorBoard under <run>/tensorboard
     overfit_batches: int | None = None  # to find a bug: train on so many batches, without changes
     limit_steps: int | None = None  # to try something out: at most so many batches an epoch
+    samples: int = 0  # validation images whose predictions are kept after each epoch
 
 
 @dataclass

@@ -30,6 +30,7 @@ RESUMABLE = (
     "train.epochs",
     "train.early_stopping",
     "train.tensorboard",
+    "train.samples",
     "data.dir",
     "data.path",
     "data.prefetch",
@@ -91,7 +92,11 @@ def create(config: Config) -> Run:
     """
     settings = config.run
     try:
-        path = _empty_dir(Path(settings.dir)) if settings.dir else _fresh_dir(config)
+        path = (
+            _empty_dir(Path(settings.dir))
+            if settings.dir
+            else fresh_dir(config.name, Path(settings.root))
+        )
     except OSError as error:
         raise _cannot_be_made(_asked(settings), error) from None
     run = Run(path.resolve())
@@ -197,9 +202,9 @@ def _empty_dir(path: Path) -> Path:
     return path
 
 
-def _fresh_dir(config: Config) -> Path:
-    stamp = f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    root = Path(config.run.root)
+def fresh_dir(name: str, root: Path) -> Path:
+    """A new empty folder `<name>-<time>` under `root`."""
+    stamp = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     root.mkdir(parents=True, exist_ok=True)
     for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
         with contextlib.suppress(FileExistsError):

@@ -19,6 +19,8 @@ from vit_keras import (
     inspection,
     optim,
     overfitting,
+    progress,
+    samples,
     stages,
     streams,
 )
@@ -91,6 +93,7 @@ def _run(config: Config, given: data.Given | None) -> Result:
             with streams.naming_files(splits):
                 return _train(config, run, splits, model)
     finally:
+        (run.path / progress.PROGRESS).unlink(missing_ok=True)
         run.close()
 
 
@@ -157,7 +160,11 @@ def _fit(
                 initial_epoch=first_epoch,
                 epochs=first_epoch + left,
                 validation_data=validation,
-                callbacks=[*callbacks.for_run(config, run, model.vit, recorder, steps), interrupt],
+                callbacks=[
+                    *callbacks.for_run(config, run, model.vit, recorder, steps),
+                    *_samples(config, run, model, splits),
+                    interrupt,
+                ],
                 shuffle=False,  # the order is the epoch's own, and Keras would warn
                 verbose=_verbosity(),
             )
@@ -172,6 +179,16 @@ def _fit(
     if config.optim.ema is not None and (whole := checkpoint.newest(run)):
         # Keras' `fit` ends with the average in the weights' place; the next stage needs them.
         checkpoint.restore(whole, model)
+
+
+def _samples(
+    config: Config, run: runs.Run, model: TrainingModel, splits: data.Splits
+) -> list[keras.callbacks.Callback]:
+    """Last in the list: it asks the model with the weights that are saved."""
+    if not (count := config.train.samples):
+        return []
+    names = splits.class_names
+    return [samples.SamplePredictions(run, model.vit, splits.validation, names, count)]
 
 
 def _streams(

@@ -1,0 +1,138 @@
+"""A studio of its own on a free port, and Debian's chromium to look at it."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHOTS = ROOT / "build" / "studio"  # screenshots, kept when the tests are over
+
+
+class Studio:
+    """`python -m vit_keras.studio` in an empty folder, started and killed as a person might."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.runs = home, home / "runs"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> float:
+        """Seconds until it answers."""
+        began = time.monotonic()
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with open(self.home / "studio.txt", "ab") as output:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "vit_keras.studio",
+                    "--root",
+                    "runs",
+                    "--port",
+                    str(self.port),
+                ],
+                cwd=self.home,
+                env=environment,
+                stdout=output,
+                stderr=output,
+            )
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1):
+                    return time.monotonic() - began
+            except OSError:
+                assert self.process.poll() is None, (self.home / "studio.txt").read_text()
+                assert time.monotonic() - began < 60
+                time.sleep(0.05)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def end_trainings(self) -> None:
+        """Whatever works under the test's folder: the runner and its trainings."""
+        for process in psutil.process_iter(["cmdline"]):
+            if str(self.home) in " ".join(process.info["cmdline"] or []):
+                process.kill()
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    home = tmp_path_factory.mktemp("studio")
+    (home / "saved_models").symlink_to(ROOT / "saved_models")
+    found = Studio(home)
+    found.start()
+    yield found
+    found.kill()
+    found.end_trainings()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("needs chromium: apt-get install chromium")
+    with playwright.sync_playwright() as started:
+        found = started.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"] if os.geteuid() == 0 else []
+        )
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser, studio):
+    """A page of 1280 pixels with the studio open on it."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(90_000)
+    opened = context.new_page()
+    opened.goto(studio.url)
+    opened.get_by_role("heading", name="Training", exact=True).wait_for()
+    yield opened
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    opened.screenshot(path=SHOTS / "last.png")  # where a test that failed got stuck
+    context.close()
+
+
+@pytest.fixture
+def shot():
+    """Keeps a screenshot of a page under build/studio/."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+
+    def take(page, name):
+        size = page.viewport_size
+        # The page scrolls within itself: what is to be in the picture has to fit the window.
+        main = page.get_by_test_id("stMain")
+        height = main.evaluate("element => element.scrollHeight")
+        page.set_viewport_size({"width": size["width"], "height": height})
+        page.wait_for_timeout(300)
+        page.screenshot(path=SHOTS / f"{name}.png")
+        page.set_viewport_size(size)
+
+    return take
+
+
+@pytest.fixture
+def serious_barriers():
+    """What axe-core finds on a page that keeps people out: rule -> the elements."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe").Axe()
+
+    def found(page):
+        return {
+            item["id"]: [f"{node['html'][:200]} {node['any'][:1]}" for node in item["nodes"]]
+            for item in axe.run(page).response["violations"]
+            if item["impact"] in ("serious", "critical")
+        }
+
+    return found

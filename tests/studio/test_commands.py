@@ -1,0 +1,75 @@
+"""What is chosen on the page and what the shown command line does are one and the same."""
+
+import shlex
+
+import pytest
+
+pytest.importorskip("psutil", reason="needs the extra `studio`")
+
+from vit_keras import SettingError, load_config
+from vit_keras.options import options
+from vit_keras.studio.commands import Command, recipes, text_of, word
+from vit_keras.studio.jobs import quoted
+
+TYPED = {  # setting: what is typed -> what the configuration then has
+    "train.epochs": ("7", 7),
+    "optim.learning_rate": ("3e-4", 3e-4),
+    "optim.clip_norm": ("", None),
+    "augment.flip": ("true", True),
+    "augment.jitter": ("[0.3,0.3,0.3,0]", [0.3, 0.3, 0.3, 0]),
+    "model.pixel_mean": ("0.4", 0.4),
+    "model.position": ("rope2d", "rope2d"),
+    "data.dir": ("my \"sets\", a=b {c} $HOME 'ü' \\", "my \"sets\", a=b {c} $HOME 'ü' \\"),
+    "run.dir": ("null", "null"),
+    "data.classes": ("[3,5]", [3, 5]),
+}
+
+
+@pytest.mark.parametrize(("name", "typed"), TYPED.items())
+def test_what_is_typed_arrives(name, typed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    option, (text, value) = options()[name], typed
+    command = Command("train_scratch", (word(name, option.kind, option.is_optional, text),))
+    python, script, *words = shlex.split(command.text())
+    assert (python, script) == ("python", "scripts/train_scratch.py")
+    group, field = name.split(".")
+    assert getattr(getattr(load_config(*words), group), field) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["a b", "ü", '"', "\\", 'a\\"', "{}", "[x", "1,2", "true", "$x", "~"]
+)
+def test_any_text_can_be_a_path(text):
+    assert load_config(f"data.dir={quoted('x' + text)}").data.dir == f"x{text}"
+
+
+def test_a_wrong_value_is_refused_in_the_scripts_words():
+    with pytest.raises(SettingError, match=r"model.patch_size=3 does not divide .* use 2, 4 or 8"):
+        Command("train_scratch", ("model.patch_size=3",)).check()
+    with pytest.raises(SettingError, match=r"pretrained.handle is not set"):
+        Command("finetune_hub", ("recipe=digits",)).check()
+
+
+def test_a_sweep_is_checked_run_by_run():
+    rates = ("recipe=digits", "optim.learning_rate=1e-3,3e-4")
+    sweep = Command("train_scratch", rates, ("optim.learning_rate",))
+    assert sweep.check().name == "digits"
+    assert "--multirun recipe=digits optim.learning_rate=1e-3,3e-4" in sweep.text()
+    with pytest.raises(SettingError, match=r"train.epochs=0 is out of range"):
+        Command("train_scratch", ("train.epochs=1,0",), ("train.epochs",)).check()
+    with pytest.raises(SettingError, match=r"train.epochs=3 is one value, which is no sweep"):
+        Command("train_scratch", ("train.epochs=3",), ("train.epochs",)).check()
+
+
+def test_each_recipe_says_what_it_is_for():
+    known = {recipe.name: recipe for recipe in recipes()}
+    assert known["digits"].data == "digits"
+    assert not known["digits"].is_pretrained
+    assert known["finetune_folder"].is_pretrained
+    assert known["finetune_folder"].data == "folder"
+    assert all(recipe.help for recipe in known.values())
+
+
+def test_values_are_shown_as_one_types_them():
+    shown = [text_of(value) for value in (None, True, 5e-4, [0.08, 1], {"last": 4}, "crop", 64)]
+    assert shown == ["", "true", "0.0005", "[0.08,1]", "{last: 4}", "crop", "64"]

@@ -1,0 +1,147 @@
+"""The training page in a real browser: from a choice to a finished run, whatever comes between."""
+
+import csv
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytest.importorskip("streamlit", reason="needs the extra `studio`")
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+
+ROOT = Path(__file__).parents[2]
+
+
+def choose(page, **settings):
+    """Sets text fields by their labels, and waits until the command says so."""
+    shown = page.get_by_test_id("stCode").filter(has_text="python scripts/")
+    for name, value in settings.items():
+        field = page.get_by_label(name.replace("_", " "), exact=True)
+        said = shown.filter(has_text=f"{name}={value}")
+        for _ in range(3):  # the page may be drawn again while one types
+            field.fill(value)
+            page.wait_for_timeout(200)
+            field.press("Enter")
+            field.press("Tab")
+            try:
+                said.wait_for(timeout=15_000)
+                break
+            except playwright.TimeoutError:
+                continue
+        assert said.count(), f"{name}={value} is not in {shown.inner_text()}"
+
+
+def quick(page):
+    """No compiling, few images, a small model: an epoch takes a blink."""
+    for group, settings in {
+        "Training": {"jit": "false"},
+        "Data": {"limit": "300"},
+        "Model": {"depth": "1"},
+    }.items():
+        page.locator("summary").get_by_text(group, exact=True).click()
+        choose(page, **settings)
+
+
+def start(page):
+    page.get_by_role("button", name="Start training").click()
+
+
+def state(page, word):
+    page.get_by_text(f"State: {word}", exact=True).wait_for()
+
+
+def command(page):
+    return page.get_by_test_id("stCode").filter(has_text="python scripts/").inner_text()
+
+
+def rows(run):
+    with open(run / "history.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def metrics(run):
+    return json.loads((run / "metrics.json").read_text())
+
+
+def no_traceback(page):
+    text = page.locator("body").inner_text()
+    assert "Traceback" not in text
+    assert "unforeseen" not in text
+
+
+def test_a_training_from_the_first_choice_to_the_test_accuracy(
+    page, studio, shot, serious_barriers
+):
+    choose(page, epochs="30", learning_rate="0.001", batch_size="30")
+    quick(page)
+    page.get_by_text("These settings can be trained.").wait_for()
+    shot(page, "chosen")
+    shown = command(page)
+    start(page)
+    state(page, "running")
+    page.get_by_text(re.compile("After epoch [2-9]")).wait_for()
+    first = page.get_by_test_id("stVegaLiteChart").first.screenshot()
+    page.get_by_text(re.compile("After epoch ([5-9]|1.)")).wait_for()
+    assert page.get_by_test_id("stVegaLiteChart").first.screenshot() != first  # the curve moves
+    page.get_by_role("button", name="Stop").click()
+    state(page, "stopped")
+    shot(page, "stopped")
+    (run,) = studio.runs.glob("digits-*")
+    assert 5 <= len(rows(run)) < 30
+
+    page.get_by_role("button", name="Resume").click()
+    state(page, "running")
+    page.reload()
+    state(page, "running")
+    studio.kill()
+    alive = [p for p in psutil.process_iter(["cmdline"]) if str(run) in str(p.info["cmdline"])]
+    assert alive  # the training outlives the studio
+    studio.start()
+    page.goto(studio.url)
+    state(page, "running")
+    page.get_by_text(re.compile("Finished: test accuracy")).wait_for()
+    shot(page, "finished")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_timeout(500)
+        assert serious_barriers(page) == {}
+    assert len(rows(run)) == 30
+    assert page.get_by_text(re.compile("(recognised|taken for)")).count() == 8
+    no_traceback(page)
+
+    # The command that was shown, typed into a shell, ends where the run does, stopped or not.
+    subprocess.run([sys.executable, *shlex.split(shown)[1:]], cwd=ROOT, check=True, timeout=300)
+    (typed,) = set(studio.runs.glob("digits-*")) - {run}
+    assert metrics(typed)["test_accuracy"] == metrics(run)["test_accuracy"]
+    assert metrics(typed)["test_loss"] == metrics(run)["test_loss"]
+
+
+def test_a_sweep_of_two(page, shot):
+    page.get_by_role("tab", name="New training").click()
+    choose(page, epochs="1", batch_size="30")
+    quick(page)
+    page.get_by_role("radiogroup", name="How many runs").get_by_text("grid: every").click()
+    page.get_by_role("combobox", name="What to vary").click()
+    page.get_by_role("option", name="optim.learning_rate", exact=True).click()
+    page.keyboard.press("Escape")
+    values = page.get_by_role("textbox", name="Values of optim.learning_rate")
+    values.fill("0.001, 0")
+    values.press("Enter")
+    page.get_by_text("optim.learning_rate=0.0 is out of range; use above 0").wait_for()
+    assert page.get_by_role("button", name="Start training").is_disabled()
+    values.fill("0.001,0.0003")
+    values.press("Enter")
+    page.get_by_text("These settings can be trained.").wait_for()
+    assert "--multirun" in command(page)
+    start(page)
+    state(page, "running")
+    state(page, "finished")
+    for cell in ("0.001", "0.0003"):
+        page.get_by_role("cell", name=cell, exact=True).wait_for()
+    shot(page, "sweep")
+    no_traceback(page)

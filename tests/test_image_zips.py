@@ -1,0 +1,124 @@
+"""A zip from anywhere: images in folders come out; whatever else it tries is refused whole."""
+
+import io
+import stat
+import zipfile
+
+import pytest
+from PIL import Image
+
+from vit_keras import SettingError, image_zips, load_config
+
+
+def picture(colour=0):
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8), (colour, 0, 0)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def packed(members, path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def folders(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*.png")}
+
+
+PHOTOS = {"photos/cat/a.png": picture(), "photos/dog/b.png": picture(9)}
+
+
+def test_images_of_classes_come_out_numbered(tmp_path):
+    members = PHOTOS | {
+        "photos/readme.txt": b"no image",
+        "__MACOSX/photos/cat/._a.png": b"a fork",
+        "photos/.hidden/c.png": picture(),
+    }
+    assert image_zips.unpack(packed(members, tmp_path / "a.zip"), tmp_path / "out") == 2
+    assert folders(tmp_path / "out") == {"cat/000000.png", "dog/000001.png"}
+    assert (tmp_path / "out/dog/000001.png").read_bytes() == picture(9)
+
+
+def test_splits_stay_and_can_be_trained_on(tmp_path):
+    members = {
+        f"{split}/{name}/{i}.png": picture(i)
+        for split in ("train", "test")
+        for name in ("cat", "dog")
+        for i in range(4)
+    }
+    image_zips.unpack(packed(members, tmp_path / "a.zip"), tmp_path / "out")
+    config = load_config(
+        *("recipe=folder", f"data.path={tmp_path / 'out'}", "train.batch_size=2", "data.limit=6")
+    )
+    assert config.data.path == str(tmp_path / "out")
+
+
+def test_names_are_cleaned(tmp_path):
+    members = {"<img src=x>/../a.png".replace("/../", "/"): picture(), "Käse ☂/b.png": picture()}
+    image_zips.unpack(packed(members, tmp_path / "a.zip"), tmp_path / "out")
+    assert folders(tmp_path / "out") == {"_img src_x_/000000.png", "Käse _/000001.png"}
+
+
+REFUSED = {
+    "../evil/a.png": "leads out of it",
+    "cat/../../a.png": "leads out of it",
+    "/etc/cat/a.png": "leads out of it",
+    "..\\evil\\a.png": "leads out of it",
+    "C:\\cat\\a.png": "leads out of it",
+    "a.png": "lies in no folder",
+    "cat/a.txt": "has no images",
+}
+
+
+@pytest.mark.parametrize(("name", "message"), REFUSED.items())
+def test_a_path_that_leads_elsewhere_is_refused_whole(name, message, tmp_path):
+    members = {name: picture()} if "no images" in message else PHOTOS | {name: picture()}
+    file = packed(members, tmp_path / "a.zip")
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(SettingError, match=message):
+        image_zips.unpack(file, tmp_path / "out")
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_link_is_refused(tmp_path):
+    link = zipfile.ZipInfo("cat/a.png")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+    with pytest.raises(SettingError, match="link"):
+        image_zips.unpack(tmp_path / "a.zip", tmp_path / "out")
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    file = packed({"cat/a.png": bytes(50_000_000)}, tmp_path / "a.zip")
+    with pytest.raises(SettingError, match=r"50,000,000 bytes from .*, as no image does"):
+        image_zips.unpack(file, tmp_path / "out")
+    monkeypatch.setattr(image_zips, "MAX_BYTES", 100)
+    with pytest.raises(SettingError, match="unpacks to"):
+        image_zips.unpack(packed(PHOTOS, tmp_path / "b.zip"), tmp_path / "out")
+    monkeypatch.setattr(image_zips, "MAX_FILES", 1)
+    with pytest.raises(SettingError, match="2 files"):
+        image_zips.unpack(packed(PHOTOS, tmp_path / "c.zip"), tmp_path / "out")
+
+
+def test_a_zip_that_lies_of_its_sizes_is_refused(tmp_path):
+    content = packed({"cat/a.png": bytes(100_000), **PHOTOS}, tmp_path / "a.zip").read_bytes()
+    lying = content.replace((100_000).to_bytes(4, "little"), (100).to_bytes(4, "little"))
+    (tmp_path / "a.zip").write_bytes(lying)
+    with pytest.raises(SettingError, match="cannot be read"):
+        image_zips.unpack(tmp_path / "a.zip", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_zip_is_refused(tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"PK\x03\x04 and nothing more")
+    with pytest.raises(SettingError, match="cannot be read"):
+        image_zips.unpack(tmp_path / "a.zip", tmp_path / "out")
+
+
+def test_two_folders_that_would_become_one_are_refused(tmp_path):
+    file = packed({"a?/a.png": picture(), "a*/b.png": picture()}, tmp_path / "a.zip")
+    with pytest.raises(SettingError, match="differ in nothing"):
+        image_zips.unpack(file, tmp_path / "out")

@@ -1,0 +1,114 @@
+"""Start the studio: `python -m vit_keras.studio`, then open http://127.0.0.1:8501."""
+
+import argparse
+import importlib.util
+import ipaddress
+import os
+import secrets
+import socket
+import sys
+from pathlib import Path
+
+from vit_keras.errors import SettingError
+from vit_keras.run import check_folder
+from vit_keras.studio.jobs import SCRIPTS
+
+APP = Path(__file__).parent / "app.py"
+PASSWORD = "VIT_KERAS_STUDIO_PASSWORD"
+RISK = "--let-others-on-the-network-start-programs-here"
+UPLOAD_MB = 100
+
+
+def main() -> None:
+    arguments = parsed(sys.argv[1:])
+    try:
+        check(arguments)
+    except SettingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    if not _is_loopback(arguments.address) and not os.environ.get(PASSWORD):
+        os.environ[PASSWORD] = secrets.token_urlsafe(12)
+        print(f"password: {os.environ[PASSWORD]}", flush=True)
+    os.execv(sys.executable, command(arguments))
+
+
+def parsed(words: list[str]) -> argparse.Namespace:
+    """The command line's words, or an end with argparse's usage."""
+    parser = argparse.ArgumentParser(prog="python -m vit_keras.studio", description=__doc__)
+    parser.add_argument("--root", default="saved_models", help="where the runs are (%(default)s)")
+    parser.add_argument("--port", type=int, default=8501, help="(%(default)s)")
+    parser.add_argument("--address", default="127.0.0.1", help=f"another one needs {RISK}")
+    parser.add_argument(
+        RISK,
+        action="store_true",
+        dest="is_open",
+        help=f"listen on --address, unencrypted, behind a password: that of {PASSWORD}, or one "
+        "that is drawn and printed",
+    )
+    return parser.parse_args(words)
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Refuse what cannot be started, or would be open to others without anybody having said so.
+
+    Raises:
+        SettingError: naming the option, its value and the way out.
+    """
+    for package in ("streamlit", "psutil"):
+        if importlib.util.find_spec(package) is None:
+            raise SettingError(f'{package} is not installed; pip install ".[studio]"')
+    if not (SCRIPTS / "train_scratch.py").is_file():
+        raise SettingError(
+            f"{SCRIPTS} has no train_scratch.py, which the studio starts; run it from a clone, "
+            "installed by pip install --editable"
+        )
+    if not _is_loopback(arguments.address) and not arguments.is_open:
+        raise SettingError(
+            f"--address={arguments.address} would let others on the network start programs on this "
+            f"computer; leave it out, or add {RISK}"
+        )
+    check_folder(f"--root={arguments.root}", Path(arguments.root))
+    _check_port(arguments)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def _check_port(arguments: argparse.Namespace) -> None:
+    family = socket.AF_INET6 if ":" in arguments.address else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((arguments.address, arguments.port))
+        except (OSError, OverflowError) as error:
+            raise SettingError(
+                f"--address={arguments.address} --port={arguments.port} cannot be listened on "
+                f"({error}); is a studio running there already? choose another --port"
+            ) from None
+
+
+def command(arguments: argparse.Namespace) -> list[str]:
+    """Streamlit, listening where it is to, and silent towards everybody else."""
+    settings = {
+        "server.address": arguments.address,
+        "server.port": arguments.port,
+        "server.headless": "true",  # opens no browser
+        "server.enableCORS": "true",  # only this address may open a connection from a page
+        "server.enableXsrfProtection": "true",
+        "server.maxUploadSize": UPLOAD_MB,
+        "server.fileWatcherType": "none",
+        "browser.gatherUsageStats": "false",
+        "client.showErrorDetails": "none",  # no traceback on a page
+        "client.toolbarMode": "minimal",
+    }
+    options = [f"--{name}={value}" for name, value in settings.items()]
+    root = str(Path(arguments.root).absolute())
+    return [sys.executable, "-m", "streamlit", "run", str(APP), *options, "--", root]
+
+
+if __name__ == "__main__":
+    main()

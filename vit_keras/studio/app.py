@@ -1,0 +1,51 @@
+"""What Streamlit runs for each page that is open: `streamlit run app.py -- <root of the runs>`."""
+
+import hmac
+import os
+import sys
+import time
+
+import streamlit as st
+
+PASSWORD = "VIT_KERAS_STUDIO_PASSWORD"
+
+
+def main(root: str) -> None:
+    st.set_page_config("vit_keras studio", layout="wide")
+    if not _is_let_in():
+        return
+    st.navigation(_pages(root)).run()
+
+
+def _pages(root: str) -> list:
+    """One file for each page, with a `show`, imported when the page is opened and has its title."""
+
+    def training() -> None:
+        st.title("Training")
+        from vit_keras.studio import training_page
+        from vit_keras.studio.jobs import Jobs
+
+        training_page.show(Jobs(root))
+
+    return [st.Page(training, title="Training", url_path="training", default=True)]
+
+
+def _is_let_in() -> bool:
+    """Whether no password is asked for, or it was given."""
+    password = os.environ.get(PASSWORD)
+    if not password or st.session_state.get("is_let_in"):
+        return True
+    st.title("vit_keras studio")
+    given = st.text_input("Password", type="password", key="password")
+    if not given:
+        return False
+    if hmac.compare_digest(given.encode(), password.encode()):
+        st.session_state["is_let_in"] = True
+        st.rerun()
+    time.sleep(1)  # against guessing
+    st.error("This is not the password that the studio was started with.")
+    return False
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

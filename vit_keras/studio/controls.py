@@ -1,0 +1,75 @@
+"""A control for every setting, made from what `options.py` says of it."""
+
+from typing import Any
+
+import streamlit as st
+
+from vit_keras.options import Option
+from vit_keras.studio.commands import text_of, word
+
+UNSET = "as it comes"  # null: as the file, the variant, the data set or the machine has it
+
+
+def ask(option: Option, base: Any, key: str, prefix: str = "") -> str | None:
+    """A control that shows `base`; gives the word that says otherwise, or None.
+
+    Args:
+        base: the value that the recipe and the groups give the setting.
+        key: of the control; another for another base, which a browser would not show otherwise.
+        prefix: before the option's name on the command line, `stages.head.`.
+    """
+    name = prefix + option.name
+    label, given = option.name.rpartition(".")[2].replace("_", " "), text_of(base)
+    help = f"`{name}`: {described(option)}"
+    if option.kind == "switch" and not option.is_optional:
+        typed = text_of(st.checkbox(label, value=bool(base), key=f"{key}{name}", help=help))
+    elif option.kind in ("choice", "switch"):
+        typed = _picked(option, label, given, f"{key}{name}", help)
+    else:
+        typed = st.text_input(
+            label,
+            value=given,
+            key=f"{key}{name}",
+            help=help,
+            placeholder=UNSET if option.is_optional else "",
+        )
+    if typed.strip() == given:
+        return None
+    return word(name, option.kind, option.is_optional, typed)
+
+
+def _picked(option: Option, label: str, given: str, key: str, help: str) -> str:
+    choices = list(option.choices or ("true", "false"))
+    if option.is_optional:
+        choices.insert(0, "")
+    if given not in choices:
+        choices.append(given)
+    return st.selectbox(
+        label,
+        choices,
+        index=choices.index(given),
+        key=key,
+        help=help,
+        format_func=lambda choice: choice or UNSET,
+    )
+
+
+def described(option: Option) -> str:
+    """What a setting is for, its bounds and its default, for a control's help."""
+    bounds = f" ({option.bounds})" if option.bounds else ""
+    default = text_of(option.default) or "null"
+    return f"{option.help or option.name.replace('_', ' ')}{bounds}. Default: `{default}`."
+
+
+def ask_choice(group: str, choices: dict[str, str], key: str) -> str | None:
+    """A named choice of a group, `augment=light`; None leaves the recipe's own."""
+    picked = st.selectbox(
+        group,
+        ["", *choices],
+        key=f"{key}{group}",
+        format_func=lambda choice: choice or "the recipe's own",
+        help=f"`{group}=...`: a named choice of all settings of this group",
+    )
+    if picked and choices[picked]:
+        st.markdown(choices[picked])
+    return f"{group}={picked}" if picked else None

@@ -1,0 +1,78 @@
+"""Which images: a known set, a folder, a file of arrays, or a zip from the browser."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from vit_keras import fetching, image_zips
+from vit_keras.sources import KNOWN
+from vit_keras.studio.commands import group_choices
+from vit_keras.studio.jobs import STUDIO, quoted
+from vit_keras.studio.plain import plain
+
+KNOWN_SET, FOLDER, ZIP, ARRAYS = (
+    "A known data set",
+    "A folder on this computer",
+    "A zip from this browser",
+    "A file of arrays (.npz)",
+)
+OTHER = "another set of TensorFlow Datasets"
+
+
+def ask(root: Path) -> tuple[str, tuple[str, ...]]:
+    """The name of the data, and the words that say where they are; without any, not chosen yet."""
+    kind = st.radio("Images", (KNOWN_SET, FOLDER, ZIP, ARRAYS), key="images")
+    if kind == KNOWN_SET:
+        return _known()
+    if kind == ARRAYS:
+        path = st.text_input("Path of the file", key="npz", placeholder="data/arrays.npz")
+        return "npz", _at("npz", path)
+    if kind == FOLDER:
+        path = st.text_input(
+            "Path of the folder",
+            key="folder",
+            placeholder="photos",
+            help="with a sub-folder for each class, or train/, val/ and test/ with those",
+        )
+        return "folder", _at("folder", path)
+    return "folder", _at("folder", _zip(root))
+
+
+def _at(name: str, path: str) -> tuple[str, ...]:
+    return (f"data={name}", f"data.path={quoted(path.strip())}") if path.strip() else ()
+
+
+def _known() -> tuple[str, tuple[str, ...]]:
+    here = [name.partition(":")[0] for name, counts in fetching.prepared().items() if counts]
+    names = list(dict.fromkeys([*KNOWN, *here, OTHER]))
+    name: Any = st.selectbox("Data set", names, key="set")
+    if name == OTHER:
+        name = st.text_input("Its name", key="tfds", placeholder="fashion_mnist").strip()
+    if not name:
+        return "tfds", ()
+    if name in group_choices("data"):
+        return name, (f"data={name}",)
+    return name, ("data=tfds", f"data.name={quoted(name)}")
+
+
+def _zip(root: Path) -> str:
+    """Unpack what was uploaded, once; gives the folder, whose name is none of the uploader's."""
+    file = st.file_uploader(
+        "A zip with a folder for each class",
+        type="zip",
+        key="zip",
+        help="links, and paths that lead out of it, are refused; larger ones go by a folder",
+    )
+    if file is None:
+        return ""
+    digest = hashlib.sha256(file.getbuffer()).hexdigest()
+    folder = root / STUDIO / "uploads" / digest[:16]
+    if not (folder / image_zips.MARK).exists():
+        with st.spinner("unpacking"):
+            file.seek(0)
+            image_zips.unpack(file, folder)
+    classes = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    st.markdown(f"{plain(', '.join(classes[:20]))}: unpacked into `{STUDIO}/uploads/{digest[:16]}`")
+    return str(folder)
