@@ -9,7 +9,16 @@ import keras
 import numpy as np
 import pytest
 
-from vit_keras import SettingError, callbacks, checkpoint, data, load_config, sources, train_model
+from vit_keras import (
+    SettingError,
+    callbacks,
+    checkpoint,
+    data,
+    load_config,
+    open_run,
+    sources,
+    train_model,
+)
 from vit_keras import run as runs
 from vit_keras.errors import DivergedError
 
@@ -161,7 +170,10 @@ def test_a_finished_run_goes_on_with_more_epochs(run, tmp_path):
     shutil.copytree(run.path, longer)
     config = runs.config_of(str(longer))
     config.run.resume, config.train.epochs = str(longer), 3
-    assert train_model(config).metrics["epochs"] == 3
+    (longer / "temperature.json").write_text('{"temperature": 2}')  # of the best model till now
+    metrics = train_model(config).metrics
+    assert metrics["epochs"] == 3
+    assert (longer / "temperature.json").exists() == (metrics["best_epoch"] < 3)
     assert [row["loss"] for row in history(longer)][:2] == [r["loss"] for r in history(run.path)]
     kept = runs.config_of(str(longer))
     assert (kept.train.epochs, kept.run.resume) == (3, None)
@@ -172,8 +184,10 @@ def test_a_finished_run_is_only_measured_again(run, tmp_path):
     shutil.copytree(run.path, copy)
     config = runs.config_of(str(copy))
     config.run.resume = str(copy)
+    (copy / "temperature.json").write_text('{"temperature": 2}')
     assert train_model(config).metrics["test_loss"] == run.metrics["test_loss"]
     assert history(copy) == history(run.path)
+    assert open_run(copy).temperature == 2
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(run, tmp_path, capsys):

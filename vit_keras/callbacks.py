@@ -19,6 +19,7 @@ from vit_keras.errors import DivergedError
 from vit_keras.history import best_epoch
 from vit_keras.progress import Progress
 from vit_keras.run import Run
+from vit_keras.saved_run import TEMPERATURE
 from vit_keras.waiting import DataWait
 
 log = logging.getLogger("vit_keras")
@@ -159,13 +160,16 @@ class SaveModels(keras.callbacks.Callback):
         self.run, self.vit, self.recorder = run, vit, recorder
 
     def on_epoch_end(self, epoch, logs=None):
+        if self.is_best:
+            (self.run.path / TEMPERATURE).unlink(missing_ok=True)  # another model's
         self.save()
 
+    @property
+    def is_best(self):
+        return best_epoch(self.recorder.rows) == self.recorder.rows[-1]["epoch"]
+
     def save(self):
-        rows = self.recorder.rows
-        names = ["last.keras"]
-        if best_epoch(rows) == rows[-1]["epoch"]:
-            names.append("best.keras")
+        names = ["last.keras", "best.keras"] if self.is_best else ["last.keras"]
         frozen = [layer for layer in self.vit.layers if not layer.trainable]
         for layer in frozen:  # a matter of this stage, not of the model that is kept
             layer.trainable = True
