@@ -134,6 +134,7 @@ MISTAKES = {
     "ema": ("optim.ema=1", "optim.ema=1", "0.999999 at most"),
     "crop_padding": ("augment.crop_padding=9", "augment.crop_padding=9", "8 at most"),
     "crop_padding_negative": ("augment.crop_padding=-1", "augment.crop_padding=-1", "0 or more"),
+    "path_of_a_known_set": ("data.path=photos", "data.path=photos", "name=digits", "data=folder"),
     "augment": ("augment=deit", "augment=deit", "did you mean deit3?"),
     "policy": ("augment.policy=randaug", "=randaug", "did you mean randaugment?"),
     "policy_ops": ("augment.policy_ops=0", "augment.policy_ops=0", "1 or more, 8 at most"),

@@ -163,3 +163,11 @@ def test_pad_shows_all_in_proportion_between_black():
 def test_the_result_has_the_size_asked_for_whatever_the_shape(shape, fit):
     content = saved(Image.fromarray(pixels(0, (*shape, 3))), "JPEG")
     assert read(content, (32, 24), fit).shape == (32, 24, 3)
+
+
+def test_a_png_that_is_damaged_inside_is_no_image():
+    """Asking Pillow for its orientation reads its pixels, and hides that they are damaged."""
+    content = bytearray(saved(Image.fromarray(pixels(1, (90, 90, 3))), "PNG"))
+    content[len(content) // 2] ^= 255
+    with pytest.raises(decode.UnreadableError, match="damaged"):
+        decode.look(bytes(content))

@@ -301,7 +301,7 @@ DAMAGES = [
     (other_classes, (), "lacks seven, eight, nine and has 7, 8, 9 besides; use data of the same"),
     (of_arrays, (), r"evaluate it there, by vit_keras.evaluate_run\(run, data=...\)"),
     (newer, (), "has teleport, which this version does not know"),
-    (lambda run: (run / "best.keras").unlink(), (), "has no best.keras: it was stopped before"),
+    (lambda run: (run / "best.keras").unlink(), (), "has no best.keras, which it once had"),
     (thesis, (), "is not empty, and has no evaluation.json"),
     (None, ("sizes=8,10",), "sizes=10 is no multiple of the model's patch size, 4; use 8 or 12"),
     (None, ("sizes=8,big",), "sizes=big does not fit; use a whole number"),

@@ -124,6 +124,7 @@ REFUSED = {
     "pixels of complex128": np.ones(SHAPE, complex),
     r"image has shape \(5,\); give \(height, width\)": np.ones(5, "uint8"),
     r"images\[0\] has shape \(8, 12, 7\)": noise(1, 8, 12, 7),
+    r"\(3, 8, 12\): one image with its channels first, or three grey": noise(3, 8, 12),
     r"images\[1\] has shape \(5, 8, 12\)": [noise(8, 12), noise(5, 8, 12)],
     r"images\[0\] has shape \(0, 4, 3\)": [np.zeros((0, 4, 3), "uint8")],
     r"images\[0\] is list; give a path": [[1, 2]],

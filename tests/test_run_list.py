@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from made_runs import HEAD, ROOT, begun, edited, finished, stopped
 
-from vit_keras import run
+from vit_keras import SettingError, load_config, run
 from vit_keras.run_description import describe
-from vit_keras.run_list import find, list_runs
+from vit_keras.run_list import find, list_runs, rank
 
 
 def flipped(content):
@@ -95,6 +95,32 @@ BROKEN = {
         "it has no config.yaml",
     ),
 }
+
+
+def test_a_run_on_two_batches_has_no_place_among_the_others(tmp_path):
+    """Its validation images are those that it learnt by heart."""
+    tried = finished(tmp_path / "tried", best_val_accuracy=1)
+    text = (tried / "config.yaml").read_text()
+    (tried / "config.yaml").write_text(text.replace("overfit_batches: null", "overfit_batches: 2"))
+    finished(tmp_path / "whole", best_val_accuracy=0.5)
+    found = rank(list_runs(tmp_path))
+    assert [(one.place, one.run.name) for one in found] == [(1, "whole"), (None, "tried")]
+    assert found[1].run.reason == "validated on its 2 training batches"
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [(Path.unlink, "it has no best.keras"), (lambda file: file.write_bytes(b"P"), "damaged")],
+)
+def test_a_run_whose_best_model_is_lost_cannot_go_on(damage, what, tmp_path):
+    going_on = stopped(tmp_path / "a", 3)  # the best epoch is the newest: written again
+    damage(going_on / "best.keras")
+    run.check_resumable(load_config(f"run.resume={going_on}"))
+    rows = (going_on / "history.csv").read_text().splitlines()
+    rows[3] = rows[3].replace(",0.3,", ",0.1,")
+    (going_on / "history.csv").write_text("\n".join(rows) + "\n")
+    with pytest.raises(SettingError, match=rf"cannot go on: .*{what}.* it was of epoch 2; put a"):
+        load_config(f"run.resume={going_on}")
 
 
 @pytest.mark.parametrize("case", BROKEN)

@@ -1,5 +1,6 @@
 """`scripts/split_images.py`: each image in one split, in proportion, whole or not at all."""
 
+import argparse
 import csv
 import os
 import shutil
@@ -93,6 +94,16 @@ def test_equal_files_go_together_also_from_other_classes(source):
         splits = {}
         for part in splitting.plan(source, RATIOS, seed):
             assert splits.setdefault(part.sha256, part.split) == part.split
+
+
+def test_a_file_under_two_labels_is_told(source, tmp_path, capsys):
+    shutil.copy(source / "bee/0.png", source / "ant/a bee.png")
+    settings = dict(ratios="80/10/10", seed=0, per_class=None, mode="copy", follow_links=False)
+    splitting.main(
+        argparse.Namespace(source=source, destination=tmp_path / "out", dry_run=True, **settings)
+    )
+    told = [line for line in capsys.readouterr().out.splitlines() if "two labels" in line]
+    assert told == ["under two labels: ant/a bee.png", "under two labels: bee/0.png"]
 
 
 def test_a_subset_has_so_many_of_each_class(source):

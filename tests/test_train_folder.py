@@ -112,3 +112,12 @@ def test_what_is_said_survives_hydras_logging(capsys, monkeypatch):
     with console():
         log.info("it is heard")
     assert capsys.readouterr().out == "it is heard\n"
+
+
+def test_a_preset_replaces_that_of_the_recipe(tmp_path):
+    for name in ("ant", "bee"):
+        write(tmp_path / "photos" / name, 30)
+    words = "recipe=folder", f"data.path={tmp_path / 'photos'}"
+    assert load_config(*words).augment.crop_padding == 6
+    for preset in ("none", "light", "cifar", "deit3", "heavy"):
+        assert load_config(*words, f"augment={preset}").augment.crop_padding in (0, 4)

@@ -125,6 +125,7 @@ def settings(config: Config) -> None:
         value = getattr(getattr(config, group), name)
         words = str(value).lower() if isinstance(value, bool) else value
         one_of(setting, words, CHOICES[setting])
+    _data_path(config)
     _backend()
     if config.train.tensorboard:
         for package in ("tensorboard", "tensorflow"):  # Keras writes its logs through TensorFlow
@@ -234,6 +235,15 @@ def class_count(config: DataConfig, given: data.Given | None = None) -> int:
         return known.num_classes
     names = given.class_names if given else sources.class_names(config)
     return len(data.class_indices(config.classes, names) if names else config.classes)
+
+
+def _data_path(config: Config) -> None:
+    name, path = config.data.name, config.data.path
+    if path is not None and name not in ("folder", "npz"):
+        raise SettingError(
+            f"data.path={path} means nothing to data.name={name}; add data=folder (of images) or "
+            "data=npz (a file of arrays), or leave it out"
+        )
 
 
 def _backend() -> None:

@@ -73,13 +73,12 @@ def look(content: bytes, grey_side: int = 64) -> Look:
     with _opened(content) as image:
         width, height = image.size
         check_size(height, width)
-        turn, is_jpeg = orientation_of(image), _is_jpeg(image)
-        grey = None
-        if is_jpeg:
-            grey = _grey_of_jpeg(content, grey_side)
+        is_jpeg = _is_jpeg(image)
+        grey = _grey_of_jpeg(content, grey_side) if is_jpeg else None
         if grey is None:  # no JPEG; or one that libjpeg complains of, and Pillow may read
             is_jpeg = False
             grey = cv2.cvtColor(three_channels(image), cv2.COLOR_RGB2GRAY)
+        turn = orientation_of(image)  # last: of a PNG it reads the pixels, and hides their damage
         return Look(height, width, turn, is_jpeg, TURNS[turn](grey))
 
 

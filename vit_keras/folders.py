@@ -18,7 +18,7 @@ from vit_keras.config import DataConfig
 from vit_keras.errors import SettingError
 from vit_keras.variants import height_and_width
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif")
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".gif")
 # The name of a split -> what its folder may be called.
 SPLITS = {"train": ("train",), "validation": ("val", "validation", "valid"), "test": ("test",)}
 
@@ -46,7 +46,10 @@ def root(config: DataConfig) -> Path:
         )
     path = Path(config.path).expanduser()
     if not path.is_dir():
-        raise SettingError(f"data.path={config.path} is no folder; name the one with the classes")
+        where = "" if path.is_absolute() else f" in {Path.cwd()}"
+        raise SettingError(
+            f"data.path={config.path} is no folder{where}; name the one with the classes"
+        )
     return path
 
 

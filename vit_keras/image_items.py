@@ -46,6 +46,11 @@ def items(given: Any) -> Iterator[Item]:
         yield _item(given, "image")
     elif hasattr(given, "__array__"):
         array = np.asarray(given)
+        if array.ndim == 3 and array.shape[0] == 3 and array.shape[-1] not in CHANNELS:
+            raise SettingError(
+                f"images has shape {array.shape}: one image with its channels first, or three grey "
+                "ones? give np.moveaxis(images, 0, -1), or images[..., None]"
+            )
         is_batch = array.ndim == 4 or (array.ndim == 3 and array.shape[-1] not in CHANNELS)
         yield from _batch(array, "images") if is_batch else [_item(array, "image")]
     elif isinstance(given, Iterable):
@@ -97,7 +102,8 @@ def of_picture(image: Image.Image, size: tuple[int, int], fit: str) -> np.ndarra
         UnreadableError: it is damaged, too small or far too large.
     """
     decode.check_size(image.height, image.width)
-    turned = decode.TURNS[decode.orientation_of(image)](decode.three_channels(image))
+    upright = decode.three_channels(image)  # before its orientation, as `decode.look` says
+    turned = decode.TURNS[decode.orientation_of(image)](upright)
     return fitted(turned, size, fit)
 
 

@@ -18,6 +18,7 @@ import filelock
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError
 
+from vit_keras import archives, history
 from vit_keras.config import Config, RunConfig, setting_names
 from vit_keras.errors import SettingError
 
@@ -150,6 +151,7 @@ def check_resumable(config: Config) -> None:
         return
     asked, kept = map(OmegaConf.structured, (config, config_of(resume)))
     _check_checkpoints(Path(resume))
+    _check_best(Path(resume))
     Run(Path(resume)).close()  # refuses a run that another process holds
     for setting in setting_names():
         if setting.startswith("run.") or setting in RESUMABLE:
@@ -176,6 +178,20 @@ def _check_checkpoints(path: Path) -> None:
         raise SettingError(
             f"run.resume={path} has no checkpoint/ to go on from, as no released run has; leave it "
             "out to start a new run"
+        )
+
+
+def _check_best(path: Path) -> None:
+    """Refuse a run whose best model is lost: a checkpoint has its own epoch's weights alone."""
+    whole = [file for file in path.glob(CHECKPOINTS) if zipfile.is_zipfile(file)]
+    newest = max((int(file.stem.removeprefix("epoch-")) for file in whole), default=0)
+    rows = [row for row in history.read(path) if row["epoch"] <= newest]
+    if not rows or history.best_epoch(rows) == newest:  # which is written again
+        return
+    if fault := archives.model_fault(path / "best.keras"):
+        raise SettingError(
+            f"run.resume={path} cannot go on: {fault}, and it was of epoch "
+            f"{history.best_epoch(rows):.0f}; put a whole copy of it back, or start a new run"
         )
 
 
@@ -249,7 +265,7 @@ def read_config(file: Path) -> Config:
     """
     try:
         loaded: Any = OmegaConf.load(file)
-        if "resume" not in loaded["run"]:  # the last line that is written
+        if "resume" not in loaded.get("run", {}):  # the last line that is written
             raise ValueError("its end is missing")
         return OmegaConf.to_object(OmegaConf.merge(_schema(), loaded))  # type: ignore
     except ConfigKeyError as error:

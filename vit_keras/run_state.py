@@ -52,7 +52,8 @@ class RunState:
     @property
     def is_usable(self) -> bool:
         """Whether it has figures that can be believed."""
-        return self.state in ("finished", "in progress", "stopped")
+        is_real = self.config is None or not self.config.train.overfit_batches
+        return is_real and self.state in ("finished", "in progress", "stopped")
 
 
 def look(path: Path, name: str, whole: bool = False) -> RunState:
@@ -107,7 +108,8 @@ def _with_config(path: Path, config: Config, whole: bool) -> tuple[str, str]:
         raise SettingError(fault)
     saved.temperature  # noqa: B018  (reads a file that may be damaged)
     if has_ended:
-        return "finished", ""
+        tried = config.train.overfit_batches
+        return "finished", f"validated on its {tried} training batches" if tried else ""
     if not last:
         return "stopped", f"after {done} of {total} epochs; no whole checkpoint to go on from"
     return "stopped", f"at epoch {last} of {total}; run.resume goes on"

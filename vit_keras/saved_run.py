@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vit_keras import history
 from vit_keras.config import Config
 from vit_keras.errors import SettingError
 from vit_keras.run import CONFIG, read_config
@@ -67,6 +68,11 @@ class SavedRun:
         """
         file = self.path / MODEL
         if not file.is_file():
+            if history.read(self.path):
+                raise SettingError(
+                    f"run {self.path} has no {MODEL}, which it once had; put it back, or train "
+                    "again"
+                )
             raise SettingError(
                 f"run {self.path} has no {MODEL}: it was stopped before its first epoch ended; go "
                 f"on with it by run.resume={self.path}"

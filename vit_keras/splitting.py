@@ -230,6 +230,14 @@ def _explained(error: OSError, destination: Path, mode: str) -> str:
     return f"{destination} cannot be made ({error}); choose a folder that you may write to"
 
 
+def _under_two_labels(parts: list[Part]) -> list[Part]:
+    """The files that are equal to one of another class."""
+    classes = defaultdict(set)
+    for part in parts:
+        classes[part.sha256].add(part.class_name)
+    return [part for part in parts if part.split and len(classes[part.sha256]) > 1]
+
+
 def main(settings: Any) -> None:
     """What `scripts/split_images.py` does with its arguments."""
     source, destination = settings.source, settings.destination
@@ -247,6 +255,8 @@ def main(settings: Any) -> None:
     for part in parts:
         if not part.split:
             print(f"left out: {ascii_name(part.source)} ({part.reason})")
+    for part in _under_two_labels(parts):
+        print(f"under two labels: {ascii_name(part.source)}")
     if settings.dry_run:
         return
     make(parts, source, destination, settings.mode)
