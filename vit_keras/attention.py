@@ -111,10 +111,17 @@ class Attention(keras.layers.Layer):
             **super().get_config(),
             "num_heads": self.num_heads,
             "dropout": self.dropout.rate,
+            **self.switches,
+            "epsilon": self.epsilon,
+        }
+
+    @property
+    def switches(self):
+        """What the paper's attention does not have, as arguments."""
+        return {
             "qk_norm": self.qk_norm,
             "rotary": self.rotary and self.rotary.kind,
             "grid": self.rotary and self.rotary.grid,
-            "epsilon": self.epsilon,
         }
 
 

@@ -125,7 +125,6 @@ class EncoderBlock(keras.layers.Layer):
         return input_shape
 
     def get_config(self):
-        attention = self.attention.get_config()
         return {
             **super().get_config(),
             **self.rates,
@@ -138,7 +137,7 @@ class EncoderBlock(keras.layers.Layer):
                 mlp="swiglu" if isinstance(self.mlp, SwiGLU) else "gelu",
                 parallel=self.parallel,
                 layer_scale=self.layer_scale,
-                **{name: attention.get(name, OFF[name]) for name in ("qk_norm", "rotary", "grid")},
+                **self.attention.switches,
             ),
         }
 
