@@ -17,6 +17,7 @@ pytest.importorskip("streamlit", reason="needs the extra `studio`")
 pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
 ROOT = Path(__file__).parents[2]
+KEPT = 5500  # ms: for a little less the page keeps its list of runs
 EVIL = "../<img src=x onerror=alert(1)>![x](http:evil.png)$a$.png"
 
 
@@ -77,7 +78,11 @@ def test_many_images_the_bad_ones_named_and_all_as_csv(page, studio, runs, shot)
     files = [(f"{index}.png", content) for index, (content, _) in enumerate(digits)]
     bomb = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(bomb, "PNG")
-    bad = [("text.png", b"this is text"), ("bomb.png", bomb.getvalue()), ("cut.png", digits[0][0][:60])]
+    bad = [
+        ("text.png", b"this is text"),
+        ("bomb.png", bomb.getvalue()),
+        ("cut.png", digits[0][0][:60]),
+    ]
     give(page, [*files, *bad, (EVIL, digits[0][0])])
     page.get_by_text("text.png is no image that can be read: no JPEG").wait_for()
     page.get_by_text("bomb.png is no image that can be read: far too large").wait_for()
@@ -86,7 +91,8 @@ def test_many_images_the_bad_ones_named_and_all_as_csv(page, studio, runs, shot)
     page.locator("summary").get_by_text("Predicted in this sitting").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Predictions as CSV").click()
-    rows = list(csv.DictReader(Path(download.value.path()).open()))
+    text = Path(download.value.path()).read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["class"] for row in rows[:10]] == [label for _, label in digits]
     assert len(rows) == 11
     assert set(rows[0]) >= {"file", "confidence", "class_10"}
@@ -106,7 +112,9 @@ def test_the_studio_goes_on_when_its_models_process_is_killed(page, studio, runs
     process.kill()
     process.wait()
     give(page, [("b.png", digit(12)[0])])
-    page.get_by_text("2: b.png").or_(page.get_by_text("ended while it was at this")).first.wait_for()
+    page.get_by_text("2: b.png").or_(
+        page.get_by_text("ended while it was at this")
+    ).first.wait_for()
     page.get_by_role("cell", name="b.png", exact=True).wait_for()
     assert workers() != [process]
     no_traceback(page)
@@ -114,14 +122,73 @@ def test_the_studio_goes_on_when_its_models_process_is_killed(page, studio, runs
 
 def test_a_run_that_is_damaged_or_deleted_while_it_is_open(page, studio, runs):
     shutil.copytree(runs / "other", runs / "spoilt")
-    page.wait_for_timeout(5500)  # the list of runs is kept for so long
-    page.goto(f"{studio.url}/inference?run=spoilt")
-    page.get_by_text("spoilt (validation accuracy 0.5000)").wait_for()
-    model = runs / "spoilt" / "best.keras"
-    model.write_bytes(model.read_bytes()[:5000])
-    give(page, [("a.png", digit(0)[0])])
-    page.get_by_text("best.keras is damaged").wait_for()
+    shutil.copytree(runs / "other", runs / "gone")
+    page.wait_for_timeout(KEPT)
+    for name, harm, said in (
+        ("spoilt", lambda run: (run / "best.keras").write_bytes(b"PK"), "best.keras is damaged"),
+        ("gone", shutil.rmtree, "is not a run"),
+    ):
+        page.goto(f"{studio.url}/inference?run={name}")
+        run = page.get_by_role("combobox", name="Run")
+        run.wait_for()
+        assert run.input_value() == f"{name} (validation accuracy 0.5000)"
+        harm(runs / name)
+        give(page, [("a.png", digit(0)[0])])
+        # When the list of runs is read again, the page says that it is not there.
+        page.get_by_text(re.compile(f"{said}|{name} is not here")).first.wait_for()
+        no_traceback(page)
     shutil.rmtree(runs / "spoilt")
-    give(page, [("b.png", digit(1)[0])])
-    page.get_by_text(re.compile("spoilt is not (a run|here)")).wait_for()
+
+
+def test_runs_are_found_compared_described_and_noted_on(page, studio, runs, shot, serious_barriers):
+    opened(page, studio, "Runs")
+    names = page.locator("table").first.locator("tbody tr td:nth-child(2)")
+    names.first.wait_for()
+    assert names.all_inner_texts()[:2] == ["digits", "other"]  # the best first
+    page.get_by_role("combobox", name="Run").wait_for()
+    page.locator("summary").get_by_text("Tags and note").click()
+    page.get_by_label("Tags, with commas between them").fill("keeper, <b>a</b>")
+    page.get_by_label("Note", exact=True).fill("the one for the paper")
+    page.get_by_role("button", name="Keep", exact=True).click()
+    page.get_by_role("cell", name="<b>a</b>, keeper").wait_for()
+    assert json.loads((runs / "digits" / "notes.json").read_text()) == {
+        "tags": ["<b>a</b>", "keeper"],
+        "note": "the one for the paper",
+    }
+    field = page.get_by_role("textbox", name="Search")
+    field.fill("paper")
+    field.press("Enter")
+    page.get_by_role("cell", name="other", exact=True).wait_for(state="detached")
+    assert names.all_inner_texts() == ["digits"]
+    field.fill("")
+    field.press("Enter")
+    page.get_by_role("cell", name="other", exact=True).wait_for()
+    shot(page, "runs")
+    assert serious_barriers(page) == {}
+    page.get_by_role("tab", name="Compare two").click()
+    page.get_by_role("img", name="curves of digits and other").wait_for()
+    page.get_by_role("cell", name="best_val_accuracy").wait_for()
+    shot(page, "compared")
+    assert serious_barriers(page) == {}
+    no_traceback(page)
+
+
+def test_a_run_is_downloaded_and_deleted_after_a_second_click(page, studio, runs):
+    shutil.copytree(runs / "other", runs / "doomed")
+    page.wait_for_timeout(KEPT)
+    page.goto(f"{studio.url}/runs?run=doomed")
+    page.get_by_role("button", name="Download as zip").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download as zip").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert archive.testzip() is None
+        names = {path.name for path in (runs / "doomed").iterdir() if path.is_file()}
+        assert set(archive.namelist()) == {f"doomed/{name}" for name in names}
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("button", name="Delete doomed for good").wait_for()
+    assert (runs / "doomed" / "best.keras").exists()
+    page.get_by_role("button", name="Delete doomed for good").click()
+    page.get_by_role("cell", name="doomed", exact=True).wait_for(state="detached")
+    assert not (runs / "doomed").exists()
+    assert (runs / "other" / "best.keras").exists()
     no_traceback(page)

@@ -34,9 +34,16 @@ def _pages(root: str) -> list:
 
         inference_page.show(Path(root).absolute())
 
+    def runs() -> None:
+        st.title("Runs")
+        from vit_keras.studio import runs_page
+
+        runs_page.show(Path(root).absolute())
+
     return [
         st.Page(training, title="Training", url_path="training", default=True),
         st.Page(inference, title="Inference", url_path="inference"),
+        st.Page(runs, title="Runs", url_path="runs"),
     ]
 
 

@@ -42,7 +42,9 @@ class DataTasks:
         findings = list(splits.findings)
         return {
             "class_names": splits.class_names,
-            "counts": {n: np.bincount(p.labels, minlength=classes).tolist() for n, p in parts.items()},
+            "counts": {
+                n: np.bincount(p.labels, minlength=classes).tolist() for n, p in parts.items()
+            },
             "sizes": _sizes(list(parts.values())),
             "samples": _samples(splits, samples, label),
             "warnings": [*inspection.summary(findings), *inspection.label_problems(splits)],

@@ -22,7 +22,9 @@ def dot(file: Path) -> str:
         with zipfile.ZipFile(file) as archive:
             layers = json.loads(archive.read("config.json"))["config"]["layers"]
         nodes = [f"{_quoted(layer['name'])} [label={_label(layer)}]" for layer in layers]
-        edges = [f"{_quoted(a)} -> {_quoted(layer['name'])}" for layer in layers for a in _inputs(layer)]
+        edges = [
+            f"{_quoted(a)} -> {_quoted(layer['name'])}" for layer in layers for a in _inputs(layer)
+        ]
     except (*UNREADABLE, TypeError) as error:
         raise SettingError(
             f"{file.name} says nothing of its layers ({first_line(error)}); the table has them"

@@ -10,7 +10,7 @@ from vit_keras import predict_files
 from vit_keras.predict import Candidate, Prediction
 from vit_keras.run_state import RunState
 from vit_keras.studio import pictures
-from vit_keras.studio.plain import errors_shown, plain
+from vit_keras.studio.plain import errors_shown, plain, table
 from vit_keras.studio.pngs import content_of
 from vit_keras.studio.worker_process import worker
 
@@ -53,14 +53,16 @@ class Line:
 def show(run: RunState, images: list[Shown]) -> None:
     """The images' classes, one image in detail, and the predictions as a file."""
     results = _results(run, images)
-    good = [(image, r) for image, r in zip(images, results, strict=True) if isinstance(r, Prediction)]
+    good = [
+        (image, r) for image, r in zip(images, results, strict=True) if isinstance(r, Prediction)
+    ]
     for image, result in zip(images, results, strict=True):
         if not isinstance(result, Prediction):
             st.error(f"{plain(image.name)} is no image that can be read: {plain(result)}")
     if not good:
         return
     if len(good) > 1:
-        st.markdown(_table([("file", "class", "confidence"), *map(_row, [r for _, r in good])]))
+        st.markdown(table([("file", "class", "confidence"), *map(_row, [r for _, r in good])]))
     number = 0
     if len(good) > 1:
         number = st.selectbox(
@@ -110,13 +112,14 @@ def _detail(run: RunState, image: Shown, prediction: Prediction) -> None:
 
 def _pictures(run: RunState, image: Shown, prediction: Prediction) -> None:
     targets = [None, *prediction.top[:BARS]]
-    target = st.selectbox(
+    number = st.selectbox(
         "What the model looks at",
-        targets,
-        format_func=_said,
+        range(len(targets)),
+        format_func=lambda index: _said(targets[index]),
         key=f"target {run.name} {image.id}",
         help="attention rollout, or the relevance of each patch for a class; bright is much",
     )
+    target = targets[number]
     index = target.index if target else None
     with st.spinner("looking"):
         found = _overlay(str(run.path), prediction.top, image.content, index)
@@ -146,14 +149,14 @@ def _bars(prediction: Prediction) -> None:
 
     top = prediction.top
     first = top[:BARS]
-    table = pd.DataFrame(
+    bars = pd.DataFrame(
         {"class": _apart(one, first), "confidence": one.confidence} for one in first
     )
-    st.vega_lite_chart(table, CHART, height=26 * len(first) + 40)
+    st.vega_lite_chart(bars, CHART, height=26 * len(first) + 40)
     title = "All classes" if len(top) <= BARS else f"All {len(top)} classes"
     with st.expander(title):
         rows = [(one.label, f"{one.confidence:.4f}") for one in top]
-        st.markdown(_table([("class", "confidence"), *rows]))
+        st.markdown(table([("class", "confidence"), *rows]))
 
 
 def _apart(one: Candidate, others: tuple[Candidate, ...]) -> str:
@@ -169,7 +172,7 @@ def show_history() -> None:
         st.write("Nothing was predicted yet.")
         return
     rows = [(line.run, *_row(line.prediction)) for line in reversed(lines[-100:])]
-    st.markdown(_table([("run", "file", "class", "confidence"), *rows]))
+    st.markdown(table([("run", "file", "class", "confidence"), *rows]))
     content = predict_files.as_csv([line.prediction for line in lines])
     with st.container(horizontal=True):
         st.download_button("Predictions as CSV", content, "predictions.csv", "text/csv")
@@ -180,9 +183,3 @@ def show_history() -> None:
 
 def _row(prediction: Prediction) -> tuple[str, str, str]:
     return prediction.source, prediction.label, f"{prediction.confidence:.4f}"
-
-
-def _table(rows: list[tuple[str, ...]]) -> str:
-    """Rows, the head first, as Markdown that shows them as they are."""
-    head, *body = [" | ".join(map(plain, row)) for row in rows]
-    return "\n".join([f"| {head} |", "| --- " * len(rows[0]) + "|", *(f"| {row} |" for row in body)])

@@ -22,9 +22,7 @@ def every(root: str) -> list[RunState]:
 def with_models(root: Path) -> list[RunState]:
     """Those whose model can be opened, by validation accuracy."""
     ranked = run_list.rank(every(str(root)))
-    return [
-        one.run for one in ranked if one.run.is_usable and (one.run.path / MODEL).is_file()
-    ]
+    return [one.run for one in ranked if one.run.is_usable and (one.run.path / MODEL).is_file()]
 
 
 def ask(root: Path) -> RunState | None:
