@@ -17,7 +17,6 @@ pytest.importorskip("streamlit", reason="needs the extra `studio`")
 pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
 ROOT = Path(__file__).parents[2]
-KEPT = 5500  # ms: for a little less the page keeps its list of runs
 EVIL = "../<img src=x onerror=alert(1)>![x](http:evil.png)$a$.png"
 
 
@@ -33,13 +32,19 @@ def digit(index):
 
 @pytest.fixture(scope="module")
 def runs(studio):
-    """The studio's folder of runs with the committed run of digits in it, twice."""
+    """The studio's folder of runs: the committed run of digits, and worse ones of the same model."""
     studio.runs.mkdir(exist_ok=True)
-    for name in ("digits", "other"):
+    for name, accuracy in {
+        "digits": 0.99,
+        "other": 0.5,
+        "spoilt": 0.4,
+        "gone": 0.4,
+        "old": 0.3,
+    }.items():
         shutil.copytree(ROOT / "saved_models" / "digits", studio.runs / name)
-    file = studio.runs / "other" / "metrics.json"
-    kept = json.loads(file.read_text())
-    file.write_text(json.dumps({**kept, "best_val_accuracy": 0.5}))
+        file = studio.runs / name / "metrics.json"
+        kept = json.loads(file.read_text())
+        file.write_text(json.dumps({**kept, "best_val_accuracy": accuracy}))
     return studio.runs
 
 
@@ -121,9 +126,6 @@ def test_the_studio_goes_on_when_its_models_process_is_killed(page, studio, runs
 
 
 def test_a_run_that_is_damaged_or_deleted_while_it_is_open(page, studio, runs):
-    shutil.copytree(runs / "other", runs / "spoilt")
-    shutil.copytree(runs / "other", runs / "gone")
-    page.wait_for_timeout(KEPT)
     for name, harm, said in (
         ("spoilt", lambda run: (run / "best.keras").write_bytes(b"PK"), "best.keras is damaged"),
         ("gone", shutil.rmtree, "is not a run"),
@@ -131,7 +133,7 @@ def test_a_run_that_is_damaged_or_deleted_while_it_is_open(page, studio, runs):
         page.goto(f"{studio.url}/inference?run={name}")
         run = page.get_by_role("combobox", name="Run")
         run.wait_for()
-        assert run.input_value() == f"{name} (validation accuracy 0.5000)"
+        assert run.input_value() == f"{name} (validation accuracy 0.4000)"
         harm(runs / name)
         give(page, [("a.png", digit(0)[0])])
         # When the list of runs is read again, the page says that it is not there.
@@ -174,21 +176,111 @@ def test_runs_are_found_compared_described_and_noted_on(page, studio, runs, shot
 
 
 def test_a_run_is_downloaded_and_deleted_after_a_second_click(page, studio, runs):
-    shutil.copytree(runs / "other", runs / "doomed")
-    page.wait_for_timeout(KEPT)
-    page.goto(f"{studio.url}/runs?run=doomed")
+    page.goto(f"{studio.url}/runs?run=old")
     page.get_by_role("button", name="Download as zip").wait_for()
     with page.expect_download() as download:
         page.get_by_role("button", name="Download as zip").click()
     with zipfile.ZipFile(download.value.path()) as archive:
         assert archive.testzip() is None
-        names = {path.name for path in (runs / "doomed").iterdir() if path.is_file()}
-        assert set(archive.namelist()) == {f"doomed/{name}" for name in names}
+        names = {path.name for path in (runs / "old").iterdir() if path.is_file()}
+        assert set(archive.namelist()) == {f"old/{name}" for name in names}
     page.get_by_role("button", name="Delete", exact=True).click()
-    page.get_by_role("button", name="Delete doomed for good").wait_for()
-    assert (runs / "doomed" / "best.keras").exists()
-    page.get_by_role("button", name="Delete doomed for good").click()
-    page.get_by_role("cell", name="doomed", exact=True).wait_for(state="detached")
-    assert not (runs / "doomed").exists()
+    page.get_by_role("button", name="Delete old for good").wait_for()
+    assert (runs / "old" / "best.keras").exists()
+    page.get_by_role("button", name="Delete old for good").click()
+    page.get_by_role("cell", name="old", exact=True).wait_for(state="detached")
+    assert not (runs / "old").exists()
     assert (runs / "other" / "best.keras").exists()
     no_traceback(page)
+
+
+def test_data_are_looked_at_and_augmented(page, studio, runs, shot, serious_barriers, tmp_path):
+    for label in "01":
+        for index, place in enumerate([*["train"] * 6, *["val"] * 3, *["test"] * 3]):
+            file = tmp_path / "photos" / place / f"c{label}" / f"{index}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            pixels = np.random.default_rng([int(label), index]).integers(
+                0, 256, (20, 24, 3), "uint8"
+            )
+            Image.fromarray(pixels).save(file)
+    photos = tmp_path / "photos"
+    (photos / "train" / "c0" / "broken_[x](http:evil).png").write_bytes(b"no image")
+    shutil.copy(photos / "train" / "c1" / "0.png", photos / "test" / "c1" / "copy.png")
+    opened(page, studio, "Data")
+    page.get_by_text(re.compile("1,797 images of 10 classes: .* 359 to test")).wait_for()
+    page.get_by_text("Nothing is wrong").wait_for()
+    page.get_by_role("img", name="training images above").wait_for()
+    shot(page, "data")
+    assert serious_barriers(page) == {}
+
+    page.get_by_text("A folder on this computer").click()
+    field = page.get_by_role("textbox", name="Path of the folder")
+    field.fill(str(tmp_path / "nothing"))
+    field.press("Enter")
+    page.get_by_text("is no folder; name the one with the classes").wait_for()
+    field.fill(str(photos))
+    field.press("Enter")
+    page.get_by_text("25 images of 2 classes: 12 to train, 6 to validation, 7 to test").wait_for()
+    page.get_by_role("cell", name="20 x 24", exact=True).wait_for()
+    page.get_by_text("1 files are no use and were skipped").wait_for()
+    page.get_by_text("1 files are in two splits").wait_for()
+    assert page.locator("a[href*=evil]").count() == 0
+    before = page.get_by_role("img", name="training images above")
+    before.wait_for()
+    first = before.get_attribute("src")
+    page.get_by_role("combobox", name="augment").click()
+    page.get_by_role("option", name="heavy").click()
+    page.get_by_text("augment=heavy").first.wait_for()
+    page.wait_for_function(
+        "src => { const shown = document.querySelector('img[alt^=training]');"
+        " return shown && shown.getAttribute('src') !== src }",
+        arg=first,
+    )
+    shot(page, "augmented")
+    no_traceback(page)
+
+
+def test_a_run_is_measured_exported_and_described(page, studio, runs, shot):
+    page.goto(f"{studio.url}/inference?run=other")
+    page.get_by_role("tab", name="Export").click()
+    page.get_by_role("combobox", name="Format").click()
+    page.get_by_role("option", name="keras_int8").click()
+    page.get_by_text("format=keras_int8").first.wait_for()
+    page.get_by_role("button", name="Export", exact=True).click()
+    page.get_by_role("tab", name="Labelled images").click()
+    page.get_by_role("button", name="Measure").click()
+    page.get_by_role("tab", name="The run").click()
+    page.locator("summary").get_by_text("Diagram of the layers").click()
+    page.locator(".graphviz svg, [data-testid=stGraphVizChart] svg").first.wait_for()
+    page.locator("summary").get_by_text("Table of layers").click()
+    page.get_by_text("Total params").wait_for()
+    page.get_by_role("tab", name="Labelled images").click()
+    page.get_by_role("img", name="what is taken for what").wait_for()
+    shot(page, "measured")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="The report as a page").click()
+    assert "<h1>Evaluation of other on digits</h1>" in Path(download.value.path()).read_text()
+    page.get_by_role("tab", name="Export").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download it").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert "keras_int8/model.keras" in archive.namelist()
+    no_traceback(page)
+
+
+@pytest.mark.parametrize("name", ["Inference", "Runs", "Data"])
+def test_pages_are_fit_for_everybody(page, studio, runs, shot, serious_barriers, name):
+    ready = {
+        "Inference": "Use the webcam",
+        "Runs": "After epoch 80",
+        "Data": "training images above",
+    }
+    for width, scheme in ((390, "light"), (390, "dark"), (1280, "dark")):
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": width, "height": 900})
+        opened(page, studio, name)
+        page.get_by_text(ready[name]).wait_for()
+        page.wait_for_timeout(300)
+        assert serious_barriers(page) == {}
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        shot(page, f"{name.lower()}-{width}-{scheme}")

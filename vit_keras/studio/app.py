@@ -40,10 +40,17 @@ def _pages(root: str) -> list:
 
         runs_page.show(Path(root).absolute())
 
+    def data() -> None:
+        st.title("Data")
+        from vit_keras.studio import data_page
+
+        data_page.show(Path(root).absolute())
+
     return [
         st.Page(training, title="Training", url_path="training", default=True),
         st.Page(inference, title="Inference", url_path="inference"),
         st.Page(runs, title="Runs", url_path="runs"),
+        st.Page(data, title="Data", url_path="data"),
     ]
 
 

@@ -56,6 +56,7 @@ class DataTasks:
     def augment(self, words: list[str], columns: int, draws: int, seed: int) -> str:
         """A sheet of training images, and below each what the augmentation makes of it."""
         config = cli.compose(*words)
+        checks.settings(Config(data=config.data, augment=config.augment))
         own = [word for word in words if not word.startswith("augment")]
         images = self._read(own, False).train.images[:columns]
         size = checks.image_size(config.data)
