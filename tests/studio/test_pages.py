@@ -32,7 +32,7 @@ def digit(index):
 
 @pytest.fixture(scope="module")
 def runs(studio):
-    """The studio's folder of runs: the committed run of digits, and worse ones of the same model."""
+    """The studio's folder of runs: the committed one of digits, and copies said to be worse."""
     studio.runs.mkdir(exist_ok=True)
     for name, accuracy in {
         "digits": 0.99,
@@ -51,6 +51,13 @@ def runs(studio):
 def opened(page, studio, name):
     page.goto(f"{studio.url}/{name.lower()}")
     page.get_by_role("heading", name=name, exact=True).wait_for()
+    page.set_default_timeout(60_000)
+
+
+def settled(page):
+    """What is clicked while a page is still drawn may be gone before it is heard."""
+    page.wait_for_timeout(200)
+    page.locator("[data-test-script-state=notRunning]").wait_for()
 
 
 def give(page, files):
@@ -92,6 +99,7 @@ def test_many_images_the_bad_ones_named_and_all_as_csv(page, studio, runs, shot)
     page.get_by_text("text.png is no image that can be read: no JPEG").wait_for()
     page.get_by_text("bomb.png is no image that can be read: far too large").wait_for()
     page.get_by_text("cut.png is no image that can be read: damaged").wait_for()
+    settled(page)
     assert page.locator("img[src*=evil], img[src=x]").count() == 0
     page.locator("summary").get_by_text("Predicted in this sitting").click()
     with page.expect_download() as download:
@@ -227,9 +235,11 @@ def test_data_are_looked_at_and_augmented(page, studio, runs, shot, serious_barr
     assert page.locator("a[href*=evil]").count() == 0
     before = page.get_by_role("img", name="training images above")
     before.wait_for()
+    settled(page)
     first = before.get_attribute("src")
-    page.get_by_role("combobox", name="augment").click()
-    page.get_by_role("option", name="heavy").click()
+    page.get_by_role("combobox", name="augment").press_sequentially("heavy")
+    page.get_by_role("option", name="heavy").wait_for()
+    page.keyboard.press("Enter")
     page.get_by_text("augment=heavy").first.wait_for()
     page.wait_for_function(
         "src => { const shown = document.querySelector('img[alt^=training]');"
@@ -240,13 +250,8 @@ def test_data_are_looked_at_and_augmented(page, studio, runs, shot, serious_barr
     no_traceback(page)
 
 
-def test_a_run_is_measured_exported_and_described(page, studio, runs, shot):
+def test_a_run_is_measured_and_described(page, studio, runs, shot):
     page.goto(f"{studio.url}/inference?run=other")
-    page.get_by_role("tab", name="Export").click()
-    page.get_by_role("combobox", name="Format").click()
-    page.get_by_role("option", name="keras_int8").click()
-    page.get_by_text("format=keras_int8").first.wait_for()
-    page.get_by_role("button", name="Export", exact=True).click()
     page.get_by_role("tab", name="Labelled images").click()
     page.get_by_role("button", name="Measure").click()
     page.get_by_role("tab", name="The run").click()
@@ -260,27 +265,18 @@ def test_a_run_is_measured_exported_and_described(page, studio, runs, shot):
     with page.expect_download() as download:
         page.get_by_role("button", name="The report as a page").click()
     assert "<h1>Evaluation of other on digits</h1>" in Path(download.value.path()).read_text()
-    page.get_by_role("tab", name="Export").click()
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Download it").click()
-    with zipfile.ZipFile(download.value.path()) as archive:
-        assert "keras_int8/model.keras" in archive.namelist()
     no_traceback(page)
 
 
-@pytest.mark.parametrize("name", ["Inference", "Runs", "Data"])
-def test_pages_are_fit_for_everybody(page, studio, runs, shot, serious_barriers, name):
-    ready = {
-        "Inference": "Use the webcam",
-        "Runs": "After epoch 80",
-        "Data": "training images above",
-    }
-    for width, scheme in ((390, "light"), (390, "dark"), (1280, "dark")):
+def test_pages_are_fit_for_everybody(page, studio, runs, shot, serious_barriers):
+    ready = {"Inference": "Use the webcam", "Runs": "After epoch 80", "Data": "training images ab"}
+    for width, scheme in ((390, "light"), (1280, "dark")):  # 1280 in the light: the tests above
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": 900})
-        opened(page, studio, name)
-        page.get_by_text(ready[name]).wait_for()
-        page.wait_for_timeout(300)
-        assert serious_barriers(page) == {}
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        shot(page, f"{name.lower()}-{width}-{scheme}")
+        for name, text in ready.items():
+            opened(page, studio, name)
+            page.get_by_text(text).first.wait_for()
+            settled(page)
+            assert serious_barriers(page) == {}
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            shot(page, f"{name.lower()}-{width}-{scheme}")
