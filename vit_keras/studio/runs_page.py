@@ -1,6 +1,7 @@
 """The page with all runs: found, compared, described, noted on, handed on and deleted."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import streamlit as st
 
@@ -106,7 +107,8 @@ def _buttons(run: RunState, root: Path) -> None:
     whole = st.checkbox("with what it is resumed from", key="whole")
     with st.container(horizontal=True):
         if run.is_usable and (run.path / MODEL).is_file():
-            st.link_button("Try it", f"inference?run={run.name}", help="on the Inference page")
+            address = f"inference?run={quote(run.name, safe='')}"
+            st.link_button("Try it", address, help="on the Inference page")
         name = f"{run.path.name}.zip"
         st.download_button(
             "Download as zip", lambda: run_zips.content(run.path, whole), name, "application/zip"

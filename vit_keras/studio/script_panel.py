@@ -40,8 +40,8 @@ class Started:
 
 def show(
     script: str, schema: type, check: Callable[[Any], Any], words: list[str], title: str
-) -> bool:
-    """A button that starts `scripts/<script>.py` with these words; True when that ended well.
+) -> None:
+    """A button that starts `scripts/<script>.py` with these words, and what became of it.
 
     Args:
         script: its name.
@@ -59,12 +59,10 @@ def show(
             check(run_cli.read(schema, words))
             st.session_state[key] = start(script, words)
             st.rerun()
-    if started is None or (started.words != words and not is_busy):
-        return False
-    if is_busy:
+    if started is not None and is_busy:
         st.fragment(_follow, run_every=EVERY)(started)
-        return False
-    return _ended(started)
+    elif started is not None and started.words == words:
+        _ended(started)
 
 
 def text(script: str, words: list[str]) -> str:
@@ -103,14 +101,13 @@ def _follow(started: Started) -> None:
     st.code(lines[-1] if lines else "nothing yet", language=None, wrap_lines=True)
 
 
-def _ended(started: Started) -> bool:
+def _ended(started: Started) -> None:
     status, said = started.process.returncode, started.said
     if status == 0:
         st.success("Done.")
-        return True
+        return
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
     last = errors[-1].removeprefix("error: ") if errors else ""
     st.error(plain(last or f"It ended with status {status}; what it said is below."))
     if not last:
         st.code(said or "nothing", language=None, wrap_lines=True, height=300)
-    return False
