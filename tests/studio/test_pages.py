@@ -123,7 +123,7 @@ def test_the_studio_goes_on_when_its_models_process_is_killed(page, studio, runs
     page.get_by_role("heading", name=re.compile("%$")).wait_for()
     (process,) = workers()
     process.kill()
-    process.wait()
+    psutil.wait_procs([process], timeout=1)  # until the studio looks, it is still in the list
     give(page, [("b.png", digit(12)[0])])
     page.get_by_text("2: b.png").or_(
         page.get_by_text("ended while it was at this")
