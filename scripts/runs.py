@@ -1,17 +1,18 @@
-"""The runs of a folder: `python scripts/runs.py` ranks them; see also compare, describe, clean."""
+"""The runs of a folder: `python scripts/runs.py` ranks them; see --help for more."""
 
 import argparse
 import sys
+from pathlib import Path
 
-from vit_keras import cli, run_tables
+from vit_keras import cli, run_notes, run_tables, run_zips, whole_file
 from vit_keras.errors import SettingError
 from vit_keras.run_cleaning import candidates, delete
 from vit_keras.run_comparison import compare
 from vit_keras.run_description import describe
-from vit_keras.run_list import BY, ROOT, list_runs, rank
+from vit_keras.run_list import BY, ROOT, find, list_runs, rank
 from vit_keras.text_tables import on_a_line
 
-COMMANDS = ("list", "compare", "describe", "clean")
+COMMANDS = ("list", "compare", "describe", "note", "zip", "clean")
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def parser() -> Parser:
     root = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     root.add_argument("--root", help=f"the folder of runs; {ROOT} unless given")
     result = Parser(description=__doc__, parents=[root])
-    commands = result.add_subparsers(required=True, metavar="{list,compare,describe,clean}")
+    commands = result.add_subparsers(required=True, metavar=f"{{{','.join(COMMANDS)}}}")
 
     def command(name, task, help):
         made = commands.add_parser(name, help=help, description=help, parents=[root])
@@ -49,6 +50,15 @@ def parser() -> Parser:
     comparing.add_argument("--overwrite", action="store_true", help="replace it if it is there")
     describing = command("describe", show_description, "settings, model, data, environment")
     describing.add_argument("run")
+    noting = command("note", note, "its tags and note, shown or set; '' takes them away")
+    noting.add_argument("run")
+    noting.add_argument("--tags", default=None, help="in the place of its own: good,small")
+    noting.add_argument("--note", default=None, help="a text in the place of its own")
+    zipping = command("zip", write_zip, "the run in one file, to be handed on")
+    zipping.add_argument("run")
+    zipping.add_argument("--output", help="the zip to write; <run>.zip unless given")
+    zipping.add_argument("--whole", action="store_true", help="also what it is resumed from")
+    zipping.add_argument("--overwrite", action="store_true", help="replace it if it is there")
     cleaning = command("clean", clean, "delete half-written runs, or those that are named")
     cleaning.add_argument("runs", nargs="*", help="runs to delete, whatever they are")
     cleaning.add_argument("--yes", action="store_true", help="without asking")
@@ -67,6 +77,26 @@ def show_comparison(settings: argparse.Namespace) -> None:
 
 def show_description(settings: argparse.Namespace) -> None:
     print(run_tables.description(describe(settings.run, settings.root)))
+
+
+def note(settings: argparse.Namespace) -> None:
+    path = find(settings.run, settings.root).path
+    notes = run_notes.read(path)
+    if settings.tags is not None or settings.note is not None:
+        tags = notes.tags if settings.tags is None else run_notes.tags(settings.tags)
+        notes = run_notes.Notes(tags, notes.note if settings.note is None else settings.note)
+        run_notes.write(path, notes)
+    print("tags:", ", ".join(map(on_a_line, notes.tags)) or "none")
+    print("note:", notes.note or "none")
+
+
+def write_zip(settings: argparse.Namespace) -> None:
+    path = find(settings.run, settings.root).path
+    place = Path(settings.output or f"{path.resolve().name}.zip").expanduser()
+    whole_file.check_free(place, settings.overwrite, "--overwrite")
+    with whole_file.replacing(place) as new:
+        count = run_zips.write(path, new, settings.whole)
+    print(f"{count} files in {on_a_line(str(place))}, {run_tables.size(place.stat().st_size)}")
 
 
 def clean(settings: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@
     predictor.predict(["a.png", "b.png"])[0].label
 
 Files are decoded by threads while the model computes. A batch always has the shape of the first
-one, so that the model is compiled once.
+one, so that the model is compiled once. Nothing here imports Keras before a run is opened.
 """
 
 import itertools
@@ -21,7 +21,6 @@ from vit_keras import decode, image_items, limits, manifest
 from vit_keras.errors import SettingError
 from vit_keras.image_items import Item
 from vit_keras.saved_run import SavedRun, open_run
-from vit_keras.serving_model import serving_model
 
 AHEAD = 3  # batches that are read, or being read, while the model is at one
 NAMED = 3  # unreadable images in one message
@@ -99,6 +98,8 @@ class Predictor:
         self.run = run if isinstance(run, SavedRun) else open_run(run)
         self.class_names = self.run.class_names
         self.batch_size, self.workers = batch_size, workers or manifest.cores()
+        from vit_keras.serving_model import serving_model  # imports Keras
+
         self._model = serving_model(self.run)
         self.input_shape: tuple[int, int, int] = self._model.input_shape[1:]
 

@@ -4,6 +4,7 @@ import hmac
 import os
 import sys
 import time
+from pathlib import Path
 
 import streamlit as st
 
@@ -27,7 +28,30 @@ def _pages(root: str) -> list:
 
         training_page.show(Jobs(root))
 
-    return [st.Page(training, title="Training", url_path="training", default=True)]
+    def inference() -> None:
+        st.title("Inference")
+        from vit_keras.studio import inference_page
+
+        inference_page.show(Path(root).absolute())
+
+    def runs() -> None:
+        st.title("Runs")
+        from vit_keras.studio import runs_page
+
+        runs_page.show(Path(root).absolute())
+
+    def data() -> None:
+        st.title("Data")
+        from vit_keras.studio import data_page
+
+        data_page.show(Path(root).absolute())
+
+    return [
+        st.Page(training, title="Training", url_path="training", default=True),
+        st.Page(inference, title="Inference", url_path="inference"),
+        st.Page(runs, title="Runs", url_path="runs"),
+        st.Page(data, title="Data", url_path="data"),
+    ]
 
 
 def _is_let_in() -> bool:

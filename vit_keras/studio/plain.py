@@ -7,7 +7,7 @@ somebody's server.
 import contextlib
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import streamlit as st
 
@@ -20,6 +20,14 @@ def plain(text: object) -> str:
     """A text that Markdown shows as it is, on one line."""
     line = " ".join(str(text).split())
     return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:^&\"'])", r"\\\1", line)
+
+
+def table(rows: Sequence[Sequence[object]]) -> str:
+    """Rows, the head first, as Markdown that shows them as they are."""
+    head, *body = [" | ".join(map(plain, row)) for row in rows]
+    return "\n".join(
+        [f"| {head} |", "| --- " * len(rows[0]) + "|", *(f"| {row} |" for row in body)]
+    )
 
 
 @contextlib.contextmanager

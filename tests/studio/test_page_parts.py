@@ -1,0 +1,116 @@
+"""What the pages are made of, without a browser and without Keras."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("streamlit", reason="needs the extra `studio`")
+
+from vit_keras import SettingError
+from vit_keras.run_list import list_runs, rank
+from vit_keras.run_notes import Notes
+from vit_keras.studio import diagram
+from vit_keras.studio.plain import table
+from vit_keras.studio.run_table import chosen, rows
+from vit_keras.studio.worker import answer
+from vit_keras.studio.worker_process import WorkerProcess
+
+RUNS = Path(__file__).parents[2] / "saved_models"
+
+
+def test_a_model_is_drawn_from_the_pixels_to_the_logits():
+    drawn = diagram.dot(RUNS / "digits" / "best.keras")
+    with zipfile.ZipFile(RUNS / "digits" / "best.keras") as archive:
+        layers = json.loads(archive.read("config.json"))["config"]["layers"]
+    assert all(f'"{layer["name"]}" [label=' in drawn for layer in layers)
+    assert drawn.count(" -> ") >= len(layers) - 1
+    assert "8 x 8 x 1" in drawn
+
+
+def test_a_damaged_model_is_not_drawn(tmp_path):
+    (tmp_path / "best.keras").write_bytes(b"PK")
+    with pytest.raises(SettingError, match=r"best.keras says nothing of its layers"):
+        diagram.dot(tmp_path / "best.keras")
+
+
+def test_runs_are_found_by_name_setting_tag_and_note():
+    found = [(one, Notes(("kept",), "Paper")) for one in rank(list_runs(RUNS))]
+    names = {one.run.name for one, _ in found}
+    assert {"digits", "cifar10_small"} <= names
+
+    def of(*asked):
+        return {one.run.name for one, _ in chosen(found, *asked)}
+
+    assert of("", [], []) == names
+    assert of("data.name=cifar10", [], []) == {"cifar10_small"}
+    assert of("PAPER digits", [], []) == {"digits"}
+    assert of("", ["broken"], []) == set()
+    assert of("", [], ["kept"]) == names
+    assert of("", [], ["kept", "other"]) == set()
+    head, *lines = rows(found, "test_loss")
+    assert head[2] == "test loss"
+    assert {len(line) for line in lines} == {len(head)}
+
+
+def test_a_table_shows_words_as_they_are():
+    lines = table([("a", "b"), ("x|y", "![x](http:e)\n<b>")]).splitlines()
+    assert len(lines) == 3
+    assert "\\|" in lines[2]
+    assert "<" not in lines[2].replace("\\<", "")
+
+
+def test_whatever_a_task_does_it_is_answered():
+    def refuses():
+        raise SettingError("a=1 is wrong; use 2")
+
+    def fails():
+        raise KeyError("x")
+
+    def is_full():
+        raise OSError(28, "No space left on device", "/tmp/x")
+
+    tasks = {"good": lambda a: a + 1, "refuses": refuses, "fails": fails, "full": is_full}
+    assert answer(tasks, "good", {"a": 1}) == {"result": 2}
+    assert answer(tasks, "refuses", {}) == {"refused": "a=1 is wrong; use 2"}
+    assert answer(tasks, "fails", {})["refused"].startswith("KeyError: 'x'; the terminal")
+    assert answer(tasks, "full", {})["refused"].startswith("/tmp/x: No space left on device")
+
+
+def test_a_worker_that_dies_is_told_of_and_started_anew(monkeypatch):
+    program = (
+        "import sys; print(sys.stdin.readline() and '{\"result\": 7}', flush=True); input(); 1/0"
+    )
+    started = []
+
+    def running(self):
+        if self._process is None or self._process.poll() is not None:
+            started.append(1)
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", program],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                encoding="utf-8",
+            )
+        return self._process
+
+    monkeypatch.setattr(WorkerProcess, "_running", running)
+    worker = WorkerProcess()
+    assert worker.ask("open", run="a") == 7
+    with pytest.raises(SettingError, match=r"ended while it was at this \(status 1\)"):
+        worker.ask("open", run="a")
+    assert worker.ask("open", run="a") == 7
+    assert len(started) == 2
+    worker._process.kill()
+
+
+def test_the_pages_import_no_keras():
+    code = (
+        "import sys; from vit_keras.studio import inference_page, runs_page, data_page; "
+        "assert not {'keras', 'tensorflow', 'jax'} & {*sys.modules}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,0 +1,261 @@
+"""The Inference, Runs and Data pages in a real browser, on a run that is committed."""
+
+import csv
+import io
+import json
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("streamlit", reason="needs the extra `studio`")
+pytest.importorskip("playwright.sync_api", reason="needs playwright")
+
+ROOT = Path(__file__).parents[2]
+EVIL = "../<img src=x onerror=alert(1)>![x](http:evil.png)$a$.png"
+
+
+def digit(index):
+    """scikit-learn's digit as a PNG file, and which one it is."""
+    from sklearn.datasets import load_digits
+
+    digits, stream = load_digits(), io.BytesIO()
+    pixels = np.round(digits.images[index] * 255 / 16).astype("uint8")
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue(), str(digits.target[index])
+
+
+@pytest.fixture(scope="module")
+def runs(studio):
+    """The studio's folder of runs: the committed one of digits, and copies said to be worse."""
+    studio.runs.mkdir(exist_ok=True)
+    for name, accuracy in {
+        "digits": 0.99,
+        "other": 0.5,
+        "spoilt": 0.4,
+        "gone": 0.4,
+        "old": 0.3,
+    }.items():
+        shutil.copytree(ROOT / "saved_models" / "digits", studio.runs / name)
+        file = studio.runs / name / "metrics.json"
+        kept = json.loads(file.read_text())
+        file.write_text(json.dumps({**kept, "best_val_accuracy": accuracy}))
+    return studio.runs
+
+
+def opened(page, studio, name):
+    page.goto(f"{studio.url}/{name.lower()}")
+    page.get_by_role("heading", name=name, exact=True).wait_for()
+    page.set_default_timeout(60_000)
+
+
+def settled(page):
+    """What is clicked while a page is still drawn may be gone before it is heard."""
+    page.wait_for_timeout(200)
+    page.locator("[data-test-script-state=notRunning]").wait_for()
+
+
+def give(page, files):
+    upload = page.locator("input[type=file]").first
+    upload.wait_for(state="attached")
+    upload.set_input_files(
+        [{"name": name, "mimeType": "image/png", "buffer": content} for name, content in files]
+    )
+
+
+def no_traceback(page):
+    assert re.search("Traceback|unforeseen", page.locator("body").inner_text()) is None
+
+
+def test_an_image_is_predicted_and_explained(page, studio, runs, shot, serious_barriers):
+    opened(page, studio, "Inference")
+    content, label = digit(0)
+    give(page, [("zero.png", content)])
+    page.get_by_role("heading", name=re.compile(rf"^{label}: 9\d\.\d%$")).wait_for()
+    page.get_by_test_id("stVegaLiteChart").wait_for()
+    page.get_by_role("img", name="where attention flows").wait_for()
+    shot(page, "inference")
+    assert serious_barriers(page) == {}
+    no_traceback(page)
+
+
+def test_many_images_the_bad_ones_named_and_all_as_csv(page, studio, runs, shot):
+    opened(page, studio, "Inference")
+    digits = [digit(index) for index in range(1, 11)]
+    files = [(f"{index}.png", content) for index, (content, _) in enumerate(digits)]
+    bomb = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(bomb, "PNG")
+    bad = [
+        ("text.png", b"this is text"),
+        ("bomb.png", bomb.getvalue()),
+        ("cut.png", digits[0][0][:60]),
+    ]
+    give(page, [*files, *bad, (EVIL, digits[0][0])])
+    page.get_by_text("text.png is no image that can be read: no JPEG").wait_for()
+    page.get_by_text("bomb.png is no image that can be read: far too large").wait_for()
+    page.get_by_text("cut.png is no image that can be read: damaged").wait_for()
+    settled(page)
+    assert page.locator("img[src*=evil], img[src=x]").count() == 0
+    page.locator("summary").get_by_text("Predicted in this sitting").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Predictions as CSV").click()
+    text = Path(download.value.path()).read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["class"] for row in rows[:10]] == [label for _, label in digits]
+    assert len(rows) == 11
+    assert set(rows[0]) >= {"file", "confidence", "class_10"}
+    shot(page, "many")
+    no_traceback(page)
+
+
+def test_a_run_that_is_damaged_or_deleted_while_it_is_open(page, studio, runs):
+    for name, harm, said in (
+        ("spoilt", lambda run: (run / "best.keras").write_bytes(b"PK"), "best.keras is damaged"),
+        ("gone", shutil.rmtree, "is not a run"),
+    ):
+        page.goto(f"{studio.url}/inference?run={name}")
+        run = page.get_by_role("combobox", name="Run")
+        run.wait_for()
+        assert run.input_value() == f"{name} (validation accuracy 0.4000)"
+        harm(runs / name)
+        give(page, [("a.png", digit(0)[0])])
+        # When the list of runs is read again, the page says that it is not there.
+        page.get_by_text(re.compile(f"{said}|{name} is not here")).first.wait_for()
+        no_traceback(page)
+    shutil.rmtree(runs / "spoilt")
+
+
+def test_runs_are_found_compared_described_and_noted_on(page, studio, runs, shot, serious_barriers):
+    opened(page, studio, "Runs")
+    names = page.locator("table").first.locator("tbody tr td:nth-child(2)")
+    names.first.wait_for()
+    assert names.all_inner_texts()[:2] == ["digits", "other"]  # the best first
+    page.get_by_role("combobox", name="Run").wait_for()
+    page.locator("summary").get_by_text("Tags and note").click()
+    page.get_by_label("Tags, with commas between them").fill("keeper, <b>a</b>")
+    page.get_by_label("Note", exact=True).fill("the one for the paper")
+    page.get_by_role("button", name="Keep", exact=True).click()
+    page.get_by_role("cell", name="<b>a</b>, keeper").wait_for()
+    assert json.loads((runs / "digits" / "notes.json").read_text()) == {
+        "tags": ["<b>a</b>", "keeper"],
+        "note": "the one for the paper",
+    }
+    field = page.get_by_role("textbox", name="Search")
+    field.fill("paper")
+    field.press("Enter")
+    page.get_by_role("cell", name="other", exact=True).wait_for(state="detached")
+    assert names.all_inner_texts() == ["digits"]
+    field.fill("")
+    field.press("Enter")
+    page.get_by_role("cell", name="other", exact=True).wait_for()
+    shot(page, "runs")
+    assert serious_barriers(page) == {}
+    page.get_by_role("tab", name="Compare two").click()
+    page.get_by_role("img", name="curves of digits and other").wait_for()
+    page.get_by_role("cell", name="best_val_accuracy").wait_for()
+    shot(page, "compared")
+    assert serious_barriers(page) == {}
+    no_traceback(page)
+
+
+def test_a_run_is_downloaded_and_deleted_after_a_second_click(page, studio, runs):
+    page.goto(f"{studio.url}/runs?run=old")
+    page.get_by_role("button", name="Download as zip").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download as zip").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert archive.testzip() is None
+        names = {path.name for path in (runs / "old").iterdir() if path.is_file()}
+        assert set(archive.namelist()) == {f"old/{name}" for name in names}
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("button", name="Delete old for good").wait_for()
+    assert (runs / "old" / "best.keras").exists()
+    page.get_by_role("button", name="Delete old for good").click()
+    page.get_by_role("cell", name="old", exact=True).wait_for(state="detached")
+    assert not (runs / "old").exists()
+    assert (runs / "other" / "best.keras").exists()
+    no_traceback(page)
+
+
+def test_data_are_looked_at_and_augmented(page, studio, runs, shot, serious_barriers, tmp_path):
+    for label in "01":
+        for index, place in enumerate([*["train"] * 6, *["val"] * 3, *["test"] * 3]):
+            file = tmp_path / "photos" / place / f"c{label}" / f"{index}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            pixels = np.random.default_rng([int(label), index]).integers(
+                0, 256, (20, 24, 3), "uint8"
+            )
+            Image.fromarray(pixels).save(file)
+    photos = tmp_path / "photos"
+    (photos / "train" / "c0" / "broken_[x](http:evil).png").write_bytes(b"no image")
+    shutil.copy(photos / "train" / "c1" / "0.png", photos / "test" / "c1" / "copy.png")
+    opened(page, studio, "Data")
+    page.get_by_text(re.compile("1,797 images of 10 classes: .* 359 to test")).wait_for()
+    page.get_by_text("Nothing is wrong").wait_for()
+    page.get_by_role("img", name="training images above").wait_for()
+    shot(page, "data")
+    assert serious_barriers(page) == {}
+
+    page.get_by_text("A folder on this computer").click()
+    field = page.get_by_role("textbox", name="Path of the folder")
+    field.fill(str(tmp_path / "nothing"))
+    field.press("Enter")
+    page.get_by_text("is no folder; name the one with the classes").wait_for()
+    field.fill(str(photos))
+    field.press("Enter")
+    page.get_by_text("25 images of 2 classes: 12 to train, 6 to validation, 7 to test").wait_for()
+    page.get_by_role("cell", name="20 x 24", exact=True).wait_for()
+    page.get_by_text("1 files are no use and were skipped").wait_for()
+    page.get_by_text("1 files are in two splits").wait_for()
+    assert page.locator("a[href*=evil]").count() == 0
+    before = page.get_by_role("img", name="training images above")
+    before.wait_for()
+    settled(page)
+    first = before.get_attribute("src")
+    page.get_by_role("combobox", name="augment").press_sequentially("heavy")
+    page.get_by_role("option", name="heavy").wait_for()
+    page.keyboard.press("Enter")
+    page.get_by_text("augment=heavy").first.wait_for()
+    page.wait_for_function(
+        "src => { const shown = document.querySelector('img[alt^=training]');"
+        " return shown && shown.getAttribute('src') !== src }",
+        arg=first,
+    )
+    shot(page, "augmented")
+    no_traceback(page)
+
+
+def test_a_run_is_measured_and_described(page, studio, runs, shot):
+    page.goto(f"{studio.url}/inference?run=other")
+    page.get_by_role("tab", name="Labelled images").click()
+    page.get_by_role("button", name="Measure").click()
+    page.get_by_role("tab", name="The run").click()
+    page.locator("summary").get_by_text("Diagram of the layers").click()
+    page.locator(".graphviz svg, [data-testid=stGraphVizChart] svg").first.wait_for()
+    page.locator("summary").get_by_text("Table of layers").click()
+    page.get_by_text("Total params").wait_for()
+    page.get_by_role("tab", name="Labelled images").click()
+    page.get_by_role("img", name="what is taken for what").wait_for()
+    shot(page, "measured")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="The report as a page").click()
+    assert "<h1>Evaluation of other on digits</h1>" in Path(download.value.path()).read_text()
+    no_traceback(page)
+
+
+def test_pages_are_fit_for_everybody(page, studio, runs, shot, serious_barriers):
+    ready = {"Inference": "Use the webcam", "Runs": "After epoch 80", "Data": "training images ab"}
+    for width, scheme in ((390, "light"), (1280, "dark")):  # 1280 in the light: the tests above
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": width, "height": 900})
+        for name, text in ready.items():
+            opened(page, studio, name)
+            page.get_by_text(text).first.wait_for()
+            settled(page)
+            assert serious_barriers(page) == {}
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            shot(page, f"{name.lower()}-{width}-{scheme}")

@@ -1,0 +1,65 @@
+"""Tags and notes of runs, and runs as zips: by Python, and by scripts/runs.py."""
+
+import zipfile
+
+import pytest
+from made_runs import finished, in_process
+
+from vit_keras import SettingError, run_notes, run_zips
+from vit_keras.run_list import list_runs
+from vit_keras.run_notes import Notes
+
+
+@pytest.fixture
+def root(tmp_path):
+    finished(tmp_path / "runs" / "one")
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def runs(monkeypatch, capsys):
+    return in_process("runs", monkeypatch, capsys)
+
+
+def test_notes_are_kept_shown_and_taken_away(runs, root):
+    status, out, _ = runs("note", "one", "--tags", "small, keeper,small", "--root", root)
+    assert (status, out) == (0, "tags: keeper, small\nnote: none\n")
+    runs("note", "one", "--note", "ein Satz\nund noch einer", "--root", root)
+    assert run_notes.read(root / "one") == Notes(("keeper", "small"), "ein Satz\nund noch einer")
+    (run,) = list_runs(root)
+    assert run.state == "finished"
+    runs("note", "one", "--tags", "", "--note", "", "--root", root)
+    assert not (root / "one" / "notes.json").exists()
+
+
+def test_notes_that_cannot_be(root, tmp_path):
+    with pytest.raises(SettingError, match=r"is longer than 40 letters"):
+        run_notes.tags("x" * 41)
+    with pytest.raises(SettingError, match=r"is no run \(any more\)"):
+        run_notes.write(tmp_path, Notes(("a",)))
+    (root / "one" / "notes.json").write_text('{"tags": 3')
+    with pytest.raises(SettingError, match=r"notes.json is damaged"):
+        run_notes.read(root / "one")
+
+
+def test_a_zip_has_what_others_need_and_no_links(runs, root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = root / "one"
+    (run / "checkpoint").mkdir()
+    (run / "checkpoint" / "epoch-001.keras").write_bytes(b"large")
+    (run / "passwd").symlink_to("/etc/passwd")
+    (run / ".new-best.keras").write_bytes(b"half")
+    status, out, _ = runs("zip", "one", "--root", root)
+    assert (status, out.split(" in ")[1].split(",")[0]) == (0, "one.zip")
+    with zipfile.ZipFile("one.zip") as archive:
+        names = archive.namelist()
+        assert archive.read("one/best.keras") == (run / "best.keras").read_bytes()
+    assert "one/config.yaml" in names
+    assert not [name for name in names if "checkpoint" in name or "passwd" in name or "new" in name]
+    whole = [path.name for path in run_zips.chosen(run, whole=True)]
+    assert "epoch-001.keras" in whole
+    status, _, err = runs("zip", "one", "--root", root)
+    assert status == 2
+    assert "one.zip is there already" in err
+    with pytest.raises(SettingError, match="is no folder"):
+        run_zips.content(root / "gone")

@@ -1,0 +1,111 @@
+"""The page on which a run is tried: on images from the browser, on labelled ones, and exported."""
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+import streamlit as st
+
+from vit_keras import run_checks, run_cli, run_zips
+from vit_keras.evaluation.checks import check_evaluation
+from vit_keras.folders import SUFFIXES
+from vit_keras.formats import FORMATS
+from vit_keras.run_state import RunState
+from vit_keras.studio import (
+    data_controls,
+    evaluation_panel,
+    prediction_panel,
+    run_choice,
+    run_facts,
+    script_panel,
+)
+from vit_keras.studio.plain import errors_shown
+from vit_keras.studio.prediction_panel import Shown
+from vit_keras.studio.worker_process import worker
+
+
+def show(root: Path) -> None:
+    """The whole page, below its title."""
+    with errors_shown():
+        run = run_choice.ask(root)
+        if run is None:
+            return
+        if st.session_state.get("warmed") != run.path:  # not at every click
+            st.session_state["warmed"] = run.path
+            worker("models").warm("open", run=str(run.path))
+        predicted, measured, exported, facts = st.tabs(
+            ["Predict", "Labelled images", "Export", "The run"]
+        )
+        with predicted, errors_shown():
+            _predict(run)
+        with measured, errors_shown():
+            _measure(run, root)
+        with exported, errors_shown():
+            _export(run)
+        with facts, errors_shown():
+            run_facts.show(run)
+
+
+def _predict(run: RunState) -> None:
+    images = _given()
+    if images:
+        with errors_shown():
+            prediction_panel.show(run, images)
+    with st.expander("Predicted in this sitting"):
+        prediction_panel.show_history()
+
+
+def _given() -> list[Shown]:
+    """Files from the browser, and the webcam's picture."""
+    files = st.file_uploader(
+        "Images",
+        type=[suffix.removeprefix(".") for suffix in SUFFIXES],
+        accept_multiple_files=True,
+        key="images_to_predict",
+        help="one or many; they are predicted here and kept nowhere",
+    )
+    images = [Shown(file.name, file.file_id, file.getvalue()) for file in files]
+    if st.checkbox("Use the webcam", key="webcam"):
+        picture = st.camera_input("A picture of the webcam", key="camera")
+        if picture is not None:
+            content = picture.getvalue()
+            name = hashlib.sha256(content).hexdigest()
+            images.append(Shown("webcam.jpg", name, content))
+    return images
+
+
+def _measure(run: RunState, root: Path) -> None:
+    st.write(
+        "Labelled images of the same classes: how many are recognised, and what is taken for what. "
+        "Of a folder without a test/ in it, a fifth is measured, as a training would."
+    )
+    own = "What the run was trained on"
+    which = st.radio("Measured on", (own, "Other images"), key="measured_on", horizontal=True)
+    data_words: tuple[str, ...] = ()
+    if which != own:
+        _, data_words = data_controls.ask(root)
+        if not data_words:
+            st.info("Say where the images are.")
+            return
+    words = [f"run={run.path}", *data_words]
+    script_panel.show("evaluate", run_cli.EvaluateSettings, check_evaluation, words, "Measure")
+    evaluation_panel.show(run.path)
+
+
+def _export(run: RunState) -> None:
+    st.write("The model for another program: pixels in, probabilities out, compared with Keras.")
+    usable = [name for name, form in FORMATS.items() if _is_here(form.packages.values())]
+    form = st.selectbox("Format", usable, key="export_format")
+    words = [f"run={run.path}", f"format={form}"]
+    script_panel.show("export", run_cli.ExportSettings, run_checks.check_export, words, "Export")
+    folder = run.path / "export" / form
+    if (folder / run_checks.EXPORT).is_file():
+        name = f"{run.path.name}-{form}.zip"
+        st.download_button("Download it", lambda: run_zips.content(folder), name, "application/zip")
+    lacking = [name for name in FORMATS if name not in usable]
+    if lacking:
+        st.write(f"Not installed here: what {', '.join(lacking)} needs.")
+
+
+def _is_here(modules: object) -> bool:
+    return all(importlib.util.find_spec(module) is not None for module in modules)  # type: ignore

@@ -1,0 +1,84 @@
+"""What the studio's worker does with a run's model: open it, predict, and show what it looks at."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vit_keras import archives, explain, image_items
+from vit_keras import explanation_pictures as pictures
+from vit_keras.errors import SettingError
+from vit_keras.image_items import Item
+from vit_keras.predict import Predictor, Unreadable
+from vit_keras.saved_run import MODEL, TEMPERATURE
+from vit_keras.studio.pngs import text_of
+
+BATCH = 8  # images that a page asks for at a time: its progress moves
+
+
+class ModelTasks:
+    """One model at a time: that of the run which was asked for last."""
+
+    def __init__(self) -> None:
+        self._key: tuple = ()
+        self._predictor: Predictor | None = None
+
+    def open(self, run: str) -> None:
+        """Have the run's model ready, and compiled for a single image."""
+        predictor = self._opened(run)
+        rows, columns, channels = predictor.input_shape
+        predictor.predict(np.zeros((1, rows, columns, channels), np.uint8))
+
+    def predict(self, run: str, images: list[str]) -> list[dict[str, Any]]:
+        """For each image file, in base64: every class with its confidence, or why it has none."""
+        predictor = self._opened(run)
+        contents = [base64.b64decode(image) for image in images]
+        results = predictor.results(contents, top_k=len(predictor.class_names))
+        return [
+            {"unreadable": one.reason}
+            if isinstance(one, Unreadable)
+            else {"top": [[c.label, c.index, c.confidence] for c in one.top]}
+            for one in results
+        ]
+
+    def overlay(self, run: str, image: str, target: int | None) -> dict[str, str]:
+        """The image as the model sees it, and under a map of what the model looks at.
+
+        Args:
+            run: the folder.
+            image: a file, in base64.
+            target: the class that the map speaks for; None is a map of the attention, of no class.
+        """
+        predictor = self._opened(run)
+        item = Item("image", base64.b64decode(image))
+        pixels = image_items.pixels(item, predictor.input_shape, predictor.run.config.data.fit)
+        shown = {"seen": text_of(pictures.enlarged(pixels))}
+        try:
+            model = predictor.run.model
+            maps = (
+                explain.rollout(model, pixels[None])
+                if target is None
+                else explain.relevance(model, pixels[None], target)
+            )
+            return {**shown, "overlay": text_of(pictures.overlay(pixels, maps[0]))}
+        except SettingError as error:  # a model that is no ViT of ours has no such maps
+            return {**shown, "without": str(error)}
+
+    def _opened(self, run: str) -> Predictor:
+        key = (run, *(_stamp(Path(run) / name) for name in (MODEL, TEMPERATURE)))
+        if self._predictor is None or key != self._key:
+            self._predictor = None  # two models at once might be too many
+            if Path(run).is_dir() and (fault := archives.model_fault(Path(run) / MODEL)):
+                raise SettingError(f"{run} cannot predict: {fault}; choose another run")
+            self._predictor, self._key = Predictor(run, batch_size=BATCH), key
+        return self._predictor
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    """Tells a file from the one that a training, or a person, put in its place."""
+    try:
+        seen = file.stat()
+    except OSError:
+        return None
+    return seen.st_mtime_ns, seen.st_size

@@ -1,0 +1,95 @@
+"""The pages' side of a worker: asked by one at a time, and started anew when it died."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import streamlit as st
+
+from vit_keras.errors import SettingError
+from vit_keras.studio.runner import SECRETS
+
+BUSY = 120  # seconds that a page waits while another one's question is answered
+
+
+@st.cache_resource(show_spinner=False)
+def worker(holds: str) -> "WorkerProcess":
+    """The studio's one worker for "models", or for "data": neither waits for the other."""
+    return WorkerProcess()
+
+
+class WorkerProcess:
+    """A `vit_keras.studio.worker`, which is started when it is first needed."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def warm(self, task: str, **given: Any) -> None:
+        """Ask without waiting for what comes: it is there, or refused again, when it is needed."""
+        threading.Thread(target=self._warm, args=(task, given), daemon=True).start()
+
+    def _warm(self, task: str, given: dict[str, Any]) -> None:
+        if self._lock.acquire(blocking=False):  # else whoever is asking warms it
+            try:
+                self._asked(task, given)
+            except SettingError:
+                pass
+            finally:
+                self._lock.release()
+
+    def ask(self, task: str, **given: Any) -> Any:
+        """What the worker's task gives.
+
+        Raises:
+            SettingError: it is refused, or the worker died of it.
+        """
+        if not self._lock.acquire(timeout=BUSY):
+            raise SettingError("the studio is still busy with another question; try again later")
+        try:
+            return self._asked(task, given)
+        finally:
+            self._lock.release()
+
+    def _asked(self, task: str, given: dict[str, Any]) -> Any:
+        process = self._running()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps({"task": task, "given": given}) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        except BaseException:  # an answer that nobody read would be the next question's
+            process.kill()
+            raise
+        if not line:
+            raise SettingError(
+                f"the studio's process for models and data ended while it was at this (status "
+                f"{process.wait()}): killed from outside, or for want of memory; try again, which "
+                "starts it anew"
+            )
+        said = json.loads(line)
+        if "refused" in said:
+            raise SettingError(said["refused"])
+        return said["result"]
+
+    def _running(self) -> subprocess.Popen:
+        if self._process is None or self._process.poll() is not None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "vit_keras.studio.worker"],
+                env={name: value for name, value in os.environ.items() if name not in SECRETS},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                encoding="utf-8",
+                start_new_session=True,  # Ctrl-C is the studio's; the worker ends with its input
+            )
+        return self._process
