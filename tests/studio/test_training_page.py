@@ -112,8 +112,7 @@ def test_a_training_from_the_first_choice_to_the_test_accuracy(
         assert serious_barriers(page) == {}
     assert len(rows(run)) == 30
     samples = page.get_by_text(re.compile("(recognised|taken for)"))
-    samples.nth(8).wait_for(state="detached")  # while it is drawn anew, the old ones stand too
-    assert samples.count() == 8
+    playwright.expect(samples).to_have_count(8, timeout=60_000)  # while they are drawn anew, others
     no_traceback(page)
 
     # The command that was shown, typed into a shell, ends where the run does, stopped or not.
