@@ -94,19 +94,6 @@ def test_pictures_take_any_name(tmp_path):
             image.load()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """Debian's Chromium without a window."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip)")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("needs a browser: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield launched
-        launched.close()
-
-
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_a_browser_shows_it(browser, evaluated, width, scheme, tmp_path):
     tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)

@@ -11,20 +11,25 @@ from staged import tiny_vit
 from test_train import assert_same
 
 
+def killed_after(epoch, run, *overrides, path=SCRIPT):
+    """Starts a run, and kills it when the checkpoint of `epoch` is there."""
+    with subprocess.Popen(
+        [sys.executable, path, *overrides, f"run.dir={run}"], stdout=subprocess.DEVNULL
+    ) as process:
+        while not (run / "checkpoint" / f"epoch-{epoch:05d}.npz").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert not (run / "metrics.json").exists()
+
+
 def test_sigkill_in_the_middle_of_an_epoch_changes_nothing(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     random = ("augment=heavy", "augment.repeats=2", "model.dropout=0.1")
     overrides = (*SMALL, *random, "train.epochs=12", "optim.ema=0.9")
     assert script(*overrides, f"run.dir={whole}").returncode == 0
 
-    with subprocess.Popen(
-        [sys.executable, SCRIPT, *overrides, f"run.dir={killed}"], stdout=subprocess.DEVNULL
-    ) as process:
-        while not (killed / "checkpoint" / "epoch-00003.npz").exists():
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-    assert not (killed / "metrics.json").exists()
+    killed_after(3, killed, *overrides)
 
     resumed = script(f"run.resume={killed}")
     assert resumed.returncode == 0, resumed.stderr
@@ -43,14 +48,7 @@ def test_sigkill_in_the_second_stage_of_a_fine_tuning_changes_nothing(tmp_path):
     done = script(*overrides, f"run.dir={whole}", path=FINETUNE)
     assert (done.returncode, done.stderr) == (0, "")
 
-    with subprocess.Popen(
-        [sys.executable, FINETUNE, *overrides, f"run.dir={killed}"], stdout=subprocess.DEVNULL
-    ) as process:
-        while not (killed / "checkpoint" / "epoch-00004.npz").exists():
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-    assert not (killed / "metrics.json").exists()
+    killed_after(4, killed, *overrides, path=FINETUNE)
 
     resumed = script(f"run.resume={killed}", path=FINETUNE)
     assert resumed.returncode == 0, resumed.stderr

@@ -9,8 +9,8 @@ from keras import ops
 from PIL import Image
 
 from vit_keras.data import Split
+from vit_keras.model_inputs import as_input
 from vit_keras.run import Run
-from vit_keras.training_model import as_input
 
 SAMPLES = "samples/predictions.json"
 SIDE = 96  # pixels that a smaller image is enlarged to, so that it can be seen

@@ -8,10 +8,11 @@ import numpy as np
 from keras import ops
 
 from vit_keras import batches, checks, optim, stages, variants
-from vit_keras.augment import augment, resize
+from vit_keras.augment import augment
 from vit_keras.config import AugmentConfig, Config
 from vit_keras.data import Splits
 from vit_keras.errors import SettingError
+from vit_keras.model_inputs import OnBatches, as_input
 from vit_keras.sources import Split
 from vit_keras.stages import Stage
 from vit_keras.vit import build_vit, describe
@@ -119,23 +120,10 @@ class TrainingModel(keras.Model):
         """What the head reads of each image, (n, D), in the place of the images."""
         vit = self.vit
         backbone = keras.Model(vit.input, vit.get_layer("head").input)
-        extract = _Features(backbone, dtype=self.dtype_policy, name="features")
+        extract = OnBatches(backbone, dtype=self.dtype_policy, name="features")
         # In batches: the images of a large folder are decoded as they are read.
         values = extract.predict(batches.evaluation(split, batch_size, prefetch=2), verbose=0)
         return Split(np.asarray(values, "float32"), split.labels)
-
-
-class _Features(keras.Model):
-    """Images (B, x, y, C) and labels (B,) -> (B, D), as the ViT in inference gives it."""
-
-    def __init__(self, backbone: keras.Model, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.backbone = backbone
-
-    def call(self, inputs):
-        images, _ = inputs
-        images = as_input(ops.cast(images, "float32"), self.backbone.input_shape[1:])
-        return self.backbone(images, training=False)
 
 
 # What an argument of `load_pretrained` is called in a configuration, as messages write it.
@@ -152,15 +140,6 @@ def _as_settings(message: str) -> str:
     for argument, setting in SETTINGS.items():
         message = re.sub(argument, setting, message)
     return message
-
-
-def as_input(images: Any, shape: tuple[int, int, int]) -> Any:
-    """(B, x, y, c) -> (B, X, Y, C): resized; grey repeated over the channels."""
-    if images.shape[1:3] != shape[:2]:
-        images = resize(images, shape[:2])
-    if images.shape[-1] == 1 and shape[-1] > 1:
-        images = ops.repeat(images, shape[-1], axis=-1)
-    return images
 
 
 def training_model(config: Config, splits: Splits, policy: str) -> tuple[TrainingModel, str]:

@@ -1,7 +1,6 @@
 """A studio of its own on a free port, and Debian's chromium to look at it."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -75,20 +74,6 @@ def studio(tmp_path_factory):
     yield found
     found.kill()
     found.end_trainings()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("needs chromium: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox"] if os.geteuid() == 0 else []
-        )
-        yield found
-        found.close()
 
 
 @pytest.fixture

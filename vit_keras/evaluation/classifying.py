@@ -1,7 +1,6 @@
 """Splits through a model: images of any size -> logits (n, K), with one progress bar for all."""
 
 import time
-from typing import Any
 
 import keras
 import numpy as np
@@ -10,8 +9,8 @@ from tqdm import tqdm
 
 from vit_keras import batches
 from vit_keras.errors import SettingError
+from vit_keras.model_inputs import OnBatches
 from vit_keras.sources import Split
-from vit_keras.training_model import as_input
 
 
 class Classifier:
@@ -23,7 +22,7 @@ class Classifier:
     """
 
     def __init__(self, vit: keras.Model, batch_size: int, prefetch: int, bar: tqdm) -> None:
-        self.model = _Logits(vit, name="logits")
+        self.model = OnBatches(vit, name="logits")
         self.batch_size, self.prefetch, self.bar = batch_size, prefetch, bar
         self.images_per_second: float | None = None
 
@@ -45,19 +44,6 @@ class Classifier:
                 "its weights are damaged, or its training diverged; train again"
             )
         return values
-
-
-class _Logits(keras.Model):
-    """Images (B, x, y, C) and labels (B,) -> (B, K), as the ViT in inference gives it."""
-
-    def __init__(self, vit: keras.Model, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.vit = vit
-
-    def call(self, inputs):
-        images, _ = inputs
-        images = as_input(ops.cast(images, "float32"), self.vit.input_shape[1:])
-        return self.vit(images, training=False)
 
 
 class _Pace(keras.callbacks.Callback):
