@@ -12,7 +12,7 @@ from vit_keras.run_description import describe
 from vit_keras.run_list import BY, ROOT, find, list_runs, rank
 from vit_keras.text_tables import on_a_line
 
-COMMANDS = ("list", "compare", "describe", "note", "zip", "clean")
+COMMANDS = ("list", "compare", "describe", "note", "zip", "unzip", "clean")
 
 
 def main() -> None:
@@ -59,6 +59,8 @@ def parser() -> Parser:
     zipping.add_argument("--output", help="the zip to write; <run>.zip unless given")
     zipping.add_argument("--whole", action="store_true", help="also what it is resumed from")
     zipping.add_argument("--overwrite", action="store_true", help="replace it if it is there")
+    unzipping = command("unzip", read_zip, "a run out of such a file, as one of the folder's")
+    unzipping.add_argument("file", help="a zip that `zip` wrote, here or elsewhere")
     cleaning = command("clean", clean, "delete half-written runs, or those that are named")
     cleaning.add_argument("runs", nargs="*", help="runs to delete, whatever they are")
     cleaning.add_argument("--yes", action="store_true", help="without asking")
@@ -97,6 +99,13 @@ def write_zip(settings: argparse.Namespace) -> None:
     with whole_file.replacing(place) as new:
         count = run_zips.write(path, new, settings.whole)
     print(f"{count} files in {on_a_line(str(place))}, {run_tables.size(place.stat().st_size)}")
+
+
+def read_zip(settings: argparse.Namespace) -> None:
+    file = Path(settings.file).expanduser()
+    if not file.is_file():
+        raise SettingError(f"{settings.file} is no file; name a zip that `runs.py zip` wrote")
+    print(on_a_line(str(run_zips.unpack(file, Path(settings.root).expanduser()))))
 
 
 def clean(settings: argparse.Namespace) -> None:

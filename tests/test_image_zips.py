@@ -7,7 +7,7 @@ import zipfile
 import pytest
 from PIL import Image
 
-from vit_keras import SettingError, image_zips, load_config
+from vit_keras import SettingError, foreign_zips, image_zips, load_config
 
 
 def picture(colour=0):
@@ -93,12 +93,12 @@ def test_a_link_is_refused(tmp_path):
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     file = packed({"cat/a.png": bytes(50_000_000)}, tmp_path / "a.zip")
-    with pytest.raises(SettingError, match=r"50,000,000 bytes from .*, as no image does"):
+    with pytest.raises(SettingError, match=r"50,000,000 bytes from .*, as no image or model does"):
         image_zips.unpack(file, tmp_path / "out")
-    monkeypatch.setattr(image_zips, "MAX_BYTES", 100)
+    monkeypatch.setattr(foreign_zips, "MAX_BYTES", 100)
     with pytest.raises(SettingError, match="unpacks to"):
         image_zips.unpack(packed(PHOTOS, tmp_path / "b.zip"), tmp_path / "out")
-    monkeypatch.setattr(image_zips, "MAX_FILES", 1)
+    monkeypatch.setattr(foreign_zips, "MAX_FILES", 1)
     with pytest.raises(SettingError, match="2 files"):
         image_zips.unpack(packed(PHOTOS, tmp_path / "c.zip"), tmp_path / "out")
 

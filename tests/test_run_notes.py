@@ -63,3 +63,58 @@ def test_a_zip_has_what_others_need_and_no_links(runs, root, tmp_path, monkeypat
     assert "one.zip is there already" in err
     with pytest.raises(SettingError, match="is no folder"):
         run_zips.content(root / "gone")
+
+
+def zipped(path, members):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_a_zip_becomes_a_run_again(runs, root, tmp_path):
+    (root / "one" / "evaluation").mkdir()
+    (root / "one" / "evaluation" / "evaluation.json").write_text("{}")
+    run_zips.write(root / "one", tmp_path / "one.zip")
+    other = tmp_path / "other"
+    assert runs("unzip", tmp_path / "one.zip", "--root", other)[:2] == (0, f"{other / 'one'}\n")
+    assert runs("unzip", tmp_path / "one.zip", "--root", other)[:2] == (0, f"{other / 'one-2'}\n")
+    for copy in (other / "one", other / "one-2"):
+        names = [path.relative_to(root / "one") for path in (root / "one").rglob("*")]
+        assert {path.relative_to(copy) for path in copy.rglob("*")} == {*names}
+        for name in names:
+            if (copy / name).is_file():
+                assert (copy / name).read_bytes() == (root / "one" / name).read_bytes()
+    assert [(run.name, run.state) for run in list_runs(other)] == [
+        ("one", "finished"),
+        ("one-2", "finished"),
+    ]
+
+
+RUN = {"one/config.yaml": "run: {resume: null}", "one/best.keras": "PK"}
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({**RUN, "../out/config.yaml": ""}, "leads out of it"),
+        ({**RUN, "one/../../out": ""}, "leads out of it"),
+        ({**RUN, "/etc/one": ""}, "leads out of it"),
+        ({**RUN, "two/config.yaml": ""}, "has no run in it"),
+        ({"config.yaml": ""}, "has no run in it"),
+        ({"one/best.keras": "PK"}, "has no run in it"),
+        ({}, "has no run in it"),
+    ],
+)
+def test_a_zip_that_holds_something_else_is_refused_whole(members, message, runs, tmp_path):
+    file, root = zipped(tmp_path / "a.zip", members), tmp_path / "runs"
+    status, _, err = runs("unzip", file, "--root", root)
+    assert (status, message in err) == (2, True), err
+    assert {*tmp_path.rglob("*")} <= {file, root}
+
+
+def test_what_a_zip_hides_is_left_out(tmp_path):
+    hidden = {"one/.studio/lock": "x", "one/a<b>.txt": "x"}
+    place = run_zips.unpack(zipped(tmp_path / "a.zip", RUN | hidden), tmp_path / "runs")
+    assert {path.name for path in place.rglob("*")} == {"config.yaml", "best.keras"}
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"one"}

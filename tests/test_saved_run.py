@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import vit_keras
-from vit_keras import SettingError
+from vit_keras import SettingError, run_zips
 
 RELEASED = Path(__file__).parents[1] / "saved_models" / "digits"
 
@@ -87,3 +87,23 @@ def test_a_model_that_cannot_be_used_is_refused(directory, damage, message):
     damage(directory)
     with pytest.raises(SettingError, match=message):
         vit_keras.open_run(directory).model  # noqa: B018
+
+
+def test_a_model_from_anybody_runs_no_code_of_its_own(tmp_path, directory):
+    """Keras' safe mode, also for a run that came as a zip: a lambda is not even unpacked."""
+    import keras
+
+    harm = tmp_path / "harm"
+    pixels = keras.Input((8, 8, 1))
+    values = keras.layers.GlobalAveragePooling2D()(pixels)
+    values = keras.layers.Lambda(
+        lambda x, harm=str(harm): (open(harm, "w").close(), x)[1], output_shape=(1,)
+    )(values)
+    model = keras.Model(pixels, keras.layers.Dense(10)(values))
+    model.save(directory / "best.keras")
+    harm.unlink(missing_ok=True)
+    run_zips.write(directory, tmp_path / "run.zip")
+    place = run_zips.unpack(tmp_path / "run.zip", tmp_path / "elsewhere")
+    with pytest.raises(SettingError, match=r"best.keras cannot be opened \(.*Lambda"):
+        _ = vit_keras.open_run(place).model
+    assert not harm.exists()

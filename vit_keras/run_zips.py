@@ -1,13 +1,15 @@
-"""A run, or another folder of results, as one zip to be handed on."""
+"""A run, or another folder of results, as one zip to be handed on; and a run out of such a zip."""
 
 import io
 import os
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import IO
 
+from vit_keras import foreign_zips
 from vit_keras.errors import SettingError
-from vit_keras.run import LOCK
+from vit_keras.run import CONFIG, LOCK
 
 TO_RESUME = ("checkpoint", "last.keras")  # several times the model, and of no use to others
 MAX_BYTES = 2**30  # that are held in memory
@@ -72,3 +74,39 @@ def content(folder: Path, whole: bool = False) -> bytes:
     stream = io.BytesIO()
     write(folder, stream, whole)
     return stream.getvalue()
+
+
+def unpack(file: str | Path | IO[bytes], root: Path) -> Path:
+    """The run in a zip of `write`, from anybody, as a new folder of `root`; gives that folder.
+
+    It is whole or not there. A name that is taken gets a number.
+
+    Raises:
+        SettingError: it is no zip, is damaged or has a password, has a path that leads out or a
+            link, unpacks to too much, or has no run in it.
+    """
+    with foreign_zips.opened(file) as archive:
+        found = [
+            (entry, foreign_zips.parts(entry)) for entry in archive.infolist() if not entry.is_dir()
+        ]
+        tops = {parts[0] for _, parts in found}
+        if len(tops) != 1 or all(parts[1:] != (CONFIG,) for _, parts in found):
+            raise SettingError(
+                f"the zip has no run in it, which is one folder with a {CONFIG}; make it by "
+                "scripts/runs.py zip"
+            )
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root, prefix=".new-") as new:
+            for entry, (_, *parts) in found:
+                cleaned = [foreign_zips.clean_name(part) for part in parts]
+                if cleaned == parts:  # nothing of a run is hidden, or has signs in its name
+                    foreign_zips.write(archive, entry, Path(new, "run", *parts))
+            return _placed(Path(new, "run"), root / foreign_zips.clean_name(*tops))
+
+
+def _placed(new: Path, place: Path) -> Path:
+    for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
+        target = place.with_name(place.name + suffix)
+        if not target.exists():
+            return new.rename(target)
+    raise SettingError(f"{place.parent} holds a thousand runs of {place.name}; delete some")

@@ -81,9 +81,12 @@ def test_whatever_a_task_does_it_is_answered():
     assert answer(tasks, "full", {})["refused"].startswith("/tmp/x: No space left on device")
 
 
-def test_a_worker_that_dies_is_told_of_and_started_anew(monkeypatch):
+def test_a_worker_that_dies_is_started_anew_and_told_of_if_it_dies_again(monkeypatch):
     program = (
-        "import sys; print(sys.stdin.readline() and '{\"result\": 7}', flush=True); input(); 1/0"
+        "import sys\n"
+        "for line in sys.stdin:\n"
+        "    if 'deadly' in line: sys.exit(1)\n"
+        "    print('{\"result\": 7}', flush=True)"
     )
     started = []
 
@@ -94,7 +97,6 @@ def test_a_worker_that_dies_is_told_of_and_started_anew(monkeypatch):
                 [sys.executable, "-c", program],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
                 encoding="utf-8",
             )
         return self._process
@@ -102,10 +104,15 @@ def test_a_worker_that_dies_is_told_of_and_started_anew(monkeypatch):
     monkeypatch.setattr(WorkerProcess, "_running", running)
     worker = WorkerProcess()
     assert worker.ask("open", run="a") == 7
-    with pytest.raises(SettingError, match=r"ended while it was at this \(status 1\)"):
-        worker.ask("open", run="a")
+    worker._process.kill()
     assert worker.ask("open", run="a") == 7
     assert len(started) == 2
+    with pytest.raises(
+        SettingError, match=r"ended while it was at this \(status 1\), and a second"
+    ):
+        worker.ask("open", run="deadly")
+    assert worker.ask("open", run="a") == 7
+    assert len(started) == 4
     worker._process.kill()
 
 

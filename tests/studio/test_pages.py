@@ -15,6 +15,8 @@ from PIL import Image
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
 pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
+from browsing import give, no_traceback, settled
+
 ROOT = Path(__file__).parents[2]
 EVIL = "../<img src=x onerror=alert(1)>![x](http:evil.png)$a$.png"
 
@@ -51,24 +53,6 @@ def opened(page, studio, name):
     page.goto(f"{studio.url}/{name.lower()}")
     page.get_by_role("heading", name=name, exact=True).wait_for()
     page.set_default_timeout(60_000)
-
-
-def settled(page):
-    """What is clicked while a page is still drawn may be gone before it is heard."""
-    page.wait_for_timeout(200)
-    page.locator("[data-test-script-state=notRunning]").wait_for()
-
-
-def give(page, files):
-    upload = page.locator("input[type=file]").first
-    upload.wait_for(state="attached")
-    upload.set_input_files(
-        [{"name": name, "mimeType": "image/png", "buffer": content} for name, content in files]
-    )
-
-
-def no_traceback(page):
-    assert re.search("Traceback|unforeseen", page.locator("body").inner_text()) is None
 
 
 def test_an_image_is_predicted_and_explained(page, studio, runs, shot, serious_barriers):
@@ -257,5 +241,5 @@ def test_pages_are_fit_for_everybody(page, studio, runs, shot, serious_barriers)
             page.get_by_text(text).first.wait_for()
             settled(page)
             assert serious_barriers(page) == {}
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.get_by_test_id("stMain").evaluate("main => main.scrollWidth") <= width
             shot(page, f"{name.lower()}-{width}-{scheme}")

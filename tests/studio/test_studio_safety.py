@@ -69,6 +69,16 @@ def test_another_address_needs_a_word_that_names_the_risk(studio):
         check(parsed(["--port", str(studio.port)]))
 
 
+def test_a_password_that_can_be_guessed_is_refused(monkeypatch):
+    from vit_keras import SettingError
+    from vit_keras.studio.__main__ import PASSWORD, RISK, check, parsed
+
+    monkeypatch.setenv(PASSWORD, "sesame")
+    with pytest.raises(SettingError, match=r"fewer than 12 letters"):
+        check(parsed(["--address", "0.0.0.0", "--port", "0", RISK]))
+    check(parsed(["--port", "0"]))
+
+
 def picture():
     stream = io.BytesIO()
     Image.new("RGB", (16, 16)).save(stream, "PNG")
@@ -92,7 +102,7 @@ def link():
 PHOTOS = [(f"photos/{name}/{i}.png", picture()) for name in ("a", "b") for i in range(30)]
 BAD = {
     "leads out": [*PHOTOS, ("../../out.png", picture())],
-    "as no image does": [*PHOTOS, ("photos/a/bomb.png", bytes(30_000_000))],
+    "as no image or model does": [*PHOTOS, ("photos/a/bomb.png", bytes(30_000_000))],
     "is a link": [*PHOTOS, (link(), "/etc/passwd")],
 }
 
@@ -173,7 +183,7 @@ def test_pages_are_fit_for_everybody(page, shot, serious_barriers, scheme, width
     page.wait_for_timeout(500)
     shot(page, f"new-{width}-{scheme}")
     assert serious_barriers(page) == {}
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.get_by_test_id("stMain").evaluate("main => main.scrollWidth") <= width
 
 
 def test_a_password_is_asked_for_where_one_is_set(monkeypatch, tmp_path):

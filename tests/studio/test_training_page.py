@@ -12,51 +12,12 @@ import psutil
 import pytest
 
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+pytest.importorskip("playwright.sync_api", reason="needs playwright")
+
+from browsing import choose, command, no_traceback, quick, start, state
+from playwright import sync_api
 
 ROOT = Path(__file__).parents[2]
-
-
-def choose(page, **settings):
-    """Sets text fields by their labels, and waits until the command says so."""
-    shown = page.get_by_test_id("stCode").filter(has_text="python scripts/")
-    for name, value in settings.items():
-        field = page.get_by_label(name.replace("_", " "), exact=True)
-        said = shown.filter(has_text=f"{name}={value}")
-        for _ in range(3):  # the page may be drawn again while one types
-            field.fill(value)
-            page.wait_for_timeout(200)
-            field.press("Enter")
-            field.press("Tab")
-            try:
-                said.wait_for(timeout=15_000)
-                break
-            except playwright.TimeoutError:
-                continue
-        assert said.count(), f"{name}={value} is not in {shown.inner_text()}"
-
-
-def quick(page):
-    """No compiling, few images, a small model: an epoch takes a blink."""
-    for group, settings in {
-        "Training": {"jit": "false"},
-        "Data": {"limit": "300"},
-        "Model": {"depth": "1"},
-    }.items():
-        page.locator("summary").get_by_text(group, exact=True).click()
-        choose(page, **settings)
-
-
-def start(page):
-    page.get_by_role("button", name="Start training").click()
-
-
-def state(page, word):
-    page.get_by_text(f"State: {word}", exact=True).wait_for()
-
-
-def command(page):
-    return page.get_by_test_id("stCode").filter(has_text="python scripts/").inner_text()
 
 
 def rows(run):
@@ -66,12 +27,6 @@ def rows(run):
 
 def metrics(run):
     return json.loads((run / "metrics.json").read_text())
-
-
-def no_traceback(page):
-    text = page.locator("body").inner_text()
-    assert "Traceback" not in text
-    assert "unforeseen" not in text
 
 
 def test_a_training_from_the_first_choice_to_the_test_accuracy(
@@ -115,7 +70,7 @@ def test_a_training_from_the_first_choice_to_the_test_accuracy(
         assert serious_barriers(page) == {}
     assert len(rows(run)) == 30
     samples = page.get_by_text(re.compile("(recognised|taken for)"))
-    playwright.expect(samples).to_have_count(8, timeout=60_000)  # while they are drawn anew, others
+    sync_api.expect(samples).to_have_count(8, timeout=60_000)  # while they are drawn anew, others
     no_traceback(page)
 
     # The command that was shown, typed into a shell, ends where the run does, stopped or not.

@@ -16,6 +16,7 @@ from vit_keras.studio.jobs import SCRIPTS
 APP = Path(__file__).parent / "app.py"
 PASSWORD = "VIT_KERAS_STUDIO_PASSWORD"
 RISK = "--let-others-on-the-network-start-programs-here"
+SHORTEST = 12  # letters of a password that others may guess at
 UPLOAD_MB = 100
 
 
@@ -66,6 +67,11 @@ def check(arguments: argparse.Namespace) -> None:
         raise SettingError(
             f"--address={arguments.address} would let others on the network start programs on this "
             f"computer; leave it out, or add {RISK}"
+        )
+    if not _is_loopback(arguments.address) and 0 < len(os.environ.get(PASSWORD, "")) < SHORTEST:
+        raise SettingError(
+            f"{PASSWORD} has fewer than {SHORTEST} letters, too few where anybody may guess; "
+            "choose a longer one, or unset it to have one drawn"
         )
     check_folder(f"--root={arguments.root}", Path(arguments.root))
     _check_port(arguments)

@@ -8,11 +8,20 @@ from pathlib import Path
 
 import streamlit as st
 
+# Tables keep within a small window: one that is moved sideways cannot be by the keyboard.
+STYLE = """<style>
+[data-testid=stMarkdownContainer] table { max-width: 100% }
+@media (max-width: 640px) {
+  [data-testid=stMarkdownContainer] :is(td, th) {
+    padding: 0.2rem; font-size: 0.75rem; overflow-wrap: anywhere }
+}
+</style>"""
 PASSWORD = "VIT_KERAS_STUDIO_PASSWORD"
 
 
 def main(root: str) -> None:
     st.set_page_config("vit_keras studio", layout="wide")
+    st.html(STYLE)
     if not _is_let_in():
         return
     st.navigation(_pages(root)).run()

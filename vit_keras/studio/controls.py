@@ -1,5 +1,6 @@
 """A control for every setting, made from what `options.py` says of it."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import streamlit as st
@@ -7,7 +8,19 @@ import streamlit as st
 from vit_keras.options import Option
 from vit_keras.studio.commands import text_of, word
 
+COLUMNS = 3  # controls side by side, where the window is wide enough
 UNSET = "as it comes"  # null: as the file, the variant, the data set or the machine has it
+
+
+def ask_all(asked: Iterable[tuple[Option, Any]], key: str, prefix: str = "") -> list[str]:
+    """Controls for options, each with its base, in rows; gives the words that say otherwise."""
+    words, left = [], list(asked)
+    while left:
+        row, left = left[:COLUMNS], left[COLUMNS:]
+        for (option, base), column in zip(row, st.columns(COLUMNS), strict=False):
+            with column:
+                words.append(ask(option, base, key, prefix))
+    return [word for word in words if word]
 
 
 def ask(option: Option, base: Any, key: str, prefix: str = "") -> str | None:

@@ -129,11 +129,12 @@ def _augmentation(words: tuple[str, ...]) -> None:
     words = (*words, *((choice,) if choice else ()))
     base = cli.compose(*words).augment
     with st.expander("Every setting of it"):
-        for name, option in options().items():
-            if name.startswith("augment."):
-                value = getattr(base, name.partition(".")[2])
-                word = controls.ask(option, value, f"{key}{choice} ")
-                words = (*words, *((word,) if word else ()))
+        asked = [
+            (option, getattr(base, name.partition(".")[2]))
+            for name, option in options().items()
+            if name.startswith("augment.")
+        ]
+        words = (*words, *controls.ask_all(asked, f"{key}{choice} "))
     if st.button("Other draws", key="draws"):
         st.session_state["draw"] = st.session_state.get("draw", 0) + DRAWS
     st.code(text("show_augment", list(words)), language="bash", wrap_lines=True)

@@ -129,7 +129,7 @@ def _runs(job: Job) -> None:
             f"epoch {progress['epoch']} of {progress['epochs']}, step {progress['step']} of "
             f"{progress['steps']}" + (f", about {duration(left)} left" if left else ""),
         )
-    elif job.state == RUNNING:
+    elif job.state == RUNNING and not shown.metrics:
         st.progress(shown.share, "getting ready: reading the data, building the model")
     run_panel.show(shown)
 

@@ -11,7 +11,7 @@ from vit_keras.studio.run_view import RunView
 FIGURES = {  # column of history.csv -> what it is called, and how it is written
     "val_accuracy": ("validation accuracy", "{:.1%}"),
     "val_loss": ("validation loss", "{:.4f}"),
-    "learning_rate": ("learning rate", "{:.2e}"),
+    "learning_rate": ("learning rate", "{:.3g}"),
     "images_per_second": ("images/s", "{:,.0f}"),
 }
 

@@ -42,18 +42,17 @@ def _text(one: Ranked, notes: Notes) -> str:
 def rows(found: Sequence[Found], by: str) -> list[tuple[str, ...]]:
     """A line for each run, the head first; `by` is the figure that they are sorted by."""
     columns = [by, *(name for name in run_tables.SHOWN if name != by)]
-    head = ("", "run", *(name.replace("_", " ") for name in columns), "data", "state", "tags")
-    return [
-        head,
-        *(
-            (
-                str(one.place or "-"),
-                one.run.name,
-                *(run_tables.figure(one.run.metrics.get(name)) for name in columns),
-                run_tables.data_of(one.run),
-                run_tables.said(one.run),
-                ", ".join(notes.tags),
-            )
-            for one, notes in found
-        ),
+    head = ("#", "run", *(name.replace("_", " ") for name in columns), "data", "state", "tags")
+    lines = [
+        (
+            str(one.place or "-"),
+            one.run.name,
+            *(run_tables.figure(one.run.metrics.get(name)) for name in columns),
+            run_tables.data_of(one.run),
+            run_tables.said(one.run),
+            ", ".join(notes.tags),
+        )
+        for one, notes in found
     ]
+    has_tags = any(notes.tags for _, notes in found)
+    return [line if has_tags else line[:-1] for line in (head, *lines)]

@@ -29,6 +29,8 @@ ASKED = "to_delete"  # in the session: the run whose deletion was clicked once
 
 def show(root: Path) -> None:
     """The whole page, below its title."""
+    with st.expander("Add a run from elsewhere"), errors_shown():
+        _added(root)
     with errors_shown():
         runs = run_choice.every(str(root))
         if not runs:
@@ -42,6 +44,15 @@ def show(root: Path) -> None:
             _one(found, root)
         with two, errors_shown():
             _two(found, root)
+
+
+def _added(root: Path) -> None:
+    """A run as Download gives it; its model is opened like any other, in Keras' safe mode."""
+    file = st.file_uploader("A zip of a run", type="zip", key="run_zip")
+    if file is not None and st.button("Add it", key="add_run"):
+        with st.spinner("unpacking"):
+            st.query_params["run"] = run_zips.unpack(file, root).name
+        _seen_anew()
 
 
 def _table(runs: list[RunState]) -> list[Found]:

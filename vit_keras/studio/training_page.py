@@ -135,9 +135,8 @@ def _stages(base: Config, key: str) -> list[str]:
     words = []
     for name, stage in base.stages.items():
         with st.expander(f"Stage {plain(name)}", expanded=False):
-            for field, option in stage_options().items():
-                word = controls.ask(option, getattr(stage, field), key, f"stages.{name}.")
-                words += [word] if word else []
+            asked = [(option, getattr(stage, field)) for field, option in stage_options().items()]
+            words += controls.ask_all(asked, key, f"stages.{name}.")
     return words
 
 
@@ -147,11 +146,10 @@ def _rare(base: Config, key: str) -> list[str]:
     for group, title in TITLES.items():
         names = [name for name in options() if name.rpartition(".")[0] == group]
         names = [name for name in names if name not in (*COMMON, *ELSEWHERE)]
+        node = getattr(base, group) if group else base
         with st.expander(title):
-            for name in names:
-                node = getattr(base, group) if group else base
-                word = controls.ask(options()[name], getattr(node, name.rpartition(".")[2]), key)
-                words += [word] if word else []
+            asked = [(options()[name], getattr(node, name.rpartition(".")[2])) for name in names]
+            words += controls.ask_all(asked, key)
     return words
 
 

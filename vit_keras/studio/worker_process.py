@@ -59,28 +59,38 @@ class WorkerProcess:
             self._lock.release()
 
     def _asked(self, task: str, given: dict[str, Any]) -> Any:
+        question = json.dumps({"task": task, "given": given}) + "\n"
+        # A worker may have been killed since; one that dies of the question again is told of.
+        line = self._line(question) or self._line(question)
+        if not line:
+            assert self._process is not None
+            raise SettingError(
+                f"the studio's process for models and data ended while it was at this (status "
+                f"{self._process.wait()}), and a second one as well: killed from outside, or for "
+                "want of memory; close what else runs, and try again"
+            )
+        said = json.loads(line)
+        if "refused" in said:
+            raise SettingError(said["refused"])
+        return said["result"]
+
+    def _line(self, question: str) -> str:
+        """The worker's answer; nothing if it died."""
         process = self._running()
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.write(json.dumps({"task": task, "given": given}) + "\n")
+            process.stdin.write(question)
             process.stdin.flush()
-            line = process.stdout.readline()
+            line: str = process.stdout.readline()
         except BrokenPipeError:
             line = ""
         except BaseException:  # an answer that nobody read would be the next question's
             process.kill()
             raise
         if not line:
-            raise SettingError(
-                f"the studio's process for models and data ended while it was at this (status "
-                f"{process.wait()}): killed from outside, or for want of memory; try again, which "
-                "starts it anew"
-            )
-        said = json.loads(line)
-        if "refused" in said:
-            raise SettingError(said["refused"])
-        return said["result"]
+            process.wait()
+        return line
 
     def _running(self) -> subprocess.Popen:
         if self._process is None or self._process.poll() is not None:

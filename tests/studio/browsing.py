@@ -1,0 +1,68 @@
+"""What the tests do on a page, as a person would."""
+
+import re
+
+from playwright import sync_api
+
+
+def settled(page):
+    """What is clicked while a page is still drawn, or moves, may be gone before it is heard."""
+    for _ in range(2):  # it may be drawn again at once
+        page.wait_for_timeout(300)
+        page.locator("[data-test-script-state=notRunning]").wait_for()
+        page.wait_for_function("() => [...document.images].every(image => image.complete)")
+
+
+def choose(page, **settings):
+    """Sets text fields by their labels, and waits until the command says so."""
+    shown = page.get_by_test_id("stCode").filter(has_text="python scripts/")
+    for name, value in settings.items():
+        field = page.get_by_label(name.replace("_", " "), exact=True)
+        said = shown.filter(has_text=f"{name}={value}")
+        for _ in range(3):  # the page may be drawn again while one types
+            field.fill(value)
+            page.wait_for_timeout(200)
+            field.press("Enter")
+            field.press("Tab")
+            try:
+                said.wait_for(timeout=15_000)
+                break
+            except sync_api.TimeoutError:
+                continue
+        assert said.count(), f"{name}={value} is not in {shown.inner_text()}"
+
+
+def quick(page):
+    """No compiling, few images, a small model: an epoch takes a blink."""
+    for group, settings in {
+        "Training": {"jit": "false"},
+        "Data": {"limit": "300"},
+        "Model": {"depth": "1"},
+    }.items():
+        page.locator("summary").get_by_text(group, exact=True).click()
+        choose(page, **settings)
+
+
+def start(page):
+    page.get_by_role("button", name="Start training").click()
+
+
+def state(page, word):
+    page.get_by_text(f"State: {word}", exact=True).wait_for()
+
+
+def command(page):
+    return page.get_by_test_id("stCode").filter(has_text="python scripts/").inner_text()
+
+
+def give(page, files, kind="image/png"):
+    """Hands files, names and contents, to the first place for them."""
+    upload = page.locator("input[type=file]").first
+    upload.wait_for(state="attached")
+    upload.set_input_files(
+        [{"name": name, "mimeType": kind, "buffer": content} for name, content in files]
+    )
+
+
+def no_traceback(page):
+    assert re.search("Traceback|unforeseen", page.locator("body").inner_text()) is None

@@ -1,0 +1,102 @@
+"""Zips from anywhere: refused for what they could do, before a byte of them is written.
+
+What a zip says of its sizes is held to while it is read.
+"""
+
+import contextlib
+import re
+import stat
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from vit_keras.errors import SettingError
+
+MAX_FILES = 200_000
+MAX_BYTES = 4 * 2**30  # unpacked
+MAX_RATIO = 200  # of one file: what people zip shrinks by less, bombs by a thousand and more
+SMALL = 2**20  # bytes that any file may have: one of zeros shrinks much too
+CHUNK = 2**20
+MAX_NAME = 80  # letters of a name, which file systems bound by 255 bytes
+
+
+@contextlib.contextmanager
+def opened(file: str | Path | IO[bytes]) -> Iterator[zipfile.ZipFile]:
+    """The zip, whose files are few enough, and unpack to no more than they may.
+
+    Raises:
+        SettingError: that is not so; it is no zip, is damaged, or has a password.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            _check_sizes(archive.infolist())
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        reason = str(error) or "no reason given"
+        raise SettingError(
+            f"the zip cannot be read ({shown(reason)}); make it anew, without a password"
+        ) from None
+
+
+def _check_sizes(entries: list[zipfile.ZipInfo]) -> None:
+    if len(entries) > MAX_FILES:
+        raise SettingError(f"the zip has {len(entries):,} files; {MAX_FILES:,} at most are read")
+    if (total := sum(entry.file_size for entry in entries)) > MAX_BYTES:
+        raise SettingError(
+            f"the zip unpacks to {total / 1e9:.1f} GB; {MAX_BYTES / 1e9:.1f} GB at most are read: "
+            "unpack it yourself, and name the folder"
+        )
+    for entry in entries:
+        if entry.file_size > max(SMALL, MAX_RATIO * entry.compress_size):
+            raise SettingError(
+                f"{shown(entry.filename)} in the zip unpacks to {entry.file_size:,} bytes from "
+                f"{entry.compress_size:,}, as no image or model does; leave it out"
+            )
+
+
+def parts(entry: zipfile.ZipInfo) -> tuple[str, ...]:
+    """The folders and the name of an entry.
+
+    Raises:
+        SettingError: they lead anywhere else, or the entry is no plain file.
+    """
+    path = PurePosixPath(entry.filename.replace("\\", "/"))
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", str(path)):
+        raise SettingError(
+            f"{shown(entry.filename)} in the zip leads out of it; make the zip anew of the folder "
+            "itself"
+        )
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise SettingError(
+            f"{shown(entry.filename)} in the zip is a link or no plain file; put the file itself "
+            "in its place"
+        )
+    return path.parts or ("",)
+
+
+def write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
+    """One file of the zip to a new place."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with archive.open(entry) as source, open(target, "xb") as out:
+        left = entry.file_size
+        while part := source.read(CHUNK):
+            left -= len(part)
+            if left < 0:
+                raise zipfile.BadZipFile("a file is longer than the zip says")
+            out.write(part)
+
+
+def clean_name(name: str) -> str:
+    """A name from elsewhere as a folder here can have it: letters, digits, spaces and `_-.`."""
+    text = unicodedata.normalize("NFC", name)
+    text = "".join(letter if letter.isalnum() or letter in " _-." else "_" for letter in text)
+    return text.strip(" .")[:MAX_NAME].strip(" .") or "_"
+
+
+def shown(text: str) -> str:
+    """A name from the zip on one line, of letters that are what they look like."""
+    return ascii(text[:MAX_NAME])
