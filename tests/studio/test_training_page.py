@@ -63,6 +63,9 @@ def test_a_training_from_the_first_choice_to_the_test_accuracy(
     page.goto(studio.url)
     state(page, "running")
     page.get_by_text(re.compile("Finished: test accuracy")).wait_for()
+    state(page, "finished")
+    page.get_by_role("combobox", name="Trainings").wait_for()
+    assert page.get_by_role("combobox", name="Trainings").input_value() == f"{run.name}: finished"
     shot(page, "finished")
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)

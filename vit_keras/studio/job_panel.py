@@ -49,6 +49,7 @@ def _panel(jobs: Jobs, was_active: bool) -> None:
 
 def _picked(found: list[Job]) -> Job:
     known = {job.id: job for job in found}
+    states = " ".join(job.state for job in found)
     wanted = st.query_params.get("job", "")
     ids = list(known)
     picked = st.selectbox(
@@ -56,7 +57,7 @@ def _picked(found: list[Job]) -> Job:
         ids,
         index=ids.index(wanted) if wanted in known else 0,
         format_func=lambda name: f"{known[name].name}: {known[name].state}",
-        key=f"job {wanted}",
+        key=f"job {wanted} {states}",  # another control, or a browser goes on showing the old state
         help="the newest first; one runs at a time, the others wait",
     )
     return known[picked]
