@@ -65,7 +65,7 @@ $(VENV)/.peers: requirements-peers.txt | setup
 check-peers: $(VENV)/.peers
 	$(BIN)/python -m pytest tests/peers
 
-# Our speed beside others': training, augmentation, decoding, 8 bits, prediction; and what caches save.
+# Our speed beside others': training, augmentation, decoding, 8 bits, prediction, the studio; and what caches save.
 bench: $(VENV)/.peers
 	$(BIN)/python benchmarks/train_step.py --heads 3 12
 	$(BIN)/python benchmarks/augment.py
@@ -74,3 +74,4 @@ bench: $(VENV)/.peers
 	$(BIN)/python benchmarks/folder_scan.py
 	$(BIN)/python benchmarks/int8.py
 	$(BIN)/python benchmarks/predict.py
+	$(BIN)/python benchmarks/studio.py

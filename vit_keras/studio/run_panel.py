@@ -1,5 +1,6 @@
 """One run: figures, curves by epoch, and what it says of a few images."""
 
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -34,7 +35,7 @@ def show(view: RunView) -> None:
     """What there is of a run; nothing before its first epoch has ended."""
     if view.metrics:
         accuracy = view.metrics.get("test_accuracy", float("nan"))
-        st.success(f"Finished: test accuracy {accuracy:.4f}, in {plain(view.path)}")
+        st.success(f"Finished: test accuracy {accuracy:.4f}, in {plain(_as_typed(view.path))}")
     if not view.rows:
         return
     last = view.rows[-1]
@@ -47,6 +48,11 @@ def show(view: RunView) -> None:
         with place:
             _curve(title, lines, view.rows)
     _samples(view)
+
+
+def _as_typed(path: Path) -> Path:
+    """As it is named in the folder that the studio was started in."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _curve(title: str, lines: dict[str, str], rows: list[dict[str, Any]]) -> None:

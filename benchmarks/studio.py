@@ -1,0 +1,137 @@
+"""The studio's pages until there is something to see, and a prediction once the model is warm.
+
+    python benchmarks/studio.py [--rounds 3]
+
+Needs Debian's chromium. Each round starts the studio anew and opens every page in a browser that
+has nothing kept: to its heading, and to the last thing that is there without a click. The peer is
+an empty page of Streamlit, to its heading. A prediction counts from the file's being handed over to
+the class on the page, for the second image; the first opens the model.
+"""
+
+import argparse
+import contextlib
+import io
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import defaultdict
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+RELEASED = Path(__file__).parents[1] / "saved_models"
+EMPTY = 'import streamlit as st\nst.title("empty")\n'
+# page -> what is there without a click
+CONTENT = {
+    "training": "Start training",
+    "inference": "Use the webcam",
+    "runs": "Download as zip",
+}
+
+
+@contextlib.contextmanager
+def served(command, folder):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    process = subprocess.Popen(
+        [*command, port], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health").close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def seconds(browser, url, heading, text=None):
+    """A page, and when its heading and a text were on it."""
+    page = browser.new_context().new_page()
+    started, found = time.perf_counter(), []
+    page.goto(url)
+    page.get_by_role("heading", name=heading, exact=True).wait_for()
+    found.append(time.perf_counter() - started)
+    if text:
+        page.get_by_text(text, exact=True).first.wait_for()
+        found.append(time.perf_counter() - started)
+    return page, found
+
+
+def has_tensorflow():
+    """Whether any process of the studio has loaded it."""
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with contextlib.suppress(OSError):
+            command = maps.with_name("cmdline").read_bytes()
+            if b"vit_keras/studio/app.py" in command and "tensorflow" in maps.read_text():
+                return True
+    return False
+
+
+def prediction(page):
+    """Seconds for a second image."""
+    predicted = page.get_by_role("heading", name=re.compile(r"^\d: \d+\.\d%$"))
+    found = 0.0
+    for colour in (0, 255):
+        stream = io.BytesIO()
+        Image.new("L", (8, 8), colour).save(stream, "PNG")
+        upload = page.locator("input[type=file]").first
+        started = time.perf_counter()
+        upload.set_input_files(
+            {"name": f"{colour}.png", "mimeType": "image/png", "buffer": stream.getvalue()}
+        )
+        if colour:
+            page.get_by_role("cell", name=f"{colour}.png").wait_for()
+        predicted.wait_for()
+        found = time.perf_counter() - started
+        page.get_by_role("img", name="where attention flows").wait_for()
+        page.wait_for_timeout(1000)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds = parser.parse_args().rounds
+    taken = defaultdict(list)
+    with tempfile.TemporaryDirectory() as place, sync_playwright() as playwright:
+        folder = Path(place)
+        (folder / "empty.py").write_text(EMPTY)
+        shutil.copytree(RELEASED / "digits", folder / "saved_models" / "digits")
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        streamlit = [sys.executable, "-m", "streamlit", "run", "empty.py", "--server.headless=true"]
+        studio = [sys.executable, "-m", "vit_keras.studio"]
+        for _ in range(rounds):
+            with served([*streamlit, "--server.port"], folder) as url:
+                taken["empty"] += seconds(browser, url, "empty")[1]
+            for name, text in CONTENT.items():
+                with served([*studio, "--port"], folder) as url:
+                    page, (first, last) = seconds(browser, f"{url}/{name}", name.capitalize(), text)
+                    taken[name].append(first)
+                    taken[f"{name}, all of it"].append(last)
+                    assert not has_tensorflow()
+                    if name == "inference":
+                        taken["prediction"].append(prediction(page))
+            print({name: f"{values[-1]:.2f} s" for name, values in taken.items()}, flush=True)
+        browser.close()
+    medians = {name: statistics.median(values) for name, values in taken.items()}
+    for name, value in medians.items():
+        print(f"{name}: {value:.2f} s, {value / medians['empty']:.2f} x an empty page")
+
+
+if __name__ == "__main__":
+    main()
