@@ -1,16 +1,25 @@
 """What is chosen on the page and what the shown command line does are one and the same."""
 
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+import yaml
 
 pytest.importorskip("psutil", reason="needs the extra `studio`")
+pytest.importorskip("streamlit", reason="needs the extra `studio`")
+
+from streamlit.testing.v1 import AppTest
 
 from vit_keras import SettingError, load_config
 from vit_keras.options import options
+from vit_keras.studio.__main__ import APP
 from vit_keras.studio.commands import Command, recipes, text_of, word
 from vit_keras.studio.jobs import quoted
 
+ROOT = Path(__file__).parents[2]
 TYPED = {  # setting: what is typed -> what the configuration then has
     "train.epochs": ("7", 7),
     "optim.learning_rate": ("3e-4", 3e-4),
@@ -73,3 +82,30 @@ def test_each_recipe_says_what_it_is_for():
 def test_values_are_shown_as_one_types_them():
     shown = [text_of(value) for value in (None, True, 5e-4, [0.08, 1], {"last": 4}, "crop", 64)]
     assert shown == ["", "true", "0.0005", "[0.08,1]", "{last: 4}", "crop", "64"]
+
+
+def test_a_search_by_optuna_runs_as_the_page_writes_it(tmp_path, monkeypatch):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extra `sweep`")
+    monkeypatch.setattr("sys.argv", [str(APP), str(tmp_path / "runs")])
+    app = AppTest.from_file(str(APP), default_timeout=60).run()
+    app.radio(key="sweep").set_value("Optuna").run()
+    app.multiselect(key="varied").set_value(["optim.learning_rate"]).run()
+    app.number_input(key="trials").set_value(2)
+    app.text_input(key="values Optuna optim.learning_rate").set_value("interval(1e-4, 1e-2)").run()
+    assert not app.error
+    assert not app.exception
+    (shown,) = (code.value for code in app.code if "--multirun" in code.value)
+    _python, *words = shlex.split(shown)
+    small = ["train.epochs=1", "train.jit=false", "data.limit=300", "model.depth=1"]
+    done = subprocess.run(
+        [sys.executable, *words, *small], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    rates = [
+        yaml.safe_load(file.read_text())["optim"]["learning_rate"]
+        for file in sorted(tmp_path.glob("runs/**/[01]/config.yaml"))
+    ]
+    assert len({*rates}) == 2
+    assert all(1e-4 <= rate <= 1e-2 for rate in rates)
+    (results,) = tmp_path.glob("runs/**/optimization_results.yaml")
+    assert yaml.safe_load(results.read_text())["best_params"]["optim.learning_rate"] in rates
