@@ -2,6 +2,7 @@
 
 import io
 import stat
+import threading
 import zipfile
 
 import pytest
@@ -122,3 +123,39 @@ def test_two_folders_that_would_become_one_are_refused(tmp_path):
     file = packed({"a?/a.png": picture(), "a*/b.png": picture()}, tmp_path / "a.zip")
     with pytest.raises(SettingError, match="differ in nothing"):
         image_zips.unpack(file, tmp_path / "out")
+
+
+def test_two_threads_at_one_folder_do_not_take_each_others_files(tmp_path):
+    members = {f"photos/{name}/{i}.png": picture(i) for name in "ab" for i in range(200)}
+    file = packed(members, tmp_path / "a.zip")
+    refused = []
+
+    def unpack():
+        try:
+            image_zips.unpack(file, tmp_path / "out")
+        except OSError as error:  # the other one was there first
+            refused.append(error)
+
+    threads = [threading.Thread(target=unpack) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(refused) < 4
+    assert len(folders(tmp_path / "out")) == 400
+    assert {path.name for path in tmp_path.iterdir()} == {"a.zip", "out"}
+
+
+def test_a_damaged_name_and_a_full_disk_are_told_apart(tmp_path, monkeypatch):
+    content = packed({"k\u00e4se/a.png": picture()}, tmp_path / "a.zip").read_bytes()
+    (tmp_path / "b.zip").write_bytes(content.replace("\u00e4".encode(), b"\xff\xff"))
+    with pytest.raises(SettingError, match="the zip cannot be read"):
+        image_zips.unpack(tmp_path / "b.zip", tmp_path / "out")
+
+    def full(*given, **named):
+        raise OSError(28, "No space left on device", "out")
+
+    monkeypatch.setattr(foreign_zips, "write", full)
+    with pytest.raises(SettingError, match=r"\(No space left on device\); make room"):
+        image_zips.unpack(tmp_path / "a.zip", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

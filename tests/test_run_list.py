@@ -97,6 +97,14 @@ BROKEN = {
 }
 
 
+def test_a_file_nested_without_end_is_one_runs_matter(tmp_path):
+    edited(tmp_path / "nested", "metrics.json", lambda text: b"[" * 100_000)
+    finished(tmp_path / "whole")
+    states = {run.name: (run.state, run.reason) for run in list_runs(tmp_path)}
+    assert states["nested"][0] == "broken"
+    assert states["whole"] == ("finished", "")
+
+
 def test_a_run_on_two_batches_has_no_place_among_the_others(tmp_path):
     """Its validation images are those that it learnt by heart."""
     tried = finished(tmp_path / "tried", best_val_accuracy=1)

@@ -1,5 +1,6 @@
 """Tags and notes of runs, and runs as zips: by Python, and by scripts/runs.py."""
 
+import io
 import zipfile
 
 import pytest
@@ -91,6 +92,13 @@ def test_a_zip_becomes_a_run_again(runs, root, tmp_path):
     ]
 
 
+def bomb():
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", bytes(30_000_000))
+    return stream.getvalue()
+
+
 RUN = {"one/config.yaml": "run: {resume: null}", "one/best.keras": "PK"}
 
 
@@ -104,6 +112,11 @@ RUN = {"one/config.yaml": "run: {resume: null}", "one/best.keras": "PK"}
         ({"config.yaml": ""}, "has no run in it"),
         ({"one/best.keras": "PK"}, "has no run in it"),
         ({}, "has no run in it"),
+        ({**RUN, "one/a": "x", "one/a/b": "x"}, "has the name of another file there"),
+        ({**RUN, "one/config.yaml": "a: &a [1]\nb: *a"}, "has aliases"),
+        ({**RUN, "one/config.yaml": "a: ["}, "config.yaml in the zip cannot be read"),
+        ({**RUN, "one/metrics.json": " " * (2**24 + 1)}, "metrics.json' has 16,777,217 bytes"),
+        ({**RUN, "one/best.keras": bomb()}, "config.json' in the zip unpacks to 30,000,000"),
     ],
 )
 def test_a_zip_that_holds_something_else_is_refused_whole(members, message, runs, tmp_path):

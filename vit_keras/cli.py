@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import itertools
+import math
 import os
 import re
 import sys
@@ -25,6 +26,7 @@ from vit_keras.errors import DivergedError, SettingError, nearest
 from vit_keras.overrides import at_home, check_words, explain, split_words, with_new_stages
 
 CONF = "pkg://vit_keras.conf"
+MOST_RUNS = 1000  # of a grid, each of which is checked before the first starts
 _COMPOSING = threading.Lock()  # Hydra has one state for the whole process
 
 
@@ -234,16 +236,23 @@ def check_sweep(words: list[str]) -> None:
     Raises:
         SettingError: one of them cannot be trained.
     """
+    check_words(words)
     parsed = OverridesParser.create().parse_overrides(overrides=words)
     sweeps = [override for override in parsed if override.is_sweep_override()]
-    if any(not override.is_discrete_sweep() for override in sweeps):
-        return  # an interval: the sweeper's plugin draws from it as it goes
     if sweeps and any(override.key_or_group == "run.dir" for override in parsed):
         raise SettingError(
             f"{next(word for word in words if word.startswith('run.dir='))} is one folder, and "
             "--multirun makes several runs; leave it out, or set run.root, under which each gets "
             "a folder of its own"
         )
+    drawn = [override.input_line for override in sweeps if not override.is_discrete_sweep()]
+    if drawn and not any(word.startswith("hydra/sweeper=") for word in words):
+        raise SettingError(
+            f"{drawn[0]} has no end of values to try; name some, as in 1,2,3, or search in it by "
+            "hydra/sweeper=optuna"
+        )
+    if drawn:
+        return  # the sweeper's plugin draws as it goes
     choices = [
         [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
         if override.is_sweep_override()
@@ -251,5 +260,10 @@ def check_sweep(words: list[str]) -> None:
         for override in parsed
         if not str(override.key_or_group).startswith("hydra")
     ]
+    if (runs := math.prod(map(len, choices))) > MOST_RUNS:
+        raise SettingError(
+            f"--multirun makes {runs:,} runs of this, more than {MOST_RUNS:,}; name fewer values, "
+            "or let hydra/sweeper=optuna try some of them"
+        )
     for overrides in itertools.product(*choices):
         run.check_free(load_config(*overrides).run)

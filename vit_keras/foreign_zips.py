@@ -4,15 +4,16 @@ What a zip says of its sizes is held to while it is read.
 """
 
 import contextlib
+import lzma
 import re
 import stat
 import unicodedata
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from vit_keras.archives import UNREADABLE
 from vit_keras.errors import SettingError
 
 MAX_FILES = 200_000
@@ -20,7 +21,7 @@ MAX_BYTES = 4 * 2**30  # unpacked
 MAX_RATIO = 200  # of one file: what people zip shrinks by less, bombs by a thousand and more
 SMALL = 2**20  # bytes that any file may have: one of zeros shrinks much too
 CHUNK = 2**20
-MAX_NAME = 80  # letters of a name, which file systems bound by 255 bytes
+MAX_NAME = 60  # letters of a name, of up to four bytes: file systems bound them by 255 bytes
 
 
 @contextlib.contextmanager
@@ -34,7 +35,14 @@ def opened(file: str | Path | IO[bytes]) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(file) as archive:
             _check_sizes(archive.infolist())
             yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except SettingError:
+        raise
+    except (*UNREADABLE, NotImplementedError, lzma.LZMAError) as error:
+        if isinstance(error, OSError) and error.errno:  # a damaged one has no number
+            raise SettingError(
+                f"{error.filename or 'what is in the zip'} cannot be read or written "
+                f"({error.strerror}); make room, or give access"
+            ) from None
         reason = str(error) or "no reason given"
         raise SettingError(
             f"the zip cannot be read ({shown(reason)}); make it anew, without a password"
@@ -79,9 +87,20 @@ def parts(entry: zipfile.ZipInfo) -> tuple[str, ...]:
 
 
 def write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
-    """One file of the zip to a new place."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with archive.open(entry) as source, open(target, "xb") as out:
+    """One file of the zip to a new place.
+
+    Raises:
+        SettingError: two files of the zip have it, or one has it as a folder.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch(exist_ok=False)
+    except (FileExistsError, NotADirectoryError):
+        raise SettingError(
+            f"{shown(entry.filename)} in the zip has the name of another file there; make the zip "
+            "anew"
+        ) from None
+    with archive.open(entry) as source, open(target, "wb") as out:
         left = entry.file_size
         while part := source.read(CHUNK):
             left -= len(part)

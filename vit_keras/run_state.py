@@ -73,6 +73,8 @@ def look(path: Path, name: str, whole: bool = False) -> RunState:
         return RunState(name, path, state, reason, config, _metrics(path, config))
     except SettingError as error:
         return RunState(name, path, "broken", _in_short(error, path), config)
+    except RecursionError:  # of a file nested without end; others are to be listed all the same
+        return RunState(name, path, "broken", "a file of it is nested too deep", config)
 
 
 def _without_config(path: Path) -> tuple[str, str]:

@@ -7,11 +7,15 @@ import zipfile
 from pathlib import Path
 from typing import IO
 
+import yaml
+
 from vit_keras import foreign_zips
 from vit_keras.errors import SettingError
 from vit_keras.run import CONFIG, LOCK
 
 TO_RESUME = ("checkpoint", "last.keras")  # several times the model, and of no use to others
+READ_WHOLE = (".json", ".yaml")  # files that are read into memory
+MAX_TEXT = 2**24  # bytes of one
 MAX_BYTES = 2**30  # that are held in memory
 
 
@@ -65,15 +69,24 @@ def content(folder: Path, whole: bool = False) -> bytes:
     Raises:
         SettingError: as `write`, or it is too large for that.
     """
+    check_size(folder, whole)
+    stream = io.BytesIO()
+    write(folder, stream, whole)
+    return stream.getvalue()
+
+
+def check_size(folder: Path, whole: bool = False) -> None:
+    """Refuse what is too large to be held in memory.
+
+    Raises:
+        SettingError: naming the size, and the script that holds nothing.
+    """
     size = sum(file.stat().st_size for file in chosen(folder, whole))
     if size > MAX_BYTES:
         raise SettingError(
             f"{folder} has {size / 1e9:.1f} GB, {MAX_BYTES / 1e9:.1f} GB at most are held in "
             "memory; write the zip by scripts/runs.py zip"
         )
-    stream = io.BytesIO()
-    write(folder, stream, whole)
-    return stream.getvalue()
 
 
 def unpack(file: str | Path | IO[bytes], root: Path) -> Path:
@@ -99,9 +112,30 @@ def unpack(file: str | Path | IO[bytes], root: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=root, prefix=".new-") as new:
             for entry, (_, *parts) in found:
                 cleaned = [foreign_zips.clean_name(part) for part in parts]
+                if parts[-1].endswith(READ_WHOLE) and entry.file_size > MAX_TEXT:
+                    raise SettingError(
+                        f"{foreign_zips.shown(entry.filename)} has {entry.file_size:,} bytes, and "
+                        f"no run's has more than {MAX_TEXT:,}; leave it out"
+                    )
                 if cleaned == parts:  # nothing of a run is hidden, or has signs in its name
                     foreign_zips.write(archive, entry, Path(new, "run", *parts))
+            _check_contents(Path(new, "run"))
             return _placed(Path(new, "run"), root / foreign_zips.clean_name(*tops))
+
+
+def _check_contents(run: Path) -> None:
+    """What is opened of a run later is a zip or a text, which may be a bomb again."""
+    for file in (*run.rglob("*.keras"), *run.rglob("*.npz")):
+        if zipfile.is_zipfile(file):  # else it is damaged, and will be said to be
+            with foreign_zips.opened(file):
+                pass
+    try:
+        events = yaml.parse((run / CONFIG).read_text(encoding="utf-8"), yaml.SafeLoader)
+        has_aliases = any(isinstance(event, yaml.AliasEvent) for event in events)
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        raise SettingError(f"the {CONFIG} in the zip cannot be read ({error})") from None
+    if has_aliases:  # a few lines of them are millions when they are read
+        raise SettingError(f"the {CONFIG} in the zip has aliases, which no run's has")
 
 
 def _placed(new: Path, place: Path) -> Path:

@@ -149,3 +149,16 @@ def _json(file: Path) -> Any:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SettingError(f"{file} is damaged ({error}); put a whole copy of it back") from None
+
+
+def stamps(run: Path) -> tuple[tuple[int, int] | None, ...]:
+    """Tell a run's model, and its temperature, from those that are put in their place later."""
+    return tuple(_stamp(run / name) for name in (MODEL, TEMPERATURE))
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    try:
+        seen = file.stat()
+    except OSError:
+        return None
+    return seen.st_mtime_ns, seen.st_size

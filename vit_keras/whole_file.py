@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def check_free(file: Path, overwrite: bool, way_out: str) -> None:
 def replacing(file: Path) -> Iterator[Path]:
     """A path to write to; what was written becomes `file` when the block ends well."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    new = file.with_name(f".new-{os.getpid()}-{file.name}")  # keeps the suffix
+    new = file.with_name(f".new-{secrets.token_hex(4)}-{file.name}")  # keeps the suffix
     try:
         yield new
         new.replace(file)

@@ -1,7 +1,7 @@
 """A folder of results that is whole or not there: written beside its place, then renamed."""
 
 import contextlib
-import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +31,8 @@ def check_replaceable(folder: Path, mark: str) -> None:
 def replacing(folder: Path, mark: str) -> Iterator[Path]:
     """A new folder to write to, which takes the place of `folder` when the block ends well."""
     check_replaceable(folder, mark)
-    new, old = (folder.with_name(f".{kind}-{folder.name}-{os.getpid()}") for kind in ("new", "old"))
+    own = secrets.token_hex(4)  # another thread may be at the same folder
+    new, old = (folder.with_name(f".{kind}-{folder.name}-{own}") for kind in ("new", "old"))
     try:
         new.mkdir(parents=True)
         yield new

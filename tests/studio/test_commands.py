@@ -68,6 +68,29 @@ def test_a_sweep_is_checked_run_by_run():
         Command("train_scratch", ("train.epochs=1,0",), ("train.epochs",)).check()
     with pytest.raises(SettingError, match=r"train.epochs=3 is one value, which is no sweep"):
         Command("train_scratch", ("train.epochs=3",), ("train.epochs",)).check()
+    for typed, message in {
+        "0.001,": "cannot be read",
+        "range(1,4": "cannot be read",
+        "interval(1e-4,1e-2)": r"has no end of values to try; name some",
+        "range(1,100000)": r"makes 99,999 runs of this, more than 1,000",
+    }.items():
+        with pytest.raises(SettingError, match=message):
+            Command(
+                "train_scratch", (f"optim.learning_rate={typed}",), ("optim.learning_rate",)
+            ).check()
+
+
+def test_what_was_typed_stays_when_something_else_is_chosen(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", [str(APP), str(tmp_path / "runs")])
+    app = AppTest.from_file(str(APP), default_timeout=60).run()
+    (epochs,) = (field for field in app.text_input if field.label == "epochs")
+    epochs.set_value("7").run()
+    (augment,) = (field for field in app.selectbox if field.label == "augment")
+    augment.set_value("heavy").run()
+    (shown,) = (code.value for code in app.code if "scripts/" in code.value)
+    assert {"augment=heavy", "train.epochs=7"} <= {*shlex.split(shown)}
+    (mixup,) = (field for field in app.text_input if field.label == "mixup")
+    assert float(mixup.value) == load_config("recipe=digits", "augment=heavy").augment.mixup > 0
 
 
 def test_each_recipe_says_what_it_is_for():

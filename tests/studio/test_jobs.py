@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -113,6 +114,49 @@ def test_a_job_is_stopped_or_killed_and_goes_on(jobs, add, action, outcome):
     runner.work(jobs.root)
     assert begun(job)[-1] == f"run.resume={job.place}"
     assert state(jobs, resumed) == "finished"
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGSEGV])
+def test_a_training_that_a_signal_ends_was_killed(jobs, add, sign):
+    job = add("takes=60")
+
+    def end():
+        until(lambda: begun(job) and state(jobs, job) == "running")
+        os.kill(jobs.get(job.id).pid, sign)
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    runner.work(jobs.root)
+    thread.join()
+    assert state(jobs, job) == "killed"
+    assert "from outside" in run_view.told(jobs, jobs.get(job.id))
+
+
+def test_a_disk_that_is_full_for_a_while_is_waited_for(jobs, add, monkeypatch):
+    asked, tries = [add(), add("says=x")], []
+    keep = Jobs.keep
+
+    def full(self, job):
+        tries.append(job.state)
+        if len(tries) in (1, 3, 5):  # before the first begins, when it has, and when one has ended
+            raise OSError(28, "No space left on device")
+        keep(self, job)
+
+    monkeypatch.setattr(Jobs, "keep", full)
+    monkeypatch.setattr(runner, "PAUSE", 0.1)
+    runner.work(jobs.root)
+    assert [state(jobs, job) for job in asked] == ["finished", "failed"]
+
+
+def test_no_room_for_records_is_said(jobs, monkeypatch):
+    jobs.check_room()
+
+    def full(self, *given, **named):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(SettingError, match=r"cannot be written to \(No space left on device\)"):
+        jobs.check_room()
 
 
 def test_a_job_that_waits_can_be_taken_back(jobs, add):

@@ -46,16 +46,24 @@ def test_another_site_cannot_hand_files_over(studio, method):
 def test_another_site_cannot_open_a_session(studio):
     handshake = (
         "GET /_stcore/stream HTTP/1.1\r\n"
-        f"Host: 127.0.0.1:{studio.port}\r\nOrigin: {{}}\r\n"
+        "Host: {}\r\nOrigin: {}\r\n"
         "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
+    own, local = f"127.0.0.1:{studio.port}", f"localhost:{studio.port}"
+    asked = {
+        (own, EVIL): b"403",
+        (own, studio.url): b"101",
+        (local, f"http://{local}"): b"101",
+        # Its name leads here now, and its page is of one origin with what it asks.
+        (f"evil.example:{studio.port}", f"{EVIL}:{studio.port}"): b"403",
+    }
     status = {}
-    for origin in (EVIL, studio.url):
+    for host, origin in asked:
         with socket.create_connection(("127.0.0.1", studio.port), timeout=20) as connection:
-            connection.sendall(handshake.format(origin).encode())
-            status[origin] = connection.recv(4096).split(b"\r\n")[0].split()[1]
-    assert status == {EVIL: b"403", studio.url: b"101"}
+            connection.sendall(handshake.format(host, origin).encode())
+            status[host, origin] = connection.recv(4096).split(b"\r\n")[0].split()[1]
+    assert status == asked
 
 
 def test_another_address_needs_a_word_that_names_the_risk(studio):

@@ -77,8 +77,9 @@ def _about(report: dict[str, Any]) -> str:
     data, model = report["data"], report["model"]
     lines = [
         f'<p class="soft">{report["images"]:,} images of the test split, '
-        f"{report['classes']} classes; {escape(model['file'])}, {model['params']:,} parameters, "
-        f"images of {'x'.join(map(str, model['image_size']))} pixels, evaluated at "
+        f"{escape(str(report['classes']))} classes; {escape(model['file'])}, "
+        f"{model['params']:,} parameters, "
+        f"images of {escape('x'.join(map(str, model['image_size'])))} pixels, evaluated at "
         f"{escape(report['evaluated_at'])}</p>"
     ]
     if data["note"]:
@@ -121,7 +122,7 @@ def _calibration(report: dict[str, Any], folder: Path) -> list[str]:
         f"confidence is off by {_percent(scores['ece'])}, and by "
         f"{_percent(scores['ece_calibrated'])} when its logits are divided by the temperature "
         f"{scores['temperature']:.3f}, {escape(scores['temperature_from'])} (expected calibration "
-        f"error with {scores['bins']} bins, Guo et al. 2017).</p>",
+        f"error with {escape(str(scores['bins']))} bins, Guo et al. 2017).</p>",
         _picture(folder / "reliability.png", "Reliability diagrams: accuracy by confidence"),
     ]
 
@@ -178,8 +179,9 @@ def _robustness(report: dict[str, Any], folder: Path) -> list[str]:
     heads = ("corruption", "as it is", *(f"severity {strength}" for strength in strengths))
     return [
         "<h2>With worse images</h2>",
-        f"<p>Accuracy on {part['images']} of the images, corrupted as in Hendrycks &amp; "
-        "Dietterich 2019; without the temperature, which changes no prediction.</p>",
+        f"<p>Accuracy on {escape(str(part['images']))} of the images, corrupted as in "
+        "Hendrycks &amp; Dietterich 2019; without the temperature, which changes no "
+        "prediction.</p>",
         _picture(folder / "robustness.png", "Accuracy by severity of each corruption"),
         _table("Accuracy on corrupted images", heads, rows),
     ]

@@ -16,6 +16,7 @@ from vit_keras.studio.jobs import SCRIPTS
 APP = Path(__file__).parent / "app.py"
 PASSWORD = "VIT_KERAS_STUDIO_PASSWORD"
 RISK = "--let-others-on-the-network-start-programs-here"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")  # as a browser may name this computer
 SHORTEST = 12  # letters of a password that others may guess at
 UPLOAD_MB = 100
 
@@ -112,6 +113,8 @@ def command(arguments: argparse.Namespace) -> list[str]:
         "client.toolbarMode": "minimal",
     }
     options = [f"--{name}={value}" for name, value in settings.items()]
+    if _is_loopback(arguments.address):  # a name of another site may be made to lead here
+        options += [f"--server.allowedHosts={host}" for host in LOOPBACK]
     root = str(Path(arguments.root).absolute())
     return [sys.executable, "-m", "streamlit", "run", str(APP), *options, "--", root]
 

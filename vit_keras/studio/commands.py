@@ -1,5 +1,6 @@
 """What was chosen, as the command line that does the same. Nothing here imports Keras."""
 
+import functools
 import re
 import shlex
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ class Command:
             checks.has_handle(config)
         if self.swept:
             self._check_swept()
-            cli.check_sweep(list(self.words))
+            _check_sweep(self.words)
         run.check_free(config.run)
         return config
 
@@ -123,6 +124,11 @@ class Command:
                     f"{name}={value} is one value, which is no sweep; give several, such as "
                     f"{name}={value or 1},{value or 1}0, or take {name} out of what is varied"
                 )
+
+
+@functools.lru_cache(maxsize=16)  # every run of it, for every look at the page
+def _check_sweep(words: tuple[str, ...]) -> None:
+    cli.check_sweep(list(words))
 
 
 def text_of(value: Any) -> str:

@@ -27,22 +27,24 @@ def ask(option: Option, base: Any, key: str, prefix: str = "") -> str | None:
     """A control that shows `base`; gives the word that says otherwise, or None.
 
     Args:
-        base: the value that the recipe and the groups give the setting.
-        key: of the control; another for another base, which a browser would not show otherwise.
+        base: the value that the recipe and the groups give the setting; for another one it is
+            another control, or a browser would go on showing what it showed.
+        key: of all controls that are to forget what was chosen together.
         prefix: before the option's name on the command line, `stages.head.`.
     """
     name = prefix + option.name
     label, given = option.name.rpartition(".")[2].replace("_", " "), text_of(base)
+    own = f"{key}{name}={given}"
     help = f"`{name}`: {described(option)}"
     if option.kind == "switch" and not option.is_optional:
-        typed = text_of(st.checkbox(label, value=bool(base), key=f"{key}{name}", help=help))
+        typed = text_of(st.checkbox(label, value=bool(base), key=own, help=help))
     elif option.kind in ("choice", "switch"):
-        typed = _picked(option, label, given, f"{key}{name}", help)
+        typed = _picked(option, label, given, own, help)
     else:
         typed = st.text_input(
             label,
             value=given,
-            key=f"{key}{name}",
+            key=own,
             help=help,
             placeholder=UNSET if option.is_optional else "",
         )

@@ -1,6 +1,7 @@
 """Which images: a known set, a folder, a file of arrays, or a zip from the browser."""
 
 import hashlib
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ KNOWN_SET, FOLDER, ZIP, ARRAYS = (
     "A zip from this browser",
     "A file of arrays (.npz)",
 )
+UNPACKING = threading.Lock()
 OTHER = "another set of TensorFlow Datasets"
 
 
@@ -69,8 +71,8 @@ def _zip(root: Path) -> str:
         return ""
     digest = hashlib.sha256(file.getbuffer()).hexdigest()
     folder = root / STUDIO / "uploads" / digest[:16]
-    if not (folder / image_zips.MARK).exists():
-        with st.spinner("unpacking"):
+    with st.spinner("unpacking"), UNPACKING:  # a click meanwhile draws the page beside this
+        if not (folder / image_zips.MARK).exists():
             file.seek(0)
             image_zips.unpack(file, folder)
     classes = sorted(path.name for path in folder.iterdir() if path.is_dir())

@@ -1,5 +1,6 @@
 """Parameters, memory and time of what is chosen: `scripts/estimate.py`, in its own process."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ import streamlit as st
 from vit_keras.studio.commands import Command
 from vit_keras.studio.jobs import SCRIPTS
 from vit_keras.studio.plain import errors_shown, plain
+from vit_keras.studio.runner import SECRETS
 
 KEPT = "estimate"  # in the session
 
@@ -35,9 +37,14 @@ def show(command: Command) -> None:
     if st.button("Estimate memory and time", key="estimate_button", help="a few real steps"):
         _begin(words)
     measuring: Measuring | None = st.session_state.get(KEPT)
-    if measuring is None or measuring.words != words:
+    if measuring is None:
         return
     is_running = measuring.process.poll() is None
+    if measuring.words != words:  # of settings that are not those any more
+        if is_running:
+            measuring.process.kill()
+            del st.session_state[KEPT]
+        return
     st.fragment(_result, run_every=1.0 if is_running else None)(measuring, is_running)
 
 
@@ -48,6 +55,7 @@ def _begin(words: tuple[str, ...]) -> None:
     output = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
     process = subprocess.Popen(
         [sys.executable, str(SCRIPTS / "estimate.py"), *words],
+        env={name: value for name, value in os.environ.items() if name not in SECRETS},
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,

@@ -40,7 +40,8 @@ def _panel(jobs: Jobs, was_active: bool) -> None:
         job = _picked(found)
         st.query_params["job"] = job.id  # a page that is loaded again shows the same one
         _state(jobs, job, found)
-        _buttons(jobs, job)
+        is_newest = not any(other.place == job.place and other.id > job.id for other in found)
+        _buttons(jobs, job, can_resume=is_newest and not job.swept)
         _runs(job)
         with st.expander("Log"):
             text = run_view.tail(jobs.output(job))
@@ -69,18 +70,20 @@ def _state(jobs: Jobs, job: Job, found: list[Job]) -> None:
     if job.state == WAITING:
         before = sum(other.id < job.id and not other.is_over for other in found)
         st.info(f"Waiting for {before} before it." if before else "About to start.")
+        jobs.check_room()
     elif job.state == RUNNING and not job.is_alive():
         st.warning("Its process has just ended.")
+        jobs.check_room()
     elif job.state not in (RUNNING, "finished"):
         (st.warning if job.state == "stopped" else st.error)(plain(run_view.told(jobs, job)))
     if not Path(job.place).is_dir():
         st.error(plain(f"The run's folder {job.place} is gone; what it held cannot be shown."))
 
 
-def _buttons(jobs: Jobs, job: Job) -> None:
+def _buttons(jobs: Jobs, job: Job, can_resume: bool) -> None:
     with st.container(horizontal=True):
         if job.is_over:
-            if job.state != "finished" and not job.swept and st.button("Resume", key="resume"):
+            if job.state != "finished" and can_resume and st.button("Resume", key="resume"):
                 _act(jobs, jobs.resume, job)
             if st.button("Take off the list", key="forget", help="the run itself stays"):
                 _act(jobs, jobs.forget, job)

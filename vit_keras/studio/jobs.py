@@ -29,8 +29,6 @@ from vit_keras.errors import SettingError
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 STUDIO = ".studio"  # the folder under the runs' root
 WAITING, RUNNING = "waiting", "running"
-# What an ended job came to, by its exit status; anything else is `failed`.
-OUTCOMES = {0: "finished", 130: "stopped", -signal.SIGINT: "stopped", -signal.SIGKILL: "killed"}
 WORDS_OF_YAML = ("null", "true", "false", "nan", "inf")  # that are no text
 SAME = 5  # seconds that the clock may have been set by between two looks at one process
 LOST = "lost"  # it ended while nobody looked, and its run is not whole
@@ -117,6 +115,17 @@ class Jobs:
                 "space there, or start the studio with another --root"
             ) from None
 
+    def check_room(self) -> None:
+        """Refuse a disk that records cannot be written to.
+
+        Raises:
+            SettingError: as `changing`.
+        """
+        with self.changing():
+            probe = self.folder.with_name(".probe")
+            probe.write_text("room\n" * 100, encoding="utf-8")
+            probe.unlink()
+
     def all(self) -> list[Job]:
         """Every job, the newest first; one whose process is gone is settled."""
         found = (self.get(path.name) for path in self.folder.glob("*"))
@@ -163,7 +172,7 @@ class Jobs:
                     )
             identity = f"{time.time_ns():020d}"
             job = Job(identity, script, tuple(words), place, tuple(swept), os.getcwd())
-            self._write(job)
+            self.keep(job)
         return job
 
     def resume(self, job: Job) -> Job:
@@ -187,7 +196,7 @@ class Jobs:
         with self.changing():
             current = self.get(job.id)
             if current and current.state == WAITING:
-                self._write(replace(current, state="stopped", ended=time.time()))
+                self.keep(replace(current, state="stopped", ended=time.time()))
             elif current and current.is_alive():
                 os.kill(int(current.pid or 0), signal.SIGINT)
 
@@ -210,7 +219,7 @@ class Jobs:
 
     def begun(self, job: Job, pid: int) -> Job:
         job = replace(job, state=RUNNING, pid=pid, started=start_of(pid))
-        self._write(job)
+        self.keep(job)
         return job
 
     def over(self, job: Job, status: int | None) -> None:
@@ -218,15 +227,22 @@ class Jobs:
         with self.changing():
             if self.get(job.id) is None:
                 return  # forgotten
-            state = OUTCOMES.get(status, "failed") if status is not None else _seen(job)
-            self._write(replace(job, state=state, ended=time.time()))
+            state = _outcome(status) if status is not None else _seen(job)
+            self.keep(replace(job, state=state, ended=time.time()))
 
-    def _write(self, job: Job) -> None:
+    def keep(self, job: Job) -> None:
+        """Write a record, whole; for who may change it."""
         folder = self.folder / job.id
         folder.mkdir(exist_ok=True)
         temporary = folder / ".new-job.json"
         temporary.write_text(json.dumps(asdict(job), indent=2) + "\n", encoding="utf-8")
         temporary.replace(folder / "job.json")
+
+
+def _outcome(status: int) -> str:
+    """What an ended job came to, by its exit status; of one that a signal ended it is negative."""
+    known = {0: "finished", 130: "stopped", -signal.SIGINT: "stopped"}
+    return known.get(status, "killed" if status < 0 else "failed")
 
 
 def _seen(job: Job) -> str:

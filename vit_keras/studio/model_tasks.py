@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from vit_keras import archives, explain, image_items
+from vit_keras import archives, explain, image_items, saved_run
 from vit_keras import explanation_pictures as pictures
 from vit_keras.errors import SettingError
 from vit_keras.image_items import Item
 from vit_keras.predict import Predictor, Unreadable
-from vit_keras.saved_run import MODEL, TEMPERATURE
+from vit_keras.saved_run import MODEL
 from vit_keras.studio.pngs import text_of
 
 BATCH = 8  # images that a page asks for at a time: its progress moves
@@ -66,19 +66,10 @@ class ModelTasks:
             return {**shown, "without": str(error)}
 
     def _opened(self, run: str) -> Predictor:
-        key = (run, *(_stamp(Path(run) / name) for name in (MODEL, TEMPERATURE)))
+        key = (run, saved_run.stamps(Path(run)))
         if self._predictor is None or key != self._key:
             self._predictor = None  # two models at once might be too many
             if Path(run).is_dir() and (fault := archives.model_fault(Path(run) / MODEL)):
                 raise SettingError(f"{run} cannot predict: {fault}; choose another run")
             self._predictor, self._key = Predictor(run, batch_size=BATCH), key
         return self._predictor
-
-
-def _stamp(file: Path) -> tuple[int, int] | None:
-    """Tells a file from the one that a training, or a person, put in its place."""
-    try:
-        seen = file.stat()
-    except OSError:
-        return None
-    return seen.st_mtime_ns, seen.st_size

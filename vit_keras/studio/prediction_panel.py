@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from vit_keras import predict_files
+from vit_keras import predict_files, saved_run
 from vit_keras.predict import Candidate, Prediction
 from vit_keras.run_state import RunState
 from vit_keras.studio import pictures
@@ -77,8 +77,8 @@ def show(run: RunState, images: list[Shown]) -> None:
 def _results(run: RunState, images: list[Shown]) -> list[Prediction | str]:
     """What became of each image, asked for once as long as the run and the page are the same."""
     known: dict[tuple, Prediction | str] = st.session_state.setdefault("results", {})
-    stamp = run.metrics.get("best_val_accuracy")
-    keys = [(run.name, stamp, image.id) for image in images]
+    stamps = saved_run.stamps(run.path)
+    keys = [(run.name, stamps, image.id) for image in images]
     missing = [(k, image) for k, image in zip(keys, images, strict=True) if k not in known]
     if missing:
         with st.spinner("predicting; the first time, a model is opened"):

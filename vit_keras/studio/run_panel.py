@@ -74,7 +74,7 @@ def _samples(view: RunView) -> None:
     if not view.samples.get("epochs"):
         return
     last, labels = view.samples["epochs"][-1], view.samples["labels"]
-    st.markdown(f"**Validation images after epoch {last['epoch']}**")
+    st.markdown(f"**Validation images after epoch {plain(last['epoch'])}**")
     shown = [
         (view.path / "samples" / f"{number:02}.png", label, predicted, confidence)
         for number, (label, predicted, confidence) in enumerate(

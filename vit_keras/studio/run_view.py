@@ -18,7 +18,7 @@ PROGRESS, SAMPLES = "progress.json", "samples/predictions.json"
 TAIL = 20_000  # bytes of a log that are shown
 # What the last lines of a training that failed may hold -> the way out.
 WAYS_OUT = {
-    "No space left on device": "make room on the disk, then press Resume",
+    "No space left on device": "make room on the disk, then go on with it",
     "MemoryError": "lower train.batch_size or data.image_size, and start anew",
     "ResourceExhausted": "lower train.batch_size or data.image_size, and start anew",
     "OOM when allocating": "lower train.batch_size or data.image_size, and start anew",
@@ -74,23 +74,25 @@ def runs_of(job: Job) -> list[Path]:
 def told(jobs: Jobs, job: Job) -> str:
     """What became of a job that is over and did not finish, and the way out."""
     last = _last_error(tail(jobs.output(job)))
+    way = next((f"; {way}" for sign, way in WAYS_OUT.items() if sign in last), "")
+    goes_on = (
+        "Each of its runs that had begun can be gone on with by run.resume on the command line."
+        if job.swept
+        else "Resume goes on from the last whole epoch, as if nothing had been."
+    )
     if job.state == "stopped":
-        return "Stopped. Resume goes on from the last whole epoch, as if it had not been stopped."
+        return f"Stopped. {goes_on}"
     if job.state == "killed":
         return (
             "The training's process was killed, by Kill, from outside, or by the system for want "
-            "of memory. What it wrote up to its last whole epoch is kept, and Resume goes on from "
-            "there; if it was memory, start anew with a smaller train.batch_size."
-        )
+            f"of memory. {goes_on} If it was memory, start anew with a smaller train.batch_size. "
+        ) + last
     if job.state == "lost":
         return (
             "The training's process is gone, and nobody saw how it ended: killed from outside, or "
-            "the machine was restarted. Resume goes on from the last whole epoch. "
-        ) + last
-    way = next((way for sign, way in WAYS_OUT.items() if sign in last), "")
-    return (last or "The training failed and said nothing; the log has the rest.") + (
-        f"; {way}" if way else ""
-    )
+            f"the machine was restarted. {goes_on} {last}{way}"
+        )
+    return (last or "The training failed and said nothing; the log has the rest.") + way
 
 
 def _last_error(text: str) -> str:

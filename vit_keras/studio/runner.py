@@ -15,9 +15,11 @@ from pathlib import Path
 
 import filelock
 
+from vit_keras.errors import SettingError
 from vit_keras.studio.jobs import RUNNING, STUDIO, WAITING, Job, Jobs
 
 SECRETS = ("VIT_KERAS_STUDIO_PASSWORD",)  # of the studio's environment, none of a training's
+PAUSE = 5.0  # seconds until a full disk is tried again
 GLANCE = 0.5  # seconds between two looks at a training that another runner began
 
 
@@ -60,7 +62,10 @@ def work(root: str) -> None:
         try:
             with lock.acquire(timeout=0):
                 while job := next_job(jobs):
-                    _wait(jobs, job) if job.state == RUNNING else _run(jobs, job)
+                    try:
+                        _wait(jobs, job) if job.state == RUNNING else _run(jobs, job)
+                    except SettingError as error:  # no room for a record
+                        _pause(error)
         except filelock.Timeout:
             return
 
@@ -78,6 +83,7 @@ def _run(jobs: Jobs, job: Job) -> None:
         current = jobs.get(job.id)
         if current is None or current.state != WAITING:
             return  # taken back meanwhile
+        jobs.keep(current)  # or it would be started, and nobody could note that it was
         with open(jobs.output(job), "ab") as output:
             process = subprocess.Popen(
                 job.command,
@@ -93,8 +99,22 @@ def _run(jobs: Jobs, job: Job) -> None:
         except OSError:  # without a record nobody could stop it
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
             raise
-    jobs.over(current, process.wait())
+    status = process.wait()
+    while True:
+        try:
+            jobs.over(current, status)
+            return
+        except SettingError as error:  # its exit status is known here alone
+            _pause(error)
+
+
+def _pause(error: SettingError) -> None:
+    """Until it may be tried again; the page says what is wrong as well."""
+    with contextlib.suppress(OSError):  # where it would be said there may be no room either
+        print(error, flush=True)
+    time.sleep(PAUSE)
 
 
 if __name__ == "__main__":

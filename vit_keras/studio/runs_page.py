@@ -1,5 +1,6 @@
 """The page with all runs: found, compared, described, noted on, handed on and deleted."""
 
+import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,7 +20,7 @@ from vit_keras.studio import (
     run_panel,
     run_view,
 )
-from vit_keras.studio.jobs import STUDIO
+from vit_keras.studio.data_controls import UNPACKING
 from vit_keras.studio.plain import errors_shown, plain, table
 from vit_keras.studio.run_table import Found, chosen, rows
 
@@ -39,31 +40,36 @@ def show(root: Path) -> None:
         found = _table(runs)
         if not found:
             return
-        one, two = st.tabs(["One run", "Compare two"])
-        with one, errors_shown():
-            _one(found, root)
-        with two, errors_shown():
-            _two(found, root)
+        one, two = st.tabs(["One run", "Compare two"], key="runs_tab", on_change="rerun")
+        if one.open:
+            with one, errors_shown():
+                _one(found, root)
+        if two.open:
+            with two, errors_shown():
+                _two(found, root)
 
 
 def _added(root: Path) -> None:
     """A run as Download gives it; its model is opened like any other, in Keras' safe mode."""
     file = st.file_uploader("A zip of a run", type="zip", key="run_zip")
     if file is not None and st.button("Add it", key="add_run"):
-        with st.spinner("unpacking"):
-            st.query_params["run"] = run_zips.unpack(file, root).name
+        added: dict[str, str] = st.session_state.setdefault("added", {})
+        with st.spinner("unpacking"), UNPACKING:  # a second click draws the page beside this
+            if file.file_id not in added:
+                added[file.file_id] = run_zips.unpack(file, root).name
+        st.query_params["run"] = added[file.file_id]
         _seen_anew()
 
 
 def _table(runs: list[RunState]) -> list[Found]:
     """What is searched for, as a table; gives its runs, in order."""
     noted = {run.name: _notes(run) for run in runs}
-    figures = sorted({name for run in runs for name in run.metrics})
+    figures = sorted({name for run in runs if run.is_usable for name in run.metrics})
     left, middle, right = st.columns(3)
     search = left.text_input("Search", key="search", help="in names, settings, tags and notes")
     by = middle.selectbox(
         "Sort by",
-        [BY, *(name for name in figures if name != BY), "name"],
+        [*sorted(figures, key=lambda name: name != BY), "name"],
         format_func=lambda name: name.replace("_", " "),
         key="sort",
         help="the best first: of losses and times the least",
@@ -71,7 +77,9 @@ def _table(runs: list[RunState]) -> list[Found]:
     states = right.multiselect("State", sorted({run.state for run in runs}), key="states")
     known_tags = sorted({tag for notes in noted.values() for tag in notes.tags})
     tags = st.multiselect("Tags", known_tags, key="tags") if known_tags else []
-    ranked = rank(runs, by) if by in figures else [rank([run])[0] for run in runs]
+    ranked = rank(runs, BY if by == "name" and BY in figures else by) if figures else rank(runs)
+    if by == "name":
+        ranked.sort(key=lambda one: one.run.name)
     found = chosen([(one, noted[one.run.name]) for one in ranked], search, states, tags)
     if not found:
         st.info("No run is like this; search for something else.")
@@ -121,9 +129,14 @@ def _buttons(run: RunState, root: Path) -> None:
             address = f"inference?run={quote(run.name, safe='')}"
             st.link_button("Try it", address, help="on the Inference page")
         name = f"{run.path.name}.zip"
-        st.download_button(
-            "Download as zip", lambda: run_zips.content(run.path, whole), name, "application/zip"
-        )
+        with errors_shown():
+            run_zips.check_size(run.path, whole)
+            st.download_button(
+                "Download as zip",
+                lambda: run_zips.content(run.path, whole),
+                name,
+                "application/zip",
+            )
         if st.button("Delete", key="delete"):
             st.session_state[ASKED] = run.name
     if st.session_state.get(ASKED) == run.name:
@@ -171,10 +184,10 @@ def _two(found: list[Found], root: Path) -> None:
     if first == second:
         st.info("Choose two runs.")
         return
-    picture = root / STUDIO / "comparison.png"
-    compared = run_comparison.compare(first, second, root, picture, overwrite=True)
-    if compared.picture:
-        pictures.show(compared.picture.read_bytes(), f"curves of {first} and {second}")
+    with tempfile.TemporaryDirectory() as folder:  # other tabs may compare others
+        compared = run_comparison.compare(first, second, root, Path(folder, "curves.png"))
+        if compared.picture:
+            pictures.show(compared.picture.read_bytes(), f"curves of {first} and {second}")
     for title, differences, text in (
         ("Settings that differ", compared.settings, run_tables.setting),
         ("Environment that differs", compared.environment, run_tables.short),

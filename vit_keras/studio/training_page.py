@@ -82,7 +82,6 @@ def _asked(root: Path) -> Command | None:
     base = _composed(*words)
     if root != Path(base.run.root).absolute():
         words.append(f"run.root={quoted(root)}")
-    key += " ".join(words)
     words += _common(base, key)
     words += _stages(base, key)
     words += _rare(base, key)
