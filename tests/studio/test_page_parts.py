@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -13,7 +15,7 @@ pytest.importorskip("streamlit", reason="needs the extra `studio`")
 from vit_keras import SettingError
 from vit_keras.run_list import list_runs, rank
 from vit_keras.run_notes import Notes
-from vit_keras.studio import diagram
+from vit_keras.studio import diagram, worker_process
 from vit_keras.studio.plain import table
 from vit_keras.studio.run_table import chosen, rows
 from vit_keras.studio.worker import answer
@@ -81,20 +83,24 @@ def test_whatever_a_task_does_it_is_answered():
     assert answer(tasks, "full", {})["refused"].startswith("/tmp/x: No space left on device")
 
 
-def test_a_worker_that_dies_is_started_anew_and_told_of_if_it_dies_again(monkeypatch):
-    program = (
-        "import sys\n"
-        "for line in sys.stdin:\n"
-        "    if 'deadly' in line: sys.exit(1)\n"
-        "    print('{\"result\": 7}', flush=True)"
-    )
-    started = []
+SLOW = (
+    "import sys, time\n"
+    "for line in sys.stdin:\n"
+    "    if 'slow' in line: time.sleep(60)\n"
+    "    if 'deadly' in line: sys.exit(1)\n"
+    "    print('{\"result\": 7}', flush=True)"
+)
+
+
+@pytest.fixture
+def worker(monkeypatch):
+    """One whose process answers 7, or is slow, or dies of the question."""
 
     def running(self):
         if self._process is None or self._process.poll() is not None:
-            started.append(1)
+            self.started = getattr(self, "started", 0) + 1
             self._process = subprocess.Popen(
-                [sys.executable, "-c", program],
+                [sys.executable, "-c", SLOW],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 encoding="utf-8",
@@ -102,18 +108,39 @@ def test_a_worker_that_dies_is_started_anew_and_told_of_if_it_dies_again(monkeyp
         return self._process
 
     monkeypatch.setattr(WorkerProcess, "_running", running)
-    worker = WorkerProcess()
+    made = WorkerProcess()
+    yield made
+    made._process.kill()
+
+
+def test_a_page_that_asks_for_something_else_does_not_wait_for_the_first(worker, monkeypatch):
+    monkeypatch.setattr(worker_process, "PATIENCE", 0.2)
+    given_up = []
+
+    def ask():
+        with pytest.raises(SettingError, match="another question was asked instead"):
+            worker.ask("look", asker="me", words=["slow"])
+        given_up.append(True)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    time.sleep(1)
+    assert worker.ask("look", asker="me", words=["fast"]) == 7
+    thread.join(timeout=10)
+    assert given_up
+
+
+def test_a_worker_that_dies_is_started_anew_and_told_of_if_it_dies_again(worker):
     assert worker.ask("open", run="a") == 7
     worker._process.kill()
     assert worker.ask("open", run="a") == 7
-    assert len(started) == 2
+    assert worker.started == 2
     with pytest.raises(
         SettingError, match=r"ended while it was at this \(status 1\), and a second"
     ):
         worker.ask("open", run="deadly")
     assert worker.ask("open", run="a") == 7
-    assert len(started) == 4
-    worker._process.kill()
+    assert worker.started == 4
 
 
 def test_the_pages_import_no_keras():

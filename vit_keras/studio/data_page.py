@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from vit_keras import cli
 from vit_keras.options import options
@@ -61,8 +62,14 @@ def _size(name: str) -> tuple[str, ...]:
 
 
 def _look(words: tuple[str, ...], afresh: bool = False, label: int | None = None) -> dict:
+    context = get_script_run_ctx()
     found: dict = worker("data").ask(
-        "look", words=list(words), samples=SAMPLES, label=label, afresh=afresh
+        "look",
+        asker=context.session_id if context else "",
+        words=list(words),
+        samples=SAMPLES,
+        label=label,
+        afresh=afresh,
     )
     return found
 

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import threading
+import time
+from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
@@ -12,6 +14,7 @@ import streamlit as st
 from vit_keras.errors import SettingError
 from vit_keras.studio.runner import SECRETS
 
+PATIENCE = 10  # seconds: less than it takes to start another worker is waited for
 BUSY = 120  # seconds that a page waits while another one's question is answered
 
 
@@ -21,12 +24,31 @@ def worker(holds: str) -> "WorkerProcess":
     return WorkerProcess()
 
 
+@dataclass(frozen=True)
+class Question:
+    """What is asked, by whom and when; the empty one is none."""
+
+    asker: str = ""
+    task: str = ""
+    given: dict[str, Any] = field(default_factory=dict)
+    asked: float = 0.0
+
+    def is_in_the_way_of(self, other: "Question") -> bool:
+        """Whether the same page asks for something else by now, and has waited for long."""
+        return (
+            self.asker == other.asker
+            and (self.task, self.given) != (other.task, other.given)
+            and other.asked - self.asked > PATIENCE
+        )
+
+
 class WorkerProcess:
     """A `vit_keras.studio.worker`, which is started when it is first needed."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen | None = None
         self._lock = threading.Lock()
+        self._asking = self._given_up = Question()
 
     @property
     def pid(self) -> int | None:
@@ -45,23 +67,36 @@ class WorkerProcess:
             finally:
                 self._lock.release()
 
-    def ask(self, task: str, **given: Any) -> Any:
+    def ask(self, task: str, asker: str = "", **given: Any) -> Any:
         """What the worker's task gives.
 
+        Args:
+            asker: whose other question is given up for this one if it takes long: a folder that
+                was named by mistake need not be read to its end.
+
         Raises:
-            SettingError: it is refused, or the worker died of it.
+            SettingError: it is refused, it was given up, or the worker died of it.
         """
+        question = Question(asker, task, given, time.monotonic())
+        if asker and self._asking.is_in_the_way_of(question) and self._process:
+            self._given_up = self._asking
+            self._process.kill()
         if not self._lock.acquire(timeout=BUSY):
             raise SettingError("the studio is still busy with another question; try again later")
+        self._asking = question
         try:
             return self._asked(task, given)
         finally:
+            self._asking = Question()
             self._lock.release()
 
     def _asked(self, task: str, given: dict[str, Any]) -> Any:
         question = json.dumps({"task": task, "given": given}) + "\n"
         # A worker may have been killed since; one that dies of the question again is told of.
-        line = self._line(question) or self._line(question)
+        line = self._line(question)
+        if not line and self._asking is self._given_up:
+            raise SettingError("another question was asked instead")
+        line = line or self._line(question)
         if not line:
             assert self._process is not None
             raise SettingError(
