@@ -30,6 +30,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "train.jit": ("auto", "true", "false"),
 }
 
+MOST_EPOCHS = 1_000_000  # a schedule counts their steps in 64 bits
 # Setting -> the smallest value, whether that value itself will do, and the largest (None: none).
 RANGES: dict[str, tuple[float, bool, float | None]] = {
     "data.limit": (1, True, None),
@@ -57,7 +58,7 @@ RANGES: dict[str, tuple[float, bool, float | None]] = {
     "optim.label_smoothing": (0, True, 0.9),
     "optim.ema": (0, False, 0.999999),
     "optim.accumulate_steps": (1, True, None),
-    "train.epochs": (1, True, None),
+    "train.epochs": (1, True, MOST_EPOCHS),
     "train.batch_size": (1, True, None),
     "train.seed": (0, True, 2**32 - 1),
     "train.early_stopping": (1, True, None),
@@ -66,7 +67,7 @@ RANGES: dict[str, tuple[float, bool, float | None]] = {
     "train.samples": (0, True, 64),
 }
 STAGE_RANGES: dict[str, tuple[float, bool, float | None]] = {
-    "epochs": (1, True, None),
+    "epochs": (1, True, MOST_EPOCHS),
     "learning_rate": (0, False, None),
     "warmup_ratio": (0, True, 0.9),
     "layer_decay": (0, False, 1),

@@ -265,5 +265,8 @@ def check_sweep(words: list[str]) -> None:
             f"--multirun makes {runs:,} runs of this, more than {MOST_RUNS:,}; name fewer values, "
             "or let hydra/sweeper=optuna try some of them"
         )
+    for values in choices:
+        if again := next((value for value in values if values.count(value) > 1), None):
+            raise SettingError(f"{again} is given twice, and would be trained twice; leave one out")
     for overrides in itertools.product(*choices):
         run.check_free(load_config(*overrides).run)

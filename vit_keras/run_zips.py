@@ -106,7 +106,7 @@ def unpack(file: str | Path | IO[bytes], root: Path) -> Path:
         if len(tops) != 1 or all(parts[1:] != (CONFIG,) for _, parts in found):
             raise SettingError(
                 f"the zip has no run in it, which is one folder with a {CONFIG}; make it by "
-                "scripts/runs.py zip"
+                "scripts/runs.py zip, or by Download as zip in the studio"
             )
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root, prefix=".new-") as new:

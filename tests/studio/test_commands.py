@@ -55,6 +55,8 @@ def test_any_text_can_be_a_path(text):
 def test_a_wrong_value_is_refused_in_the_scripts_words():
     with pytest.raises(SettingError, match=r"model.patch_size=3 does not divide .* use 2, 4 or 8"):
         Command("train_scratch", ("model.patch_size=3",)).check()
+    with pytest.raises(SettingError, match=r"train.epochs=1000000000000.* is out of range"):
+        Command("train_scratch", ("train.epochs=1000000000000000000000",)).check()
     with pytest.raises(SettingError, match=r"pretrained.handle is not set"):
         Command("finetune_hub", ("recipe=digits",)).check()
 
@@ -70,6 +72,8 @@ def test_a_sweep_is_checked_run_by_run():
         Command("train_scratch", ("train.epochs=3",), ("train.epochs",)).check()
     for typed, message in {
         "0.001,": "cannot be read",
+        "0.001 0.003": "one value, which is no sweep; give several with commas",
+        "0.001,0.001": "optim.learning_rate=0.001 is given twice",
         "range(1,4": "cannot be read",
         "interval(1e-4,1e-2)": r"has no end of values to try; name some",
         "range(1,100000)": r"makes 99,999 runs of this, more than 1,000",

@@ -214,6 +214,11 @@ def test_a_folder_that_cannot_be_written_is_told_of(tmp_path):
         Jobs(tmp_path / "file").add("train_scratch", (), "digits")
 
 
+def test_a_log_is_shown_without_the_colours_of_a_terminal(tmp_path):
+    (tmp_path / "output.txt").write_text("\x1b[32m[I 2026]\x1b[0m A new study")
+    assert run_view.tail(tmp_path / "output.txt") == "[I 2026] A new study"
+
+
 def test_the_studio_knows_no_keras():
     code = (
         "import sys; import vit_keras.studio.training_page, vit_keras.studio.runner;"

@@ -14,6 +14,8 @@ STYLE = """<style>
 @media (max-width: 640px) {
   [data-testid=stMarkdownContainer] :is(td, th) {
     padding: 0.2rem; font-size: 0.75rem; overflow-wrap: anywhere }
+  /* Without epochs, parameters and data, which the run's own panel has. */
+  .st-key-table_of_runs :is(td, th):nth-child(n + 5):nth-child(-n + 7) { display: none }
 }
 </style>"""
 PASSWORD = "VIT_KERAS_STUDIO_PASSWORD"

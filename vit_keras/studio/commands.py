@@ -43,6 +43,14 @@ def recipes() -> list[Recipe]:
     return [_recipe(file) for file in sorted((CONF / "recipe").glob("*.yaml"))]
 
 
+def first_recipe(is_pretrained: bool, data: str) -> Recipe:
+    """The one that is written for a data set, or else another one for this start."""
+    found = [recipe for recipe in recipes() if recipe.is_pretrained == is_pretrained]
+    fitting = [recipe for recipe in found if recipe.data == data]
+    named = (recipe for recipe in fitting if recipe.name.endswith(data))
+    return next(named, next(iter(fitting), found[0]))
+
+
 def _recipe(file: Path) -> Recipe:
     text = file.read_text(encoding="utf-8")
     data = re.search(r"override /data: (\w+)", text)
@@ -121,8 +129,9 @@ class Command:
             name, _, value = word.partition("=")
             if "," not in value and "(" not in value:
                 raise SettingError(
-                    f"{name}={value} is one value, which is no sweep; give several, such as "
-                    f"{name}={value or 1},{value or 1}0, or take {name} out of what is varied"
+                    f"{name}={value} is one value, which is no sweep; give several with commas "
+                    "between them, such as 1,2,3, or for random and Optuna interval(1,3), or take "
+                    f"{name} out of what is varied"
                 )
 
 

@@ -9,7 +9,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from vit_keras import cli
 from vit_keras.options import options
 from vit_keras.studio import controls, data_controls, pictures
-from vit_keras.studio.commands import group_choices
+from vit_keras.studio.commands import first_recipe, group_choices
 from vit_keras.studio.plain import errors_shown, plain, table
 from vit_keras.studio.pngs import content_of
 from vit_keras.studio.script_panel import text
@@ -46,7 +46,7 @@ def show(root: Path) -> None:
         _samples(words, found)
         st.subheader("Augmentation")
         with errors_shown():
-            _augmentation(words)
+            _augmentation((f"recipe={first_recipe(False, name).name}", *words))
 
 
 def _size(name: str) -> tuple[str, ...]:
@@ -99,7 +99,7 @@ def _counts(found: dict) -> None:
 def _wrong(found: dict) -> None:
     """Files that are no use, what is there twice, and classes that are missing."""
     if not found["warnings"]:
-        st.success("Nothing is wrong with the files and labels that a look can tell.")
+        st.success("No damaged files, nothing there twice, no class without images.")
         return
     for warning in found["warnings"]:
         st.warning(plain(warning))

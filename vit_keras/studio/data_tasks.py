@@ -57,7 +57,7 @@ class DataTasks:
         """A sheet of training images, and below each what the augmentation makes of it."""
         config = cli.compose(*words)
         checks.settings(Config(data=config.data, augment=config.augment))
-        own = [word for word in words if not word.startswith("augment")]
+        own = [word for word in words if not word.startswith(("augment", "recipe="))]
         images = self._read(own, False).train.images[:columns]
         size = checks.image_size(config.data)
         return text_of(augmentation_sheet(images, config.augment, draws, seed, size))

@@ -44,6 +44,7 @@ def show(command: Command) -> None:
         if is_running:
             measuring.process.kill()
             del st.session_state[KEPT]
+            st.info("The settings are others now; ask for the estimate again.")
         return
     st.fragment(_result, run_every=1.0 if is_running else None)(measuring, is_running)
 

@@ -39,9 +39,14 @@ def _panel(jobs: Jobs, was_active: bool) -> None:
             st.rerun()  # to look no more, or again
         job = _picked(found)
         st.query_params["job"] = job.id  # a page that is loaded again shows the same one
-        _state(jobs, job, found)
         is_newest = not any(other.place == job.place and other.id > job.id for other in found)
-        _buttons(jobs, job, can_resume=is_newest and not job.swept)
+        if not is_newest:
+            st.info("It was gone on with: its newest entry in the list says what became of it.")
+            if st.button("Take off the list", key="forget_old", help="the run itself stays"):
+                _act(jobs, jobs.forget, job)
+            return
+        _state(jobs, job, found)
+        _buttons(jobs, job, can_resume=not job.swept)
         _runs(job)
         with st.expander("Log"):
             text = run_view.tail(jobs.output(job))
@@ -131,7 +136,13 @@ def _runs(job: Job) -> None:
         st.progress(
             shown.share,
             f"epoch {progress['epoch']} of {progress['epochs']}, step {progress['step']} of "
-            f"{progress['steps']}" + (f", about {duration(left)} left" if left else ""),
+            f"{progress['steps']}"
+            + (
+                ""
+                if progress["step"]
+                else ": a start's first step is compiled, which takes a while"
+            )
+            + (f", about {duration(left)} left" if left else ""),
         )
     elif job.state == RUNNING and not shown.metrics:
         st.progress(shown.share, "getting ready: reading the data, building the model")

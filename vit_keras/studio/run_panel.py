@@ -65,7 +65,7 @@ def _curve(title: str, lines: dict[str, str], rows: list[dict[str, Any]]) -> Non
         for row in rows
     )
     now = ", ".join(f"{label} {rows[-1][column]:.3g}" for column, label in lines.items())
-    st.markdown(f"**{title}**: {now}")
+    st.markdown(f"**{title}**  \n{now}")  # on two lines, so that charts side by side line up
     st.vega_lite_chart(table, CURVE, height=220)
 
 

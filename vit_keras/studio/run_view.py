@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,8 @@ def tail(file: Path) -> str:
         with open(file, "rb") as stream:
             stream.seek(0, 2)
             stream.seek(max(0, stream.tell() - TAIL))
-            return stream.read().decode("utf-8", errors="replace")
+            text = stream.read().decode("utf-8", errors="replace")
+            return re.sub(r"\x1b\[[0-9;]*m", "", text)  # colours of a terminal
     except OSError:
         return ""
 

@@ -52,8 +52,10 @@ def show(root: Path) -> None:
 def _added(root: Path) -> None:
     """A run as Download gives it; its model is opened like any other, in Keras' safe mode."""
     file = st.file_uploader("A zip of a run", type="zip", key="run_zip")
-    if file is not None and st.button("Add it", key="add_run"):
-        added: dict[str, str] = st.session_state.setdefault("added", {})
+    added: dict[str, str] = st.session_state.setdefault("added", {})
+    if file is not None and file.file_id in added:
+        st.success(plain(f"Added as {added[file.file_id]}."))
+    elif file is not None and st.button("Add it", key="add_run"):
         with st.spinner("unpacking"), UNPACKING:  # a second click draws the page beside this
             if file.file_id not in added:
                 added[file.file_id] = run_zips.unpack(file, root).name
@@ -84,7 +86,8 @@ def _table(runs: list[RunState]) -> list[Found]:
     if not found:
         st.info("No run is like this; search for something else.")
         return []
-    st.markdown(table(rows(found[:MANY], by if by in figures else BY)))
+    with st.container(key="table_of_runs"):  # for its style
+        st.markdown(table(rows(found[:MANY], by if by in figures else BY)))
     if len(found) > MANY:
         st.write(f"{len(found) - MANY} more; search for what you look for.")
     return found
@@ -107,11 +110,11 @@ def _one(found: list[Found], root: Path) -> None:
     )
     st.query_params["run"] = name
     run = known[name]
-    st.markdown(f"State: **{plain(run_tables.said(run))}**")
     if not run.path.is_dir():
         st.error(plain(f"{run.path} is gone; it was deleted or moved meanwhile."))
         run_choice.every.clear()
         return
+    st.markdown(f"State: **{plain(run_tables.said(run))}**")
     _buttons(run, root)
     with errors_shown():
         _note(run)

@@ -1,6 +1,7 @@
 """One run, or several that differ in some settings: Hydra's own sweeps."""
 
 import importlib.util
+import re
 from dataclasses import replace
 
 import streamlit as st
@@ -55,7 +56,7 @@ def _values(option: Option, base: Config, kind: str) -> str:
         key=f"values {kind} {option.name}",
         help=f"several with commas, 1,2; or range(1,4); or interval(1,4). Such as {example}",
     )
-    return f"{option.name}={value.replace(' ', '')}"
+    return f"{option.name}=" + re.sub(r"\s*([,()])\s*", r"\1", value.strip())
 
 
 def _sweeper(kind: str) -> tuple[str, ...]:

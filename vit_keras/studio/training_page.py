@@ -17,7 +17,14 @@ from vit_keras.studio import (
     runner,
     sweep_controls,
 )
-from vit_keras.studio.commands import SCRIPT_OF, Command, Recipe, group_choices, recipes
+from vit_keras.studio.commands import (
+    SCRIPT_OF,
+    Command,
+    Recipe,
+    first_recipe,
+    group_choices,
+    recipes,
+)
 from vit_keras.studio.jobs import Job, Jobs, quoted
 from vit_keras.studio.plain import errors_shown, plain
 
@@ -94,9 +101,7 @@ _composed = functools.lru_cache(maxsize=128)(cli.compose)  # for every look at t
 def _recipe(is_pretrained: bool, data: str) -> Recipe:
     """A recipe of those for this start; the one that is written for the data comes first."""
     found = [recipe for recipe in recipes() if recipe.is_pretrained == is_pretrained]
-    fitting = [recipe for recipe in found if recipe.data == data]
-    first = next((recipe for recipe in fitting if recipe.name.endswith(data)), None)
-    first = first or next(iter(fitting), found[0])
+    first = first_recipe(is_pretrained, data)
     recipe: Recipe = st.selectbox(
         "Recipe",
         found,
