@@ -16,6 +16,7 @@ STYLE = """<style>
     padding: 0.2rem; font-size: 0.75rem; overflow-wrap: anywhere }
   /* Without epochs, parameters and data, which the run's own panel has. */
   .st-key-table_of_runs :is(td, th):nth-child(n + 5):nth-child(-n + 7) { display: none }
+  .st-key-table_of_runs :is(td, th):not(:nth-child(2), :last-child) { overflow-wrap: break-word }
 }
 </style>"""
 PASSWORD = "VIT_KERAS_STUDIO_PASSWORD"

@@ -12,6 +12,7 @@ from vit_keras.studio.jobs import RUNNING, WAITING, Job, Jobs
 from vit_keras.studio.plain import errors_shown, plain
 
 EVERY = 1.0  # seconds between two looks while something runs
+STOPPING = "is_stopping"  # in the session: the job that was told to stop
 
 
 def is_active(jobs: Jobs) -> bool:
@@ -79,6 +80,8 @@ def _state(jobs: Jobs, job: Job, found: list[Job]) -> None:
     elif job.state == RUNNING and not job.is_alive():
         st.warning("Its process has just ended.")
         jobs.check_room()
+    elif job.state == RUNNING and st.session_state.get(STOPPING) == job.id:
+        st.info("Stopping with the batch; one that is compiled, or being evaluated, takes longer.")
     elif job.state not in (RUNNING, "finished"):
         (st.warning if job.state == "stopped" else st.error)(plain(run_view.told(jobs, job)))
     if not Path(job.place).is_dir():
@@ -94,6 +97,7 @@ def _buttons(jobs: Jobs, job: Job, can_resume: bool) -> None:
                 _act(jobs, jobs.forget, job)
             return
         if st.button("Stop", key="stop", help="with the batch; Resume goes on where it was"):
+            st.session_state[STOPPING] = job.id
             _act(jobs, jobs.stop, job)
         if job.state == RUNNING and st.button(
             "Kill", key="kill", help="at once; what the last whole epoch left stays"
