@@ -179,7 +179,7 @@ def test_data_are_looked_at_and_augmented(page, studio, runs, shot, serious_barr
     shutil.copy(photos / "train" / "c1" / "0.png", photos / "test" / "c1" / "copy.png")
     opened(page, studio, "Data")
     page.get_by_text(re.compile("1,797 images of 10 classes: .* 359 to test")).wait_for()
-    page.get_by_text("No damaged files").wait_for()
+    page.get_by_text("Nothing was found wrong").wait_for()
     page.get_by_role("img", name="training images above").wait_for()
     page.get_by_text("show_augment.py recipe=digits data=digits").wait_for()  # as it is trained
     shot(page, "data")

@@ -99,7 +99,7 @@ def _counts(found: dict) -> None:
 def _wrong(found: dict) -> None:
     """Files that are no use, what is there twice, and classes that are missing."""
     if not found["warnings"]:
-        st.success("No damaged files, nothing there twice, no class without images.")
+        st.success("Nothing was found wrong with the images and their labels.")
         return
     for warning in found["warnings"]:
         st.warning(plain(warning))

@@ -47,7 +47,7 @@ def _panel(jobs: Jobs, was_active: bool) -> None:
                 _act(jobs, jobs.forget, job)
             return
         _state(jobs, job, found)
-        _buttons(jobs, job, can_resume=not job.swept)
+        _buttons(jobs, job)
         _runs(job)
         with st.expander("Log"):
             text = run_view.tail(jobs.output(job))
@@ -88,10 +88,10 @@ def _state(jobs: Jobs, job: Job, found: list[Job]) -> None:
         st.error(plain(f"The run's folder {job.place} is gone; what it held cannot be shown."))
 
 
-def _buttons(jobs: Jobs, job: Job, can_resume: bool) -> None:
+def _buttons(jobs: Jobs, job: Job) -> None:
     with st.container(horizontal=True):
         if job.is_over:
-            if job.state != "finished" and can_resume and st.button("Resume", key="resume"):
+            if job.state != "finished" and not job.swept and st.button("Resume", key="resume"):
                 _act(jobs, jobs.resume, job)
             if st.button("Take off the list", key="forget", help="the run itself stays"):
                 _act(jobs, jobs.forget, job)

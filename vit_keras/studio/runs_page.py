@@ -1,6 +1,7 @@
 """The page with all runs: found, compared, described, noted on, handed on and deleted."""
 
 import tempfile
+import threading
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,11 +21,11 @@ from vit_keras.studio import (
     run_panel,
     run_view,
 )
-from vit_keras.studio.data_controls import UNPACKING
 from vit_keras.studio.plain import errors_shown, plain, table
 from vit_keras.studio.run_table import Found, chosen, rows
 
 MANY = 100  # runs in the table
+ADDING = threading.Lock()
 ASKED = "to_delete"  # in the session: the run whose deletion was clicked once
 
 
@@ -56,7 +57,7 @@ def _added(root: Path) -> None:
     if file is not None and file.file_id in added:
         st.success(plain(f"Added as {added[file.file_id]}."))
     elif file is not None and st.button("Add it", key="add_run"):
-        with st.spinner("unpacking"), UNPACKING:  # a second click draws the page beside this
+        with st.spinner("unpacking"), ADDING:  # a second click draws the page beside this
             if file.file_id not in added:
                 added[file.file_id] = run_zips.unpack(file, root).name
         st.query_params["run"] = added[file.file_id]
