@@ -1,6 +1,7 @@
 """What the tests do on a page, as a person would."""
 
 import re
+from pathlib import Path
 
 from playwright import sync_api
 
@@ -62,6 +63,14 @@ def give(page, files, kind="image/png"):
     upload.set_input_files(
         [{"name": name, "mimeType": kind, "buffer": content} for name, content in files]
     )
+
+
+def downloaded(page, name):
+    """The file that a button with this name hands over."""
+    settled(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name=name).click()
+    return Path(download.value.path())
 
 
 def no_traceback(page):

@@ -15,7 +15,7 @@ from PIL import Image
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
 pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
-from browsing import give, no_traceback, settled
+from browsing import downloaded, give, no_traceback, settled
 
 ROOT = Path(__file__).parents[2]
 EVIL = "../<img src=x onerror=alert(1)>![x](http:evil.png)$a$.png"
@@ -84,10 +84,7 @@ def test_many_images_the_bad_ones_named_and_all_as_csv(page, studio, runs, shot)
     page.get_by_text("cut.png is no image that can be read: damaged").wait_for()
     settled(page)
     assert page.locator("img[src*=evil], img[src=x]").count() == 0
-    page.locator("summary").get_by_text("Predicted in this sitting").click()
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Predictions as CSV").click()
-    text = Path(download.value.path()).read_text(encoding="utf-8")
+    text = downloaded(page, "Predictions as CSV").read_text(encoding="utf-8")
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["class"] for row in rows[:10]] == [label for _, label in digits]
     assert len(rows) == 11
@@ -149,9 +146,7 @@ def test_runs_are_found_compared_described_and_noted_on(page, studio, runs, shot
 def test_a_run_is_downloaded_and_deleted_after_a_second_click(page, studio, runs):
     page.goto(f"{studio.url}/runs?run=old")
     page.get_by_role("button", name="Download as zip").wait_for()
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Download as zip").click()
-    with zipfile.ZipFile(download.value.path()) as archive:
+    with zipfile.ZipFile(downloaded(page, "Download as zip")) as archive:
         assert archive.testzip() is None
         names = {path.name for path in (runs / "old").iterdir() if path.is_file()}
         assert set(archive.namelist()) == {f"old/{name}" for name in names}
@@ -226,9 +221,8 @@ def test_a_run_is_measured_and_described(page, studio, runs, shot):
     page.get_by_role("tab", name="Labelled images").click()
     page.get_by_role("img", name="what is taken for what").wait_for()
     shot(page, "measured")
-    with page.expect_download() as download:
-        page.get_by_role("button", name="The report as a page").click()
-    assert "<h1>Evaluation of other on digits</h1>" in Path(download.value.path()).read_text()
+    report = downloaded(page, "The report as a page").read_text()
+    assert "<h1>Evaluation of other on digits</h1>" in report
     no_traceback(page)
 
 

@@ -51,8 +51,7 @@ def _predict(run: RunState) -> None:
     if images:
         with errors_shown():
             prediction_panel.show(run, images)
-    with st.expander("Predicted in this sitting"):
-        prediction_panel.show_history()
+    prediction_panel.show_history()
 
 
 def _given() -> list[Shown]:

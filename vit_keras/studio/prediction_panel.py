@@ -166,19 +166,26 @@ def _apart(one: Candidate, others: tuple[Candidate, ...]) -> str:
 
 
 def show_history() -> None:
-    """What was predicted since the page was opened, the last first, and as a CSV file."""
+    """What was predicted since the page was opened, as a CSV file, and the last first."""
     lines: list[Line] = st.session_state.get(HISTORY, [])
     if not lines:
-        st.write("Nothing was predicted yet.")
         return
-    rows = [(line.run, *_row(line.prediction)) for line in reversed(lines[-100:])]
-    st.markdown(table([("run", "file", "class", "confidence"), *rows]))
     content = predict_files.as_csv([line.prediction for line in lines])
     with st.container(horizontal=True):
-        st.download_button("Predictions as CSV", content, "predictions.csv", "text/csv")
+        st.download_button(
+            "Predictions as CSV",
+            content,
+            "predictions.csv",
+            "text/csv",
+            on_click="ignore",  # nothing on the page changes
+            help="all that were predicted in this sitting",
+        )
         if st.button("Forget them", key="forget_history"):
             st.session_state[HISTORY] = []
             st.rerun()
+    with st.expander("Predicted in this sitting"):
+        rows = [(line.run, *_row(line.prediction)) for line in reversed(lines[-100:])]
+        st.markdown(table([("run", "file", "class", "confidence"), *rows]))
 
 
 def _row(prediction: Prediction) -> tuple[str, str, str]:
