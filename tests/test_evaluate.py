@@ -226,6 +226,35 @@ def test_a_folder_of_photos_names_its_files(tmp_path):
     assert not (run / "temperature.json").exists()
 
 
+def test_every_image_of_a_labelled_folder_is_measured(tmp_path):
+    """A folder without splits; a training would hold out a fifth of it to test on."""
+    run = shutil.copytree(
+        SAVED / "cifar10_small",
+        tmp_path / "run",
+        ignore=shutil.ignore_patterns("evaluation", "temperature.json"),
+    )
+    whole = photos(tmp_path / "photos")
+    words = ["data=folder", f"data.path={whole}"]
+    done = evaluate_run(run, words, images=10, sizes=[24], split="all")
+    assert done.path.name.endswith("-all")
+    assert done.report["images"] == 30
+    with open(done.path / "confusion.csv") as file:
+        counts = [list(map(int, row[1:])) for row in list(csv.reader(file))[1:]]
+    assert [sum(row) for row in counts] == [3] * 10
+    wrong = {row["image"] for row in rows(done.path / "mistakes.csv")}
+    assert wrong <= {path.relative_to(whole).as_posix() for path in whole.rglob("*.png")}
+    assert len(wrong) == 30 - sum(row[index] for index, row in enumerate(counts))
+    assert "30 images, all that there are" in (done.path / "report.html").read_text()
+
+
+def test_a_run_is_not_measured_on_what_it_was_trained_on(run, digits):
+    """The same images come by another way: known by their pixels, when they are read."""
+    parts = {name: tuple(getattr(digits, name)) for name in ("train", "validation", "test")}
+    with pytest.raises(SettingError, match=r"split=all would measure .* that it was trained on"):
+        evaluate_run(run, data=parts, split="all")
+    assert not (run / "evaluation").exists()
+
+
 def photos(root, size=(40, 50, 3)):
     """A folder of three splits, a photo for each class of CIFAR-10 in each."""
     names = json.loads((SAVED / "cifar10_small" / "class_mapping.json").read_text()).values()
@@ -303,6 +332,8 @@ DAMAGES = [
     (newer, (), "has teleport, which this version does not know"),
     (lambda run: (run / "best.keras").unlink(), (), "has no best.keras, which it once had"),
     (thesis, (), "is not empty, and has no evaluation.json"),
+    (None, ("split=all",), "split=all would measure .* trained on; name other data besides"),
+    (None, ("split=train",), "split=train is unknown; known: all, test"),
     (None, ("sizes=8,10",), "sizes=10 is no multiple of the model's patch size, 4; use 8 or 12"),
     (None, ("sizes=8,big",), "sizes=big does not fit; use a whole number"),
     (None, ("sizes=400000",), "sizes=400000 makes more than 65,536 patches"),

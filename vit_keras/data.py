@@ -41,6 +41,15 @@ class Splits:
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
+    @property
+    def all(self) -> Split:
+        """Every image: those to train on, those to choose by, those to test on."""
+        images, *others = (part.images for part in (self.train, self.validation, self.test))
+        labels = np.concatenate([self.train.labels, self.validation.labels, self.test.labels])
+        if isinstance(images, FileImages):
+            return Split(images.joined(*others), labels)  # type: ignore[arg-type]
+        return Split(np.concatenate([images, *others]), labels)
+
     def table(self) -> str:
         """Sizes and class counts, as printed before training."""
         names = ("train", "validation", "test")

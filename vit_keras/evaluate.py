@@ -23,7 +23,14 @@ from vit_keras import given as handed_over
 from vit_keras.data import Given
 from vit_keras.errors import SettingError
 from vit_keras.evaluation import calibration, files, scores, trials
-from vit_keras.evaluation.checks import check_data, check_sizes, evaluable, settings_of
+from vit_keras.evaluation.checks import (
+    TEST,
+    check_data,
+    check_sizes,
+    check_split,
+    evaluable,
+    settings_of,
+)
 from vit_keras.evaluation.classifying import Classifier
 from vit_keras.evaluation.subject import Subject, subject
 from vit_keras.run import Run
@@ -56,8 +63,9 @@ def evaluate_run(
     images: int = 1000,
     output: str | Path | None = None,
     data: Any = None,
+    split: str = TEST,
 ) -> Evaluation:
-    """Measure a run's model on its test split, and write `report.html` and what it is made of.
+    """Measure a run's model on a test split, and write `report.html` and what it is made of.
 
     The temperature (Guo et al. 2017) is fitted on the run's own validation split and kept with the
     run; on other data, the run's own holds.
@@ -71,18 +79,20 @@ def evaluate_run(
             that the run was not trained on.
         data: in the place of its data set, as for `train_model`; classes without names are the
             run's in order.
+        split: "test"; or "all", every image of data that the run was not trained on.
 
     Raises:
         SettingError: what was asked for cannot be had; nothing is written then.
     """
     saved = evaluable(run, sizes, output)
+    check_split(saved, split, is_own=not overrides and data is None)
     given = None if data is None else _named(handed_over.given(data), saved)
     config = handed_over.described(settings_of(saved, overrides), given)
     if given is None:
         check_data(saved, config)
     with contextlib.closing(Run(saved.path)) as held:  # nobody trains it meanwhile
         patch_size, positions = _patches(saved, sizes)
-        chosen = subject(saved, config, given, overrides)
+        chosen = subject(saved, config, given, overrides, split)
         folder = chosen.folder(output)
         with streams.naming_files(chosen.splits):
             report, logits, fitted = _measured(chosen, sizes, images, patch_size)
@@ -115,7 +125,7 @@ def _patches(saved: SavedRun, sizes: Sequence[int]) -> tuple[int, str]:
 def _measured(
     chosen: Subject, sizes: Sequence[int], images: int, patch_size: int
 ) -> tuple[dict[str, Any], np.ndarray, dict[str, Any] | None]:
-    """The report, the test split's logits (n, K), and the temperature if it was fitted."""
+    """The report, the measured images' logits (n, K), and the temperature if it was fitted."""
     saved, train = chosen.saved, chosen.config.train
     test, labels = chosen.splits.test, chosen.splits.test.labels
     part = trials.drawn(test, images, train.seed)
@@ -124,7 +134,7 @@ def _measured(
     total += len(chosen.splits.validation.labels) if chosen.is_own else 0
     with tqdm(total=total, unit=" images", delay=2, disable=None) as bar:
         classify = Classifier(saved.model, train.batch_size, chosen.config.data.prefetch, bar)
-        logits = classify.logits(test, "test")
+        logits = classify.logits(test, chosen.split)
         speed = classify.images_per_second
         temperature, source, fitted = _temperature(chosen, classify)
         report = {
@@ -181,7 +191,7 @@ def _described(chosen: Subject) -> dict[str, Any]:
         "data": {
             "name": data.name,
             "path": data.path,
-            "split": "test",
+            "split": chosen.split,
             "fingerprint": chosen.fingerprint,
             "is_the_runs_own": chosen.is_own,
             "note": chosen.note,
@@ -216,7 +226,8 @@ def _headlines(report: dict[str, Any]) -> Iterator[str]:
     yield (
         f"accuracy {report['accuracy']:.4f} (95% interval {low:.4f} to {high:.4f}, Wilson)"
         f"{'' if top5 is None else f', top-5 {top5:.4f}'}, loss {report['loss']:.4f}, "
-        f"on {report['images']} test images of {report['data']['name']}"
+        f"on {report['images']}{' test' if report['data']['split'] == TEST else ''} images of "
+        f"{report['data']['name']}"
     )
     part = report["calibration"]
     yield (

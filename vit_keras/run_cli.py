@@ -40,6 +40,7 @@ class EvaluateSettings:
     data: tuple[str, ...] = group_words(
         "data.path=... or the like: what differs from the run's data"
     )
+    split: str = setting("test, or all: every image of data that it was not trained on", "test")
     sizes: tuple[int, ...] = setting("image sizes that it is tried at besides, as 24,48", ())
     images: int = setting("how many test images it is tried on corrupted", 1000)
     output: str | None = setting("the folder to make; <run>/evaluation", None)

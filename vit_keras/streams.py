@@ -84,6 +84,11 @@ class FileImages:
         """Those at `index`, still in their files."""
         return FileImages(self.root, self.entries[index], self.size, self.fit, self.workers)
 
+    def joined(self, *others: "FileImages") -> "FileImages":
+        """These and those of other splits of the same folder, still in their files."""
+        entries = np.concatenate([self.entries, *(other.entries for other in others)])
+        return FileImages(self.root, entries, self.size, self.fit, self.workers)
+
     def decoded(self) -> np.ndarray:
         """All of them, in memory."""
         result = np.empty(self.shape, np.uint8)

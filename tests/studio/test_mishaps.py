@@ -47,7 +47,7 @@ def test_two_tabs_and_a_training_that_is_killed_from_outside(page, studio):
         choose(tab, epochs="500", batch_size="30")
         quick(tab)
         tab.locator("summary").get_by_text("Run directory", exact=True).click()
-        field = tab.get_by_label("dir", exact=True).last  # the data have one, too
+        field = tab.get_by_label("run dir", exact=True)  # the data have one, too
         field.fill(str(mine))
         field.press("Enter")
         tab.get_by_test_id("stCode").filter(has_text=f"run.dir={mine}").wait_for()
@@ -66,7 +66,11 @@ def test_two_tabs_and_a_training_that_is_killed_from_outside(page, studio):
     page.get_by_role("button", name="Resume").click()
     state(page, "running")
     page.get_by_text(re.compile("epoch [0-9]+ of 500")).wait_for()  # it goes on
-    page.get_by_role("button", name="Kill").click()
+    page.get_by_role("button", name="Kill", exact=True).click()
+    page.get_by_role("button", name="Let it run").click()
+    page.get_by_role("button", name="Kill it now").wait_for(state="detached")
+    page.get_by_role("button", name="Kill", exact=True).click()
+    page.get_by_role("button", name="Kill it now").click()
     state(page, "killed")
     no_traceback(page)
 

@@ -6,12 +6,13 @@ from typing import Any
 
 from vit_keras import checks, cli, data, limits, sources, variants, whole_folder
 from vit_keras.config import Config
-from vit_keras.errors import SettingError
+from vit_keras.errors import SettingError, one_of
 from vit_keras.inspection import some_of
 from vit_keras.run import Run, check_folder
 from vit_keras.saved_run import SavedRun, open_run
 
 EVALUATION = "evaluation.json"  # the mark of an evaluation's folder
+TEST, ALL = SPLITS = ("test", "all")  # which images of the data
 
 
 def check_evaluation(settings: Any) -> None:
@@ -21,6 +22,7 @@ def check_evaluation(settings: Any) -> None:
         SettingError: a run, data, sizes or a folder that cannot be.
     """
     saved = evaluable(settings.run, settings.sizes, settings.output)
+    check_split(saved, settings.split, is_own=not settings.data)
     check_data(saved, settings_of(saved, settings.data))
 
 
@@ -44,6 +46,16 @@ def place(saved: SavedRun, output: str | Path | None, other_data: str = "") -> P
     """Where an evaluation goes; one on other data never to where the run's own does."""
     own = saved.path / (f"evaluation-{other_data}" if other_data else "evaluation")
     return own if output is None else Path(output).expanduser().absolute()
+
+
+def check_split(saved: SavedRun, split: str, is_own: bool) -> None:
+    """Refuse a split that there is none of, and to measure a run on what it was trained on."""
+    one_of("split", split, SPLITS)
+    if split == ALL and is_own:
+        raise SettingError(
+            f"split=all would measure run={saved.path} on the images that it was trained on; name "
+            "other data besides, such as data=folder data.path=..., or leave split=all out"
+        )
 
 
 def check_sizes(sizes: Sequence[int], patch_size: int) -> None:

@@ -9,6 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from vit_keras.evaluation.checks import TEST
+
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --page: #ffffff; --soft: #57606a;
@@ -75,8 +77,9 @@ def page(report: dict[str, Any], folder: Path) -> str:
 
 def _about(report: dict[str, Any]) -> str:
     data, model = report["data"], report["model"]
+    of_what = " of the test split" if data["split"] == TEST else ", all that there are"
     lines = [
-        f'<p class="soft">{report["images"]:,} images of the test split, '
+        f'<p class="soft">{report["images"]:,} images{of_what}, '
         f"{escape(str(report['classes']))} classes; {escape(model['file'])}, "
         f"{model['params']:,} parameters, "
         f"images of {escape('x'.join(map(str, model['image_size'])))} pixels, evaluated at "

@@ -13,7 +13,7 @@ from vit_keras import data, sources, whole_folder
 from vit_keras.config import Config
 from vit_keras.data import Given, Splits
 from vit_keras.errors import SettingError
-from vit_keras.evaluation.checks import EVALUATION, check_classes, place
+from vit_keras.evaluation.checks import ALL, EVALUATION, TEST, check_classes, check_split, place
 from vit_keras.saved_run import SavedRun
 from vit_keras.sources import Split
 from vit_keras.streams import FileImages
@@ -32,10 +32,11 @@ class Subject:
     Attributes:
         config: the run's, with these data.
         given: what a Python program gave in the place of a data set.
-        splits: the data.
+        splits: the data; what is measured is `test`, which may be all that there are.
         fingerprint: of the data.
         is_own: whether they are what the run was trained on.
         note: what has to be known of them; empty if nothing.
+        split: which of the images are measured, "test" or "all".
     """
 
     saved: SavedRun
@@ -45,6 +46,7 @@ class Subject:
     fingerprint: str
     is_own: bool
     note: str
+    split: str = TEST
 
     def folder(self, output: str | Path | None) -> Path:
         """Where the evaluation goes, checked; the run's own gives way to no other data's.
@@ -53,7 +55,8 @@ class Subject:
             SettingError: something else is there.
         """
         name = re.sub(r"[^\w.-]+", "_", self.config.data.name)
-        folder = place(self.saved, output, "" if self.is_own else f"{name}-{self.fingerprint[:8]}")
+        other = f"{name}-{self.fingerprint[:8]}" + ("-all" if self.split == ALL else "")
+        folder = place(self.saved, output, "" if self.is_own else other)
         if not self.is_own and folder == place(self.saved, None):
             raise SettingError(
                 f"output={output} is for the run's evaluation on its own data, and these are "
@@ -64,7 +67,7 @@ class Subject:
 
     @cached_property
     def files(self) -> list[str] | None:
-        """The test images' paths within a folder; None of data that are no folder."""
+        """The measured images' paths within a folder; None of data that are no folder."""
         if self.given is not None or self.config.data.name != "folder":
             return None
         images = self.splits.test.images
@@ -74,33 +77,40 @@ class Subject:
         return [entry.path for entry in images.entries]
 
     def test_at(self, side: int | None) -> Split:
-        """The test split for images of `side`: files are read at that size, others as they are."""
+        """What is measured, for images of `side`: files are read at that size, others stay."""
         if self.given is not None:
             return self.splits.test
         now = self.config.data
         asked = replace(now, cache_mb=0, image_size=now.image_size if side is None else side)
         if side is not None and sources.known(asked).size == sources.known(now).size:
             return self.splits.test
-        return data.load(asked, self.config.train.seed).test
+        return _measured(data.load(asked, self.config.train.seed), self.split).test
 
 
 def subject(
-    saved: SavedRun, config: Config, given: Given | None, overrides: Sequence[str]
+    saved: SavedRun, config: Config, given: Given | None, overrides: Sequence[str], split: str
 ) -> Subject:
     """Read the data, and compare them with what the run was trained on.
 
     Raises:
-        SettingError: they cannot be read, or are not what the run's model takes.
+        SettingError: they cannot be read, are not what the run's model takes, or are its own and
+            are all to be measured.
     """
     splits = data.load(config.data, config.train.seed, given)
-    _check(saved, splits, f"data.name={config.data.name}")
     fingerprint, trained_on = splits.fingerprint, _fingerprint(saved)
     is_replaced = bool(overrides) or given is not None
     is_own = not is_replaced if trained_on is None else fingerprint == trained_on
+    check_split(saved, split, is_own)
     note = "" if is_own else CHANGED
     if is_replaced and not is_own:
         note = f"Other data than those that the run was trained on. {' '.join(overrides)}".strip()
-    return Subject(saved, config, given, splits, fingerprint, is_own, note)
+    measured = _measured(splits, split)
+    _check(saved, measured, f"data.name={config.data.name}")
+    return Subject(saved, config, given, measured, fingerprint, is_own, note, split)
+
+
+def _measured(splits: Splits, split: str) -> Splits:
+    return replace(splits, test=splits.all) if split == ALL else splits
 
 
 def _check(saved: SavedRun, splits: Splits, name: str) -> None:
@@ -114,8 +124,8 @@ def _check(saved: SavedRun, splits: Splits, name: str) -> None:
         )
     if (off := (splits.test.labels < 0)).any():
         raise SettingError(
-            f"{name} has no label for {np.count_nonzero(off)} images of its test split; choose "
-            "data with labels"
+            f"{name} has no label for {np.count_nonzero(off)} images that are to be measured; "
+            "choose data with labels"
         )
 
 

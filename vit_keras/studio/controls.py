@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from vit_keras.options import Option
+from vit_keras.options import Option, options
 from vit_keras.studio.commands import text_of, word
 
 COLUMNS = 3  # controls side by side, where the window is wide enough
@@ -33,7 +33,7 @@ def ask(option: Option, base: Any, key: str, prefix: str = "") -> str | None:
         prefix: before the option's name on the command line, `stages.head.`.
     """
     name = prefix + option.name
-    label, given = option.name.rpartition(".")[2].replace("_", " "), text_of(base)
+    label, given = _label(option.name), text_of(base)
     own = f"{key}{name}={given}"
     help = f"`{name}`: {described(option)}"
     if option.kind == "switch" and not option.is_optional:
@@ -51,6 +51,13 @@ def ask(option: Option, base: Any, key: str, prefix: str = "") -> str | None:
     if typed.strip() == given:
         return None
     return word(name, option.kind, option.is_optional, typed)
+
+
+def _label(name: str) -> str:
+    """`batch size` of train.batch_size; with its group where two have the same name: `run dir`."""
+    last = name.rpartition(".")[2]
+    is_alone = sum(other.rpartition(".")[2] == last for other in options()) == 1
+    return (last if is_alone else name).replace("_", " ").replace(".", " ")
 
 
 def _picked(option: Option, label: str, given: str, key: str, help: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from vit_keras import run_checks, run_cli, run_zips
-from vit_keras.evaluation.checks import check_evaluation
+from vit_keras.evaluation.checks import ALL, TEST, check_evaluation
 from vit_keras.folders import SUFFIXES
 from vit_keras.formats import FORMATS
 from vit_keras.run_state import RunState
@@ -22,6 +22,11 @@ from vit_keras.studio import (
 from vit_keras.studio.plain import errors_shown
 from vit_keras.studio.prediction_panel import Shown
 from vit_keras.studio.worker_process import worker
+
+OF_THESE = {
+    ALL: "every image",
+    TEST: "those to test on: its test split, or a fifth where it has none",
+}
 
 
 def show(root: Path) -> None:
@@ -75,20 +80,34 @@ def _given() -> list[Shown]:
 
 def _measure(run: RunState, root: Path) -> None:
     st.write(
-        "Labelled images of the same classes: how many are recognised, and what is taken for what. "
-        "Of a folder without a test/ in it, a fifth is measured, as a training would."
+        "Labelled images of the same classes: how many are recognised, and what is taken for what."
     )
     own = "What the run was trained on"
     which = st.radio("Measured on", (own, "Other images"), key="measured_on", horizontal=True)
-    data_words: tuple[str, ...] = ()
+    other_words: tuple[str, ...] = ()
     if which != own:
-        _, data_words = data_controls.ask(root)
-        if not data_words:
+        data, other_words = data_controls.ask(root)
+        if not other_words:
             st.info("Say where the images are.")
             return
-    words = [f"run={run.path}", *data_words]
+        other_words = (*other_words, *_split(data))
+    words = [f"run={run.path}", *other_words]
     script_panel.show("evaluate", run_cli.EvaluateSettings, check_evaluation, words, "Measure")
     evaluation_panel.show(run.path)
+
+
+def _split(data: str) -> tuple[str, ...]:
+    """Every image of somebody's own; of a known set, whose others are there to train on, a part."""
+    is_known = data not in ("folder", "npz")
+    split = st.radio(
+        "Of these",
+        (ALL, TEST),
+        index=int(is_known),
+        format_func=lambda split: OF_THESE[split],
+        key=f"measured_split {is_known}",
+        horizontal=True,
+    )
+    return (f"split={ALL}",) if split == ALL else ()
 
 
 def _export(run: RunState) -> None:

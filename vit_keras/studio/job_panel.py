@@ -13,6 +13,7 @@ from vit_keras.studio.plain import errors_shown, plain
 
 EVERY = 1.0  # seconds between two looks while something runs
 STOPPING = "is_stopping"  # in the session: the job that was told to stop
+KILLING = "to_kill"  # in the session: the job whose Kill was clicked once
 
 
 def is_active(jobs: Jobs) -> bool:
@@ -102,7 +103,21 @@ def _buttons(jobs: Jobs, job: Job) -> None:
         if job.state == RUNNING and st.button(
             "Kill", key="kill", help="at once; what the last whole epoch left stays"
         ):
+            st.session_state[KILLING] = job.id
+    if job.state == RUNNING and st.session_state.get(KILLING) == job.id:
+        _kill(jobs, job)
+
+
+def _kill(jobs: Jobs, job: Job) -> None:
+    """The second click, which says what would be lost."""
+    st.warning("The epoch in progress would be lost; Stop keeps it.")
+    with st.container(horizontal=True):
+        if st.button("Kill it now", key="kill_now", type="primary"):
+            del st.session_state[KILLING]
             _act(jobs, jobs.kill, job)
+        elif st.button("Let it run", key="let_run"):
+            del st.session_state[KILLING]
+            st.rerun()
 
 
 def _act(jobs: Jobs, action: Any, job: Job) -> None:

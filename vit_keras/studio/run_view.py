@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
+from vit_keras import run_tables
 from vit_keras.run import CONFIG
-from vit_keras.studio.commands import text_of
 from vit_keras.studio.jobs import Job, Jobs
 
 # `vit_keras.progress` and `vit_keras.samples` write these; they import Keras.
@@ -140,4 +140,4 @@ def settings_of(path: Path, names: tuple[str, ...]) -> list[str]:
         loaded = OmegaConf.load(path / CONFIG)
     except (OSError, yaml.YAMLError):
         return [""] * len(names)
-    return [text_of(OmegaConf.select(loaded, name)) for name in names]
+    return [run_tables.setting(OmegaConf.select(loaded, name)) for name in names]
