@@ -30,10 +30,12 @@ studio: setup
 
 test: setup
 	$(BIN)/python -m pytest --ignore tests/peers --ignore tests/test_notebooks.py \
-		-n 2 --dist loadfile --no-loadscope-reorder
+		--ignore tests/test_jax_alone.py -n 2 --dist loadfile --no-loadscope-reorder
 
-# The layers, the model, its input and a run on arrays, on the other backend.
+# The layers, the model, its input and a run on arrays, on the other backend; and runs on JAX where
+# there is no TensorFlow beside runs on TensorFlow.
 test-jax: setup
+	$(BIN)/python -m pytest tests/test_jax_alone.py -n 2 --dist load
 	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_layers.py tests/test_vit.py \
 		tests/test_switches.py tests/test_switch_layers.py tests/test_batches.py \
 		tests/test_augment*.py tests/test_arrays.py tests/test_given.py tests/test_decode.py \

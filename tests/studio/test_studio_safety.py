@@ -132,12 +132,17 @@ def test_uploads_are_held_to_what_a_zip_of_photos_is(page, studio, shot):
     shot(page, "refused")
 
     name = "![x](http:evil.png) <b>bold<b> *a* :red[b] $c$"
-    give("../../etc.zip", zipped([*PHOTOS, *((f"photos/{name}/{i}.png", picture()) for i in "12")]))
+    give(
+        "../../etc <b>.zip",
+        zipped([*PHOTOS, *((f"photos/{name}/{i}.png", picture()) for i in "12")]),
+    )
     page.get_by_text("These settings can be trained.").wait_for()
     assert not page.locator("img[src*=evil]").count()
     assert page.locator("b", has_text="bold").count() == 0
     found = {path.name for path in studio.runs.glob(".studio/uploads/*/*") if path.is_dir()}
     assert found == {"a", "b", "__x__http_evil.png_ _b_bold_b_ _a_ _red_b_ _c_"}
+    (folder,) = (studio.runs / ".studio" / "uploads").glob("[!.]*")
+    assert re.fullmatch("etc-b-[0-9a-f]{16}", folder.name)
     assert re.search("Traceback|unforeseen", page.locator("body").inner_text()) is None
 
 

@@ -1,6 +1,7 @@
 """Which images: a known set, a folder, a file of arrays, or a zip from the browser."""
 
 import hashlib
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def _known() -> tuple[str, tuple[str, ...]]:
 
 
 def _zip(root: Path) -> str:
-    """Unpack what was uploaded, once; gives the folder, whose name is none of the uploader's."""
+    """Unpack what was uploaded, once; gives the folder: of another name it is the same one."""
     file = st.file_uploader(
         "A zip with a folder for each class",
         type="zip",
@@ -70,11 +71,13 @@ def _zip(root: Path) -> str:
     if file is None:
         return ""
     digest = hashlib.sha256(file.getbuffer()).hexdigest()
-    folder = root / STUDIO / "uploads" / digest[:16]
+    uploads = root / STUDIO / "uploads"
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", Path(file.name).stem)[:40].strip("-")
+    folder = next(uploads.glob(f"*-{digest[:16]}"), uploads / f"{slug or 'zip'}-{digest[:16]}")
     with st.spinner("unpacking"), UNPACKING:  # a click meanwhile draws the page beside this
         if not (folder / image_zips.MARK).exists():
             file.seek(0)
             image_zips.unpack(file, folder)
     classes = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    st.markdown(f"{plain(', '.join(classes[:20]))}: unpacked into `{STUDIO}/uploads/{digest[:16]}`")
+    st.markdown(f"{plain(', '.join(classes[:20]))}: unpacked into `{STUDIO}/uploads/{folder.name}`")
     return str(folder)
