@@ -1,17 +1,40 @@
 """What the tests do on a page, as a person would."""
 
+import contextlib
 import re
 from pathlib import Path
 
 from playwright import sync_api
 
+# Nothing is drawn, loaded or moved; for a while, as a page may be drawn again at once.
+QUIET = """() => {
+    const moves = animation => animation.playState === "running"
+        && animation.effect?.getComputedTiming().iterations !== Infinity;  // as a spinner's are
+    const isQuiet = document.querySelector("[data-test-script-state=notRunning]")
+        && [...document.images].every(image => image.complete)
+        && !document.getAnimations().some(moves);
+    window.quietSince = isQuiet ? window.quietSince ?? performance.now() : null;
+    return isQuiet && performance.now() - window.quietSince > 300;
+}"""
+
 
 def settled(page):
     """What is clicked while a page is still drawn, or moves, may be gone before it is heard."""
-    for _ in range(2):  # it may be drawn again at once
-        page.wait_for_timeout(300)
-        page.locator("[data-test-script-state=notRunning]").wait_for()
-        page.wait_for_function("() => [...document.images].every(image => image.complete)")
+    page.evaluate("() => { window.quietSince = null }")
+    with contextlib.suppress(sync_api.TimeoutError):  # a page that shows a training is never quiet
+        page.wait_for_function(QUIET, timeout=15_000)
+
+
+def click(what):
+    """On a page that comes to rest; one that shows a training does not."""
+    settled(what.page)
+    what.click()
+
+
+def enter(field, text):
+    settled(field.page)
+    field.fill(text)
+    field.press("Enter")
 
 
 def choose(page, **settings):
@@ -40,12 +63,12 @@ def quick(page):
         "Data": {"limit": "300"},
         "Model": {"depth": "1"},
     }.items():
-        page.locator("summary").get_by_text(group, exact=True).click()
+        click(page.locator("summary").get_by_text(group, exact=True))
         choose(page, **settings)
 
 
 def start(page):
-    page.get_by_role("button", name="Start training").click()
+    click(page.get_by_role("button", name="Start training"))
 
 
 def state(page, word):

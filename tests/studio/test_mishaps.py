@@ -15,7 +15,7 @@ from PIL import Image
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
 pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
-from browsing import choose, give, no_traceback, quick, settled, start, state
+from browsing import choose, click, enter, give, no_traceback, quick, settled, start, state
 
 from vit_keras import run_zips
 from vit_keras.studio import runner
@@ -46,10 +46,9 @@ def test_two_tabs_and_a_training_that_is_killed_from_outside(page, studio):
     for tab in (page, second):
         choose(tab, epochs="500", batch_size="30")
         quick(tab)
-        tab.locator("summary").get_by_text("Run directory", exact=True).click()
+        click(tab.locator("summary").get_by_text("Run directory", exact=True))
         field = tab.get_by_label("run dir", exact=True)  # the data have one, too
-        field.fill(str(mine))
-        field.press("Enter")
+        enter(field, str(mine))
         tab.get_by_test_id("stCode").filter(has_text=f"run.dir={mine}").wait_for()
     start(page)
     state(page, "running")
@@ -97,13 +96,13 @@ def test_a_run_from_elsewhere_is_added(page, studio, tmp_path):
     with zipfile.ZipFile(evil, "w") as archive:
         archive.writestr("../out/config.yaml", "")
     page.goto(f"{studio.url}/runs")
-    page.locator("summary").get_by_text("Add a run from elsewhere").click()
+    click(page.locator("summary").get_by_text("Add a run from elsewhere"))
     give(page, [("evil.zip", evil.getvalue())], "application/zip")
-    page.get_by_role("button", name="Add it").click()
+    click(page.get_by_role("button", name="Add it"))
     page.get_by_text("in the zip leads out of it").wait_for()
     give(page, [("../../run.zip", content)], "application/zip")
     settled(page)
-    page.get_by_role("button", name="Add it").click()
+    click(page.get_by_role("button", name="Add it"))
     page.get_by_role("cell", name="from afar", exact=True).wait_for()
     assert (studio.runs / "from afar" / "best.keras").read_bytes() == (
         DIGITS / "best.keras"

@@ -15,7 +15,7 @@ from PIL import Image
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
 pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
-from browsing import downloaded, give, no_traceback, settled
+from browsing import click, downloaded, enter, give, no_traceback, settled
 
 ROOT = Path(__file__).parents[2]
 EVIL = "../<img src=x onerror=alert(1)>![x](http:evil.png)$a$.png"
@@ -116,26 +116,24 @@ def test_runs_are_found_compared_described_and_noted_on(page, studio, runs, shot
     names.first.wait_for()
     assert names.all_inner_texts()[:2] == ["digits", "other"]  # the best first
     page.get_by_role("combobox", name="Run").wait_for()
-    page.locator("summary").get_by_text("Tags and note").click()
+    click(page.locator("summary").get_by_text("Tags and note"))
     page.get_by_label("Tags, with commas between them").fill("keeper, <b>a</b>")
     page.get_by_label("Note", exact=True).fill("the one for the paper")
-    page.get_by_role("button", name="Keep", exact=True).click()
+    click(page.get_by_role("button", name="Keep", exact=True))
     page.get_by_role("cell", name="<b>a</b>, keeper").wait_for()
     assert json.loads((runs / "digits" / "notes.json").read_text()) == {
         "tags": ["<b>a</b>", "keeper"],
         "note": "the one for the paper",
     }
     field = page.get_by_role("textbox", name="Search")
-    field.fill("paper")
-    field.press("Enter")
+    enter(field, "paper")
     page.get_by_role("cell", name="other", exact=True).wait_for(state="detached")
     assert names.all_inner_texts() == ["digits"]
-    field.fill("")
-    field.press("Enter")
+    enter(field, "")
     page.get_by_role("cell", name="other", exact=True).wait_for()
     shot(page, "runs")
     assert serious_barriers(page) == {}
-    page.get_by_role("tab", name="Compare two").click()
+    click(page.get_by_role("tab", name="Compare two"))
     page.get_by_role("img", name="curves of digits and other").wait_for()
     page.get_by_role("cell", name="best_val_accuracy").wait_for()
     shot(page, "compared")
@@ -150,10 +148,10 @@ def test_a_run_is_downloaded_and_deleted_after_a_second_click(page, studio, runs
         assert archive.testzip() is None
         names = {path.name for path in (runs / "old").iterdir() if path.is_file()}
         assert set(archive.namelist()) == {f"old/{name}" for name in names}
-    page.get_by_role("button", name="Delete", exact=True).click()
+    click(page.get_by_role("button", name="Delete", exact=True))
     page.get_by_role("button", name="Delete old for good").wait_for()
     assert (runs / "old" / "best.keras").exists()
-    page.get_by_role("button", name="Delete old for good").click()
+    click(page.get_by_role("button", name="Delete old for good"))
     page.get_by_role("cell", name="old", exact=True).wait_for(state="detached")
     assert not (runs / "old").exists()
     assert (runs / "other" / "best.keras").exists()
@@ -180,13 +178,11 @@ def test_data_are_looked_at_and_augmented(page, studio, runs, shot, serious_barr
     shot(page, "data")
     assert serious_barriers(page) == {}
 
-    page.get_by_text("A folder on this computer").click()
+    click(page.get_by_text("A folder on this computer"))
     field = page.get_by_role("textbox", name="Path of the folder")
-    field.fill(str(tmp_path / "nothing"))
-    field.press("Enter")
+    enter(field, str(tmp_path / "nothing"))
     page.get_by_text("is no folder; name the one with the classes").wait_for()
-    field.fill(str(photos))
-    field.press("Enter")
+    enter(field, str(photos))
     page.get_by_text("25 images of 2 classes: 12 to train, 6 to validation, 7 to test").wait_for()
     page.get_by_role("cell", name="20 x 24", exact=True).wait_for()
     page.get_by_text("1 files are no use and were skipped").wait_for()
@@ -211,14 +207,14 @@ def test_data_are_looked_at_and_augmented(page, studio, runs, shot, serious_barr
 
 def test_a_run_is_measured_and_described(page, studio, runs, shot):
     page.goto(f"{studio.url}/inference?run=other")
-    page.get_by_role("tab", name="Labelled images").click()
-    page.get_by_role("button", name="Measure").click()
-    page.get_by_role("tab", name="The run").click()
-    page.locator("summary").get_by_text("Diagram of the layers").click()
+    click(page.get_by_role("tab", name="Labelled images"))
+    click(page.get_by_role("button", name="Measure"))
+    click(page.get_by_role("tab", name="The run"))
+    click(page.locator("summary").get_by_text("Diagram of the layers"))
     page.locator(".graphviz svg, [data-testid=stGraphVizChart] svg").first.wait_for()
-    page.locator("summary").get_by_text("Table of layers").click()
+    click(page.locator("summary").get_by_text("Table of layers"))
     page.get_by_text("Total params").wait_for()
-    page.get_by_role("tab", name="Labelled images").click()
+    click(page.get_by_role("tab", name="Labelled images"))
     page.get_by_role("img", name="what is taken for what").wait_for()
     shot(page, "measured")
     report = downloaded(page, "The report as a page").read_text()

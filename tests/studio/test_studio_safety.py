@@ -16,6 +16,8 @@ from PIL import Image
 
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
 
+from browsing import click
+
 from vit_keras.studio.jobs import Jobs
 
 EVIL = "http://evil.example"
@@ -116,7 +118,7 @@ BAD = {
 
 
 def test_uploads_are_held_to_what_a_zip_of_photos_is(page, studio, shot):
-    page.get_by_text("A zip from this browser").click()
+    click(page.get_by_text("A zip from this browser"))
     upload = page.locator("input[type=file]")
     upload.wait_for(state="attached")
 
@@ -147,7 +149,7 @@ def test_uploads_are_held_to_what_a_zip_of_photos_is(page, studio, shot):
 
 
 def test_a_file_that_is_too_large_is_refused(page, tmp_path):
-    page.get_by_text("A zip from this browser").click()
+    click(page.get_by_text("A zip from this browser"))
     large = tmp_path / "large.zip"
     with open(large, "wb") as file:
         file.truncate(200 * 2**20)
@@ -192,7 +194,7 @@ def test_pages_are_fit_for_everybody(page, shot, serious_barriers, scheme, width
     page.reload()
     page.get_by_role("button", name="Start training").wait_for()
     for group in ("Model", "Training"):
-        page.locator("summary").get_by_text(group, exact=True).click()
+        click(page.locator("summary").get_by_text(group, exact=True))
     page.wait_for_timeout(500)
     shot(page, f"new-{width}-{scheme}")
     assert serious_barriers(page) == {}

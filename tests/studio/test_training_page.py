@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
 pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
-from browsing import choose, command, no_traceback, quick, start, state
+from browsing import choose, click, command, enter, no_traceback, quick, start, state
 from playwright import sync_api
 
 ROOT = Path(__file__).parents[2]
@@ -83,21 +83,35 @@ def test_a_training_from_the_first_choice_to_the_test_accuracy(
     assert metrics(typed)["test_loss"] == metrics(run)["test_loss"]
 
 
+def test_what_a_training_needs_is_estimated_or_not(page):
+    click(page.get_by_role("tab", name="New training"))
+    click(page.locator("summary").get_by_text("Training", exact=True))
+    choose(page, jit="false")
+    estimate = page.get_by_role("button", name="Estimate memory and time")
+    click(estimate)
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_text("Measuring a few real steps").wait_for(state="detached")
+    click(estimate)
+    params = metrics(ROOT / "saved_models" / "digits")["params"]  # the same recipe's
+    page.get_by_role("cell", name=f"{params:,}", exact=True).wait_for()
+    for name in ("memory", "time", "speed"):
+        page.get_by_role("cell", name=name, exact=True).wait_for()
+    no_traceback(page)
+
+
 def test_a_sweep_of_two(page, shot):
-    page.get_by_role("tab", name="New training").click()
+    click(page.get_by_role("tab", name="New training"))
     choose(page, epochs="1", batch_size="30")
     quick(page)
-    page.get_by_role("radiogroup", name="How many runs").get_by_text("grid: every").click()
-    page.get_by_role("combobox", name="What to vary").click()
-    page.get_by_role("option", name="optim.learning_rate", exact=True).click()
+    click(page.get_by_role("radiogroup", name="How many runs").get_by_text("grid: every"))
+    click(page.get_by_role("combobox", name="What to vary"))
+    click(page.get_by_role("option", name="optim.learning_rate", exact=True))
     page.keyboard.press("Escape")
     values = page.get_by_role("textbox", name="Values of optim.learning_rate")
-    values.fill("0.001, 0")
-    values.press("Enter")
+    enter(values, "0.001, 0")
     page.get_by_text("optim.learning_rate=0.0 is out of range; use above 0").wait_for()
     assert page.get_by_role("button", name="Start training").is_disabled()
-    values.fill("0.001,0.0003")
-    values.press("Enter")
+    enter(values, "0.001,0.0003")
     page.get_by_text("These settings can be trained.").wait_for()
     assert "--multirun" in command(page)
     start(page)

@@ -69,6 +69,10 @@ def _result(measuring: Measuring, was_running: bool) -> None:
     with errors_shown():
         if measuring.process.poll() is None:
             st.info("Measuring a few real steps: half a minute, more for a large model.")
+            if st.button("Cancel", key="cancel_estimate"):
+                measuring.process.kill()
+                del st.session_state[KEPT]
+                st.rerun()
             return
         if was_running:
             st.rerun()
