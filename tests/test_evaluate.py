@@ -333,6 +333,7 @@ DAMAGES = [
     (lambda run: (run / "best.keras").unlink(), (), "has no best.keras, which it once had"),
     (thesis, (), "is not empty, and has no evaluation.json"),
     (None, ("split=all",), "split=all would measure .* trained on; name other data besides"),
+    (None, ("split=all", "data.limit=100"), "split=all would measure .* it was trained on"),
     (None, ("split=train",), "split=train is unknown; known: all, test"),
     (None, ("sizes=8,10",), "sizes=10 is no multiple of the model's patch size, 4; use 8 or 12"),
     (None, ("sizes=8,big",), "sizes=big does not fit; use a whole number"),

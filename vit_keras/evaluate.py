@@ -29,6 +29,7 @@ from vit_keras.evaluation.checks import (
     check_sizes,
     check_split,
     evaluable,
+    is_own_place,
     settings_of,
 )
 from vit_keras.evaluation.classifying import Classifier
@@ -85,9 +86,9 @@ def evaluate_run(
         SettingError: what was asked for cannot be had; nothing is written then.
     """
     saved = evaluable(run, sizes, output)
-    check_split(saved, split, is_own=not overrides and data is None)
     given = None if data is None else _named(handed_over.given(data), saved)
     config = handed_over.described(settings_of(saved, overrides), given)
+    check_split(saved, split, is_own=given is None and is_own_place(saved, config))
     if given is None:
         check_data(saved, config)
     with contextlib.closing(Run(saved.path)) as held:  # nobody trains it meanwhile

@@ -208,6 +208,11 @@ def test_data_are_looked_at_and_augmented(page, studio, runs, shot, serious_barr
 def test_a_run_is_measured_and_described(page, studio, runs, shot):
     page.goto(f"{studio.url}/inference?run=other")
     click(page.get_by_role("tab", name="Labelled images"))
+    click(page.get_by_text("Other images"))
+    click(page.get_by_text("A folder on this computer"))
+    enter(page.get_by_role("textbox", name="Path of the folder"), "photos")
+    page.get_by_text("data.path=photos split=all").wait_for()  # every image of somebody's own
+    click(page.get_by_text("What the run was trained on"))
     click(page.get_by_role("button", name="Measure"))
     click(page.get_by_role("tab", name="The run"))
     click(page.locator("summary").get_by_text("Diagram of the layers"))

@@ -1,5 +1,6 @@
 """What can be wrong with an evaluation, found before Keras is imported."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ def check_evaluation(settings: Any) -> None:
         SettingError: a run, data, sizes or a folder that cannot be.
     """
     saved = evaluable(settings.run, settings.sizes, settings.output)
-    check_split(saved, settings.split, is_own=not settings.data)
-    check_data(saved, settings_of(saved, settings.data))
+    config = settings_of(saved, settings.data)
+    check_split(saved, settings.split, is_own=is_own_place(saved, config))
+    check_data(saved, config)
 
 
 def evaluable(run: str | Path, sizes: Sequence[int], output: str | Path | None) -> SavedRun:
@@ -46,6 +48,13 @@ def place(saved: SavedRun, output: str | Path | None, other_data: str = "") -> P
     """Where an evaluation goes; one on other data never to where the run's own does."""
     own = saved.path / (f"evaluation-{other_data}" if other_data else "evaluation")
     return own if output is None else Path(output).expanduser().absolute()
+
+
+def is_own_place(saved: SavedRun, config: Config) -> bool:
+    """Whether images come from where the run's did, however many of them, cut or chosen."""
+    own, other = saved.config.data, config.data
+    paths = {os.path.realpath(Path(data.path or "").expanduser()) for data in (own, other)}
+    return own.name == other.name and len(paths) == 1
 
 
 def check_split(saved: SavedRun, split: str, is_own: bool) -> None:
