@@ -1,8 +1,10 @@
 """Exported files, each opened by its own runtime and beside the Keras model it was made of."""
 
+import importlib.util
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -41,7 +43,8 @@ def exported(run):
 
     def once(name):
         for package, module in FORMATS[name].packages.items():
-            pytest.importorskip(module, reason=f"needs {package}: pip install {package}")
+            if importlib.util.find_spec(module) is None:
+                pytest.skip(f"needs {package}: pip install {package}")
         if name not in made:
             made[name] = export.export_run(run, name, images=50)
         return made[name]
@@ -81,6 +84,13 @@ def test_an_int8_file_is_smaller_and_nearly_the_same(name, exported, run, expect
     assert 0 < np.abs(found - expected).max() < 0.1
     assert done.report["top1_agreement"] >= 0.96
     assert done.report["bytes"] < 0.6 * (run / "best.keras").stat().st_size
+
+
+def test_nobody_is_told_of_an_export(exported):
+    """OpenVINO reports what it is used for to Google, by a package that comes with it."""
+    exported("openvino")
+    assert "openvino" in sys.modules
+    assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")]
 
 
 def test_onnx_says_what_it_takes_and_what_it_tells_apart(exported):
