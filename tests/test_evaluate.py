@@ -233,7 +233,9 @@ def test_every_image_of_a_labelled_folder_is_measured(tmp_path):
         tmp_path / "run",
         ignore=shutil.ignore_patterns("evaluation", "temperature.json"),
     )
-    whole = photos(tmp_path / "photos")
+    whole = tmp_path / "whole"
+    for part in ("train", "val", "test"):
+        shutil.copytree(photos(tmp_path / part) / part, whole, dirs_exist_ok=True)
     words = ["data=folder", f"data.path={whole}"]
     done = evaluate_run(run, words, images=10, sizes=[24], split="all")
     assert done.path.name.endswith("-all")
@@ -334,6 +336,7 @@ DAMAGES = [
     (thesis, (), "is not empty, and has no evaluation.json"),
     (None, ("split=all",), "split=all would measure .* trained on; name other data besides"),
     (None, ("split=all", "data.limit=100"), "split=all would measure .* it was trained on"),
+    (None, ("split=all", "data.name=digits:1.0.0"), "split=all would measure .* it was trained on"),
     (None, ("split=train",), "split=train is unknown; known: all, test"),
     (None, ("sizes=8,10",), "sizes=10 is no multiple of the model's patch size, 4; use 8 or 12"),
     (None, ("sizes=8,big",), "sizes=big does not fit; use a whole number"),

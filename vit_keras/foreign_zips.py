@@ -37,6 +37,7 @@ def opened(file: str | Path | IO[bytes]) -> Iterator[zipfile.ZipFile]:
             yield archive
     except SettingError:
         raise
+    # zipfile raises NotImplementedError for a compression or an encryption that it has not.
     except (*UNREADABLE, NotImplementedError, lzma.LZMAError) as error:
         if isinstance(error, OSError) and error.errno:  # a damaged one has no number
             raise SettingError(

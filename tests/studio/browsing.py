@@ -90,9 +90,8 @@ def give(page, files, kind="image/png"):
 
 def downloaded(page, name):
     """The file that a button with this name hands over."""
-    settled(page)
     with page.expect_download() as download:
-        page.get_by_role("button", name=name).click()
+        click(page.get_by_role("button", name=name))
     return Path(download.value.path())
 
 

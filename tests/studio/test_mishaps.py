@@ -101,7 +101,6 @@ def test_a_run_from_elsewhere_is_added(page, studio, tmp_path):
     click(page.get_by_role("button", name="Add it"))
     page.get_by_text("in the zip leads out of it").wait_for()
     give(page, [("../../run.zip", content)], "application/zip")
-    settled(page)
     click(page.get_by_role("button", name="Add it"))
     page.get_by_role("cell", name="from afar", exact=True).wait_for()
     assert (studio.runs / "from afar" / "best.keras").read_bytes() == (

@@ -144,7 +144,7 @@ def test_uploads_are_held_to_what_a_zip_of_photos_is(page, studio, shot):
     found = {path.name for path in studio.runs.glob(".studio/uploads/*/*") if path.is_dir()}
     assert found == {"a", "b", "__x__http_evil.png_ _b_bold_b_ _a_ _red_b_ _c_"}
     (folder,) = (studio.runs / ".studio" / "uploads").glob("[!.]*")
-    assert re.fullmatch("etc-b-[0-9a-f]{16}", folder.name)
+    assert re.fullmatch("etc _b_-[0-9a-f]{16}", folder.name)
     assert re.search("Traceback|unforeseen", page.locator("body").inner_text()) is None
 
 

@@ -1,6 +1,7 @@
 """What can be wrong with an evaluation, found before Keras is imported."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,12 @@ def place(saved: SavedRun, output: str | Path | None, other_data: str = "") -> P
 
 def is_own_place(saved: SavedRun, config: Config) -> bool:
     """Whether images come from where the run's did, however many of them, cut or chosen."""
-    own, other = saved.config.data, config.data
-    paths = {os.path.realpath(Path(data.path or "").expanduser()) for data in (own, other)}
-    return own.name == other.name and len(paths) == 1
+    places = {
+        # Of a set of TFDS another version, or another configuration, has the same images.
+        (re.split("[:/]", data.name)[0], os.path.realpath(Path(data.path or "").expanduser()))
+        for data in (saved.config.data, config.data)
+    }
+    return len(places) == 1
 
 
 def check_split(saved: SavedRun, split: str, is_own: bool) -> None:

@@ -1,14 +1,13 @@
 """Which images: a known set, a folder, a file of arrays, or a zip from the browser."""
 
 import hashlib
-import re
 import threading
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from vit_keras import fetching, image_zips
+from vit_keras import fetching, foreign_zips, image_zips
 from vit_keras.sources import KNOWN
 from vit_keras.studio.commands import group_choices
 from vit_keras.studio.jobs import STUDIO, quoted
@@ -72,8 +71,8 @@ def _zip(root: Path) -> str:
         return ""
     digest = hashlib.sha256(file.getbuffer()).hexdigest()
     uploads = root / STUDIO / "uploads"
-    slug = re.sub(r"[^A-Za-z0-9]+", "-", Path(file.name).stem)[:40].strip("-")
-    folder = next(uploads.glob(f"*-{digest[:16]}"), uploads / f"{slug or 'zip'}-{digest[:16]}")
+    name = f"{foreign_zips.clean_name(Path(file.name).stem)[:40]}-{digest[:16]}"
+    folder = next(uploads.glob(f"*-{digest[:16]}"), uploads / name)
     with st.spinner("unpacking"), UNPACKING:  # a click meanwhile draws the page beside this
         if not (folder / image_zips.MARK).exists():
             file.seek(0)

@@ -44,8 +44,7 @@ def _panel(jobs: Jobs, was_active: bool) -> None:
         is_newest = not any(other.place == job.place and other.id > job.id for other in found)
         if not is_newest:
             st.info("It was gone on with: its newest entry in the list says what became of it.")
-            if st.button("Take off the list", key="forget_old", help="the run itself stays"):
-                _act(jobs, jobs.forget, job)
+            _forget(jobs, job)
             return
         _state(jobs, job, found)
         _buttons(jobs, job)
@@ -94,8 +93,7 @@ def _buttons(jobs: Jobs, job: Job) -> None:
         if job.is_over:
             if job.state != "finished" and not job.swept and st.button("Resume", key="resume"):
                 _act(jobs, jobs.resume, job)
-            if st.button("Take off the list", key="forget", help="the run itself stays"):
-                _act(jobs, jobs.forget, job)
+            _forget(jobs, job)
             return
         if st.button("Stop", key="stop", help="with the batch; Resume goes on where it was"):
             st.session_state[STOPPING] = job.id
@@ -106,6 +104,11 @@ def _buttons(jobs: Jobs, job: Job) -> None:
             st.session_state[KILLING] = job.id
     if job.state == RUNNING and st.session_state.get(KILLING) == job.id:
         _kill(jobs, job)
+
+
+def _forget(jobs: Jobs, job: Job) -> None:
+    if st.button("Take off the list", key="forget", help="the run itself stays"):
+        _act(jobs, jobs.forget, job)
 
 
 def _kill(jobs: Jobs, job: Job) -> None:
@@ -151,21 +154,20 @@ def _runs(job: Job) -> None:
         shown = views[number]
     progress = shown.progress if job.state == RUNNING else {}
     if progress:
-        left = progress.get("seconds_left")
-        st.progress(
-            shown.share,
-            f"epoch {progress['epoch']} of {progress['epochs']}, step {progress['step']} of "
-            f"{progress['steps']}"
-            + (
-                ""
-                if progress["step"]
-                else ": a start's first step is compiled, which takes a while"
-            )
-            + (f", about {duration(left)} left" if left else ""),
-        )
+        st.progress(shown.share, _where(progress))
     elif job.state == RUNNING and not shown.metrics:
         st.progress(shown.share, "getting ready: reading the data, building the model")
     run_panel.show(shown)
+
+
+def _where(progress: dict[str, Any]) -> str:
+    """How far a training is, in words."""
+    text = "epoch {epoch} of {epochs}, step {step} of {steps}".format_map(progress)
+    if not progress["step"]:
+        text += ": a start's first step is compiled, which takes a while"
+    if left := progress.get("seconds_left"):
+        text += f", about {duration(left)} left"
+    return text
 
 
 def _table(job: Job, views: list[run_view.RunView]) -> None:
