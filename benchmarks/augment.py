@@ -17,8 +17,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vit_keras.augment import augment
-from vit_keras.config import AugmentConfig
+from vit_keras.augment.pipeline import augment
+from vit_keras.config.schema import AugmentConfig
 
 OURS = AugmentConfig(crop_padding=4, flip=True, policy="randaugment")
 PARALLEL = {"autotuned": tf.data.AUTOTUNE, "two calls": 2, "one call": 1}

@@ -15,9 +15,10 @@ import keras
 import numpy as np
 
 import vit_keras
-from vit_keras import batches, data, stages
-from vit_keras.config import Config, OptimConfig, PretrainedConfig, StageConfig, TrainConfig
-from vit_keras.training_model import training_model
+from vit_keras.config import stages
+from vit_keras.config.schema import Config, OptimConfig, PretrainedConfig, StageConfig, TrainConfig
+from vit_keras.data import dataset, input_pipeline
+from vit_keras.training.build_model import training_model
 
 BATCH, CLASSES = 20, 10
 
@@ -41,10 +42,10 @@ def head_stage(handle, epochs, splits, cached):
     else:
         model.on_images()
     history = model.fit(
-        batches.training(train, BATCH, seed=0, first_epoch=0, prefetch=4),
+        input_pipeline.training(train, BATCH, seed=0, first_epoch=0, prefetch=4),
         steps_per_epoch=steps,
         epochs=epochs,
-        validation_data=batches.evaluation(validation, BATCH, prefetch=4),
+        validation_data=input_pipeline.evaluation(validation, BATCH, prefetch=4),
         shuffle=False,
         verbose=0,
     )
@@ -57,12 +58,12 @@ def main():
     parser.add_argument("--variant", default="s16")
     settings = parser.parse_args()
     rng = np.random.default_rng(0)
-    split = data.Split(
+    split = dataset.Split(
         rng.integers(0, 256, (200, 224, 224, 3), "uint8"),
         rng.integers(0, CLASSES, 200).astype("int32"),
     )
     few = split.take(np.arange(20))
-    splits = data.Splits(split, few, few, [str(index) for index in range(CLASSES)])
+    splits = dataset.Splits(split, few, few, [str(index) for index in range(CLASSES)])
     with tempfile.TemporaryDirectory() as folder:
         handle = str(Path(folder) / "vit.keras")
         vit_keras.build_vit(settings.variant).save(handle)

@@ -21,7 +21,7 @@ def batch(size, rng=None):
 
 
 def _config(heads, batch_size, *overrides):
-    from vit_keras.cli import load_config
+    from vit_keras.training.preflight import load_config
 
     sizes = [f"model.num_heads={heads}", f"train.batch_size={batch_size}"]
     # Only the model's sizes are wanted, and no data set needs to be there for them.
@@ -33,15 +33,17 @@ def ours_fit(heads, batch_size):
     """`model.fit` as `train_model` calls it: tf.data, augmentation in the step, NaN check, bar."""
     import keras
 
-    from vit_keras import batches, callbacks, data, stages
-    from vit_keras.training_model import training_model
+    from vit_keras.config import stages
+    from vit_keras.data import dataset, input_pipeline
+    from vit_keras.training.build_model import training_model
+    from vit_keras.training.callbacks import stopping
 
     config = _config(heads, batch_size)
-    split = data.Split(*batch(4096))
-    splits = data.Splits(split, split, split, [str(index) for index in range(CLASSES)])
+    split = dataset.Split(*batch(4096))
+    splits = dataset.Splits(split, split, split, [str(index) for index in range(CLASSES)])
     model, _ = training_model(config, splits, "float32")
     model.begin(stages.plan(config)[0], config, len(split.labels) // batch_size, {"all": 0})
-    stream = batches.training(split, batch_size, seed=0, first_epoch=0, prefetch=4)
+    stream = input_pipeline.training(split, batch_size, seed=0, first_epoch=0, prefetch=4)
 
     class Clock(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
@@ -52,7 +54,7 @@ def ours_fit(heads, batch_size):
 
     def run(steps):
         # One batch more, not timed: starting `fit` is not training.
-        clock, check = Clock(), callbacks.StopOnNaN(config, steps)
+        clock, check = Clock(), stopping.StopOnNaN(config, steps)
         model.fit(
             stream, steps_per_epoch=steps + 1, shuffle=False, verbose=2, callbacks=[check, clock]
         )
@@ -81,10 +83,12 @@ def _keras_step(model, batch_size, jit=True):
 
 def ours_step(heads, batch_size):
     """The compiled step alone, on one batch."""
-    from vit_keras import build_vit, checks, variants
+    from vit_keras import build_vit
+    from vit_keras.model import architecture
+    from vit_keras.training import preflight
 
-    arch = checks.architecture(_config(heads, batch_size).model)
-    vit = build_vit(None, image_size=32, num_classes=CLASSES, **variants.as_overrides(arch))
+    arch = preflight.architecture(_config(heads, batch_size).model)
+    vit = build_vit(None, image_size=32, num_classes=CLASSES, **architecture.as_overrides(arch))
     return _keras_step(vit, batch_size)
 
 

@@ -21,8 +21,8 @@ import keras
 import tensorflow as tf
 from pictures import write_classes
 
-from vit_keras import batches, sources
-from vit_keras.config import DataConfig
+from vit_keras.config.schema import DataConfig
+from vit_keras.data import input_pipeline, registry
 
 SIZE, BATCH = 224, 32
 FILES = 375, 500  # rows and columns of each
@@ -30,10 +30,10 @@ FILES = 375, 500  # rows and columns of each
 
 def ours(root):
     config = DataConfig(name="folder", path=str(root), image_size=SIZE, cache_mb=0)
-    split = sources.read(config).train
+    split = registry.read(config).train
     starts = range(0, len(split.labels), BATCH)
     return {
-        "ours": lambda: batches.evaluation(split, BATCH, prefetch=4),
+        "ours": lambda: input_pipeline.evaluation(split, BATCH, prefetch=4),
         "ours, bare": lambda: ((split.images[i : i + BATCH],) for i in starts),
     }
 

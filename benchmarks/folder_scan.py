@@ -14,14 +14,16 @@ from pathlib import Path
 
 from pictures import write_classes
 
-from vit_keras import data, folders, photos
-from vit_keras.config import DataConfig
+from vit_keras.config.schema import DataConfig
+from vit_keras.data import splits as data_splits
+from vit_keras.data.readers import folder as readers_folder
+from vit_keras.data.readers import folder_layout
 
 
 def scan(config):
     """Seconds to list the files and look at those that have changed."""
     started = time.perf_counter()
-    pairs = photos.sort_out(config, folders.files(config))
+    pairs = readers_folder.sort_out(config, folder_layout.files(config))
     assert not any(entry.reason for _, entry in pairs)
     return time.perf_counter() - started
 
@@ -44,19 +46,20 @@ def main():
         print(f"again {scan(config):28.1f} s", flush=True)
 
         started = time.perf_counter()
-        splits = data.load(config, seed=0)
+        splits = data_splits.load(config, seed=0)
         seconds = time.perf_counter() - started
         print(f"load, duplicates looked for {seconds:6.1f} s ({len(splits.findings)} findings)")
 
-        from vit_keras import batches, environment  # import Keras
+        from vit_keras import backend
+        from vit_keras.data import input_pipeline  # import Keras
 
-        stream = iter(batches.training(splits.train, 128, 0, 0, prefetch=4))
+        stream = iter(input_pipeline.training(splits.train, 128, 0, 0, prefetch=4))
         started = time.perf_counter()
         steps = len(splits.train.labels) // 128
         for _ in range(steps):
             next(stream)
         rate = steps * 128 / (time.perf_counter() - started)
-        peak = environment.peak_memory_mb()["host"]
+        peak = backend.peak_memory_mb()["host"]
         print(f"an epoch of {steps * 128} images: {rate:.0f} images/s, peak memory {peak:.0f} MB")
 
 

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 import vit_keras
-from vit_keras.formats import room
+from vit_keras.export.formats import room
 
 BASE = "tensorflow"
 

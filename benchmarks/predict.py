@@ -20,7 +20,7 @@ import numpy as np
 from pictures import write_classes
 
 import vit_keras
-from vit_keras import image_files
+from vit_keras.predict import inputs
 
 RELEASED = Path(__file__).parents[1] / "saved_models" / "cifar10_small"
 
@@ -58,7 +58,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         if settings.data is None:
             write_classes(Path(folder), 2060, 100, 100)
-        measure(settings, image_files.found([settings.data or folder]))
+        measure(settings, inputs.found([settings.data or folder]))
 
 
 def measure(settings, files):

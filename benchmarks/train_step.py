@@ -16,7 +16,7 @@ from pathlib import Path
 
 from contenders import PROCESSES
 
-from vit_keras import quiet
+from vit_keras import backend
 
 TOKENS, WIDTH, DEPTH = 65, 192, 9
 PRODUCTS_GFLOP = 10 * 2 * 2048**3 / 1e9  # a "step" of sgemm
@@ -35,7 +35,7 @@ def worker(process, heads, batch_size, pipe):
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
     if not process.startswith("torch"):
-        quiet.import_keras()
+        backend.import_keras()
     runs = {name: make(heads, batch_size) for name, make in PROCESSES[process].items()}
     for run in runs.values():
         run(2)

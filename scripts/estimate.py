@@ -1,11 +1,13 @@
 """What a training will take: `python scripts/estimate.py recipe=cifar10`; makes no run."""
 
-from vit_keras import cli
+from vit_keras.cli import hydra_app
 
 
-@cli.main
+@hydra_app.main
 def main(config):
-    from vit_keras.estimate import estimate  # imports Keras: only once the settings are checked
+    from vit_keras.training.estimate import (
+        estimate,  # imports Keras: only once the settings are checked
+    )
 
     print("\n".join(estimate(config).lines()))
 

@@ -1,15 +1,16 @@
 """See what a model looks at: `python scripts/explain.py run=<dir> image=<file or number>`."""
 
-from vit_keras import run_checks, run_cli
+from vit_keras.cli import arguments
+from vit_keras.explain import preflight
 
 
 def task(settings):
-    from vit_keras.explain import explain_run  # imports Keras: after the checks
+    from vit_keras.explain.explanation import explain_run  # imports Keras: after the checks
 
     print("explanation:", explain_run(**vars(settings)))
 
 
-main = run_cli.main(run_cli.ExplainSettings, run_checks.check_explanation, task)
+main = arguments.main(arguments.ExplainSettings, preflight.check_explanation, task)
 
 if __name__ == "__main__":
     main()

@@ -2,12 +2,13 @@
 
 import functools
 
-from vit_keras import checks, cli
+from vit_keras.cli import hydra_app
+from vit_keras.training import preflight
 
 
-@functools.partial(cli.main, recipe="finetune_digits", check=checks.has_handle)
+@functools.partial(hydra_app.main, recipe="finetune_digits", check=preflight.has_handle)
 def main(config):
-    from vit_keras.finetune import finetune_model  # imports Keras: after the checks
+    from vit_keras.training.finetune import finetune_model  # imports Keras: after the checks
 
     return finetune_model(config).metrics["best_val_accuracy"]
 

@@ -4,8 +4,9 @@ import argparse
 import sys
 import textwrap
 
-from vit_keras import fetching, tfds_sets
-from vit_keras.config import DataConfig
+from vit_keras.config.schema import DataConfig
+from vit_keras.data import download
+from vit_keras.data.readers import tfds_index
 from vit_keras.errors import SettingError
 
 
@@ -30,18 +31,18 @@ def main() -> None:
 
 
 def get(name: str, to: str | None) -> None:
-    fetched = fetching.fetch(name, to)
+    fetched = download.fetch(name, to)
     for part, count in fetched.counts.items():
         print(f"{count:>9,} images  {part}")
     print(f"{name} is in {fetched.place}\ntrain on it: {fetched.command}")
 
 
 def show(to: str | None) -> None:
-    print(f"prepared under {tfds_sets.tfds_root(DataConfig(dir=to))}:")
-    for name, counts in fetching.prepared(to).items():
+    print(f"prepared under {tfds_index.tfds_root(DataConfig(dir=to))}:")
+    for name, counts in download.prepared(to).items():
         sizes = ", ".join(f"{count:,} {split}" for split, count in counts.items())
         print(f"  {name:<30} {sizes or 'damaged'}")
-    known = tfds_sets.listed()
+    known = tfds_index.listed()
     print(f"known to TFDS, of which those of images and classes can be trained on ({len(known)}):")
     print(textwrap.fill(" ".join(known), 100, initial_indent="  ", subsequent_indent="  "))
 

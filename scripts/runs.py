@@ -4,13 +4,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from vit_keras import cli, run_notes, run_tables, run_zips, whole_file
+from vit_keras.cli import hydra_app
 from vit_keras.errors import SettingError
-from vit_keras.run_cleaning import candidates, delete
-from vit_keras.run_comparison import compare
-from vit_keras.run_description import describe
-from vit_keras.run_list import BY, ROOT, find, list_runs, rank
-from vit_keras.text_tables import on_a_line
+from vit_keras.io import atomic
+from vit_keras.runs import archive, tables
+from vit_keras.runs import notes as runs_notes
+from vit_keras.runs.compare import compare
+from vit_keras.runs.delete import candidates, delete
+from vit_keras.runs.describe import describe
+from vit_keras.runs.listing import BY, ROOT, find, list_runs, rank
+from vit_keras.text import on_a_line
 
 COMMANDS = ("list", "compare", "describe", "note", "zip", "unzip", "clean")
 
@@ -20,7 +23,7 @@ def main() -> None:
     is_option = not words or words[0].startswith("-")
     if is_option and not {*COMMANDS, "-h", "--help"} & {*words}:
         words = ["list", *words]
-    with cli.one_line_errors():
+    with hydra_app.one_line_errors():
         settings = parser().parse_args(words, argparse.Namespace(root=ROOT))
         settings.task(settings)
 
@@ -68,26 +71,26 @@ def parser() -> Parser:
 
 
 def show_list(settings: argparse.Namespace) -> None:
-    print(run_tables.ranking(rank(list_runs(settings.root), settings.by), settings.by))
+    print(tables.ranking(rank(list_runs(settings.root), settings.by), settings.by))
 
 
 def show_comparison(settings: argparse.Namespace) -> None:
     names = settings.first, settings.second
     found = compare(*names, settings.root, settings.output, settings.overwrite)
-    print(run_tables.comparison(found))
+    print(tables.comparison(found))
 
 
 def show_description(settings: argparse.Namespace) -> None:
-    print(run_tables.description(describe(settings.run, settings.root)))
+    print(tables.description(describe(settings.run, settings.root)))
 
 
 def note(settings: argparse.Namespace) -> None:
     path = find(settings.run, settings.root).path
-    notes = run_notes.read(path)
+    notes = runs_notes.read(path)
     if settings.tags is not None or settings.note is not None:
-        tags = notes.tags if settings.tags is None else run_notes.tags(settings.tags)
-        notes = run_notes.Notes(tags, notes.note if settings.note is None else settings.note)
-        run_notes.write(path, notes)
+        tags = notes.tags if settings.tags is None else runs_notes.tags(settings.tags)
+        notes = runs_notes.Notes(tags, notes.note if settings.note is None else settings.note)
+        runs_notes.write(path, notes)
     print("tags:", ", ".join(map(on_a_line, notes.tags)) or "none")
     print("note:", notes.note or "none")
 
@@ -95,17 +98,17 @@ def note(settings: argparse.Namespace) -> None:
 def write_zip(settings: argparse.Namespace) -> None:
     path = find(settings.run, settings.root).path
     place = Path(settings.output or f"{path.resolve().name}.zip").expanduser()
-    whole_file.check_free(place, settings.overwrite, "--overwrite")
-    with whole_file.replacing(place) as new:
-        count = run_zips.write(path, new, settings.whole)
-    print(f"{count} files in {on_a_line(str(place))}, {run_tables.size(place.stat().st_size)}")
+    atomic.check_output_file(place, settings.overwrite, "--overwrite")
+    with atomic.atomic_file(place) as new:
+        count = archive.write(path, new, settings.whole)
+    print(f"{count} files in {on_a_line(str(place))}, {tables.size(place.stat().st_size)}")
 
 
 def read_zip(settings: argparse.Namespace) -> None:
     file = Path(settings.file).expanduser()
     if not file.is_file():
         raise SettingError(f"{settings.file} is no file; name a zip that `runs.py zip` wrote")
-    print(on_a_line(str(run_zips.unpack(file, Path(settings.root).expanduser()))))
+    print(on_a_line(str(archive.unpack(file, Path(settings.root).expanduser()))))
 
 
 def clean(settings: argparse.Namespace) -> None:
@@ -113,7 +116,7 @@ def clean(settings: argparse.Namespace) -> None:
     if not found:
         print(f"nothing half-written in {settings.root}; name a run to delete it")
         return
-    print(run_tables.candidates(found))
+    print(tables.candidates(found))
     if not settings.yes and not confirmed(len(found)):
         print("nothing is deleted")
         return

@@ -1,11 +1,13 @@
 """Train a ViT from scratch: `python scripts/train_scratch.py recipe=cifar10 train.epochs=3`."""
 
-from vit_keras import cli
+from vit_keras.cli import hydra_app
 
 
-@cli.main
+@hydra_app.main
 def main(config):
-    from vit_keras.train import train_model  # imports Keras: only once the settings are checked
+    from vit_keras.training.train import (
+        train_model,  # imports Keras: only once the settings are checked
+    )
 
     return train_model(config).metrics["best_val_accuracy"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from keras import ops
 
-from vit_keras.augment import augment
-from vit_keras.config import AugmentConfig
+from vit_keras.augment.pipeline import augment
+from vit_keras.config.schema import AugmentConfig
 
 FILE = Path(__file__).with_name("augment_results.npz")
 SEED = 11

@@ -6,7 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from vit_keras import load_config, run
+from vit_keras import load_config
+from vit_keras.runs import run_dir
 
 ROOT = Path(__file__).parents[1]
 RELEASED = ROOT / "saved_models" / "digits"
@@ -23,7 +24,7 @@ def finished(path, **metrics):
 
 def begun(path, *settings):
     """A run that was killed before its first epoch ended."""
-    run.create(load_config(f"run.dir={path}", *settings)).close()
+    run_dir.create(load_config(f"run.dir={path}", *settings)).close()
     return path
 
 

@@ -4,7 +4,9 @@ import shutil
 
 import numpy as np
 
-from vit_keras import build_vit, checkpoint, load_config, run, train_model
+from vit_keras import build_vit, load_config, train_model
+from vit_keras.runs import run_dir
+from vit_keras.training import checkpoint
 
 DEPTH = 2
 # A stage that the recipe does not have.
@@ -41,7 +43,7 @@ def tuned(directory, file, *overrides):
 
 
 def resumed(directory):
-    config = run.config_of(str(directory))
+    config = run_dir.config_of(str(directory))
     config.run.resume = str(directory)
     return train_model(config)
 

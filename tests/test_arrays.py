@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from vit_keras import SettingError, build_splits, data, load_config, npz, sources
-from vit_keras.arrays import Pair, convert
-from vit_keras.config import DataConfig
+from vit_keras import SettingError, build_splits, load_config
+from vit_keras.config.schema import DataConfig
+from vit_keras.data import dataset, registry
+from vit_keras.data import splits as data_splits
+from vit_keras.data.readers import npz
+from vit_keras.data.readers.arrays import Pair, convert
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (12, 6, 5, 3)).astype("uint8")
@@ -137,31 +140,31 @@ def test_a_file_like_keras_own_keeps_its_test_split(tmp_path):
         **dict(x_test=images[1000:] / 255, y_test=labels[1000:]),
     )
     with pytest.raises(SettingError, match="0 to 255 or 0 to 1"):
-        data.load(config, 0)
+        data_splits.load(config, 0)
     config = saved(
         tmp_path / "x.npz",
         **dict(x_train=images[:1000], y_train=labels[:1000]),
         **dict(x_test=images[1000:], y_test=labels[1000:]),
         class_names=[f"digit {digit}" for digit in range(10)],
     )
-    splits = data.load(config, 0)
-    assert splits.class_names[3] == "digit 3" == sources.class_names(config)[3]
+    splits = data_splits.load(config, 0)
+    assert splits.class_names[3] == "digit 3" == registry.class_names(config)[3]
     np.testing.assert_array_equal(splits.test.images, images[1000:, ..., None])
     drawn = contents(splits.train, splits.validation)
-    assert drawn == contents(data.Split(images[:1000, ..., None], labels[:1000]))
-    assert sources.check_prepared(config) == 1000
-    assert sources.known(config) == sources.Known((8, 8), 1, 10)
+    assert drawn == contents(dataset.Split(images[:1000, ..., None], labels[:1000]))
+    assert registry.check_prepared(config) == 1000
+    assert registry.known(config) == dataset.Known((8, 8), 1, 10)
 
 
 @pytest.mark.parametrize("names", [("images", "labels"), ("x_train", "y_train")])
 def test_a_file_without_a_test_split_has_a_fifth_held_out(names, tmp_path):
     config = saved(tmp_path / "x.npz", **dict(zip(names, DIGITS, strict=True)))
-    one, other = (data.load(config, seed) for seed in (0, 1))
+    one, other = (data_splits.load(config, seed) for seed in (0, 1))
     assert len(one.test.labels) == 359
     np.testing.assert_array_equal(one.test.images, other.test.images)
-    everything = data.Split(DIGITS[0][..., None], DIGITS[1])
+    everything = dataset.Split(DIGITS[0][..., None], DIGITS[1])
     assert contents(one.train, one.validation, one.test) == contents(everything)
-    assert sources.check_prepared(config) == 1797 - 359
+    assert registry.check_prepared(config) == 1797 - 359
 
 
 def test_nothing_of_the_images_is_read_to_check_a_configuration(tmp_path, monkeypatch):
@@ -193,7 +196,7 @@ def test_a_damaged_file_is_named(damage, tmp_path):
     config = saved(tmp_path / "x.npz", images=DIGITS[0], labels=DIGITS[1])
     damage(tmp_path / "x.npz")
     with pytest.raises(SettingError, match=r"data\.path=.*x\.npz is damaged.*again"):
-        data.load(config, 0)
+        data_splits.load(config, 0)
 
 
 def test_a_pickle_is_not_opened(tmp_path):
@@ -233,20 +236,20 @@ def test_a_zip_file_of_something_else_is_refused(tmp_path):
 def test_a_file_without_what_is_needed_is_refused_before_it_is_read(arrays, phrase, tmp_path):
     config = saved(tmp_path / "x.npz", **arrays)
     with pytest.raises(SettingError, match=phrase):
-        sources.known(config)
+        registry.known(config)
 
 
 @pytest.mark.parametrize(("path", "phrase"), [(None, "needs data.path"), ("/no/x.npz", "no file")])
 def test_a_file_that_is_not_there_is_refused(path, phrase):
     with pytest.raises(SettingError, match=phrase):
-        sources.known(DataConfig(name="npz", path=path))
+        registry.known(DataConfig(name="npz", path=path))
 
 
 def test_splits_are_built_of_one_pair_as_of_a_data_set():
     images, labels = DIGITS
     splits = build_splits((images, labels), seed=3, validation_fraction=0.25)
     assert [len(part.labels) for part in (splits.test, splits.validation)] == [359, 360]
-    everything = data.Split(images[..., None], labels)
+    everything = dataset.Split(images[..., None], labels)
     assert contents(splits.train, splits.validation, splits.test) == contents(everything)
 
 

@@ -9,8 +9,9 @@ import pytest
 from keras import ops
 from PIL import Image
 
-from vit_keras.augment import augment, random_crop, random_flip, resize
-from vit_keras.config import AugmentConfig
+from vit_keras.augment.pipeline import augment, random_crop, random_flip
+from vit_keras.config.schema import AugmentConfig
+from vit_keras.model.preprocessing import resize
 
 COUNT = 600
 SHAPES = [(6, 9, 3), (9, 6, 1)]  # neither square, so that rows and columns cannot be swapped unseen

@@ -9,8 +9,8 @@ from keras import ops
 from PIL import Image, ImageEnhance, ImageOps
 from scipy import ndimage
 
-from vit_keras.augment.colour import OPERATIONS, recolour
-from vit_keras.augment.steps import CODES, Step
+from vit_keras.augment.color import OPERATIONS, recolour
+from vit_keras.augment.ops import CODES, Step
 
 PILLOW = {
     "brightness": lambda image, s: ImageEnhance.Brightness(image).enhance(1 + s),

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 from scipy import stats
 
-from vit_keras.augment import draws
+from vit_keras.augment import prng
 
 IMAGES = 2000
 # Random123's kat_vectors, threefry2x32 20: key, counter, and what comes out.
@@ -22,21 +22,21 @@ def words(*values):
 
 
 def drawn(seed, *names, batch=IMAGES):
-    made = draws.draw(draws.key_of(seed), batch, names)
+    made = prng.draw(prng.key_of(seed), batch, names)
     return {name: ops.convert_to_numpy(part) for name, part in made.items()}
 
 
 @pytest.mark.parametrize(("key", "counter", "answer"), KNOWN)
 def test_threefry_gives_the_published_answers(key, counter, answer):
-    assert [int(word) for word in draws.threefry(words(*key), words(*counter))] == list(answer)
+    assert [int(word) for word in prng.threefry(words(*key), words(*counter))] == list(answer)
 
 
 def test_threefry_is_that_of_jax():
     threefry = pytest.importorskip("jax.extend.random").threefry_2x32
     key, places = np.array([7, 2**31 + 5], "uint32"), np.arange(64, dtype="uint32")
     theirs = np.asarray(threefry(key, places))
-    left, right = draws.threefry(words(*key), [ops.convert_to_tensor(places[:32])] * 2)
-    left, right = draws.threefry(
+    left, right = prng.threefry(words(*key), [ops.convert_to_tensor(places[:32])] * 2)
+    left, right = prng.threefry(
         words(*key), [ops.convert_to_tensor(part) for part in np.split(places, 2)]
     )
     ours = np.concatenate([ops.convert_to_numpy(left), ops.convert_to_numpy(right)])
@@ -44,8 +44,8 @@ def test_threefry_is_that_of_jax():
 
 
 def test_every_number_is_uniform_and_apart_from_the_others():
-    numbers = np.concatenate(list(drawn(3, *draws.COUNTS).values()), axis=1)
-    assert numbers.shape == (IMAGES, sum(draws.COUNTS.values()))
+    numbers = np.concatenate(list(drawn(3, *prng.COUNTS).values()), axis=1)
+    assert numbers.shape == (IMAGES, sum(prng.COUNTS.values()))
     assert numbers.min() >= 0
     assert numbers.max() < 1
     assert min(stats.kstest(column, "uniform").pvalue for column in numbers.T) > 1e-5
@@ -71,13 +71,13 @@ def test_a_generator_gives_other_numbers_each_step_the_first_those_of_its_seed()
 
 def test_whole_numbers_are_as_likely_and_never_too_large():
     largest = np.float32(1 - 2**-24)
-    assert [int(draws.whole(largest, count)) for count in (1, 14, 31, 224)] == [0, 13, 30, 223]
-    made = ops.convert_to_numpy(draws.whole(drawn(3, "flip")["flip"], 14))
+    assert [int(prng.whole(largest, count)) for count in (1, 14, 31, 224)] == [0, 13, 30, 223]
+    made = ops.convert_to_numpy(prng.whole(drawn(3, "flip")["flip"], 14))
     assert stats.chisquare(np.bincount(made.ravel(), minlength=14)).pvalue > 1e-4
 
 
 def test_noise_has_every_level_as_often_and_no_two_images_the_same():
-    made = ops.convert_to_numpy(draws.noise(draws.key_of(1), 6, (32, 32, 3)))
+    made = ops.convert_to_numpy(prng.noise(prng.key_of(1), 6, (32, 32, 3)))
     assert made.shape == (6, 32, 32, 3)
     counts = np.bincount(made.astype(int).ravel(), minlength=256)
     assert len(counts) == 256

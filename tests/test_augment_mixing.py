@@ -5,8 +5,9 @@ import pytest
 from keras import ops
 from scipy import stats
 
-from vit_keras.augment import augment, mixing
-from vit_keras.config import AugmentConfig
+from vit_keras.augment import mixing
+from vit_keras.augment.pipeline import augment
+from vit_keras.config.schema import AugmentConfig
 
 BATCH, SHAPE, CLASSES = 6, (20, 16, 3), 10
 

@@ -5,9 +5,9 @@ import pytest
 from keras import ops
 from scipy import stats
 
-from vit_keras.augment import draws, jitter, policies
-from vit_keras.augment.steps import CODES
-from vit_keras.config import AugmentConfig
+from vit_keras.augment import policies, prng
+from vit_keras.augment.ops import CODES
+from vit_keras.config.schema import AugmentConfig
 
 IMAGES = 20_000
 SIZE = (224, 320)
@@ -23,7 +23,7 @@ TRIVIAL |= {"translate_x": 32, "translate_y": 32}
 
 def drawn(**settings):
     """[(names, strengths)] of each step, for IMAGES images."""
-    uniform = draws.draw(draws.key_of(5), IMAGES, ["policy"])["policy"]
+    uniform = prng.draw(prng.key_of(5), IMAGES, ["policy"])["policy"]
     steps = policies.steps(AugmentConfig(**settings), uniform, SIZE)
     result = []
     for step in steps:
@@ -126,8 +126,8 @@ def test_no_policy_has_no_steps():
 
 
 def test_jitter_is_torchvisions_in_an_order_of_its_own_for_each_image():
-    uniform = draws.draw(draws.key_of(5), IMAGES, ["jitter"])["jitter"]
-    steps = jitter.steps([0.4, 0.0, 1.0, 0.1], uniform)
+    uniform = prng.draw(prng.key_of(5), IMAGES, ["jitter"])["jitter"]
+    steps = policies.jitter_steps([0.4, 0.0, 1.0, 0.1], uniform)
     codes = np.stack([ops.convert_to_numpy(step.operation) for step in steps], axis=1)
     strength = np.stack([ops.convert_to_numpy(step.strength) for step in steps], axis=1)
     assert evenly(["-".join(NAMES[code] for code in row) for row in codes], 6)
@@ -135,4 +135,4 @@ def test_jitter_is_torchvisions_in_an_order_of_its_own_for_each_image():
         found = strength[codes == CODES[name]]
         assert len(found) == IMAGES
         assert stats.kstest(found, stats.uniform(-most, 2 * most).cdf).pvalue > 1e-4
-    assert jitter.steps([0.0, 0.0, 0.0, 0.0], uniform) == []
+    assert policies.jitter_steps([0.0, 0.0, 0.0, 0.0], uniform) == []

@@ -5,9 +5,11 @@ import pytest
 from PIL import Image
 
 import vit_keras
-from vit_keras import SettingError, data, load_config
-from vit_keras.augment import sheet
-from vit_keras.config import AugmentConfig
+from vit_keras import SettingError, load_config
+from vit_keras.augment import preview
+from vit_keras.cli import show_augment
+from vit_keras.config.schema import AugmentConfig
+from vit_keras.data import splits as data_splits
 
 
 def pictures(count=3, shape=(8, 12, 3)):
@@ -18,7 +20,7 @@ def pictures(count=3, shape=(8, 12, 3)):
 def test_above_are_the_images_below_what_is_made_of_them(channels):
     images = pictures(shape=(8, 12, channels))
     made = vit_keras.augmentation_sheet(images, AugmentConfig(flip=True), draws=4)
-    times, gap = sheet.CELL // 12, sheet.GAP
+    times, gap = preview.CELL // 12, preview.GAP
     width, height = 12 * times + 2 * gap, 8 * times + 2 * gap
     assert made.size == (3 * width, 5 * height)
     cells = np.asarray(made).reshape(5, height, 3, width, 3).transpose(0, 2, 1, 3, 4)
@@ -43,15 +45,15 @@ def test_mixed_images_of_another_size_are_shown_too():
 
 def test_a_sheet_is_written_again_but_over_nothing_else(tmp_path):
     config = load_config("augment=shift", "data.limit=100", f"run.root={tmp_path / 'new'}")
-    splits = data.load(config.data, 0)
-    file = sheet.write_sheet(config, splits, columns=2)
-    assert sheet.write_sheet(config, splits, columns=3) == file
+    splits = data_splits.load(config.data, 0)
+    file = show_augment.write_sheet(config, splits, columns=2)
+    assert show_augment.write_sheet(config, splits, columns=3) == file
     with Image.open(file) as picture:
-        assert picture.width == 3 * (sheet.CELL + 2 * sheet.GAP)
+        assert picture.width == 3 * (preview.CELL + 2 * preview.GAP)
     assert [path.name for path in file.parent.iterdir()] == [file.name]
     for content in (b"mine", Image.new("RGB", (1, 1))):
         content.save(file) if isinstance(content, Image.Image) else file.write_bytes(content)
         before = file.read_bytes()
         with pytest.raises(SettingError, match=r"no augmentation sheet; .*run\.root"):
-            sheet.write_sheet(config, splits)
+            show_augment.write_sheet(config, splits)
         assert file.read_bytes() == before

@@ -8,9 +8,10 @@ from keras import ops
 from PIL import Image
 from scipy import ndimage, stats
 
-from vit_keras.augment import augment, draws, warp
-from vit_keras.augment.steps import CODES, Step
-from vit_keras.config import AugmentConfig
+from vit_keras.augment import geometric, prng
+from vit_keras.augment.ops import CODES, Step
+from vit_keras.augment.pipeline import augment
+from vit_keras.config.schema import AugmentConfig
 
 SHAPES = [(24, 31, 3), (31, 24, 1)]
 MOVES = {"shear_x": 0.3, "shear_y": -0.2, "translate_x": 7, "translate_y": -5, "rotate": 23}
@@ -30,11 +31,11 @@ def moved(name, strength, size):
         ops.convert_to_tensor(np.array([strength], "float32")),
         frozenset({name}),
     )
-    return warp.moved(step, size)
+    return geometric.moved(step, size)
 
 
 def ours(images, places, size):
-    return ops.convert_to_numpy(warp.warp(ops.convert_to_tensor(images), places, size))
+    return ops.convert_to_numpy(geometric.warp(ops.convert_to_tensor(images), places, size))
 
 
 def pillow(image, change):
@@ -91,10 +92,10 @@ def test_two_maps_in_a_row_are_two_warps_in_a_row():
     """Shifts and turns by right angles, which need no interpolation to be compared."""
     images, size = pictures((24, 24, 3)), (24, 24)
     one, two = moved("rotate", 90, size), moved("translate_x", 7, size)
-    once = ours(images, warp.after(one, two), size)
+    once = ours(images, geometric.after(one, two), size)
     twice = ours(ours(images, one, size), two, size)
     np.testing.assert_allclose(once, twice, atol=0.05)
-    assert np.abs(once - ours(images, warp.after(two, one), size)).max() > 50
+    assert np.abs(once - ours(images, geometric.after(two, one), size)).max() > 50
 
 
 def test_nothing_moved_is_nothing_changed():
@@ -106,16 +107,16 @@ def test_nothing_moved_is_nothing_changed():
 
 def test_crop_and_mirror_as_maps_are_those_of_whole_pixels():
     images = np.round(pictures((9, 7, 3), 40))
-    crop, flip = draws.draw(draws.key_of(1), 40, ["crop", "flip"]).values()
-    places = warp.after(warp.padded_crop(crop, 2), warp.mirrored(flip, 7))
+    crop, flip = prng.draw(prng.key_of(1), 40, ["crop", "flip"]).values()
+    places = geometric.after(geometric.padded_crop(crop, 2), geometric.mirrored(flip, 7))
     config = AugmentConfig(crop_padding=2, flip=True)
     whole, _ = augment(ops.convert_to_tensor(images), None, config, 1)
     np.testing.assert_array_equal(ours(images, places, (9, 7)), ops.convert_to_numpy(whole))
 
 
 def crops(share, size, count=3000):
-    uniform = draws.draw(draws.key_of(1), count, ["resized_crop"])["resized_crop"]
-    a, b, c, d, e, f = map(ops.convert_to_numpy, warp.resized_crop(uniform, share, size, size))
+    uniform = prng.draw(prng.key_of(1), count, ["resized_crop"])["resized_crop"]
+    a, b, c, d, e, f = map(ops.convert_to_numpy, geometric.resized_crop(uniform, share, size, size))
     assert not b.any()
     assert not d.any()
     return f, c, e * size[0], a * size[1]  # top, left, height, width
@@ -164,8 +165,8 @@ def test_a_resized_crop_is_pillows_enlargement_of_the_box(size):
     made, _ = augment(ops.convert_to_tensor(images), None, config, 1, size)
     made = ops.convert_to_numpy(made)
     assert made.shape == (6, *size, 3)
-    uniform = draws.draw(draws.key_of(1), 6, ["resized_crop"])["resized_crop"]
-    places = warp.resized_crop(uniform, config.resized_crop, SHAPES[0][:2], size)
+    uniform = prng.draw(prng.key_of(1), 6, ["resized_crop"])["resized_crop"]
+    places = geometric.resized_crop(uniform, config.resized_crop, SHAPES[0][:2], size)
     a, _, c, _, e, f = map(ops.convert_to_numpy, places)
     for at in range(6):
         edges = (c[at], f[at], c[at] + a[at] * size[1], f[at] + e[at] * size[0])

@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from vit_keras import SettingError, checks, load_config, run, sources
-from vit_keras.config import Config, setting_names
+from vit_keras import SettingError, load_config
+from vit_keras.config.schema import Config, setting_names
+from vit_keras.data import registry
+from vit_keras.data.splits import image_size
+from vit_keras.runs import run_dir
+from vit_keras.training import preflight
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted(path.stem for path in ROOT.glob("vit_keras/conf/recipe/*.yaml"))
@@ -178,7 +182,7 @@ MISTAKES = {
 @pytest.fixture
 def prepared(tmp_path):
     """A folder with each TFDS set as far as it is looked at before TensorFlow: no images."""
-    for name in sorted({*sources.KNOWN} - {"digits"}):
+    for name in sorted({*registry.KNOWN} - {"digits"}):
         version = tmp_path / "sets" / name / "1.0.0"
         version.mkdir(parents=True)
         splits = [{"name": split, "shardLengths": ["500", "500"]} for split in ("train", "test")]
@@ -192,7 +196,7 @@ def prepared(tmp_path):
 @pytest.fixture
 def finished_run(tmp_path):
     """The directory of a run that nobody holds."""
-    made = run.create(load_config(f"run.dir={tmp_path / 'run'}"))
+    made = run_dir.create(load_config(f"run.dir={tmp_path / 'run'}"))
     made.close()
     return made.path
 
@@ -369,7 +373,7 @@ def test_a_run_stopped_in_its_first_epoch_starts_it_again(script, finished_run):
 
 
 def test_resuming_a_run_that_another_process_holds_is_refused(refusal, finished_run):
-    holder = run.Run(finished_run)
+    holder = run_dir.Run(finished_run)
     try:
         answer = refusal(f"run.resume={finished_run}")
     finally:
@@ -389,7 +393,7 @@ def test_resuming_a_run_that_another_process_holds_is_refused(refusal, finished_
 )
 def test_resuming_with_other_settings_is_refused(setting, changed, refusal, tmp_path):
     folder = tmp_path / "run"
-    run.create(
+    run_dir.create(
         load_config(f"run.dir={folder}", "model.width=48", "optim.learning_rate=2e-3")
     ).close()
     answer = refusal(f"run.resume={folder}", setting)
@@ -446,9 +450,9 @@ PROMISES = {
 def test_a_recipe_holds_what_it_promises(recipe, prepared):
     config = load_config(f"recipe={recipe}", f"data.dir={prepared}")
     facts = dict(
-        **asdict(checks.architecture(config.model)),
-        image_size=checks.image_size(config.data),
-        classes=len(config.data.classes or range(sources.KNOWN[config.data.name].num_classes)),
+        **asdict(preflight.architecture(config.model)),
+        image_size=image_size(config.data),
+        classes=len(config.data.classes or range(registry.KNOWN[config.data.name].num_classes)),
         optimizer=config.optim.name,
         learning_rate=config.optim.learning_rate,
         epochs=config.train.epochs,

@@ -4,7 +4,8 @@ import shlex
 
 import pytest
 
-from vit_keras import SettingError, load_config, run
+from vit_keras import SettingError, load_config
+from vit_keras.runs import run_dir
 
 # What a user types besides a handle; what the answer has to have. VIT is a file,
 # PHOTOS a folder of two classes, the second without an image.
@@ -118,7 +119,7 @@ def test_a_stage_that_is_added_comes_last_and_has_what_was_given(typed):
 @pytest.fixture
 def begun(typed, tmp_path):
     words = typed("recipe=finetune_digits stages.all.epochs=7")
-    made = run.create(load_config(*words, f"run.dir={tmp_path / 'run'}"))
+    made = run_dir.create(load_config(*words, f"run.dir={tmp_path / 'run'}"))
     made.close()
     return made.path
 

@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from vit_keras import SettingError, data, load_config, sources
-from vit_keras.config import DataConfig
+from vit_keras import SettingError, load_config
+from vit_keras.config.schema import DataConfig
+from vit_keras.data import dataset, registry
+from vit_keras.data import splits as data_splits
 
 SPLITS = ("train", "validation", "test")
 
 
 def digits(seed=0, **settings):
-    return data.load(DataConfig(**settings), seed)
+    return data_splits.load(DataConfig(**settings), seed)
 
 
 def contents(*splits):
@@ -33,7 +35,7 @@ def contents(*splits):
 def published_digits():
     """(1797, 8, 8, 1) with 0..16 spread over 0..255, and labels (1797,)."""
     bunch = load_digits()
-    return data.Split(np.rint(bunch.images / 16 * 255).astype("uint8")[..., None], bunch.target)
+    return dataset.Split(np.rint(bunch.images / 16 * 255).astype("uint8")[..., None], bunch.target)
 
 
 def assert_in_proportion(part, whole):
@@ -102,7 +104,7 @@ def test_chosen_classes_are_relabelled_in_the_order_of_choice(classes):
     relabelled = [order.index(label) for label in published.labels[kept]]
     assert splits.class_names == ["8", "3", "5"]
     assert contents(*(getattr(splits, name) for name in SPLITS)) == contents(
-        data.Split(published.images[kept], np.array(relabelled))
+        dataset.Split(published.images[kept], np.array(relabelled))
     )
 
 
@@ -155,33 +157,33 @@ def test_the_table_counts_each_class_in_each_split():
 
 def test_the_table_of_many_classes_is_one_row():
     images = np.zeros((200, 1, 1, 1), "uint8")
-    split = data.Split(images, np.repeat(np.arange(50, dtype="int32"), 4))
-    lopsided = data.Split(images[:100], np.arange(100, dtype="int32") % 40)
-    splits = data.Splits(split, lopsided, split, [f"class {index}" for index in range(50)])
+    split = dataset.Split(images, np.repeat(np.arange(50, dtype="int32"), 4))
+    lopsided = dataset.Split(images[:100], np.arange(100, dtype="int32") % 40)
+    splits = dataset.Splits(split, lopsided, split, [f"class {index}" for index in range(50)])
     assert " ".join(splits.table().splitlines()[-1].split()) == "a class 4 to 4 0 to 3 4 to 4"
 
 
-@pytest.mark.parametrize("name", sorted({*sources.KNOWN} - {"digits"}))
+@pytest.mark.parametrize("name", sorted({*registry.KNOWN} - {"digits"}))
 def test_what_is_known_of_a_set_is_what_its_files_say(name, tfds_dir):
     (features,) = Path(tfds_dir, name).glob("*/features.json")
     described = json.loads(features.read_text())["featuresDict"]["features"]
     height, width, channels = map(int, described["image"]["image"]["shape"]["dimensions"])
     classes = int(described["label"]["classLabel"]["numClasses"])
-    assert sources.KNOWN[name] == sources.Known((height, width), channels, classes)
+    assert registry.KNOWN[name] == dataset.Known((height, width), channels, classes)
 
 
 @pytest.mark.parametrize(("name", "images"), [("cifar10", 50000), ("mnist", 60000)])
 def test_the_published_size_is_known_before_the_set_is_read(name, images, tfds_dir):
-    assert sources.check_prepared(DataConfig(name=name, dir=tfds_dir)) == images
+    assert registry.check_prepared(DataConfig(name=name, dir=tfds_dir)) == images
 
 
 def test_what_is_known_of_digits_is_what_is_read():
     splits = digits()
-    known = sources.KNOWN["digits"]
+    known = registry.KNOWN["digits"]
     assert (*known.size, known.channels) == splits.train.images.shape[1:]
     assert known.num_classes == len(splits.class_names) == len(set(splits.train.labels))
     images = len(splits.train.labels) + len(splits.validation.labels)
-    assert sources.check_prepared(DataConfig()) == images
+    assert registry.check_prepared(DataConfig()) == images
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +194,7 @@ def cifar100(tfds_dir):
     parts = {}
     for name in ("train", "test"):
         examples = list(sets[name].as_numpy_iterator())
-        parts[name] = data.Split(
+        parts[name] = dataset.Split(
             np.stack([example["image"] for example in examples]),
             np.array([example["label"] for example in examples]),
         )
@@ -201,7 +203,7 @@ def cifar100(tfds_dir):
 
 def test_cifar100_has_the_pixels_and_labels_that_tfds_reads(cifar100, tfds_dir):
     published, names = cifar100
-    splits = data.load(DataConfig(name="cifar100", dir=tfds_dir), seed=0)
+    splits = data_splits.load(DataConfig(name="cifar100", dir=tfds_dir), seed=0)
     assert splits.class_names == names
     assert splits.train.images.dtype == "uint8"
     assert contents(splits.train, splits.validation) == contents(published["train"])
@@ -213,7 +215,7 @@ def test_cifar100_classes_are_chosen_by_name(cifar100, tfds_dir):
     published, names = cifar100
     first, second = (names[label] for label in sorted(set(published["test"].labels))[:2])
     config = DataConfig(name="cifar100", dir=tfds_dir, classes=[second, first])
-    splits = data.load(config, seed=0)
+    splits = data_splits.load(config, seed=0)
     assert splits.class_names == [second, first]
     for label, name in enumerate([second, first]):
         expected = published["test"].images[published["test"].labels == names.index(name)]
@@ -224,7 +226,9 @@ def test_a_class_given_by_name_and_by_number_is_refused(cifar100, tfds_dir):
     """It would be a class without images beside one that is always right."""
     _, names = cifar100
     with pytest.raises(SettingError, match=r"data.classes .*once"):
-        data.load(DataConfig(name="cifar100", dir=tfds_dir, classes=[names[0], 0, 1]), seed=0)
+        data_splits.load(
+            DataConfig(name="cifar100", dir=tfds_dir, classes=[names[0], 0, 1]), seed=0
+        )
 
 
 def cut_in_half(file):
@@ -252,6 +256,6 @@ def test_a_damaged_shard_is_refused_with_the_way_to_mend_it(damage, tfds_dir, tm
     damage(next(tmp_path.glob("cifar100/*/cifar100-test.tfrecord-*")))
     config = load_config("data=cifar100", "model=cifar", f"data.dir={tmp_path}").data
     with pytest.raises(SettingError) as caught:
-        data.load(config, seed=0)
+        data_splits.load(config, seed=0)
     for phrase in ("cifar100", str(tmp_path), "damaged", "data.download=true"):
         assert phrase in str(caught.value)

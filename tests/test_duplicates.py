@@ -9,7 +9,8 @@ from PIL import Image, ImageEnhance
 from test_decode import photo
 from test_folders import config
 
-from vit_keras import data, inspection
+from vit_keras.data import quality_report
+from vit_keras.data import splits as data_splits
 
 DRAWN = 6
 
@@ -29,7 +30,7 @@ def root(tmp_path):
 
 
 def found(root):
-    findings = data.load(config(root), 0).findings
+    findings = data_splits.load(config(root), 0).findings
     return [(f.problem, f.file, f.other_file) for f in findings]
 
 
@@ -44,8 +45,8 @@ def test_equal_files_in_two_splits_are_found(root):
         ("duplicate", "test/ant/copy.png", "train/ant/0.png"),
         ("duplicate", "test/bee/copy.png", "val/bee/1.png"),
     ]
-    splits = data.load(config(root), 0)
-    (line,) = inspection.summary(splits.findings)
+    splits = data_splits.load(config(root), 0)
+    (line,) = quality_report.summary(splits.findings)
     assert line.startswith("2 files are in two splits")
     assert "test/ant/copy.png (train/ant/0.png)" in line
 

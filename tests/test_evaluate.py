@@ -12,18 +12,12 @@ from PIL import Image
 from scipy.special import log_softmax, softmax
 from sklearn import metrics
 
-from vit_keras import (
-    SettingError,
-    data,
-    decode,
-    evaluate_run,
-    load_config,
-    open_run,
-    run_cli,
-)
-from vit_keras import run as runs
-from vit_keras.evaluation.checks import check_evaluation
-from vit_keras.evaluation.subject import Subject
+from vit_keras import SettingError, evaluate_run, load_config, open_run
+from vit_keras.cli import arguments
+from vit_keras.data import decode, splits
+from vit_keras.evaluation.preflight import check_evaluation
+from vit_keras.evaluation.task import Subject
+from vit_keras.runs import run_dir
 
 SAVED = Path(__file__).parents[1] / "saved_models"
 FILES = {
@@ -52,7 +46,7 @@ def evaluated(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def digits():
-    return data.load(load_config("data=digits").data, 0)
+    return splits.load(load_config("data=digits").data, 0)
 
 
 @pytest.fixture(scope="module")
@@ -274,7 +268,7 @@ def test_files_are_read_at_each_size_and_arrays_as_they_are(tmp_path, digits):
     root = photos(tmp_path / "photos")
     words = ["recipe=folder", f"data.path={root}", "data.image_size=32", "train.batch_size=8"]
     config = load_config(*words)
-    chosen = Subject(None, config, None, data.load(config.data, 0), "", True, "")
+    chosen = Subject(None, config, None, splits.load(config.data, 0), "", True, "")
     again = chosen.test_at(48)
     np.testing.assert_array_equal(again.labels, chosen.splits.test.labels)
     expected = decode.read(root / chosen.files[3], (48, 48), "crop")
@@ -297,7 +291,7 @@ def test_a_model_that_is_no_vit_of_ours_has_its_own_size_alone(run):
 
 
 def check(*words):
-    check_evaluation(run_cli.read(run_cli.EvaluateSettings, words))
+    check_evaluation(arguments.read(arguments.EvaluateSettings, words))
 
 
 def gone(run):
@@ -363,7 +357,7 @@ def test_what_cannot_be_evaluated_is_refused_before_keras(run, damage, words, me
 
 
 def test_a_run_that_is_being_trained_is_left_alone(run):
-    held = runs.Run(run)
+    held = run_dir.Run(run)
     with pytest.raises(SettingError, match="is in use by another process"):
         check(f"run={run}")
     held.close()

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from vit_keras import evaluate_run
-from vit_keras.evaluation import pictures
-from vit_keras.evaluation.report import page
+from vit_keras.evaluation import plots
+from vit_keras.evaluation.html_report import page
 
 SAVED = Path(__file__).parents[1] / "saved_models"
 NASTY = '<script>document.title="owned"</script>'
@@ -85,10 +85,10 @@ def test_pictures_take_any_name(tmp_path):
     """Dollars are mathematics to Matplotlib, and some scripts are in no font of its."""
     names = ["$x^$", "a$_{b$", "two\nlines", "猫", "n" * 300]
     matrix = np.eye(5, dtype=int)
-    pictures.confusion(tmp_path / "confusion.png", matrix, names)
-    titles = [pictures.title(name, name, 0.5) for name in names]
+    plots.confusion(tmp_path / "confusion.png", matrix, names)
+    titles = [plots.title(name, name, 0.5) for name in names]
     images = np.zeros((5, 8, 8, 3), "uint8")
-    pictures.mistakes(tmp_path / "mistakes.png", images, titles)
+    plots.mistakes(tmp_path / "mistakes.png", images, titles)
     for file in tmp_path.iterdir():
         with Image.open(file) as image:
             image.load()

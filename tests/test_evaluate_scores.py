@@ -9,7 +9,8 @@ from PIL import Image
 from scipy.special import softmax
 from sklearn import metrics
 
-from vit_keras.evaluation import calibration, corruptions, scores
+from vit_keras.evaluation import calibration, corruptions
+from vit_keras.evaluation import metrics as evaluation_metrics
 
 # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
 WILSON = {
@@ -22,7 +23,7 @@ WILSON = {
 
 @pytest.mark.parametrize(("counts", "interval"), WILSON.items())
 def test_intervals_are_wilsons(counts, interval):
-    assert scores.wilson(*counts) == pytest.approx(interval, abs=5e-5)
+    assert evaluation_metrics.wilson(*counts) == pytest.approx(interval, abs=5e-5)
 
 
 def drawn(images=400, classes=7, seed=0):
@@ -36,7 +37,7 @@ def drawn(images=400, classes=7, seed=0):
 
 def test_overall_scores_are_scikit_learns():
     logits, labels = drawn()
-    found = scores.overall(logits, labels)
+    found = evaluation_metrics.overall(logits, labels)
     predicted = logits.argmax(axis=-1)
     assert found["accuracy"] == pytest.approx(metrics.accuracy_score(labels, predicted))
     order = np.argsort(-logits, axis=-1)[:, :5]
@@ -48,21 +49,21 @@ def test_overall_scores_are_scikit_learns():
 
 
 def test_a_top_5_of_five_classes_says_nothing():
-    found = scores.overall(*drawn(classes=5))
+    found = evaluation_metrics.overall(*drawn(classes=5))
     assert found["top5_accuracy"] is None
     assert found["top5_interval"] is None
 
 
 def test_each_class_by_hand():
     labels, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0, 0])
-    ant, bee, cat = scores.per_class(labels, predicted, ["ant", "bee", "cat"])
+    ant, bee, cat = evaluation_metrics.per_class(labels, predicted, ["ant", "bee", "cat"])
     assert (ant["images"], ant["precision"], ant["recall"]) == (3, 2 / 4, 2 / 3)
     assert ant["f1"] == pytest.approx(4 / 7)
     assert (bee["precision"], bee["recall"], bee["f1"]) == (1 / 2, 1 / 2, 1 / 2)
     assert (cat["precision"], cat["recall"], cat["f1"]) == (None, 0, 0)  # never predicted
-    matrix = scores.confusion(labels, predicted, 3)
+    matrix = evaluation_metrics.confusion(labels, predicted, 3)
     assert matrix.tolist() == [[2, 1, 0], [1, 1, 0], [1, 0, 0]]
-    pairs = scores.confused_pairs(matrix, ["ant", "bee", "cat"])
+    pairs = evaluation_metrics.confused_pairs(matrix, ["ant", "bee", "cat"])
     assert [(pair["class"], pair["predicted"], pair["images"]) for pair in pairs] == [
         ("ant", "bee", 1),
         ("bee", "ant", 1),
@@ -73,7 +74,7 @@ def test_each_class_by_hand():
 
 def test_mistakes_come_the_surest_first():
     logits = np.log([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]]).astype("float32")
-    assert scores.mistakes(logits, np.array([1, 1, 1, 0]), 1.0).tolist() == [0, 3, 1]
+    assert evaluation_metrics.mistakes(logits, np.array([1, 1, 1, 0]), 1.0).tolist() == [0, 3, 1]
 
 
 def test_the_calibration_error_by_hand():

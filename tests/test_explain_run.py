@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from vit_keras import SettingError, explain_run, open_run, run_checks, run_cli
+from vit_keras import SettingError, explain_run, open_run
+from vit_keras.cli import arguments
+from vit_keras.explain import preflight
 
 RELEASED = Path(__file__).parents[1] / "saved_models" / "digits"
 PICTURES = {
@@ -70,7 +72,7 @@ def test_a_file_for_a_class_in_a_folder_of_ones_own(run, seven, tmp_path):
 
 
 def check(*words):
-    run_checks.check_explanation(run_cli.read(run_cli.ExplainSettings, words))
+    preflight.check_explanation(arguments.read(arguments.ExplainSettings, words))
 
 
 def test_what_cannot_be_explained_is_refused_before_keras(run, tmp_path):

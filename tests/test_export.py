@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 
 import vit_keras
-from vit_keras import SettingError, build_vit, export, run_checks, run_cli, serving_model
-from vit_keras.formats import FORMATS, room
+from vit_keras import SettingError, build_vit
+from vit_keras.cli import arguments
+from vit_keras.export import exporter, preflight
+from vit_keras.export.formats import FORMATS, room
+from vit_keras.predict import serving_model
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("exports are written from TensorFlow's graph", allow_module_level=True)
@@ -46,7 +49,7 @@ def exported(run):
             if importlib.util.find_spec(module) is None:
                 pytest.skip(f"needs {package}: pip install {package}")
         if name not in made:
-            made[name] = export.export_run(run, name, images=50)
+            made[name] = exporter.export_run(run, name, images=50)
         return made[name]
 
     return once
@@ -165,7 +168,7 @@ def test_half_precision_is_exported_in_float32():
 def test_random_pixels_stand_in_for_data_that_are_gone(run):
     saved = vit_keras.open_run(run)
     saved.config.data.name, saved.config.data.path = "folder", "/nowhere"
-    pixels, labels, source = export.test_images(saved, 6)
+    pixels, labels, source = exporter.test_images(saved, 6)
     assert pixels.shape == (6, 8, 8, 1)
     assert (labels, source) == (None, "random pixels")
 
@@ -175,12 +178,12 @@ def test_a_comparison_has_the_figures_that_it_should():
     theirs = np.asarray([[0.5, 0.3, 0.2], [0.1, 0.7, 0.2], [0.35, 0.3, 0.35], [0.6, 0.2, 0.2]])
     model = SimpleNamespace(predict_on_batch=lambda batch: ours[batch])
     four = np.arange(4)
-    report = export.comparison(model, lambda batch: theirs[batch], four, np.asarray([0, 1, 1, 1]))
+    report = exporter.comparison(model, lambda batch: theirs[batch], four, np.asarray([0, 1, 1, 1]))
     assert report["images"] == 4
     assert report["max_difference"] == pytest.approx(0.3)
     assert report["top1_agreement"] == 0.5
     assert (report["keras_accuracy"], report["accuracy"]) == (0.75, 0.5)
-    unlabelled = export.comparison(model, lambda batch: theirs[batch], four, None)
+    unlabelled = exporter.comparison(model, lambda batch: theirs[batch], four, None)
     assert "accuracy" not in unlabelled
 
 
@@ -199,12 +202,12 @@ def test_an_export_that_fails_leaves_nothing(run, monkeypatch, tmp_path):
 
     monkeypatch.setattr(room("keras_int8"), "write", write)
     with pytest.raises(OSError, match="disk full"):
-        export.export_run(run, "keras_int8", output=tmp_path / "new")
+        exporter.export_run(run, "keras_int8", output=tmp_path / "new")
     assert not list(tmp_path.iterdir())
 
 
 def check(*words):
-    run_checks.check_export(run_cli.read(run_cli.ExportSettings, words))
+    preflight.check_export(arguments.read(arguments.ExportSettings, words))
 
 
 def test_what_cannot_be_exported_is_refused_before_keras(run, tmp_path, monkeypatch):
@@ -216,7 +219,7 @@ def test_what_cannot_be_exported_is_refused_before_keras(run, tmp_path, monkeypa
     with pytest.raises(SettingError, match="is not empty"):
         check(f"run={run}", "format=keras_int8", f"output={tmp_path}")
     with pytest.raises(SettingError, match="KERAS_BACKEND=jax cannot write format=tf_saved_model"):
-        run_checks.export_place(run, "tf_saved_model", None, "jax")
+        preflight.export_place(run, "tf_saved_model", None, "jax")
     monkeypatch.setattr("importlib.util.find_spec", lambda module: None)
     with pytest.raises(SettingError, match="not installed here: pip install ai-edge-litert"):
         check(f"run={run}", "format=litert")

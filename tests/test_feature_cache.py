@@ -6,9 +6,11 @@ import pytest
 from staged import tiny_vit, tuned, tuning
 from test_train import history
 
-from vit_keras import data, stages
-from vit_keras.augment import resize
-from vit_keras.training_model import TrainingModel, training_model
+from vit_keras.config import stages
+from vit_keras.data import splits as data_splits
+from vit_keras.model.preprocessing import resize
+from vit_keras.training.build_model import training_model
+from vit_keras.training.training_model import TrainingModel
 
 # Of another size than the digits' 8x8, and with three channels to their one.
 SIZE = 12
@@ -45,7 +47,7 @@ def test_the_losses_are_those_of_running_the_backbone_each_epoch(
 
 
 def test_the_test_split_is_measured_on_images(cached, file):
-    splits = data.load(tuning(file, *CACHED).data, seed=0)
+    splits = data_splits.load(tuning(file, *CACHED).data, seed=0)
     images = keras.ops.convert_to_numpy(resize(splits.test.images.astype("float32"), (SIZE, SIZE)))
     model = keras.models.load_model(cached.path / "best.keras")
     predicted = model.predict(images.repeat(3, axis=-1), verbose=0).argmax(-1)
@@ -70,7 +72,7 @@ def test_the_test_split_is_measured_on_images(cached, file):
 )
 def test_only_what_stays_the_same_is_computed_once(overrides, constant, file):
     config = tuning(file, *overrides)
-    model, _ = training_model(config, data.load(config.data, 0), "float32")
+    model, _ = training_model(config, data_splits.load(config.data, 0), "float32")
     stage = stages.plan(config)[0]
     model.begin(stage, config, 4, {stage.name: 0})
     assert model.on_features is constant

@@ -11,8 +11,11 @@ import pytest
 from PIL import Image
 from test_download import no_network, own_caches  # noqa: F401  fixtures
 
-from vit_keras import SettingError, fetching, load_config, tfds_library, tfds_sets
-from vit_keras.config import DataConfig
+from vit_keras import SettingError, load_config
+from vit_keras.config.schema import DataConfig
+from vit_keras.data import download as data_download
+from vit_keras.data.readers import tfds as readers_tfds
+from vit_keras.data.readers import tfds_index
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "get_data.py"
 
@@ -47,7 +50,7 @@ def trains(command):
     [("cifar10", [50000, 10000]), ("cifar100", [3000, 1000]), ("mnist:3.0.1", [60000, 10000])],
 )
 def test_what_is_there_is_counted_and_not_fetched_again(name, counts, tfds_dir, monkeypatch, say):
-    monkeypatch.setattr(tfds_library, "prepare", None)
+    monkeypatch.setattr(readers_tfds, "prepare", None)
     status, out, _ = say(name, "--to", tfds_dir)
     assert status == 0
     numbers = [
@@ -101,7 +104,7 @@ def test_a_training_that_downloads_says_so_too(tmp_path):
     pytest.importorskip("tensorflow")
     config = DataConfig(name="mnist", dir=str(tmp_path), download=True)
     with pytest.raises(SettingError, match=r"mnist could not be fetched .*TFDS_DATA_DIR"):
-        tfds_library.read(config, None)
+        readers_tfds.read(config, None)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +117,7 @@ def test_a_training_that_downloads_says_so_too(tmp_path):
 )
 def test_what_cannot_be_trained_on_is_not_fetched(words, phrase, tmp_path, monkeypatch, say):
     pytest.importorskip("tensorflow_datasets")
-    monkeypatch.setattr(tfds_library, "prepare", None)
+    monkeypatch.setattr(readers_tfds, "prepare", None)
     status, _, err = say(*words, "--to", str(tmp_path))
     assert (status, phrase in err) == (2, True)
 
@@ -130,12 +133,12 @@ def test_ctrl_c_leaves_nothing_that_is_taken_for_whole(tmp_path, monkeypatch, sa
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tfds.core.GeneratorBasedBuilder, "_download_and_prepare", stop)
-    monkeypatch.setattr(tfds_library, "check_network", lambda addresses: None)
+    monkeypatch.setattr(readers_tfds, "check_network", lambda addresses: None)
     status, _, err = say("beans", "--to", str(tmp_path))
     assert (status, "run it again" in err) == (130, True)
     assert seen[0].startswith("incomplete.")
-    assert fetching.prepared(str(tmp_path)) == {}
-    assert tfds_sets.prepared(DataConfig(name="beans", dir=str(tmp_path))) is None
+    assert data_download.prepared(str(tmp_path)) == {}
+    assert tfds_index.prepared(DataConfig(name="beans", dir=str(tmp_path))) is None
 
 
 @pytest.fixture
@@ -154,8 +157,8 @@ def kaggle(tmp_path, monkeypatch):
 
     fake = types.SimpleNamespace(dataset_download=download)
     monkeypatch.setitem(sys.modules, "kagglehub", fake)
-    monkeypatch.setattr(tfds_library, "check_network", lambda addresses: None)
-    monkeypatch.setattr(tfds_sets, "listed", lambda: ["imagenette"])
+    monkeypatch.setattr(readers_tfds, "check_network", lambda addresses: None)
+    monkeypatch.setattr(tfds_index, "listed", lambda: ["imagenette"])
     return content
 
 

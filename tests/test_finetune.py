@@ -11,10 +11,13 @@ from safetensors.numpy import save_file
 from staged import keep_snapshots, layers_of, resumed, state_of, tiny_vit, tuned, tuning
 from test_train import assert_same
 
-from vit_keras import SettingError, data
-from vit_keras.finetune import SCRATCH, finetune_model
-from vit_keras.training_model import TrainingModel, training_model
-from vit_keras.vit import describe
+from vit_keras import SettingError
+from vit_keras.data import splits
+from vit_keras.model.vit import describe
+from vit_keras.runs.run_dir import SCRATCH
+from vit_keras.training.build_model import training_model
+from vit_keras.training.finetune import finetune_model
+from vit_keras.training.training_model import TrainingModel
 
 WHOLE = ("pretrained.opaque=true", "pretrained.train_all=true")
 SHORT = ("stages.head.epochs=1", "stages.all.epochs=1")
@@ -159,4 +162,4 @@ def test_what_a_file_does_not_say_is_said_by_the_settings(tmp_path):
 
 
 def built(config):
-    return training_model(config, data.load(config.data, 0), "float32")[0]
+    return training_model(config, splits.load(config.data, 0), "float32")[0]

@@ -8,18 +8,12 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from vit_keras import (
-    SettingError,
-    build_splits,
-    checkpoint,
-    data,
-    load_config,
-    overfitting,
-    run,
-    train_model,
-)
-from vit_keras import training_model as training
-from vit_keras.config import AugmentConfig
+from vit_keras import SettingError, build_splits, load_config, train_model
+from vit_keras.config.schema import AugmentConfig
+from vit_keras.data import dataset as data_dataset
+from vit_keras.data import splits as data_splits
+from vit_keras.runs import run_dir
+from vit_keras.training import checkpoint, overfit_check, training_model
 
 IMAGES = (load_digits().images * 255 / 16).round().astype("uint8")[:300]
 LABELS = load_digits().target[:300]
@@ -112,9 +106,9 @@ def test_what_cannot_be_read_is_refused(kind, phrase, tmp_path):
 
 
 def test_one_that_does_not_say_where_it_ends_is_not_read_for_ever(monkeypatch):
-    from vit_keras import given
+    from vit_keras.data.readers import in_memory
 
-    monkeypatch.setattr(given, "_half_the_memory", lambda: 10**6)
+    monkeypatch.setattr(in_memory, "_half_the_memory", lambda: 10**6)
     endless = of_tensorflow(lambda d: d.repeat().filter(lambda *_: True).batch(100))
     with pytest.raises(SettingError, match="has not ended when its images filled half of the mem"):
         build_splits(endless)
@@ -130,7 +124,7 @@ def trained(tmp_path_factory):
 
 def test_a_run_on_arrays_says_so(trained):
     _, result = trained
-    kept = run.config_of(str(result.path))
+    kept = run_dir.config_of(str(result.path))
     assert (kept.data.name, kept.data.path) == ("arrays", None)
     assert result.metrics["epochs"] == 2
 
@@ -171,10 +165,10 @@ def test_a_command_line_cannot_resume_it_and_says_why(trained, refusal):
 
 
 def test_classes_and_limits_hold_for_given_splits():
-    split = data.Split(IMAGES[..., None], LABELS.astype("int32"))
-    given = data.Given(split, split, split, list("0123456789"))
+    split = data_dataset.Split(IMAGES[..., None], LABELS.astype("int32"))
+    given = data_dataset.Given(split, split, split, list("0123456789"))
     config = load_config("data=arrays", "data.classes=[3,7]", "data.limit=20").data
-    splits = data.load(config, 0, given)
+    splits = data_splits.load(config, 0, given)
     assert splits.class_names == ["3", "7"]
     for part in (splits.train, splits.validation, splits.test):
         assert len(part.labels) == 20
@@ -194,13 +188,13 @@ def test_settings_are_checked_against_the_arrays(tmp_path):
 def test_few_batches_are_trained_on_as_they_are(tmp_path, monkeypatch, capsys):
     """Nothing that makes training harder, the same images to validate on; what to do is said."""
     seen = []
-    begin = training.TrainingModel.begin
+    begin = training_model.TrainingModel.begin
 
     def spy(self, *args):
         begin(self, *args)
         seen.append((self.augment_config, self.label_smoothing))
 
-    monkeypatch.setattr(training.TrainingModel, "begin", spy)
+    monkeypatch.setattr(training_model.TrainingModel, "begin", spy)
     words = ("train.overfit_batches=2", "augment=light", "optim.label_smoothing=0.3")
     config = small(tmp_path / "run", *words)
     result = train_model(config, (IMAGES, LABELS))
@@ -209,16 +203,16 @@ def test_few_batches_are_trained_on_as_they_are(tmp_path, monkeypatch, capsys):
     assert "images          64          64" in said
     assert "train.overfit_batches=2: " in said
     assert "Look at the labels first" in said
-    kept = run.config_of(str(result.path))
+    kept = run_dir.config_of(str(result.path))
     assert (kept.augment.flip, kept.optim.label_smoothing) == (True, 0.3)
-    assert checkpoint.newest(run.Run(result.path)).state["rows"][-1]["epoch"] == 2
+    assert checkpoint.newest(run_dir.Run(result.path)).state["rows"][-1]["epoch"] == 2
 
 
 @pytest.mark.parametrize(("accuracy", "is_said"), [(0.99, False), (0.98, True)])
 def test_a_sound_model_is_told_from_one_that_learns_nothing(accuracy, is_said, caplog):
     config = load_config("data=arrays", "train.overfit_batches=2")
-    overfitting.warn(config, [{"accuracy": 0.2}, {"accuracy": accuracy}])
+    overfit_check.warn(config, [{"accuracy": 0.2}, {"accuracy": accuracy}])
     assert ("Look at the labels first" in caplog.text) == is_said
     caplog.clear()
-    overfitting.warn(load_config("data=arrays"), [{"accuracy": 0.1}])
+    overfit_check.warn(load_config("data=arrays"), [{"accuracy": 0.1}])
     assert not caplog.text

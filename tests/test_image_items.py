@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vit_keras import SettingError, decode, image_items
+from vit_keras import SettingError
+from vit_keras.data import decode
+from vit_keras.predict import inputs
 
 SHAPE = (8, 12, 3)  # rows, columns, channels
 
@@ -17,12 +19,12 @@ def noise(*shape):
 
 
 def only(given, shape=SHAPE, fit="crop"):
-    (item,) = image_items.items(given)
-    return image_items.pixels(item, shape, fit)
+    (item,) = inputs.items(given)
+    return inputs.pixels(item, shape, fit)
 
 
 def all_of(given, shape=SHAPE):
-    return [image_items.pixels(item, shape, "crop") for item in image_items.items(given)]
+    return [inputs.pixels(item, shape, "crop") for item in inputs.items(given)]
 
 
 def file_of(tmp_path, array, name="a.png"):
@@ -92,12 +94,12 @@ def test_a_batch_is_its_images_and_a_grey_batch_too():
     np.testing.assert_array_equal(all_of(list(batch)), batch)
     np.testing.assert_array_equal(all_of(iter(batch)), batch)
     np.testing.assert_array_equal(all_of(iter([batch[:2], batch[2:]])), batch)
-    places = [item.source for item in image_items.items([batch[:2], batch[2]])]
+    places = [item.source for item in inputs.items([batch[:2], batch[2]])]
     assert places == ["images[0][0]", "images[0][1]", "images[1]"]
     grey = noise(5, 8, 12)
     np.testing.assert_array_equal(all_of(grey)[3][..., 0], grey[3])
-    assert list(image_items.items(np.zeros((0, 8, 12, 3), "uint8"))) == []
-    assert list(image_items.items([])) == []
+    assert list(inputs.items(np.zeros((0, 8, 12, 3), "uint8"))) == []
+    assert list(inputs.items([])) == []
 
 
 def test_black_and_white_is_0_and_255():

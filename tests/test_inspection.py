@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from vit_keras import inspection, vit
-from vit_keras.data import Split, Splits
-from vit_keras.duplicates import Finding
+from vit_keras.data import quality_report
+from vit_keras.data.dataset import Finding, Split, Splits
+from vit_keras.model import preprocessing
 
 NAMES = ["ant", "bee", "cat"]
 
@@ -22,17 +22,17 @@ def splits(**changed):
 
 
 def test_nothing_is_said_of_good_data():
-    assert inspection.label_problems(splits()) == []
+    assert quality_report.label_problems(splits()) == []
 
 
 def test_a_class_that_a_split_lacks_is_named():
-    (problem,) = inspection.label_problems(splits(test=split([0, 0, 2])))
+    (problem,) = quality_report.label_problems(splits(test=split([0, 0, 2])))
     assert problem == "the test split has no image of bee"
 
 
 @pytest.mark.parametrize("wrong", [3, -1])
 def test_labels_off_the_mapping_are_counted(wrong):
-    (problem,) = inspection.label_problems(splits(validation=split([0, 1, 2, wrong, wrong])))
+    (problem,) = quality_report.label_problems(splits(validation=split([0, 1, 2, wrong, wrong])))
     for phrase in ("2 labels of the validation split", "0 to 2", str(wrong)):
         assert phrase in problem
 
@@ -40,19 +40,19 @@ def test_labels_off_the_mapping_are_counted(wrong):
 def test_a_class_of_one_picture_is_named():
     part = split([0, 1, 2] * 4)
     part.images[part.labels == 1] = 77
-    (problem,) = inspection.label_problems(splits(train=part))
+    (problem,) = quality_report.label_problems(splits(train=part))
     assert problem == "all images of the train split are the same of bee"
 
 
 def test_one_image_of_a_class_is_no_news():
-    assert inspection.label_problems(splits(test=split([0, 1, 2]))) == []
+    assert quality_report.label_problems(splits(test=split([0, 1, 2]))) == []
 
 
 def test_many_classes_are_named_in_part():
     names = [f"class {index}" for index in range(9)]
     part = split(list(range(9)))
     lacking = Splits(part, split([0]), part, names)
-    (problem,) = inspection.label_problems(lacking)
+    (problem,) = quality_report.label_problems(lacking)
     assert problem.endswith("class 1, class 2, class 3, class 4, class 5 and 3 more")
 
 
@@ -60,34 +60,34 @@ def test_many_classes_are_named_in_part():
 def test_mean_and_deviation_are_those_of_the_pixels(channels):
     images = np.random.default_rng(0).normal(100, 30, (50, 7, 5, channels)).clip(0, 255)
     images = images.astype("uint8")
-    mean, std = inspection.channel_statistics(Split(images, np.zeros(50, "int32")))
+    mean, std = quality_report.channel_statistics(Split(images, np.zeros(50, "int32")))
     np.testing.assert_allclose(mean, images.mean((0, 1, 2)) / 255, rtol=1e-9)
     np.testing.assert_allclose(std, images.std((0, 1, 2)) / 255, rtol=1e-6)
 
 
 def test_a_sample_is_spread_over_all():
     images = np.repeat(np.arange(200, dtype="uint8"), 12).reshape(200, 2, 2, 3)
-    mean, _ = inspection.channel_statistics(Split(images, np.zeros(200, "int32")), count=20)
+    mean, _ = quality_report.channel_statistics(Split(images, np.zeros(200, "int32")), count=20)
     np.testing.assert_allclose(mean, 99.5 / 255, atol=0.5 / 255)
 
 
 def test_the_models_own_normalisation_is_said_beside():
     pixels = keras.Input((8, 8, 3))
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-    model = keras.Model(pixels, vit.normalization(mean, std)(pixels))
-    said = inspection.pixel_statistics(split([0]), model)
+    model = keras.Model(pixels, preprocessing.normalization(mean, std)(pixels))
+    said = quality_report.pixel_statistics(split([0]), model)
     assert "the model takes mean 0.485 0.456 0.406, std 0.229 0.224 0.225 to 0 and 1" in said
 
 
 def test_a_model_without_one_is_no_trouble():
     pixels = keras.Input((8, 8, 3))
-    assert "model" not in inspection.pixel_statistics(split([0]), keras.Model(pixels, pixels))
+    assert "model" not in quality_report.pixel_statistics(split([0]), keras.Model(pixels, pixels))
 
 
 def test_each_kind_of_finding_has_a_line_with_two_examples():
     skipped = [Finding("skipped", f"{i}.png", "", "ant", "an empty file") for i in range(5)]
     twice = Finding("duplicate", "a.png", "test", "ant", "", "b\n.png", "train", "ant")
-    first, second = inspection.summary([*skipped, twice])
+    first, second = quality_report.summary([*skipped, twice])
     assert first == (
         "5 files are no use and were skipped: 0.png (an empty file), 1.png (an empty file)"
     )

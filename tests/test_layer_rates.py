@@ -6,8 +6,10 @@ import pytest
 from keras import ops
 from staged import DEPTH, layers_of, tiny_vit, tuning
 
-from vit_keras import data, optim, stages
-from vit_keras.training_model import training_model
+from vit_keras.config import stages
+from vit_keras.data import splits
+from vit_keras.training import freezing, optimizer
+from vit_keras.training.build_model import training_model
 
 STEPS = 5  # of each stage
 DECAY, LAYER_DECAY = 0.1, 0.5
@@ -95,21 +97,21 @@ def test_three_stages_equal_an_optimizer_for_each_variable(name, accumulate, fil
     }
     before, plan = None, stages.plan(config)
     for stage in plan:
-        stages.freeze(vit, stage)
+        freezing.freeze(vit, stage)
         paths = [variable.path for variable in vit.trainable_variables]
         assert layers_of(paths) == TRAINED.get(stage.name, layers_of(start))
-        of_layer = stages.shares(vit, stage)
+        of_layer = freezing.shares(vit, stage)
         shares = {path: of_layer[path.partition("/")[0]] for path in paths}
-        new = optim.optimizer(
+        new = optimizer.optimizer(
             config.optim,
             vit,
             RATES[stage.name],
             shares if stage.name == "everything" else None,
-            stages.is_joined(vit, plan, stage.name),
+            freezing.is_joined(vit, plan, stage.name),
         )
         new.build(vit.trainable_variables)
         if before is not None:
-            optim.carry_over(before, new)
+            optimizer.carry_over(before, new)
         before = new
         for step in range(STEPS):
             each = [ops.convert_to_tensor(gradients[stage.name, step][p], "float32") for p in paths]
@@ -132,7 +134,7 @@ def test_batches_that_float16_skips_are_not_counted(file):
         *("train.precision=mixed_float16", "optim.warmup_ratio=0", "optim.weight_decay=0"),
         *("optim.clip_norm=null", "stages.all.layer_decay=1", "stages.all.learning_rate=5e-4"),
     )
-    model, _ = training_model(config, data.load(config.data, 0), "mixed_float16")
+    model, _ = training_model(config, splits.load(config.data, 0), "mixed_float16")
     first_steps, steps = {}, 4
     for stage, gradient, rate in zip(stages.plan(config), (np.inf, 1e6), (0, 5e-4), strict=True):
         first_steps[stage.name] = stage.first_epoch * steps

@@ -8,31 +8,60 @@ import pytest
 from keras import ops
 from keras.src import testing
 
-from vit_keras import attention, layers, mlp, pooling, tokens
+from vit_keras.model import (
+    attention,
+    encoder_block,
+    mlp,
+    patch_embedding,
+    pooling,
+    position_embedding,
+    tokens,
+)
 
 TOKENS = (2, 6, 8)  # B, N, D
 
 # Layer, arguments, input shape, output shape, weights, random generators: counted by hand. A dense
 # layer and a layer norm have 2 weights each; a dropout has a generator where its rate is above 0.
 CASES = {
-    "patch_embedding": (tokens.PatchEmbedding, (4, 8), (2, 8, 12, 3), TOKENS, 2, 0),
-    "patch_embedding_grey": (tokens.PatchEmbedding, (7, 5), (2, 14, 14, 1), (2, 4, 5), 2, 0),
+    "patch_embedding": (patch_embedding.PatchEmbedding, (4, 8), (2, 8, 12, 3), TOKENS, 2, 0),
+    "patch_embedding_grey": (
+        patch_embedding.PatchEmbedding,
+        (7, 5),
+        (2, 14, 14, 1),
+        (2, 4, 5),
+        2,
+        0,
+    ),
     "class_token": (tokens.ClassToken, (), TOKENS, (2, 7, 8), 1, 0),
-    "position_embedding": (tokens.PositionEmbedding, (), TOKENS, TOKENS, 1, 0),
-    "sincos2d": (tokens.SinCos2D, ((2, 3),), TOKENS, TOKENS, 0, 0),
-    "sincos2d_class_token": (tokens.SinCos2D, ((1, 5),), TOKENS, TOKENS, 0, 0),
+    "position_embedding": (position_embedding.PositionEmbedding, (), TOKENS, TOKENS, 1, 0),
+    "sincos2d": (position_embedding.SinCos2D, ((2, 3),), TOKENS, TOKENS, 0, 0),
+    "sincos2d_class_token": (position_embedding.SinCos2D, ((1, 5),), TOKENS, TOKENS, 0, 0),
     "attention": (attention.Attention, (2,), TOKENS, TOKENS, 4, 0),
     "attention_dropout": (attention.Attention, (2, 0.2), TOKENS, TOKENS, 4, 1),
     "mlp": (mlp.MLP, (16,), TOKENS, TOKENS, 4, 0),
     "mlp_tanh": (mlp.MLP, (16, "tanh"), TOKENS, TOKENS, 4, 0),
     # two norms, attention (4) and MLP (4)
-    "block": (layers.EncoderBlock, (2, 16), TOKENS, TOKENS, 12, 0),
-    "block_dropout": (layers.EncoderBlock, (2, 16, 0.2), TOKENS, TOKENS, 12, 2),
-    "block_attention_dropout": (layers.EncoderBlock, (2, 16, 0, 0.2), TOKENS, TOKENS, 12, 1),
-    "block_stochastic_depth": (layers.EncoderBlock, (2, 16, 0, 0, 0.2), TOKENS, TOKENS, 12, 2),
-    "block_all": (layers.EncoderBlock, (2, 16, 0.1, 0.2, 0.3, "tanh"), TOKENS, TOKENS, 12, 5),
+    "block": (encoder_block.EncoderBlock, (2, 16), TOKENS, TOKENS, 12, 0),
+    "block_dropout": (encoder_block.EncoderBlock, (2, 16, 0.2), TOKENS, TOKENS, 12, 2),
+    "block_attention_dropout": (encoder_block.EncoderBlock, (2, 16, 0, 0.2), TOKENS, TOKENS, 12, 1),
+    "block_stochastic_depth": (
+        encoder_block.EncoderBlock,
+        (2, 16, 0, 0, 0.2),
+        TOKENS,
+        TOKENS,
+        12,
+        2,
+    ),
+    "block_all": (
+        encoder_block.EncoderBlock,
+        (2, 16, 0.1, 0.2, 0.3, "tanh"),
+        TOKENS,
+        TOKENS,
+        12,
+        5,
+    ),
     "block_switched": (
-        layers.EncoderBlock,
+        encoder_block.EncoderBlock,
         (2, 16, 0.1, 0.0, 0.0, "exact", 1e-5, "swiglu", True, True, 0.1, "rope_mixed", (2, 3)),
         TOKENS,
         TOKENS,
@@ -41,20 +70,20 @@ CASES = {
         2,
     ),
     "swiglu": (mlp.SwiGLU, (16,), TOKENS, TOKENS, 4, 0),
-    "layer_scale": (layers.LayerScale, (0.1,), TOKENS, TOKENS, 1, 0),
+    "layer_scale": (encoder_block.LayerScale, (0.1,), TOKENS, TOKENS, 1, 0),
     "registers": (tokens.Registers, (2, 1), TOKENS, (2, 8, 8), 1, 0),
     "pooling_map": (pooling.AttentionPooling, (2, 16, "tanh", 1e-5, 1), TOKENS, (2, 8), 15, 0),
-    "pooling_registers": (layers.Pooling, ("mean", 2), TOKENS, (2, 8), 0, 0),
-    "pooling_token": (layers.Pooling, ("token",), TOKENS, (2, 8), 0, 0),
-    "pooling_mean": (layers.Pooling, ("mean",), TOKENS, (2, 8), 0, 0),
+    "pooling_registers": (pooling.Pooling, ("mean", 2), TOKENS, (2, 8), 0, 0),
+    "pooling_token": (pooling.Pooling, ("token",), TOKENS, (2, 8), 0, 0),
+    "pooling_mean": (pooling.Pooling, ("mean",), TOKENS, (2, 8), 0, 0),
 }
 
 ARGUMENTS = {
-    tokens.PatchEmbedding: ("patch_size", "width"),
-    tokens.SinCos2D: ("grid",),
+    patch_embedding.PatchEmbedding: ("patch_size", "width"),
+    position_embedding.SinCos2D: ("grid",),
     attention.Attention: ("num_heads", "dropout"),
     mlp.MLP: ("hidden_dim", "gelu"),
-    layers.EncoderBlock: (
+    encoder_block.EncoderBlock: (
         "num_heads",
         "mlp_dim",
         "dropout",
@@ -69,8 +98,8 @@ ARGUMENTS = {
         "rotary",
         "grid",
     ),
-    layers.LayerScale: ("value",),
-    layers.Pooling: ("pool", "registers"),
+    encoder_block.LayerScale: ("value",),
+    pooling.Pooling: ("pool", "registers"),
     mlp.SwiGLU: ("hidden_dim",),
     pooling.AttentionPooling: ("num_heads", "mlp_dim", "gelu", "epsilon", "registers"),
     tokens.Registers: ("count", "after"),
@@ -137,7 +166,7 @@ def test_symbolic_is_eager(case, dtype):
 
 def test_patch_embedding_is_a_strided_convolution():
     """So that kernels of other implementations carry over with a reshape."""
-    layer = tokens.PatchEmbedding(4, 8)
+    layer = patch_embedding.PatchEmbedding(4, 8)
     images = random_array((2, 8, 12, 3))
     layer(images)
     kernel, bias = random_array((4, 4, 3, 8)), random_array((8,))
@@ -153,12 +182,12 @@ def test_patch_embedding_is_a_strided_convolution():
 @pytest.mark.parametrize("shape", [(1, 9, 8, 3), (1, 8, 9, 3)])
 def test_patch_embedding_refuses_what_it_cannot_cut(shape):
     with pytest.raises(ValueError, match=rf"patch_size=4 .* {shape[1]}x{shape[2]}"):
-        tokens.PatchEmbedding(4, 8)(np.zeros(shape, "float32"))
+        patch_embedding.PatchEmbedding(4, 8)(np.zeros(shape, "float32"))
 
 
 @pytest.mark.parametrize("shape", [(2, 28, 28, 3), (28, 28, 1, 1), (2, 14, 56, 1)])
 def test_images_of_another_shape_are_refused_in_words(shape):
-    layer = tokens.PatchEmbedding(7, 5)
+    layer = patch_embedding.PatchEmbedding(7, 5)
     layer(np.zeros((1, 28, 28, 1), "float32"))
     with pytest.raises(ValueError, match=r"\(B, 28, 28, 1\) are needed, not .*images\[None\]"):
         layer(np.zeros(shape, "float32"))
@@ -166,7 +195,7 @@ def test_images_of_another_shape_are_refused_in_words(shape):
 
 def test_sincos2d_is_big_visions():
     """Its `posemb_sincos_2d`, value by value: frequencies 1 and 1/10000, columns before rows."""
-    waves = tokens.SinCos2D((2, 3))(np.zeros((1, 7, 8), "float32"))[0]
+    waves = position_embedding.SinCos2D((2, 3))(np.zeros((1, 7, 8), "float32"))[0]
     assert not np.any(waves[0])  # the class token
     for row in range(2):
         for column in range(3):
@@ -181,7 +210,7 @@ def test_sincos2d_is_big_visions():
 )
 def test_sincos2d_refuses_a_grid_that_does_not_fit(grid, shape):
     with pytest.raises(ValueError, match=f"{shape[1]} tokens of width {shape[2]} do not fit"):
-        tokens.SinCos2D(grid)(np.zeros(shape, "float32"))
+        position_embedding.SinCos2D(grid)(np.zeros(shape, "float32"))
 
 
 def test_attention_refuses_a_width_that_does_not_split():
@@ -222,7 +251,7 @@ def test_half_precision_softmax_is_accurate(dtype, bits):
 
 def test_stochastic_depth_drops_a_branch_for_whole_images():
     """Each image keeps each branch whole and doubled (rate 0.5), or not at all."""
-    block = layers.EncoderBlock(2, 16, stochastic_depth=0.5)
+    block = encoder_block.EncoderBlock(2, 16, stochastic_depth=0.5)
     z = ops.convert_to_tensor(random_array((32, 6, 8)))
     out = to_numpy(block(z, training=True))
 
@@ -238,7 +267,10 @@ def test_stochastic_depth_drops_a_branch_for_whole_images():
 
 @pytest.mark.parametrize("rate", ["dropout", "attention_dropout", "stochastic_depth"])
 def test_random_only_in_training(rate):
-    plain, random = layers.EncoderBlock(2, 16), layers.EncoderBlock(2, 16, **{rate: 0.5})
+    plain, random = (
+        encoder_block.EncoderBlock(2, 16),
+        encoder_block.EncoderBlock(2, 16, **{rate: 0.5}),
+    )
     z = random_array(TOKENS)
     for block in (plain, random):
         block.build(TOKENS)

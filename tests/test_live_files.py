@@ -8,22 +8,24 @@ import pytest
 from PIL import Image
 from test_train import SMALL, trained
 
-from vit_keras import data, load_config, progress, train_model
-from vit_keras.durations import duration
-from vit_keras.estimate import estimate
+from vit_keras import load_config, train_model
+from vit_keras.data import splits
+from vit_keras.text import duration
+from vit_keras.training.callbacks import history
+from vit_keras.training.estimate import estimate
 
 
 @pytest.fixture
 def seen(monkeypatch):
     """Every `progress.json` that is written, in order."""
-    monkeypatch.setattr(progress, "EVERY", 0)
-    written, write = [], progress.Progress._write
+    monkeypatch.setattr(history, "EVERY", 0)
+    written, write = [], history.Progress._write
 
     def noted(self, step, logs):
         write(self, step, logs)
         written.append(json.loads(self.file.read_text()))
 
-    monkeypatch.setattr(progress.Progress, "_write", noted)
+    monkeypatch.setattr(history.Progress, "_write", noted)
     return written
 
 
@@ -38,7 +40,7 @@ def test_progress_and_predictions_of_a_run(tmp_path, seen):
     assert not (run / "progress.json").exists()  # nothing is left to be done
 
     config = load_config(*SMALL)
-    validation = data.load(config.data, config.train.seed).validation
+    validation = splits.load(config.data, config.train.seed).validation
     picked = [0, 19, 39]  # of 40
     kept = json.loads((run / "samples/predictions.json").read_text())
     assert kept["labels"] == [str(label) for label in validation.labels[picked]]

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from vit_keras.config import setting_names
+from vit_keras.config.schema import setting_names
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

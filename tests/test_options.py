@@ -2,9 +2,10 @@
 
 import pytest
 
-from vit_keras import SettingError, checks, load_config
-from vit_keras.config import setting_names
-from vit_keras.options import options, stage_options
+from vit_keras import SettingError, load_config
+from vit_keras.config import schema
+from vit_keras.config.fields import options, stage_options
+from vit_keras.config.schema import setting_names
 
 
 def test_every_setting_is_there_with_its_help():
@@ -29,9 +30,9 @@ def test_what_a_control_is_made_from():
     assert stage_options()["layer_decay"].bounds == "above 0, 1 at most"
 
 
-@pytest.mark.parametrize("setting", [s for s in checks.CHOICES if not s.startswith("pretrained.")])
+@pytest.mark.parametrize("setting", [s for s in schema.CHOICES if not s.startswith("pretrained.")])
 def test_the_choices_are_those_that_are_checked(setting):
     with pytest.raises(SettingError, match="is unknown") as refused:
         load_config(f"{setting}=nonsense")
-    for word in checks.CHOICES[setting]:
+    for word in schema.CHOICES[setting]:
         assert word in str(refused.value)

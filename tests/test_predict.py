@@ -10,7 +10,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import vit_keras
-from vit_keras import Predictor, SettingError, predict
+from vit_keras import Predictor, SettingError
+from vit_keras.predict import predictor as predict_predictor
 
 RELEASED = Path(__file__).parents[1] / "saved_models" / "digits"
 DIGITS = (load_digits().images * 255 / 16).round().astype("uint8")[..., None]
@@ -87,7 +88,7 @@ def test_files_that_are_no_images_keep_their_places(predictor, tmp_path):
         Image.fromarray(DIGITS[int(name[0]), ..., 0]).save(tmp_path / name)
     (tmp_path / "1.png").write_text("no image")
     files = [tmp_path / "0.png", tmp_path / "1.png", str(tmp_path / "2.png"), "nowhere.png"]
-    kinds = {predict.Prediction: "p", predict.Unreadable: "u"}
+    kinds = {predict_predictor.Prediction: "p", predict_predictor.Unreadable: "u"}
     results = list(predictor.results(files))
     assert "".join(kinds[type(one)] for one in results) == "pupu"
     assert [one.source for one in results] == [str(file) for file in files]
@@ -123,7 +124,7 @@ def test_an_endless_iterable_is_read_as_far_as_it_is_asked_for(predictor):
     first = [next(results) for _ in range(3)]
     results.close()
     assert [one.source for one in first] == ["images[0]", "images[1]", "images[2]"]
-    assert len(read) <= 8 * (predict.AHEAD + 1)
+    assert len(read) <= 8 * (predict_predictor.AHEAD + 1)
 
 
 REFUSED = [

@@ -12,8 +12,9 @@ from made_runs import RELEASED, in_process
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from vit_keras import Predictor, SettingError, image_files, run_checks, run_cli
-from vit_keras import predict as predictor_room
+from vit_keras import Predictor, SettingError
+from vit_keras.cli import arguments
+from vit_keras.predict import inputs, predictor, preflight
 
 BAD = ("empty.png", "half.jpeg", "text.jpg")
 
@@ -43,7 +44,7 @@ def opened():
 @pytest.fixture
 def predict(opened, monkeypatch, capsys):
     """Runs the script in this process; gives (exit status, standard output, standard error)."""
-    monkeypatch.setattr(predictor_room, "Predictor", lambda run: opened)
+    monkeypatch.setattr(predictor, "Predictor", lambda run: opened)
     start = in_process("predict", monkeypatch, capsys)
     return lambda *words: start(f"run={RELEASED}", *words)
 
@@ -142,15 +143,15 @@ def test_nothing_that_can_be_read_is_an_error(predict, photos):
 def test_files_are_found_once_in_the_order_of_the_words(photos):
     odd = [f"photos/odd/{name}" for name in ("1.png", "3.png", "5.png", *BAD)]
     even = [f"photos/even/{name}.png" for name in (0, 2, 4)]
-    assert image_files.found(["photos/odd", "photos"]) == odd + even
-    assert image_files.found(["photos/**/*.png"]) == even + odd[:4]
-    assert image_files.found(["photos/odd/Thumbs.db"]) == ["photos/odd/Thumbs.db"]
+    assert inputs.found(["photos/odd", "photos"]) == odd + even
+    assert inputs.found(["photos/**/*.png"]) == even + odd[:4]
+    assert inputs.found(["photos/odd/Thumbs.db"]) == ["photos/odd/Thumbs.db"]
     Path("[a].png").write_bytes(b"")
-    assert image_files.found(["[a].png", "./[a].png"]) == ["[a].png"]
+    assert inputs.found(["[a].png", "./[a].png"]) == ["[a].png"]
 
 
 def check(*words):
-    run_checks.check_prediction(run_cli.read(run_cli.PredictSettings, words))
+    preflight.check_prediction(arguments.read(arguments.PredictSettings, words))
 
 
 def test_what_cannot_be_predicted_is_refused_before_keras(photos, tmp_path):

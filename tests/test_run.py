@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from vit_keras import SettingError, callbacks, checkpoint, run
-from vit_keras.config import (
+from vit_keras import SettingError
+from vit_keras.config.schema import (
     AugmentConfig,
     Config,
     DataConfig,
@@ -22,6 +22,9 @@ from vit_keras.config import (
     StageConfig,
     TrainConfig,
 )
+from vit_keras.runs import history, run_dir
+from vit_keras.training import checkpoint
+from vit_keras.training.callbacks import stopping
 
 ROOT = Path(__file__).parent.parent
 HOLD = """
@@ -36,7 +39,7 @@ time.sleep(600)
 
 @pytest.fixture
 def held_run(tmp_path):
-    made = run.create(Config(run=RunConfig(root=str(tmp_path))))
+    made = run_dir.create(Config(run=RunConfig(root=str(tmp_path))))
     yield made
     made.close()
 
@@ -44,7 +47,7 @@ def held_run(tmp_path):
 def test_runs_begun_in_one_second_have_directories_of_their_own(tmp_path, monkeypatch):
     monkeypatch.setattr(time, "strftime", lambda pattern: "20260102-030405")
     config = Config(name="digits", run=RunConfig(root=str(tmp_path / "runs")))
-    runs = [run.create(config) for _ in range(4)]
+    runs = [run_dir.create(config) for _ in range(4)]
     assert len({made.path for made in runs}) == 4
     for made in runs:
         assert made.path.name.startswith("digits-20260102-030405")
@@ -54,7 +57,7 @@ def test_runs_begun_in_one_second_have_directories_of_their_own(tmp_path, monkey
 
 def test_a_directory_asked_for_is_made_with_its_parents(tmp_path):
     path = tmp_path / "by" / "hand"
-    made = run.create(Config(run=RunConfig(dir=str(path))))
+    made = run_dir.create(Config(run=RunConfig(dir=str(path))))
     made.close()
     assert made.path == path.resolve()
 
@@ -64,15 +67,15 @@ def test_a_directory_that_cannot_be_made_is_refused(setting, tmp_path):
     (tmp_path / "file").write_text("")
     where = str(tmp_path / "file" / "below")
     with pytest.raises(SettingError) as caught:
-        run.create(Config(run=RunConfig(**{setting: where})))
+        run_dir.create(Config(run=RunConfig(**{setting: where})))
     assert f"run.{setting}={where}" in str(caught.value)
 
 
 def test_a_run_is_held_once(held_run):
     with pytest.raises(SettingError, match="in use"):
-        run.Run(held_run.path)
+        run_dir.Run(held_run.path)
     held_run.close()
-    run.Run(held_run.path).close()
+    run_dir.Run(held_run.path).close()
 
 
 def test_a_run_of_another_process_is_refused_until_that_is_killed(held_run):
@@ -86,11 +89,11 @@ def test_a_run_of_another_process_is_refused_until_that_is_killed(held_run):
     try:
         assert other.stdout.readline() == "held\n"
         with pytest.raises(SettingError, match="in use by another process"):
-            run.Run(held_run.path)
+            run_dir.Run(held_run.path)
     finally:
         other.kill()
         other.communicate()
-    run.Run(held_run.path).close()
+    run_dir.Run(held_run.path).close()
 
 
 def write_half(path):
@@ -163,12 +166,12 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
     for group in ("data", "model", "pretrained", "augment", "optim", "train"):
         default, ours = vars(getattr(Config(), group)), vars(getattr(config, group))
         assert not [name for name in ours if ours[name] == default[name]]
-    made = run.create(config)
+    made = run_dir.create(config)
     made.close()
-    assert run.config_of(str(made.path)) == config
+    assert run_dir.config_of(str(made.path)) == config
     plain = Config(run=RunConfig(dir=str(tmp_path / "plain")))
-    run.create(plain).close()
-    assert run.config_of(str(tmp_path / "plain")) == plain
+    run_dir.create(plain).close()
+    assert run_dir.config_of(str(tmp_path / "plain")) == plain
 
 
 def restored(held_run, model):
@@ -364,7 +367,7 @@ AS_ACCURATE = (0.2, 1.5)  # as SAME, with a lower loss
     ],
 )
 def test_the_best_epoch_is_the_most_accurate_then_that_of_the_lowest_loss(results, best):
-    assert callbacks.best_epoch(rows(*results)) == best
+    assert history.best_epoch(rows(*results)) == best
 
 
 @pytest.mark.parametrize(
@@ -380,4 +383,4 @@ def test_the_best_epoch_is_the_most_accurate_then_that_of_the_lowest_loss(result
     ],
 )
 def test_a_run_has_stalled_after_so_many_epochs_without_a_better_one(results, patience, stalled):
-    assert callbacks.has_stalled(rows(*results), patience) is stalled
+    assert stopping.has_stalled(rows(*results), patience) is stalled

@@ -2,11 +2,13 @@
 
 import pytest
 
-from vit_keras import SettingError, run_cli, whole_folder
+from vit_keras import SettingError
+from vit_keras.cli import arguments
+from vit_keras.io import atomic
 
 
 def read(*words):
-    return run_cli.read(run_cli.ExportSettings, words)
+    return arguments.read(arguments.ExportSettings, words)
 
 
 def test_words_become_settings_whatever_a_path_holds():
@@ -33,13 +35,13 @@ def test_words_that_cannot_be_are_refused(words, message):
 
 
 def test_help_names_every_setting_with_its_default():
-    text = run_cli.usage(run_cli.ExportSettings)
+    text = arguments.usage(arguments.ExportSettings)
     assert "run      the folder of a training run (needed)" in text
     assert "images   how many test images the file is compared with Keras on (200)" in text
 
 
 def write(folder, text, fails=False):
-    with whole_folder.replacing(folder, "mark.json") as new:
+    with atomic.atomic_folder(folder, "mark.json") as new:
         (new / "mark.json").write_text(text)
         if fails:
             raise OSError("disk full")
@@ -66,8 +68,8 @@ def test_somebodys_folder_is_left_alone(tmp_path):
 
 def test_words_of_the_runs_configuration_are_kept_as_they_are():
     words = ["run=a", "data=folder", "data.path=b=[c]", "sizes=24,48"]
-    settings = run_cli.read(run_cli.EvaluateSettings, words)
+    settings = arguments.read(arguments.EvaluateSettings, words)
     assert (settings.data, settings.sizes) == (("data=folder", "data.path=b=[c]"), (24, 48))
-    assert run_cli.read(run_cli.EvaluateSettings, ["run=a"]).sizes == ()
+    assert arguments.read(arguments.EvaluateSettings, ["run=a"]).sizes == ()
     with pytest.raises(SettingError, match="sizes=big does not fit"):
-        run_cli.read(run_cli.EvaluateSettings, ["run=a", "sizes=24,big"])
+        arguments.read(arguments.EvaluateSettings, ["run=a", "sizes=24,big"])

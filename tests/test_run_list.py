@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from made_runs import HEAD, ROOT, begun, edited, finished, stopped
 
-from vit_keras import SettingError, load_config, run
-from vit_keras.run_description import describe
-from vit_keras.run_list import find, list_runs, rank
+from vit_keras import SettingError, load_config
+from vit_keras.runs import run_dir
+from vit_keras.runs.describe import describe
+from vit_keras.runs.listing import find, list_runs, rank
+from vit_keras.training import resume
 
 
 def flipped(content):
@@ -123,7 +125,7 @@ def test_a_run_on_two_batches_has_no_place_among_the_others(tmp_path):
 def test_a_run_whose_best_model_is_lost_cannot_go_on(damage, what, tmp_path):
     going_on = stopped(tmp_path / "a", 3)  # the best epoch is the newest: written again
     damage(going_on / "best.keras")
-    run.check_resumable(load_config(f"run.resume={going_on}"))
+    resume.check_resumable(load_config(f"run.resume={going_on}"))
     rows = (going_on / "history.csv").read_text().splitlines()
     rows[3] = rows[3].replace(",0.3,", ",0.1,")
     (going_on / "history.csv").write_text("\n".join(rows) + "\n")
@@ -150,7 +152,7 @@ def test_a_renamed_run_is_a_run(tmp_path):
 
 def test_a_run_that_is_held_is_in_progress_and_looking_changes_nothing(tmp_path):
     path = stopped(tmp_path / "a", 2)
-    held = run.Run(path)
+    held = run_dir.Run(path)
     try:
         (found,) = list_runs(tmp_path)
         assert (found.state, found.reason) == ("in progress", "epoch 3 of 80")

@@ -6,8 +6,9 @@ import subprocess
 import pytest
 from made_runs import begun, finished, in_process, stopped
 
-from vit_keras import SettingError, run
-from vit_keras.run_cleaning import candidates, delete
+from vit_keras import SettingError
+from vit_keras.runs import run_dir
+from vit_keras.runs.delete import candidates, delete
 
 
 @pytest.fixture
@@ -73,13 +74,13 @@ def test_what_must_not_go_stays(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (one,) = candidates(["run"], tmp_path)
     begun(tmp_path / "run" / "from_scratch")
-    held = run.Run(tmp_path / "run" / "from_scratch")
+    held = run_dir.Run(tmp_path / "run" / "from_scratch")
     try:
         with pytest.raises(SettingError, match="run is in progress; stop it first"):
             candidates(["run"], tmp_path)
     finally:
         held.close()
-    held = run.Run(tmp_path / "run")
+    held = run_dir.Run(tmp_path / "run")
     try:
         with pytest.raises(SettingError, match="in use"):
             delete(one.run)  # it was resumed while its deletion was being confirmed

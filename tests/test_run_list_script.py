@@ -10,8 +10,8 @@ from made_runs import ROOT, begun, edited, finished, in_process, stopped
 from PIL import Image
 
 from vit_keras import SettingError
-from vit_keras.run_comparison import compare
-from vit_keras.run_list import list_runs, rank
+from vit_keras.runs.compare import compare
+from vit_keras.runs.listing import list_runs, rank
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,11 @@ import zipfile
 import pytest
 from made_runs import finished, in_process
 
-from vit_keras import SettingError, run_notes, run_zips
-from vit_keras.run_list import list_runs
-from vit_keras.run_notes import Notes
+from vit_keras import SettingError
+from vit_keras.runs import archive as runs_archive
+from vit_keras.runs import notes
+from vit_keras.runs.listing import list_runs
+from vit_keras.runs.notes import Notes
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def test_notes_are_kept_shown_and_taken_away(runs, root):
     status, out, _ = runs("note", "one", "--tags", "small, keeper,small", "--root", root)
     assert (status, out) == (0, "tags: keeper, small\nnote: none\n")
     runs("note", "one", "--note", "ein Satz\nund noch einer", "--root", root)
-    assert run_notes.read(root / "one") == Notes(("keeper", "small"), "ein Satz\nund noch einer")
+    assert notes.read(root / "one") == Notes(("keeper", "small"), "ein Satz\nund noch einer")
     (run,) = list_runs(root)
     assert run.state == "finished"
     runs("note", "one", "--tags", "", "--note", "", "--root", root)
@@ -35,12 +37,12 @@ def test_notes_are_kept_shown_and_taken_away(runs, root):
 
 def test_notes_that_cannot_be(root, tmp_path):
     with pytest.raises(SettingError, match=r"is longer than 40 letters"):
-        run_notes.tags("x" * 41)
+        notes.tags("x" * 41)
     with pytest.raises(SettingError, match=r"is no run \(any more\)"):
-        run_notes.write(tmp_path, Notes(("a",)))
+        notes.write(tmp_path, Notes(("a",)))
     (root / "one" / "notes.json").write_text('{"tags": 3')
     with pytest.raises(SettingError, match=r"notes.json is damaged"):
-        run_notes.read(root / "one")
+        notes.read(root / "one")
 
 
 def test_a_zip_has_what_others_need_and_no_links(runs, root, tmp_path, monkeypatch):
@@ -57,13 +59,13 @@ def test_a_zip_has_what_others_need_and_no_links(runs, root, tmp_path, monkeypat
         assert archive.read("one/best.keras") == (run / "best.keras").read_bytes()
     assert "one/config.yaml" in names
     assert not [name for name in names if "checkpoint" in name or "passwd" in name or "new" in name]
-    whole = [path.name for path in run_zips.chosen(run, whole=True)]
+    whole = [path.name for path in runs_archive.chosen(run, whole=True)]
     assert "epoch-001.keras" in whole
     status, _, err = runs("zip", "one", "--root", root)
     assert status == 2
     assert "one.zip is there already" in err
     with pytest.raises(SettingError, match="is no folder"):
-        run_zips.content(root / "gone")
+        runs_archive.content(root / "gone")
 
 
 def zipped(path, members):
@@ -76,7 +78,7 @@ def zipped(path, members):
 def test_a_zip_becomes_a_run_again(runs, root, tmp_path):
     (root / "one" / "evaluation").mkdir()
     (root / "one" / "evaluation" / "evaluation.json").write_text("{}")
-    run_zips.write(root / "one", tmp_path / "one.zip")
+    runs_archive.write(root / "one", tmp_path / "one.zip")
     other = tmp_path / "other"
     assert runs("unzip", tmp_path / "one.zip", "--root", other)[:2] == (0, f"{other / 'one'}\n")
     assert runs("unzip", tmp_path / "one.zip", "--root", other)[:2] == (0, f"{other / 'one-2'}\n")
@@ -128,6 +130,6 @@ def test_a_zip_that_holds_something_else_is_refused_whole(members, message, runs
 
 def test_what_a_zip_hides_is_left_out(tmp_path):
     hidden = {"one/.studio/lock": "x", "one/a<b>.txt": "x"}
-    place = run_zips.unpack(zipped(tmp_path / "a.zip", RUN | hidden), tmp_path / "runs")
+    place = runs_archive.unpack(zipped(tmp_path / "a.zip", RUN | hidden), tmp_path / "runs")
     assert {path.name for path in place.rglob("*")} == {"config.yaml", "best.keras"}
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {"one"}

@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 from test_folders import STRANGE, config, write
 
-from vit_keras import SettingError, data, splitting
+from vit_keras import SettingError
+from vit_keras.data import split_folder
+from vit_keras.data import splits as data_splits
 
-RATIOS = splitting.parse_ratios("80/10/10")
+RATIOS = split_folder.parse_ratios("80/10/10")
 
 
 @pytest.fixture
@@ -50,13 +52,13 @@ def run(script, *words):
     ],
 )
 def test_ratios_are_of_train_val_and_test_or_of_train_and_test(text, expected):
-    assert splitting.parse_ratios(text) == pytest.approx(expected)
+    assert split_folder.parse_ratios(text) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("text", ["80", "80/20/0", "a/b", "1/2/3/4", "-1/2", "nan/1", "inf/1", ""])
 def test_other_ratios_are_refused(text):
     with pytest.raises(SettingError, match="80/10/10"):
-        splitting.parse_ratios(text)
+        split_folder.parse_ratios(text)
 
 
 @pytest.mark.parametrize(
@@ -64,11 +66,11 @@ def test_other_ratios_are_refused(text):
 )
 def test_ratios_that_are_no_whole_are_refused(text, total):
     with pytest.raises(SettingError, match=f"{text} adds up to {total};"):
-        splitting.parse_ratios(text)
+        split_folder.parse_ratios(text)
 
 
 def test_every_image_is_in_one_split_in_proportion(source, tmp_path):
-    splitting.make(splitting.plan(source, RATIOS), source, tmp_path / "out")
+    split_folder.make(split_folder.plan(source, RATIOS), source, tmp_path / "out")
     parts = placed(tmp_path / "out")
     sizes = {key: sum(images.values()) for key, images in parts.items()}
     shares = {"train": 0.8, "val": 0.1, "test": 0.1}
@@ -82,8 +84,8 @@ def test_every_image_is_in_one_split_in_proportion(source, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_split_and_another_another(source):
-    assert splitting.plan(source, RATIOS, 3) == splitting.plan(source, RATIOS, 3)
-    assert splitting.plan(source, RATIOS, 3) != splitting.plan(source, RATIOS, 4)
+    assert split_folder.plan(source, RATIOS, 3) == split_folder.plan(source, RATIOS, 3)
+    assert split_folder.plan(source, RATIOS, 3) != split_folder.plan(source, RATIOS, 4)
 
 
 def test_equal_files_go_together_also_from_other_classes(source):
@@ -92,14 +94,14 @@ def test_equal_files_go_together_also_from_other_classes(source):
         shutil.copy(source / f"bee/{index}.png", source / f"ant/{index} too.png")
     for seed in range(5):
         splits = {}
-        for part in splitting.plan(source, RATIOS, seed):
+        for part in split_folder.plan(source, RATIOS, seed):
             assert splits.setdefault(part.sha256, part.split) == part.split
 
 
 def test_a_file_under_two_labels_is_told(source, tmp_path, capsys):
     shutil.copy(source / "bee/0.png", source / "ant/a bee.png")
     settings = dict(ratios="80/10/10", seed=0, per_class=None, mode="copy", follow_links=False)
-    splitting.main(
+    split_folder.main(
         argparse.Namespace(source=source, destination=tmp_path / "out", dry_run=True, **settings)
     )
     told = [line for line in capsys.readouterr().out.splitlines() if "two labels" in line]
@@ -107,27 +109,27 @@ def test_a_file_under_two_labels_is_told(source, tmp_path, capsys):
 
 
 def test_a_subset_has_so_many_of_each_class(source):
-    parts = splitting.plan(source, RATIOS, per_class=5)
+    parts = split_folder.plan(source, RATIOS, per_class=5)
     assert Counter(part.class_name for part in parts) == {"ant": 5, "bee": 5, "cat": 5}
-    assert {p.source for p in parts} <= {p.source for p in splitting.plan(source, RATIOS)}
+    assert {p.source for p in parts} <= {p.source for p in split_folder.plan(source, RATIOS)}
 
 
-@pytest.mark.parametrize("mode", splitting.MODES)
+@pytest.mark.parametrize("mode", split_folder.MODES)
 def test_each_mode_gives_a_folder_to_train_on(mode, source, tmp_path):
     (source / "ant" / "0.png").rename(source / "ant" / f"{STRANGE[2]}{STRANGE[3]}.png")
-    splitting.make(splitting.plan(source, RATIOS), source, tmp_path / "out", mode)
+    split_folder.make(split_folder.plan(source, RATIOS), source, tmp_path / "out", mode)
     (path,) = tmp_path.glob("out/*/ant/two*.png")
     assert path.is_symlink() == (mode == "symlink")
     assert (path.stat().st_nlink == 2) == (mode == "hardlink")
-    splits = data.load(config(tmp_path / "out", follow_links=mode == "symlink"), 0)
+    splits = data_splits.load(config(tmp_path / "out", follow_links=mode == "symlink"), 0)
     assert sum(len(s.labels) for s in (splits.train, splits.validation, splits.test)) == 60
     assert splits.findings == ()
 
 
 def test_the_manifest_says_what_went_where_and_what_did_not(source, tmp_path):
     (source / "cat" / 'a, "b"\n.png').write_text("a web page")
-    splitting.make(splitting.plan(source, RATIOS), source, tmp_path / "out")
-    with open(tmp_path / "out" / splitting.MANIFEST, newline="") as file:
+    split_folder.make(split_folder.plan(source, RATIOS), source, tmp_path / "out")
+    with open(tmp_path / "out" / split_folder.MANIFEST, newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 61
     for row in rows:
@@ -148,10 +150,10 @@ def test_a_failure_leaves_nothing(source, tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
         done.append(real(file, target))
 
-    monkeypatch.setattr(splitting.shutil, "copy2", full)
+    monkeypatch.setattr(split_folder.shutil, "copy2", full)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(SettingError, match="No space left"):
-        splitting.make(splitting.plan(source, RATIOS), source, tmp_path / "out")
+        split_folder.make(split_folder.plan(source, RATIOS), source, tmp_path / "out")
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -172,21 +174,21 @@ def test_a_destination_that_is_taken_is_refused(why, source, tmp_path):
     change, place, phrase = REFUSED[why]
     change(source)
     with pytest.raises(SettingError, match=phrase):
-        splitting.make(splitting.plan(source, RATIOS), source, tmp_path / place)
+        split_folder.make(split_folder.plan(source, RATIOS), source, tmp_path / place)
 
 
 def test_a_class_too_small_to_be_split_is_refused(source):
     for path in sorted((source / "cat").iterdir())[2:]:
         path.unlink()
     with pytest.raises(SettingError, match="cat has 2 different images to take, and 3 splits"):
-        splitting.plan(source, RATIOS)
-    assert splitting.plan(source, splitting.parse_ratios("50/50"))
+        split_folder.plan(source, RATIOS)
+    assert split_folder.plan(source, split_folder.parse_ratios("50/50"))
 
 
 def test_a_folder_that_is_split_already_is_refused(source, tmp_path):
-    splitting.make(splitting.plan(source, RATIOS), source, tmp_path / "out")
+    split_folder.make(split_folder.plan(source, RATIOS), source, tmp_path / "out")
     with pytest.raises(SettingError, match="split already"):
-        splitting.plan(tmp_path / "out", RATIOS)
+        split_folder.plan(tmp_path / "out", RATIOS)
 
 
 def test_the_script_splits_without_keras(source, script, tmp_path):
@@ -195,7 +197,7 @@ def test_the_script_splits_without_keras(source, script, tmp_path):
     run(script, source, tmp_path / "one", "--ratios", "60/40", "--per-class", 5, "--seed", 1)
     run(script, source, tmp_path / "two", "--ratios", "60/40", "--per-class", 5, "--seed", 1)
     assert placed(tmp_path / "one") == placed(tmp_path / "two")
-    assert sorted(os.listdir(tmp_path / "one")) == [splitting.MANIFEST, "test", "train"]
+    assert sorted(os.listdir(tmp_path / "one")) == [split_folder.MANIFEST, "test", "train"]
     sizes = {key: sum(images.values()) for key, images in placed(tmp_path / "one").items()}
     assert sizes == {
         (split, name): count

@@ -9,9 +9,12 @@ import pytest
 from staged import DEPTH, keep_snapshots, layers_of, resumed, state_of, tiny_vit, tuned, tuning
 from test_train import assert_same, history
 
-from vit_keras import SettingError, data, stages
+from vit_keras import SettingError
+from vit_keras.config import stages
+from vit_keras.data import splits
 from vit_keras.errors import DivergedError
-from vit_keras.training_model import training_model
+from vit_keras.training import freezing
+from vit_keras.training.build_model import training_model
 
 EMA = 0.9
 BLOCKS = {f"encoder_block_{index}" for index in range(DEPTH)}
@@ -96,7 +99,7 @@ def begin(config, model, name, steps=4):
 
 
 def fresh(config):
-    return training_model(config, data.load(config.data, config.train.seed), "float32")[0]
+    return training_model(config, splits.load(config.data, config.train.seed), "float32")[0]
 
 
 def values(variables):
@@ -183,7 +186,7 @@ def test_a_layer_that_no_rate_reaches_is_refused(file):
     pixels = keras.Input((8, 8, 3))
     vit = keras.Model(pixels, keras.layers.Dense(2, name="adapter")(pixels), name="mine")
     with pytest.raises(SettingError, match=r"layer_decay=0.5 has no rate for the layer adapter"):
-        stages.check_layers(vit, stage)
+        freezing.check_layers(vit, stage)
 
 
 def test_more_blocks_than_there_are_is_refused_before_there_is_a_run(file, tmp_path):

@@ -6,13 +6,13 @@ import pytest
 from keras import ops
 from numpy_vit import GELU, one_head
 
-from vit_keras.attention import Attention
-from vit_keras.layers import EncoderBlock, LayerScale
-from vit_keras.mlp import SwiGLU
-from vit_keras.pooling import AttentionPooling
-from vit_keras.rotary import Rotary
-from vit_keras.stem import ConvStem
-from vit_keras.tokens import PatchDropout, Registers
+from vit_keras.model.attention import Attention
+from vit_keras.model.encoder_block import EncoderBlock, LayerScale
+from vit_keras.model.mlp import SwiGLU
+from vit_keras.model.patch_embedding import ConvStem
+from vit_keras.model.pooling import AttentionPooling
+from vit_keras.model.position_embedding import Rotary
+from vit_keras.model.tokens import PatchDropout, Registers
 
 GRID = (3, 4)
 KINDS = ["rope2d", "rope_mixed"]

@@ -10,7 +10,7 @@ import pytest
 from keras import ops
 
 from vit_keras import SettingError, build_vit, features, load_pretrained
-from vit_keras.vit import describe
+from vit_keras.model.vit import describe
 
 RELEASED = Path(__file__).parent.parent / "saved_models" / "digits" / "best.keras"
 P, D, L, H, M, CLASSES = 4, 16, 2, 4, 32, 5

@@ -12,7 +12,7 @@ import pytest
 from numpy_vit import GELU, vit
 
 from vit_keras import SettingError, build_vit
-from vit_keras.vit import describe
+from vit_keras.model.vit import describe
 
 ROOT = Path(__file__).parent.parent
 SIZES = dict(patch_size=4, width=16, depth=2, num_heads=4, mlp_dim=32)
@@ -170,7 +170,7 @@ OTHER_PARTS = dict(
     [
         ("keras, vit_keras", OTHER_PARTS),
         ("vit_keras, keras", dict(pool="mean", gelu="tanh", pixel_std=0.25, **RATES)),
-        ("vit_keras.vit, keras", OTHER_PARTS),
+        ("vit_keras.model.vit, keras", OTHER_PARTS),
     ],
 )
 def test_saved_model_loads_in_a_new_process(imports, settings, tmp_path):

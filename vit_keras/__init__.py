@@ -11,42 +11,42 @@ import wrapt
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from vit_keras.augment.sheet import augmentation_sheet
-    from vit_keras.cli import load_config
+    from vit_keras.augment.preview import augmentation_sheet
+    from vit_keras.data.readers.in_memory import build_splits
     from vit_keras.errors import SettingError
-    from vit_keras.evaluate import evaluate_run
-    from vit_keras.explain import explain_run
-    from vit_keras.export import export_run
-    from vit_keras.finetune import finetune_model
-    from vit_keras.given import build_splits
-    from vit_keras.predict import Predictor
-    from vit_keras.pretrained.hub import load_pretrained
-    from vit_keras.pretrained.writers import save_pretrained
-    from vit_keras.saved_run import open_run
-    from vit_keras.train import train_model
-    from vit_keras.variants import VARIANTS
-    from vit_keras.vit import build_vit, features
+    from vit_keras.evaluation.evaluate import evaluate_run
+    from vit_keras.explain.explanation import explain_run
+    from vit_keras.export.exporter import export_run
+    from vit_keras.model.architecture import VARIANTS
+    from vit_keras.model.vit import build_vit, features
+    from vit_keras.predict.predictor import Predictor
+    from vit_keras.pretrained.load import load_pretrained
+    from vit_keras.pretrained.save import save_pretrained
+    from vit_keras.runs.saved_run import open_run
+    from vit_keras.training.finetune import finetune_model
+    from vit_keras.training.preflight import load_config
+    from vit_keras.training.train import train_model
 
 _HOMES = {
-    "Predictor": "predict",
+    "Predictor": "predict.predictor",
     "SettingError": "errors",
-    "VARIANTS": "variants",
-    "augmentation_sheet": "augment.sheet",
-    "build_splits": "given",
-    "build_vit": "vit",
-    "evaluate_run": "evaluate",
-    "explain_run": "explain",
-    "export_run": "export",
-    "features": "vit",
-    "finetune_model": "finetune",
-    "load_config": "cli",
-    "load_pretrained": "pretrained.hub",
-    "open_run": "saved_run",
-    "save_pretrained": "pretrained.writers",
-    "train_model": "train",
+    "VARIANTS": "model.architecture",
+    "augmentation_sheet": "augment.preview",
+    "build_splits": "data.readers.in_memory",
+    "build_vit": "model.vit",
+    "evaluate_run": "evaluation.evaluate",
+    "explain_run": "explain.explanation",
+    "export_run": "export.exporter",
+    "features": "model.vit",
+    "finetune_model": "training.finetune",
+    "load_config": "training.preflight",
+    "load_pretrained": "pretrained.load",
+    "open_run": "runs.saved_run",
+    "save_pretrained": "pretrained.save",
+    "train_model": "training.train",
 }
 
-_ROOMS = ("explain",)  # whose functions are called by the room's name: `vit_keras.explain.rollout`
+_SUBMODULES = ("explain",)  # called by their name: `vit_keras.explain.rollout`
 
 __all__ = [
     "VARIANTS",
@@ -69,7 +69,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
+    if name in _SUBMODULES:
         return importlib.import_module(f"vit_keras.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'vit_keras' has no attribute '{name}'")
@@ -81,11 +81,18 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES, *_ROOMS])
+    return sorted([*globals(), *_HOMES, *_SUBMODULES])
 
 
 @wrapt.when_imported("keras")
 def _register_layers(_: Any) -> None:
     """Make `keras.models.load_model` know our layers, whichever of the two is imported first."""
-    for home in ("tokens", "stem", "layers", "pooling", "pretrained.opaque"):
+    for home in (
+        "model.tokens",
+        "model.patch_embedding",
+        "model.position_embedding",
+        "model.encoder_block",
+        "model.pooling",
+        "pretrained.saved_model_layer",
+    ):
         importlib.import_module(f"vit_keras.{home}")

@@ -15,13 +15,6 @@ class DivergedError(RuntimeError):
     """The loss is no longer a finite number; the scripts print the message and exit with 1."""
 
 
-def one_of(setting: str, value: object, allowed: Iterable[str]) -> None:
-    """Raise a `SettingError` with the nearest allowed name unless `value` is one of `allowed`."""
-    allowed = list(allowed)
-    if value not in allowed:
-        raise SettingError(f"{setting}={value} is unknown{nearest(value, allowed)}")
-
-
 def nearest(value: object, allowed: Iterable[str]) -> str:
     """The end of a message about an unknown name: the nearest name, or all that there are."""
     allowed = sorted(allowed)

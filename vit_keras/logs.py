@@ -2,11 +2,8 @@
 
 import logging
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from vit_keras.run import Run
 
 log = logging.getLogger("vit_keras")
 
@@ -24,15 +21,6 @@ def console() -> Iterator[None]:
             yield
     finally:
         log.propagate = propagated
-
-
-@contextmanager
-def log_file(run: Run) -> Iterator[None]:
-    """And, with the time, into `train.log`, which a resumed run adds to."""
-    handler = logging.FileHandler(run.path / "train.log", encoding="utf-8")
-    with _handling(handler, "%(asctime)s %(message)s", logging.DEBUG):
-        log.debug("started at %s", time.strftime("%Y-%m-%d %H:%M:%S %z"))
-        yield
 
 
 @contextmanager

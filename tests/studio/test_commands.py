@@ -14,10 +14,10 @@ pytest.importorskip("streamlit", reason="needs the extra `studio`")
 from streamlit.testing.v1 import AppTest
 
 from vit_keras import SettingError, load_config
-from vit_keras.options import options
+from vit_keras.config.fields import options
+from vit_keras.config.overrides import quoted
 from vit_keras.studio.__main__ import APP
-from vit_keras.studio.commands import Command, recipes, text_of, word
-from vit_keras.studio.jobs import quoted
+from vit_keras.studio.jobs.command import Command, recipes, text_of, word
 
 ROOT = Path(__file__).parents[2]
 TYPED = {  # setting: what is typed -> what the configuration then has

@@ -14,8 +14,8 @@ import pytest
 pytest.importorskip("psutil", reason="needs the extra `studio`")
 
 from vit_keras import SettingError
-from vit_keras.studio import run_view, runner
-from vit_keras.studio.jobs import Jobs, start_of
+from vit_keras.studio.jobs import live_run, runner
+from vit_keras.studio.jobs.queue import Jobs, start_of
 
 # A training as far as a job sees one: it takes its place, notes that it runs, and ends as told.
 TRAINING = """
@@ -73,13 +73,15 @@ def test_jobs_are_worked_off_in_the_order_of_asking(jobs, add):
     assert [state(jobs, job) for job in asked] == ["finished", "failed", "finished"]
     ended = [jobs.get(job.id).ended for job in asked]
     assert ended == sorted(ended)
-    assert run_view.told(jobs, jobs.get(asked[1].id)) == "train.epochs=0 is out of range"
+    assert live_run.told(jobs, jobs.get(asked[1].id)) == "train.epochs=0 is out of range"
     assert len({job.place for job in asked}) == 3  # asked for in one second, and yet apart
 
 
 def test_a_training_outlives_the_runner_and_a_new_runner_finds_it(jobs, add):
     job, later = add("takes=3"), add()
-    process = subprocess.Popen([sys.executable, "-m", "vit_keras.studio.runner", str(jobs.root)])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vit_keras.studio.jobs.runner", str(jobs.root)]
+    )
     until(lambda: begun(job))
     until(lambda: state(jobs, job) == "running")
     process.send_signal(signal.SIGKILL)
@@ -109,7 +111,7 @@ def test_a_job_is_stopped_or_killed_and_goes_on(jobs, add, action, outcome):
         thread.join()
         signal.signal(signal.SIGINT, before)
     assert state(jobs, job) == outcome
-    assert "Resume" in run_view.told(jobs, jobs.get(job.id))
+    assert "Resume" in live_run.told(jobs, jobs.get(job.id))
     resumed = jobs.resume(jobs.get(job.id))
     runner.work(jobs.root)
     assert begun(job)[-1] == f"run.resume={job.place}"
@@ -129,7 +131,7 @@ def test_a_training_that_a_signal_ends_was_killed(jobs, add, sign):
     runner.work(jobs.root)
     thread.join()
     assert state(jobs, job) == "killed"
-    assert "from outside" in run_view.told(jobs, jobs.get(job.id))
+    assert "from outside" in live_run.told(jobs, jobs.get(job.id))
 
 
 def test_a_disk_that_is_full_for_a_while_is_waited_for(jobs, add, monkeypatch):
@@ -178,7 +180,7 @@ def test_a_process_that_died_unseen_is_told_of(jobs, add):
     assert not jobs.get(job.id).is_alive()
     runner.work(jobs.root)
     assert state(jobs, job) == "lost"
-    assert "restarted" in run_view.told(jobs, jobs.get(job.id))
+    assert "restarted" in live_run.told(jobs, jobs.get(job.id))
 
 
 def test_another_process_of_the_same_number_is_left_alone(jobs, add):
@@ -216,12 +218,12 @@ def test_a_folder_that_cannot_be_written_is_told_of(tmp_path):
 
 def test_a_log_is_shown_without_the_colours_of_a_terminal(tmp_path):
     (tmp_path / "output.txt").write_text("\x1b[32m[I 2026]\x1b[0m A new study")
-    assert run_view.tail(tmp_path / "output.txt") == "[I 2026] A new study"
+    assert live_run.tail(tmp_path / "output.txt") == "[I 2026] A new study"
 
 
 def test_the_studio_knows_no_keras():
     code = (
-        "import sys; import vit_keras.studio.training_page, vit_keras.studio.runner;"
+        "import sys; import vit_keras.studio.training_page, vit_keras.studio.jobs.runner;"
         "print({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -17,10 +17,10 @@ pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
 from browsing import choose, click, enter, give, no_traceback, quick, settled, start, state
 
-from vit_keras import run_zips
-from vit_keras.studio import runner
+from vit_keras.runs import archive as runs_archive
 from vit_keras.studio.__main__ import APP
-from vit_keras.studio.jobs import Jobs
+from vit_keras.studio.jobs import runner
+from vit_keras.studio.jobs.queue import Jobs
 
 DIGITS = Path(__file__).parents[2] / "saved_models" / "digits"
 
@@ -82,7 +82,9 @@ def test_a_model_process_that_is_killed_is_started_anew(page, studio):
     confidence.wait_for()
     settled(page)
     (studio_itself,) = processes("streamlit", studio.port)
-    (worker,) = (p for p in studio_itself.children() if "vit_keras.studio.worker" in p.cmdline())
+    (worker,) = (
+        p for p in studio_itself.children() if "vit_keras.studio.worker.server" in p.cmdline()
+    )
     os.kill(worker.pid, signal.SIGKILL)
     give(page, [("b.png", picture(255))])
     confidence.wait_for()
@@ -91,7 +93,7 @@ def test_a_model_process_that_is_killed_is_started_anew(page, studio):
 
 
 def test_a_run_from_elsewhere_is_added(page, studio, tmp_path):
-    content = run_zips.content(shutil.copytree(DIGITS, tmp_path / "from afar"))
+    content = runs_archive.content(shutil.copytree(DIGITS, tmp_path / "from afar"))
     evil = io.BytesIO()
     with zipfile.ZipFile(evil, "w") as archive:
         archive.writestr("../out/config.yaml", "")

@@ -13,19 +13,20 @@ import pytest
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
 
 from vit_keras import SettingError
-from vit_keras.run_list import list_runs, rank
-from vit_keras.run_notes import Notes
-from vit_keras.studio import diagram, worker_process
-from vit_keras.studio.plain import table
-from vit_keras.studio.run_table import chosen, rows
-from vit_keras.studio.worker import answer
-from vit_keras.studio.worker_process import WorkerProcess
+from vit_keras.runs.listing import list_runs, rank
+from vit_keras.runs.notes import Notes
+from vit_keras.studio.components import run_details
+from vit_keras.studio.components.display import table
+from vit_keras.studio.components.run_table import chosen, rows
+from vit_keras.studio.worker import client
+from vit_keras.studio.worker.client import WorkerProcess
+from vit_keras.studio.worker.server import answer
 
 RUNS = Path(__file__).parents[2] / "saved_models"
 
 
 def test_a_model_is_drawn_from_the_pixels_to_the_logits():
-    drawn = diagram.dot(RUNS / "digits" / "best.keras")
+    drawn = run_details.dot(RUNS / "digits" / "best.keras")
     with zipfile.ZipFile(RUNS / "digits" / "best.keras") as archive:
         layers = json.loads(archive.read("config.json"))["config"]["layers"]
     assert all(f'"{layer["name"]}" [label=' in drawn for layer in layers)
@@ -36,7 +37,7 @@ def test_a_model_is_drawn_from_the_pixels_to_the_logits():
 def test_a_damaged_model_is_not_drawn(tmp_path):
     (tmp_path / "best.keras").write_bytes(b"PK")
     with pytest.raises(SettingError, match=r"best.keras says nothing of its layers"):
-        diagram.dot(tmp_path / "best.keras")
+        run_details.dot(tmp_path / "best.keras")
 
 
 def test_runs_are_found_by_name_setting_tag_and_note():
@@ -114,7 +115,7 @@ def worker(monkeypatch):
 
 
 def test_a_page_that_asks_for_something_else_does_not_wait_for_the_first(worker, monkeypatch):
-    monkeypatch.setattr(worker_process, "PATIENCE", 0.2)
+    monkeypatch.setattr(client, "PATIENCE", 0.2)
     given_up = []
 
     def ask():

@@ -18,7 +18,7 @@ pytest.importorskip("streamlit", reason="needs the extra `studio`")
 
 from browsing import click
 
-from vit_keras.studio.jobs import Jobs
+from vit_keras.studio.jobs.queue import Jobs
 
 EVIL = "http://evil.example"
 

@@ -7,9 +7,9 @@ import numpy as np
 from keras import ops
 from scipy import stats
 
-from vit_keras.augment import draws
-from vit_keras.augment.draws import TRIES, whole
-from vit_keras.augment.warp import box
+from vit_keras.augment import prng
+from vit_keras.augment.geometric import box
+from vit_keras.augment.prng import TRIES, whole
 
 ERASED_SHARE, ERASED_RATIO = (0.02, 0.33), (0.3, 3.3)  # as torchvision has them
 
@@ -30,7 +30,7 @@ def erase(images: Any, probability: float, key: Any, uniform: Any) -> Any:
     left = ops.cast(whole(uniform[:, 2 * TRIES + 1], columns - width + 1), "float32")
     is_hidden = _inside(top, left, top + height, left + width, (rows, columns))
     is_hidden &= (fits & (uniform[:, 2 * TRIES + 2] < probability))[:, None, None]
-    noise = draws.noise(key, ops.shape(images)[0], (rows, columns, channels))
+    noise = prng.noise(key, ops.shape(images)[0], (rows, columns, channels))
     return ops.where(is_hidden[..., None], noise, images)
 
 

@@ -1,4 +1,6 @@
-"""Which operations an image gets, and how strong: numbers in [0, 1) -> steps.
+"""Random brightness, contrast, saturation and hue, in an order of its own for each image.
+
+Which operations an image gets, and how strong: numbers in [0, 1) -> steps.
 
 Names, order and strengths are torchvision's, whose 31 strengths of an operation are 0 to 30.
 """
@@ -9,8 +11,29 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from vit_keras.augment.draws import whole
-from vit_keras.augment.steps import CODES, Step
+from vit_keras.augment.ops import CODES, Step
+from vit_keras.augment.prng import whole
+
+JITTER_NAMES = ("brightness", "contrast", "colour", "hue")
+
+
+def jitter_steps(strengths: list[float], uniform: Any) -> list[Step]:
+    """(B, 8) numbers in [0, 1) -> a step for each strength above 0, as torchvision's ColorJitter.
+
+    Factors are 1 - s to 1 + s, not below 0; a hue is turned by -s to s of the circle.
+    """
+    used = [at for at, strength in enumerate(strengths) if strength > 0]
+    if not used:
+        return []
+    low = np.array([-strengths[at] for at in used], "float32")
+    width = np.array([2 * strengths[at] for at in used], "float32")
+    order = ops.argsort(ops.take(uniform, np.array(used), axis=1), axis=1)  # (B, used)
+    amount = low + width * ops.take(uniform, np.array(used) + len(JITTER_NAMES), axis=1)
+    amount = ops.take_along_axis(amount, order, axis=1)
+    operation = ops.take(np.array([CODES[JITTER_NAMES[at]] for at in used], "int32"), order)
+    among = frozenset(JITTER_NAMES[at] for at in used)
+    return [Step(operation[:, at], amount[:, at], among) for at in range(len(used))]
+
 
 BINS = 31
 NAMES = (

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vit_keras.errors import SettingError
-from vit_keras.pretrained import flax_order
+from vit_keras.pretrained import tfhub
 
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
 # Hugging Face's names of the activation -> which GELU that is.
@@ -161,7 +161,7 @@ def _h5(path: Path) -> dict[str, np.ndarray]:
 
 
 def _saved_model(path: Path) -> Foreign | None:
-    weights = flax_order.vit_weights(path)
+    weights = tfhub.vit_weights(path)
     if weights is None:
         return None
     return Foreign(path, _floats(path, weights), is_saved_model=True)
@@ -171,7 +171,7 @@ def _own(path: Path) -> Foreign:
     """A `.keras` file, or the best one of a run."""
     import keras
 
-    from vit_keras.vit import describe
+    from vit_keras.model.vit import describe
 
     file = path / "best.keras" if path.is_dir() else path
     if not zipfile.is_zipfile(file):  # Keras says of one that is cut off that it is not there

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from vit_keras.errors import SettingError
-from vit_keras.run import check_folder
-from vit_keras.studio.jobs import SCRIPTS
+from vit_keras.io.atomic import check_folder
+from vit_keras.studio.jobs.queue import SCRIPTS
 
 APP = Path(__file__).parent / "app.py"
 PASSWORD = "VIT_KERAS_STUDIO_PASSWORD"

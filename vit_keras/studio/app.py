@@ -35,28 +35,28 @@ def _pages(root: str) -> list:
 
     def training() -> None:
         st.title("Training")
-        from vit_keras.studio import training_page
-        from vit_keras.studio.jobs import Jobs
+        from vit_keras.studio.jobs.queue import Jobs
+        from vit_keras.studio.pages import training as pages_training
 
-        training_page.show(Jobs(root))
+        pages_training.show(Jobs(root))
 
     def inference() -> None:
         st.title("Inference")
-        from vit_keras.studio import inference_page
+        from vit_keras.studio.pages import inference as pages_inference
 
-        inference_page.show(Path(root).absolute())
+        pages_inference.show(Path(root).absolute())
 
     def runs() -> None:
         st.title("Runs")
-        from vit_keras.studio import runs_page
+        from vit_keras.studio.pages import runs as pages_runs
 
-        runs_page.show(Path(root).absolute())
+        pages_runs.show(Path(root).absolute())
 
     def data() -> None:
         st.title("Data")
-        from vit_keras.studio import data_page
+        from vit_keras.studio.pages import data as pages_data
 
-        data_page.show(Path(root).absolute())
+        pages_data.show(Path(root).absolute())
 
     return [
         st.Page(training, title="Training", url_path="training", default=True),

@@ -1,0 +1,149 @@
+"""From a command line to a checked `Config`: Hydra, with errors that a person can act on."""
+
+import contextlib
+import functools
+import itertools
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from vit_keras import backend
+from vit_keras.config import schema
+from vit_keras.config.compose import typed_config
+from vit_keras.config.overrides import at_home, check_words, explain, split_words, with_new_stages
+from vit_keras.config.schema import Config
+from vit_keras.errors import DivergedError, SettingError
+from vit_keras.runs import run_dir
+from vit_keras.training import preflight
+from vit_keras.training.preflight import load_config
+from vit_keras.training.resume import resumed_config
+
+CONF = "pkg://vit_keras.conf"
+MOST_RUNS = 1000  # of a grid, each of which is checked before the first starts
+
+
+def main(
+    task: Callable[[Config], Any],
+    recipe: str | None = None,
+    check: Callable[[Config], None] = lambda config: None,
+) -> Callable[[], None]:
+    """Make `task(config)` a script's main function; `recipe` is picked where none is named.
+
+    `check` refuses, before Keras is imported, what this task besides cannot do. What the task
+    gives is what a sweeper that searches, such as Optuna's, looks for the best of.
+
+    Exit status 2 and one line for a setting that cannot work, 1 for a training that failed, 130
+    for Ctrl-C; a traceback only for what nobody foresaw.
+    """
+
+    diverged: list[DivergedError] = []
+
+    def job(composed: DictConfig) -> Any:
+        with one_line_errors():  # inside the job too: Hydra adds lines to what leaves it
+            settings = _settings(composed, check)
+            backend.import_keras()
+            try:
+                return task(settings)
+            except DivergedError as error:  # the other runs of a sweep go on
+                print(f"error: {error}", file=sys.stderr)
+                diverged.append(error)
+        return 0.0  # the worst that a sweeper which looks for the best can be told
+
+    @functools.wraps(task)
+    def script() -> None:
+        # Hydra would print its errors itself and exit with 1; this way they reach us.
+        os.environ["HYDRA_FULL_ERROR"] = "1"
+        schema.register()
+        with one_line_errors():
+            typed, options, is_sweep = split_words(sys.argv[1:])
+            words = [at_home(word) for word in typed]
+            check_words(words)
+            if recipe and not any(word.startswith(("recipe=", "run.resume=")) for word in words):
+                words.insert(0, f"recipe={recipe}")
+            if is_sweep:
+                check_sweep(words)
+            # Hydra reads no word after an option among them.
+            sys.argv[1:] = [*with_new_stages(words), *options]
+            hydra.main(version_base="1.3", config_path=CONF, config_name="config")(job)()
+        if diverged:
+            sys.exit(1)
+
+    return script
+
+
+@contextlib.contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End a script with one line and status 2 for a setting that cannot work, 130 for Ctrl-C."""
+    try:
+        yield
+    except (SettingError, HydraException, OmegaConfBaseException) as error:
+        print(f"error: {explain(error)}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _settings(composed: DictConfig, check: Callable[[Config], None]) -> Config:
+    """What Hydra composed, typed and checked; a resumed run's own settings if it is one."""
+    result = typed_config(composed)
+    hydra_config = HydraConfig.get()
+    if result.run.resume is not None:
+        result = resumed_config(result, hydra_config.overrides.task)
+    elif hydra_config.mode == RunMode.MULTIRUN and not result.run.dir:
+        result.run.dir = hydra_config.runtime.output_dir
+    check(result)
+    preflight.check(result)
+    run_dir.check_free(result.run)
+    return result
+
+
+def check_sweep(words: list[str]) -> None:
+    """Check every run of a `--multirun` grid before the first starts.
+
+    Raises:
+        SettingError: one of them cannot be trained.
+    """
+    check_words(words)
+    parsed = OverridesParser.create().parse_overrides(overrides=words)
+    sweeps = [override for override in parsed if override.is_sweep_override()]
+    if sweeps and any(override.key_or_group == "run.dir" for override in parsed):
+        raise SettingError(
+            f"{next(word for word in words if word.startswith('run.dir='))} is one folder, and "
+            "--multirun makes several runs; leave it out, or set run.root, under which each gets "
+            "a folder of its own"
+        )
+    drawn = [override.input_line for override in sweeps if not override.is_discrete_sweep()]
+    if drawn and not any(word.startswith("hydra/sweeper=") for word in words):
+        raise SettingError(
+            f"{drawn[0]} has no end of values to try; name some, as in 1,2,3, or search in it by "
+            "hydra/sweeper=optuna"
+        )
+    if drawn:
+        return  # the sweeper's plugin draws as it goes
+    choices = [
+        [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+        if override.is_sweep_override()
+        else [override.input_line or ""]
+        for override in parsed
+        if not str(override.key_or_group).startswith("hydra")
+    ]
+    if (runs := math.prod(map(len, choices))) > MOST_RUNS:
+        raise SettingError(
+            f"--multirun makes {runs:,} runs of this, more than {MOST_RUNS:,}; name fewer values, "
+            "or let hydra/sweeper=optuna try some of them"
+        )
+    for values in choices:
+        if again := next((value for value in values if values.count(value) > 1), None):
+            raise SettingError(f"{again} is given twice, and would be trained twice; leave one out")
+    for overrides in itertools.product(*choices):
+        run_dir.check_free(load_config(*overrides).run)

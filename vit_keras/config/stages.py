@@ -1,0 +1,112 @@
+"""What trains when: a run as a list of stages, each with its own layers, length and rate."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vit_keras.config.schema import Config, OptimConfig, StageConfig
+from vit_keras.errors import SettingError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run.
+
+    Attributes:
+        name: its key under `stages`.
+        kind: `head`; `last`, the head, the last norm, a pooling with weights and the last `blocks`
+            encoder blocks; `all`;
+            or `lora`, the head and low-rank additions (Hu et al. 2022) to each block's fused QKV
+            and MLP.
+        first_epoch: epochs of the run before it.
+        optim: the run's, with the stage's own rate and warm-up.
+        layer_decay: the rate of each layer as a share of that of the layer above.
+        augment: whether the run's augmentation is applied.
+    """
+
+    name: str
+    kind: str
+    blocks: int
+    epochs: int
+    first_epoch: int
+    optim: OptimConfig
+    layer_decay: float
+    lora_rank: int
+    augment: bool
+
+    @property
+    def end(self) -> int:
+        return self.first_epoch + self.epochs
+
+
+def plan(config: Config) -> list[Stage]:
+    """The stages of a run, in order; one called `all` where none are set."""
+    if not config.stages:
+        return [_stage("all", StageConfig(epochs=config.train.epochs or 0), 0, config.optim)]
+    result: list[Stage] = []
+    for name, settings in config.stages.items():
+        first = result[-1].end if result else 0
+        result.append(_stage(name, settings, first, config.optim))
+    return result
+
+
+def epochs(config: Config) -> int:
+    """Of all stages together."""
+    return plan(config)[-1].end
+
+
+def _stage(name: str, settings: StageConfig, first_epoch: int, optim: OptimConfig) -> Stage:
+    own = {
+        field: getattr(settings, field)
+        for field in ("learning_rate", "warmup_ratio")
+        if getattr(settings, field) is not None
+    }
+    kind, blocks = _trains(name, settings.trains)
+    return Stage(
+        name=name,
+        kind=kind,
+        blocks=blocks,
+        epochs=settings.epochs,
+        first_epoch=first_epoch,
+        optim=replace(optim, **own),
+        layer_decay=settings.layer_decay,
+        lora_rank=settings.lora_rank,
+        augment=settings.augment,
+    )
+
+
+def _trains(name: str, value: Any) -> tuple[str, int]:
+    """`head`, `all` or `lora`; or `{last: 4}`."""
+    if isinstance(value, Mapping) and list(value) == ["last"]:
+        blocks = value["last"]
+        if isinstance(blocks, int) and not isinstance(blocks, bool) and blocks > 0:
+            return "last", blocks
+    elif value in ("head", "all", "lora"):
+        return value, 0
+    raise SettingError(
+        f"stages.{name}.trains={value} is unknown; use head, all, lora, or {{last: 4}} for the "
+        "last four blocks"
+    )
+
+
+def check(config: Config) -> None:
+    """Refuse stages that cannot be trained.
+
+    Raises:
+        SettingError: naming the setting, its value and what would do.
+    """
+    if bool(config.stages) == (config.train.epochs is not None):
+        raise SettingError(
+            f"train.epochs={config.train.epochs} says nothing: the stages "
+            f"({', '.join(config.stages)}) have epochs of their own, such as "
+            f"stages.{next(iter(config.stages))}.epochs; set train.epochs=null"
+            if config.stages
+            else "train.epochs=null leaves a run without stages no length; set train.epochs"
+        )
+    stages = plan(config)
+    for stage in stages[:-1]:
+        if stage.kind == "lora":
+            raise SettingError(
+                f"stages.{stage.name}.trains=lora has to be the last stage, whose low-rank factors "
+                "are merged into the weights when it is saved; put it last"
+            )

@@ -1,0 +1,1 @@
+"""Images and labels: reading, splitting, checking and batching them."""

@@ -1,0 +1,1 @@
+"""One reader for each source of images: folders, arrays, `.npz` files, TensorFlow Datasets."""

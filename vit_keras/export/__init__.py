@@ -1,0 +1,1 @@
+"""Export of a trained model to the formats of other programs."""

@@ -1,0 +1,164 @@
+"""Export: a run's model in another program's format, compared with Keras before it is kept."""
+
+import json
+import logging
+import platform
+import statistics
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from vit_keras.data import splits
+from vit_keras.errors import SettingError
+from vit_keras.export.formats import FORMATS, Reader, room
+from vit_keras.export.preflight import EXPORT, export_place
+from vit_keras.io import atomic
+from vit_keras.model.preprocessing import fitted
+from vit_keras.predict.serving_model import serving_model
+from vit_keras.runs.saved_run import MODEL, SavedRun
+
+log = logging.getLogger("vit_keras")
+
+
+@dataclass(frozen=True)
+class Export:
+    """Where an export was put, and what `export.json` in it says."""
+
+    path: Path
+    report: dict[str, Any]
+
+
+def export_run(
+    run: str | Path, format: str, output: str | Path | None = None, images: int = 200
+) -> Export:
+    """Write a run's model for another program: uint8 pixels in, probabilities out.
+
+    Normalisation, the run's temperature and the softmax are inside; the batch is of any size. The
+    file is opened by its own runtime and compared with Keras on test images; see `comparison`.
+
+    Args:
+        run: the folder of a training run.
+        format: one of `vit_keras.formats.FORMATS`.
+        output: the folder to make; None is `<run>/export/<format>`.
+        images: how many test images both are run on.
+
+    Raises:
+        SettingError: what was asked for cannot be had; nothing is written then.
+    """
+    saved, folder = export_place(run, format, output, keras.backend.backend())
+    model = serving_model(saved)
+    pixels, labels, source = test_images(saved, images)
+    with atomic.atomic_folder(folder, EXPORT) as new:
+        room(format).write(model, new, saved.class_names)
+        (new / "labels.txt").write_text("\n".join(saved.class_names) + "\n", encoding="utf-8")
+        report = {
+            "format": format,
+            "file": FORMATS[format].file,
+            "bytes": _size(new / FORMATS[format].file),
+            "run_bytes": (saved.path / MODEL).stat().st_size,
+            "images_from": source,
+            **comparison(model, room(format).reader(new), pixels, labels),
+            "temperature": saved.temperature,
+            "class_names": saved.class_names,
+            "versions": _versions(format),
+        }
+        text = json.dumps(report, indent=2, ensure_ascii=False)
+        (new / EXPORT).write_text(text + "\n", encoding="utf-8")
+    _tell(folder, report)
+    return Export(folder, report)
+
+
+def test_images(saved: SavedRun, count: int) -> tuple[np.ndarray, np.ndarray | None, str]:
+    """So many images of the run's test split, spread over all of it, as its model takes them.
+
+    Random pixels where the data are gone: enough to see that two programs agree, not how well they
+    do. Gives the images, their labels or None, and where they are from.
+    """
+    try:
+        test = splits.load(saved.config.data, saved.config.train.seed).test
+    except SettingError as error:
+        log.info("random pixels stand in for the test images: %s", error)
+        shape = (count, *saved.model.input_shape[1:])
+        return np.random.default_rng(0).integers(0, 256, shape, "uint8"), None, "random pixels"
+    chosen = np.unique(np.linspace(0, len(test.labels) - 1, count).astype(int))
+    images = fitted(test.images[chosen], saved.model)
+    return images, test.labels[chosen], f"test split of {saved.config.data.name}"
+
+
+def comparison(
+    model: keras.Model, predict: Reader, images: np.ndarray, labels: np.ndarray | None
+) -> dict[str, Any]:
+    """A file beside its Keras model: the largest difference, agreement, accuracy and latency."""
+    expected = in_batches(lambda batch: np.asarray(model.predict_on_batch(batch)), images)
+    found = in_batches(predict, images)
+    best, own = expected.argmax(axis=-1), found.argmax(axis=-1)
+    accuracies = {}
+    if labels is not None:
+        accuracies = {
+            "accuracy": float((own == labels).mean()),
+            "keras_accuracy": float((best == labels).mean()),
+        }
+    return {
+        "images": len(images),
+        "max_difference": float(np.abs(found - expected).max()),
+        "top1_agreement": float((own == best).mean()),
+        **accuracies,
+        "latency_ms": latency_ms(predict, images[:1]),
+        "keras_latency_ms": latency_ms(model.predict_on_batch, images[:1]),
+    }
+
+
+def in_batches(predict: Reader, images: np.ndarray, size: int = 50) -> np.ndarray:
+    parts = [predict(images[start : start + size]) for start in range(0, len(images), size)]
+    return np.concatenate(parts)
+
+
+def latency_ms(predict: Reader, image: np.ndarray, times: int = 20) -> float:
+    """The median of so many single images, after three that count for nothing."""
+    seconds = []
+    for _ in range(times + 3):
+        started = time.perf_counter()
+        predict(image)
+        seconds.append(time.perf_counter() - started)
+    return round(1000 * statistics.median(seconds[3:]), 3)
+
+
+def _tell(folder: Path, report: dict[str, Any]) -> None:
+    tolerance = FORMATS[report["format"]].tolerance
+    log.info(
+        "%s: %.2f MB (the run's %s has %.2f MB)",
+        folder / report["file"],
+        report["bytes"] / 1e6,
+        MODEL,
+        report["run_bytes"] / 1e6,
+    )
+    log.info(
+        "beside Keras, on %d images (%s): probabilities differ by %.1e at most, top-1 agrees on "
+        "%.1f%%",
+        report["images"],
+        report["images_from"],
+        report["max_difference"],
+        100 * report["top1_agreement"],
+    )
+    if "accuracy" in report:
+        log.info("accuracy %.4f (Keras %.4f)", report["accuracy"], report["keras_accuracy"])
+    log.info("one image: %.2f ms (Keras %.2f ms)", report["latency_ms"], report["keras_latency_ms"])
+    if tolerance is not None and report["max_difference"] > tolerance:
+        log.warning("WARNING: more than %.0e apart; see what differs before you use it", tolerance)
+    log.info("export: %s", folder)
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file, with what belongs to it (`model.bin` to `model.xml`), or of a folder."""
+    files = file.rglob("*") if file.is_dir() else file.parent.glob(f"{file.stem}.*")
+    return sum(part.stat().st_size for part in files if part.is_file())
+
+
+def _versions(format: str) -> dict[str, str]:
+    packages = ("keras", *FORMATS[format].packages)
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

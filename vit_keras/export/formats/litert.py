@@ -1,0 +1,31 @@
+"""LiteRT (once TensorFlow Lite), for phones and small boards."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from vit_keras.export.formats import Reader, tf_saved_model
+
+
+def write(model: keras.Model, folder: Path, class_names: list[str]) -> None:
+    """`model.tflite`, of operations that every LiteRT has: none needs TensorFlow on the device."""
+    import tensorflow as tf
+
+    with tempfile.TemporaryDirectory() as place:
+        tf_saved_model.write(model, Path(place), class_names)
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(Path(place, "1")))
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        (folder / "model.tflite").write_bytes(converter.convert())
+
+
+def reader(folder: Path) -> Reader:
+    from ai_edge_litert.interpreter import Interpreter
+
+    run = Interpreter(str(folder / "model.tflite")).get_signature_runner()
+
+    def predict(images: Any) -> Any:
+        return run(pixels=images)["probabilities"]
+
+    return predict

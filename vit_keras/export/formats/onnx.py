@@ -1,0 +1,90 @@
+"""ONNX, for ONNX Runtime and most other engines."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from vit_keras.errors import SettingError
+from vit_keras.export.formats import Reader, onnx_graph, tf_saved_model
+
+OPSET = 17
+LIMIT = 2**31 - 2**26  # bytes of weights; the file is a protobuf, of less than 2 GiB
+
+
+def write(model: keras.Model, folder: Path, class_names: list[str]) -> None:
+    """`model.onnx` in float32, the labels in its metadata.
+
+    Raises:
+        SettingError: the weights do not go into one file.
+    """
+    import onnx
+
+    onnx.save(with_labels(proto(model), class_names), str(folder / "model.onnx"))
+
+
+def proto(model: keras.Model) -> Any:
+    """The model as an `onnx.ModelProto`: `pixels` in, `probabilities` out, of any batch."""
+    import tensorflow as tf
+    import tf2onnx
+
+    if 4 * model.count_params() > LIMIT:
+        raise SettingError(
+            f"format=onnx holds weights up to 2 GB, and {model.name} has "
+            f"{4 * model.count_params() / 1e9:.1f}; use format=openvino or tf_saved_model"
+        )
+    # The weights are inputs at first: tf2onnx takes some forty times the memory of what it gets as
+    # constants: more than 15 GB for ViT-B/16.
+    weights = {f"weight_{index}": weight for index, weight in enumerate(model.weights)}
+    signature = [
+        tf_saved_model.signature(model),
+        *(tf.TensorSpec(weight.shape, weight.dtype, name) for name, weight in weights.items()),
+    ]
+    made, _ = tf2onnx.convert.from_function(
+        tf.function(_stateless(model), input_signature=signature),
+        signature,
+        opset=OPSET,
+        custom_op_handlers=onnx_graph.HANDLERS,
+    )
+    parts = [part.name for part in model.layers if isinstance(part, keras.Model)]
+    onnx_graph.simplify(made, [model.name, *parts])
+    values = {name: (weight.path, weight.numpy()) for name, weight in weights.items()}
+    onnx_graph.fill(made.graph, values)
+    for value in (*made.graph.input, *made.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    return made
+
+
+def _stateless(model: keras.Model) -> Any:
+    """A function of pixels and of every weight in turn."""
+
+    def run(pixels: Any, *weights: Any) -> dict[str, Any]:
+        given = {id(weight): value for weight, value in zip(model.weights, weights, strict=True)}
+        variables = (model.trainable_variables, model.non_trainable_variables)
+        # Seeds are variables and no weights: as they are.
+        values = [[given.get(id(one), one.value) for one in some] for some in variables]
+        return {"probabilities": model.stateless_call(*values, pixels, training=False)[0]}
+
+    return run
+
+
+def with_labels(made: Any, class_names: list[str]) -> Any:
+    """The labels as `names`, {number: name} in JSON, where others look for them too."""
+    entry = made.metadata_props.add()
+    entry.key = "names"
+    entry.value = json.dumps(dict(enumerate(class_names)), ensure_ascii=False)
+    return made
+
+
+def reader(folder: Path) -> Reader:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(
+        str(folder / "model.onnx"), providers=["CPUExecutionProvider"]
+    )
+
+    def predict(images: Any) -> Any:
+        return session.run(["probabilities"], {"pixels": images})[0]
+
+    return predict

@@ -1,0 +1,53 @@
+"""ONNX with the weights of the encoder in 8 bits: a quarter of the size, and faster on a CPU."""
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+
+from vit_keras.export.formats import onnx as formats_onnx
+
+reader = formats_onnx.reader
+
+
+def write(model: keras.Model, folder: Path, class_names: list[str]) -> None:
+    """`model.onnx`: int8 weights with a scale for each output, activations quantised as they come.
+
+    ONNX Runtime's dynamic quantisation. Products of two activations (q kᵀ, A v) stay in float32;
+    so does the head, whose few weights decide between classes.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    made = formats_onnx.proto(model)
+    weights = {weight.name for weight in made.graph.initializer}
+    products = [node for node in made.graph.node if node.op_type == "MatMul"]
+    fixed = [node for node in products if node.input[1] in weights - {"head/kernel"}]
+    with tempfile.TemporaryDirectory() as place, _without_advice():
+        source, target = Path(place, "float.onnx"), Path(place, "int8.onnx")
+        onnx.save(made, str(source))
+        quantize_dynamic(
+            source,
+            target,
+            op_types_to_quantize=["MatMul"],
+            nodes_to_quantize=[node.name for node in fixed],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+        )
+        quantised = onnx.load(str(target))
+    del quantised.graph.value_info[:]  # notes on shapes
+    onnx.save(formats_onnx.with_labels(quantised, class_names), str(folder / "model.onnx"))
+
+
+@contextlib.contextmanager
+def _without_advice() -> Iterator[None]:
+    """Without the quantiser's note that a graph could be simplified first: ours has been."""
+    before = logging.root.level
+    logging.root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.root.setLevel(before)

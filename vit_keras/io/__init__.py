@@ -1,0 +1,1 @@
+"""Files on disk: atomic writes, zip files, work in threads."""

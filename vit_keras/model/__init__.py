@@ -1,0 +1,1 @@
+"""The Vision Transformer: its layers, sizes and graph. Reads no configuration."""

@@ -1,0 +1,138 @@
+"""What an architecture may have besides the paper's: the choices, and what goes with what.
+
+Nothing here imports Keras: a wrong setting is refused before anything slow is loaded.
+"""
+
+import math
+
+from vit_keras import validators
+from vit_keras.errors import SettingError
+from vit_keras.model.architecture import CHOICES, RATES, ROTARY, SIZES, Architecture
+from vit_keras.validators import one_of
+
+
+def check_options(arch: Architecture, prefix: str = "") -> None:
+    """Refuse a choice that does not exist, or that does not go with another.
+
+    Args:
+        arch: its sizes are whole numbers, and `num_heads` divides `width`.
+        prefix: put before names in error messages, such as `model.`.
+
+    Raises:
+        SettingError: naming the setting, its value, and what would do.
+    """
+    for name, allowed in CHOICES.items():
+        one_of(prefix + name, getattr(arch, name), allowed)
+    for name in ("qk_norm", "parallel"):
+        validators.yes_or_no(prefix + name, getattr(arch, name))
+    validators.whole(f"{prefix}registers", arch.registers, least=0)
+    validators.number(f"{prefix}layer_scale", arch.layer_scale, "0 for none, or 1e-5")
+    if arch.layer_scale < 0:
+        raise SettingError(f"{prefix}layer_scale={arch.layer_scale} is below 0; use 0 or 1e-5")
+    if arch.mlp == "swiglu" and arch.gelu != "exact" and arch.pool != "map":
+        raise SettingError(
+            f"{prefix}gelu={arch.gelu} has no effect with {prefix}mlp=swiglu, which has no GELU; "
+            f"leave {prefix}gelu out"
+        )
+    _check_positions(arch, prefix)
+    if arch.stem == "conv":
+        _check_stem(arch, prefix)
+
+
+def _check_positions(arch: Architecture, prefix: str) -> None:
+    if arch.position == "sincos2d" and arch.width % 4:
+        raise SettingError(
+            f"{prefix}width={arch.width} is no multiple of 4, which {prefix}position=sincos2d "
+            f"needs; use {arch.width + -arch.width % 4} or position=learned"
+        )
+    head_width = arch.width // arch.num_heads
+    if arch.position in ROTARY and head_width % 4:
+        fitting = validators.divisors(arch.width // 4, 1) if arch.width % 4 == 0 else []
+        heads = f"{prefix}num_heads={validators.one_of_these(fitting)}, " if fitting else ""
+        raise SettingError(
+            f"{prefix}num_heads={arch.num_heads} of {prefix}width={arch.width} are heads of "
+            f"{head_width}, no multiple of 4, which {prefix}position={arch.position} needs; use "
+            f"{heads}{prefix}width={arch.num_heads * (head_width + -head_width % 4)}, or "
+            f"{prefix}position=learned"
+        )
+
+
+def _check_stem(arch: Architecture, prefix: str) -> None:
+    """Each convolution halves the image and doubles the channels, up to patch and width."""
+    halvings = arch.patch_size.bit_length() - 1
+    if arch.patch_size != 2**halvings or not halvings:
+        raise SettingError(
+            f"{prefix}patch_size={arch.patch_size} is no power of 2, which {prefix}stem=conv "
+            f"reaches by halving; use 2, 4, 8 or 16, or {prefix}stem=patch"
+        )
+    factor = 2 ** (halvings - 1)
+    if arch.width % factor:
+        raise SettingError(
+            f"{prefix}width={arch.width} is no multiple of {factor}, which {prefix}stem=conv "
+            f"needs to double its channels up to it; use "
+            f"{validators.one_of_these(validators.multiples_around(arch.width, factor))}, or "
+            f"{prefix}stem=patch"
+        )
+
+
+# Attention compares each token with each: at so many, its float32 weights take 16 GiB for one image
+# in one head of one block, and a slip such as image_size=100000 would only freeze the machine.
+MAX_PATCHES = 2**16
+
+
+def check(
+    arch: Architecture,
+    image_size: tuple[int, int],
+    channels: int,
+    num_classes: int,
+    prefix: str = "",
+    data_prefix: str = "",
+) -> None:
+    """Refuse an architecture that cannot be built for these images.
+
+    Raises:
+        SettingError: naming the setting, its value, and what would do.
+    """
+    for name in SIZES:
+        validators.whole(prefix + name, getattr(arch, name))
+    validators.whole(f"{data_prefix}channels", channels)
+    if num_classes != 0 or isinstance(num_classes, bool):
+        validators.whole(f"{data_prefix}num_classes", num_classes)
+    validators.number(f"{prefix}norm_epsilon", arch.norm_epsilon, "1e-6")
+    if arch.norm_epsilon <= 0:
+        raise SettingError(f"{prefix}norm_epsilon={arch.norm_epsilon} is not above 0; use 1e-6")
+    for name in RATES:
+        validators.rate(prefix + name, getattr(arch, name))
+    for name in ("pixel_mean", "pixel_std"):
+        validators.per_channel(
+            prefix + name, getattr(arch, name), channels, positive=name == "pixel_std"
+        )
+    _check_patches(arch, image_size, prefix, data_prefix)
+    if arch.width % arch.num_heads:
+        raise SettingError(
+            f"{prefix}num_heads={arch.num_heads} does not divide {prefix}width={arch.width}; "
+            f"use {validators.one_of_these(validators.divisors(arch.width, 1))}"
+        )
+    check_options(arch, prefix)
+
+
+def _check_patches(
+    arch: Architecture, image_size: tuple[int, int], prefix: str, data_prefix: str
+) -> None:
+    for size in image_size:
+        if size % arch.patch_size:
+            fitting = validators.one_of_these(validators.divisors(math.gcd(*image_size), 2))
+            sizes = validators.one_of_these(validators.multiples_around(size, arch.patch_size))
+            raise SettingError(
+                f"{prefix}patch_size={arch.patch_size} does not divide "
+                f"{data_prefix}image_size={size}; use {fitting}, or {data_prefix}image_size={sizes}"
+            )
+    patches = math.prod(size // arch.patch_size for size in image_size)
+    if patches > MAX_PATCHES:
+        side = math.isqrt(MAX_PATCHES) * arch.patch_size
+        shown = image_size[0] if len({*image_size}) == 1 else list(image_size)
+        raise SettingError(
+            f"{data_prefix}image_size={shown} makes {patches:,} patches of "
+            f"{prefix}patch_size={arch.patch_size}; use {MAX_PATCHES:,} or fewer, as "
+            f"{data_prefix}image_size={side} makes, or larger patches"
+        )

@@ -1,0 +1,116 @@
+"""Attention as pooling (Zhai et al. 2022, "Scaling Vision Transformers",
+https://arxiv.org/abs/2106.04560, after the PMA of Lee et al. 2019).
+
+Letters: B batch, N tokens, D width, H heads, K = D / H width of a head.
+"""
+
+import keras
+from keras import ops
+
+from vit_keras.model.attention import attention_weights
+from vit_keras.model.encoder_block import _switched_on
+from vit_keras.model.mlp import MLP
+
+serializable = keras.saving.register_keras_serializable("vit_keras")
+
+
+@serializable
+class Pooling(keras.layers.Layer):
+    """Many tokens to one vector: (B, N, D) -> (B, D).
+
+    Args:
+        pool: `token` takes the first token (eq. 4), `mean` the average of all.
+        registers: how many tokens before the patches the average leaves out.
+    """
+
+    def __init__(self, pool="token", registers=0, **kwargs):
+        super().__init__(**kwargs)
+        self.pool = pool
+        self.registers = registers
+
+    def call(self, tokens):
+        if self.pool == "token":
+            return tokens[:, 0]
+        return ops.mean(tokens[:, self.registers :] if self.registers else tokens, axis=1)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[-1])
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "pool": self.pool,
+            **_switched_on(registers=self.registers),
+        }
+
+
+serializable = keras.saving.register_keras_serializable("vit_keras")
+
+
+@serializable
+class AttentionPooling(keras.layers.Layer):
+    """One learnt query attends to all patches: (B, N, D) -> (B, D).
+
+    z = Attention(probe, tokens), then MLP(LN(z)) + z, as big_vision's `MAPHead` has it (ViT-G/14,
+    SigLIP).
+
+    Args:
+        num_heads: H; must divide D.
+        mlp_dim: hidden width of the MLP.
+        gelu: the MLP's, `exact` or `tanh`.
+        epsilon: of the normalisation.
+        registers: how many tokens before the patches are left out.
+
+    Raises:
+        ValueError: D is not a multiple of `num_heads`.
+    """
+
+    pool = "map"
+
+    def __init__(self, num_heads, mlp_dim, gelu="exact", epsilon=1e-6, registers=0, **kwargs):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.registers = registers
+        dtype = self.dtype_policy
+        self.norm = keras.layers.LayerNormalization(epsilon=epsilon, dtype=dtype, name="norm")
+        self.mlp = MLP(mlp_dim, gelu, dtype=dtype, name="mlp")
+
+    def build(self, input_shape):
+        batch, _, width = input_shape
+        if width % self.num_heads:
+            raise ValueError(f"num_heads={self.num_heads} does not divide the width {width}")
+        self.probe = self.add_weight(
+            shape=(1, 1, width), initializer="glorot_uniform", name="probe"
+        )
+        self.query, self.key, self.value, self.projection = (
+            keras.layers.Dense(width, dtype=self.dtype_policy, name=name)
+            for name in ("query", "key", "value", "projection")
+        )
+        for part in (self.query, self.key, self.value, self.projection, self.norm, self.mlp):
+            part.build((batch, 1, width))
+
+    def call(self, tokens):
+        patches = tokens[:, self.registers :]
+        probe = ops.cast(self.probe, patches.dtype)
+        q, k, v = self.query(probe), self.key(patches), self.value(patches)
+        q, k, v = (self._split_heads(part) for part in (q, k, v))  # (1, 1, H, K), (B, N, H, K)
+        q = ops.broadcast_to(q, (ops.shape(k)[0], *q.shape[1:]))
+        z = ops.einsum("bhnm,bmhk->bnhk", attention_weights(q, k), v)  # (B, 1, H, K)
+        z = self.projection(ops.reshape(z, (-1, 1, tokens.shape[-1])))
+        return (z + self.mlp(self.norm(z)))[:, 0]
+
+    def _split_heads(self, x):
+        return ops.reshape(x, (-1, x.shape[1], self.num_heads, x.shape[2] // self.num_heads))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[-1])
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "mlp_dim": self.mlp.hidden_dim,
+            "gelu": self.mlp.gelu,
+            "epsilon": self.norm.epsilon,
+            "registers": self.registers,
+        }

@@ -1,0 +1,114 @@
+"""The variables of a TF Hub ViT: unnamed in the file, named again by their order.
+
+TF Hub's ViTs were made by jax2tf (https://github.com/sayakpaul/ViT-jax2tf): their variables are the
+flax tree's leaves, flattened in the order of the sorted keys, so block 10 comes before block 2.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from vit_keras.errors import SettingError
+from vit_keras.pretrained.name_maps import GOOGLE, HEAD, Weights, places
+
+PLACE = re.compile(r"^(.*?)(\d+)/\.ATTRIBUTES/VARIABLE_VALUE$")
+PRE_LOGITS = ("pre_logits/bias", "pre_logits/kernel")
+
+
+def vit_weights(folder: Path) -> dict[str, np.ndarray] | None:
+    """Google's names -> the SavedModel's arrays; None when they are not a ViT's.
+
+    Raises:
+        SettingError: TensorFlow is not installed, or a part of the checkpoint is missing.
+    """
+    arrays = _in_order(folder)
+    for names in _flax_names(len(arrays)):
+        weights = dict(zip(names, arrays, strict=True))
+        if _is_vit(weights):
+            return weights
+    return None
+
+
+def run(folder: Path, images: np.ndarray) -> np.ndarray | None:
+    """What the SavedModel's own program gives for images in [-1, 1]; None if it cannot be called.
+
+    Of several outputs the first of two axes, which is the logits or the features.
+
+    Raises:
+        SettingError: its program cannot be read, or fails.
+    """
+    import tensorflow as tf
+
+    try:
+        program = tf.saved_model.load(str(folder))
+        call = program if callable(program) else program.signatures.get("serving_default")
+        if call is None:
+            return None
+        results = []
+        for image in images:  # alone: some were exported for batches of one
+            outputs = tf.nest.flatten(call(tf.constant(image[None], tf.float32)))
+            results += [output.numpy() for output in outputs if output.shape.rank == 2][:1]
+        return np.concatenate(results) if results else None
+    except Exception as error:  # OSError, OpError, ValueError, by what is wrong
+        raise SettingError(
+            f"handle={folder}: its program cannot be run ({_first_line(error)}); fetch it again, "
+            "whole"
+        ) from None
+
+
+def _in_order(folder: Path) -> list[np.ndarray]:
+    try:
+        import tensorflow as tf
+    except ImportError:
+        raise SettingError(
+            f"handle={folder} is a SavedModel, which only TensorFlow reads; pip install tensorflow"
+        ) from None
+    prefix = folder / "variables" / "variables"
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        found = [
+            match for name in reader.get_variable_to_shape_map() if (match := PLACE.match(name))
+        ]
+        found.sort(key=lambda match: (match[1], int(match[2])))
+        return [reader.get_tensor(match[0]) for match in found]
+    except Exception as error:  # ValueError, DataLossError, NotFoundError, by what is wrong
+        raise SettingError(
+            f"handle={folder}: its variables cannot be read ({_first_line(error)}); fetch it "
+            "again, whole"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def _flax_names(count: int) -> list[list[str]]:
+    """The ways in which `count` variables can be a ViT's: with and without head and pre_logits."""
+    head = [name for ours in HEAD for name in GOOGLE.places[ours].names]
+    per_block = sum(len(p.names) for ours, p in GOOGLE.places.items() if "{i}" in ours)
+    result = []
+    for extra in ([*head], [], [*head, *PRE_LOGITS], [*PRE_LOGITS]):
+        around = len(_names(0)) - len(head) + len(extra)
+        depth, rest = divmod(count - around, per_block)
+        if depth > 0 and not rest:
+            names = [name for name in _names(depth) if name not in head] + extra
+            result.append(sorted(names, key=lambda name: name.split("/")))
+    return result
+
+
+def _names(depth: int) -> list[str]:
+    return [name for place in places(GOOGLE, depth).values() for name in place.names]
+
+
+def _is_vit(weights: Weights) -> bool:
+    width = weights["cls"].shape[-1:]
+    kernel = weights["embedding/kernel"].shape
+    return (
+        weights["cls"].shape == (1, 1, *width)
+        and len(kernel) == 4
+        and kernel[0] == kernel[1]
+        and kernel[3:] == width
+        and weights["Transformer/posembed_input/pos_embedding"].shape[::2] == (1, *width)
+        and weights["Transformer/encoder_norm/scale"].shape == width
+    )

@@ -1,0 +1,1 @@
+"""Run directories: writing, listing, comparing and archiving them. Free of Keras."""

@@ -1,0 +1,106 @@
+"""The runs in a folder: which there are, ranked by any of their figures.
+
+Neither Keras nor TensorFlow is imported.
+"""
+
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vit_keras.errors import SettingError, nearest
+from vit_keras.runs.run_dir import CONFIG, SCRATCH
+from vit_keras.runs.status import TRACES, RunState, look
+from vit_keras.validators import one_of
+
+ROOT = "saved_models"
+BY = "best_val_accuracy"
+DEPTH = 3  # folders below each other: a sweep's runs lie in <day>/<time>/<number>
+# Of these figures, less is better.
+IS_COST = re.compile(r"loss|seconds|memory|params|error|latency|(^|_)(ece|nll|brier)(_|$)")
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A run and its place among those that have the figure, from 1 on; None of the others."""
+
+    place: int | None
+    run: RunState
+
+
+def list_runs(root: str | Path = ROOT) -> list[RunState]:
+    """Everything in `root` that is a run, was one, or could be taken for one; by name.
+
+    A folder that is none is looked into for runs; a fine-tuning's baseline comes behind it.
+
+    Raises:
+        SettingError: `root` is no folder of runs.
+    """
+    place = Path(root).expanduser()
+    if not place.is_dir():
+        raise SettingError(f"--root={root} is no folder; name the one that runs were put in")
+    if (place / CONFIG).is_file():
+        raise SettingError(
+            f"--root={root} is a run itself; name the folder above it, or describe {root}"
+        )
+    return [look(path, path.relative_to(place).as_posix()) for path in _folders(place, DEPTH)]
+
+
+def rank(runs: Iterable[RunState], by: str = BY) -> list[Ranked]:
+    """The best first; behind them, by name, those without the figure, or with none to believe.
+
+    Raises:
+        SettingError: no run has a figure of that name.
+    """
+    runs = list(runs)
+    having = [run for run in runs if run.is_usable and math.isfinite(run.metrics.get(by, math.nan))]
+    if not having and (known := {name for run in runs for name in run.metrics}):
+        one_of("--by", by, known)
+    sign = 1 if IS_COST.search(by) else -1
+    having.sort(key=lambda run: (sign * run.metrics[by], run.name))
+    placed = set(map(id, having))
+    others = [run for run in runs if id(run) not in placed]
+    return [
+        *(Ranked(place, run) for place, run in enumerate(having, start=1)),
+        *(Ranked(None, run) for run in sorted(others, key=lambda run: run.name)),
+    ]
+
+
+def find(name: str, root: str | Path = ROOT) -> RunState:
+    """One run, by its name in `root` or by its path; its model is read to the end.
+
+    Raises:
+        SettingError: there is no such folder.
+    """
+    within = Path(root).expanduser() / name
+    path = within if within.is_dir() else Path(name).expanduser()
+    if not path.is_dir():
+        known = [run.name for run in list_runs(root)] if Path(root).expanduser().is_dir() else []
+        raise SettingError(
+            f"{name} is no run in --root={root}, and no path of one{nearest(name, known)}"
+        )
+    return look(path, name.rstrip("/"), whole=True)
+
+
+def _folders(folder: Path, depth: int) -> Iterator[Path]:
+    for child in sorted(_within(folder)):
+        if _is_run(child):
+            yield child
+            if (child / SCRATCH).is_dir():
+                yield child / SCRATCH
+            continue
+        below = list(_folders(child, depth - 1)) if depth > 1 else []
+        yield from below if any(map(_is_run, below)) else [child]
+
+
+def _is_run(path: Path) -> bool:
+    return any(os.path.exists(path / name) for name in (CONFIG, *TRACES))  # False if forbidden
+
+
+def _within(folder: Path) -> list[Path]:
+    try:
+        return [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    except OSError:  # may not be looked into: shown as what it is by `look`
+        return []

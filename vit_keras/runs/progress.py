@@ -1,0 +1,3 @@
+"""How far a training is, for whoever looks at its directory: `progress.json`, while it runs."""
+
+PROGRESS = "progress.json"

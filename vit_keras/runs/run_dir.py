@@ -1,0 +1,204 @@
+"""The run directory: everything about one training run, in files that explain themselves.
+
+A file is whole or absent: each is written beside its place and moved there in one step.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import filelock
+from omegaconf import OmegaConf
+from omegaconf.errors import ConfigKeyError
+
+from vit_keras.config.schema import Config, RunConfig
+from vit_keras.errors import SettingError
+from vit_keras.io.atomic import _cannot_be_made, check_folder
+from vit_keras.logs import _handling, log
+
+CONFIG = "config.yaml"
+LOCK = ".lock"
+SCRATCH = "from_scratch"  # the folder of the baseline, in a fine-tuning's own
+CHECKPOINTS = "checkpoint/epoch-*.npz"
+
+
+class Run:
+    """A run directory, held by this process until `close` or the process's end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = filelock.FileLock(path / LOCK)
+        try:
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise SettingError(
+                f"run {path} is in use by another process; wait for it, or choose another run.dir"
+            ) from None
+
+    def close(self) -> None:
+        self._lock.release()
+
+    @contextlib.contextmanager
+    def replacing(self, name: str) -> Iterator[Path]:
+        """A path to write to; what was written becomes `name` when the block ends well."""
+        target = self.path / name
+        target.parent.mkdir(exist_ok=True)
+        temporary = target.with_name(f".new-{target.name}")  # keeps the suffix, which Keras reads
+        try:
+            yield temporary
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def write_text(self, name: str, text: str) -> None:
+        with self.replacing(name) as path:
+            path.write_text(text, encoding="utf-8")
+
+    def write_json(self, name: str, content: Any) -> None:
+        self.write_text(name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+    def read_json(self, name: str) -> Any:
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SettingError(
+                f"{self.path / name} cannot be read ({error}); this run cannot be resumed"
+            ) from None
+
+
+def create(config: Config) -> Run:
+    """A new run directory: `run.dir`, or `<name>-<time>` under `run.root`.
+
+    Raises:
+        SettingError: the directory exists and is not empty, or cannot be made.
+    """
+    settings = config.run
+    try:
+        path = (
+            _empty_dir(Path(settings.dir))
+            if settings.dir
+            else fresh_dir(config.name, Path(settings.root))
+        )
+    except OSError as error:
+        raise _cannot_be_made(_asked(settings), error) from None
+    run = Run(path.resolve())
+    write_config(run, config)
+    return run
+
+
+def write_config(run: Run, config: Config) -> None:
+    """`config.yaml`, resolved. What resumes a run is no setting of the run."""
+    kept = dataclasses.replace(config, run=dataclasses.replace(config.run, resume=None))
+    run.write_text(CONFIG, OmegaConf.to_yaml(OmegaConf.structured(kept)))
+
+
+def check_free(settings: RunConfig) -> None:
+    """Refuse a place that a new run cannot be put in, before any data is read."""
+    if settings.resume is not None:
+        return
+    path = Path(settings.dir or settings.root)
+    there = check_folder(_asked(settings), path)
+    if not settings.dir or there != path or not any(path.iterdir()):
+        return
+    if (path / CONFIG).exists():
+        raise SettingError(
+            f"run.dir={path} is a run already; choose a new folder, or go on with that run by "
+            f"run.resume={path}"
+        )
+    raise SettingError(f"run.dir={path} is not empty, and no run; choose a new or empty folder")
+
+
+def damaged_checkpoints(path: Path) -> SettingError:
+    return SettingError(
+        f"run.resume={path} cannot go on: every file in {path / 'checkpoint'} is damaged; put a "
+        "whole copy of one back, or start a new run"
+    )
+
+
+def _asked(settings: RunConfig) -> str:
+    return f"run.dir={settings.dir}" if settings.dir else f"run.root={settings.root}"
+
+
+def _empty_dir(path: Path) -> Path:
+    check_free(RunConfig(dir=str(path)))
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def fresh_dir(name: str, root: Path) -> Path:
+    """A new empty folder `<name>-<time>` under `root`."""
+    stamp = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    root.mkdir(parents=True, exist_ok=True)
+    for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
+        with contextlib.suppress(FileExistsError):
+            (root / (stamp + suffix)).mkdir()
+            return root / (stamp + suffix)
+    raise SettingError(f"run.root={root} holds a thousand runs of {stamp}; choose another run.root")
+
+
+def config_of(directory: str) -> Config:
+    """The configuration that a run was started with.
+
+    Raises:
+        SettingError: the directory is no run, or its settings are damaged or a newer version's.
+    """
+    path = Path(directory) / CONFIG
+    if not os.path.isfile(path):
+        raise SettingError(
+            f"run.resume={directory} is not a run: it has no {CONFIG}; name the folder that a "
+            "training run printed as its last line"
+        )
+    try:
+        return read_config(path)
+    except SettingError as error:
+        reason, _, _ = str(error).partition("; ")
+        raise SettingError(
+            f"{reason}, so run.resume={directory} cannot go on; start a new run"
+        ) from None
+
+
+@functools.cache
+def _schema() -> Any:
+    return OmegaConf.structured(Config)  # takes as long as all else that is done to read a run
+
+
+def read_config(file: Path) -> Config:
+    """The settings in a run's `config.yaml`.
+
+    One of an older version lacks those that came later: their defaults are what it did.
+
+    Raises:
+        SettingError: the file is damaged, or has settings that this version does not know.
+    """
+    try:
+        loaded: Any = OmegaConf.load(file)
+        if "resume" not in loaded.get("run", {}):  # the last line that is written
+            raise ValueError("its end is missing")
+        return OmegaConf.to_object(OmegaConf.merge(_schema(), loaded))  # type: ignore
+    except ConfigKeyError as error:
+        raise SettingError(
+            f"{file} has {error.full_key}, which this version does not know: the run is of a newer "
+            "one; install that (pip install --upgrade vit-keras-lab)"
+        ) from None
+    except Exception as error:  # YAML's and OmegaConf's errors share no base
+        reason = (str(error) or "no reason given").splitlines()[0]
+        raise SettingError(f"{file} is damaged ({reason}); put a whole copy of it back") from None
+
+
+@contextmanager
+def log_file(run: Run) -> Iterator[None]:
+    """And, with the time, into `train.log`, which a resumed run adds to."""
+    handler = logging.FileHandler(run.path / "train.log", encoding="utf-8")
+    with _handling(handler, "%(asctime)s %(message)s", logging.DEBUG):
+        log.debug("started at %s", time.strftime("%Y-%m-%d %H:%M:%S %z"))
+        yield

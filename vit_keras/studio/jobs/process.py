@@ -1,0 +1,50 @@
+"""A script of the studio in a process of its own."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vit_keras.errors import SettingError
+from vit_keras.studio.jobs import live_run
+from vit_keras.studio.jobs.queue import SCRIPTS
+from vit_keras.studio.jobs.runner import SECRETS
+
+
+@dataclass
+class Started:
+    """A process and what it prints; the file is gone when nobody looks any more."""
+
+    words: list[str]
+    process: subprocess.Popen
+    output: Any = field(repr=False)
+
+    @property
+    def said(self) -> str:
+        return live_run.tail(Path(self.output.name))
+
+
+def start(script: str, words: list[str]) -> Started:
+    """The script's process, in a session of its own.
+
+    Raises:
+        SettingError: there is no room for what it prints.
+    """
+    try:
+        output = tempfile.NamedTemporaryFile(prefix="studio-", suffix=".txt")  # noqa: SIM115
+    except OSError as error:
+        raise SettingError(
+            f"{tempfile.gettempdir()} cannot be written to ({error.strerror}); make room there"
+        ) from None
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPTS / f"{script}.py"), *words],
+        env={name: value for name, value in os.environ.items() if name not in SECRETS},
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+    )
+    return Started(words, process, output)

@@ -1,0 +1,119 @@
+"""The state of a run after an epoch, whole: what an exact resume needs.
+
+Keras' own `save_weights` restores neither seed generators nor an unbuilt optimizer, so every
+variable of the model and of the optimizer is kept, in order, with the history so far.
+"""
+
+import json
+import logging
+import re
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from vit_keras.errors import SettingError
+from vit_keras.io.zip_files import UNREADABLE
+from vit_keras.runs.run_dir import CHECKPOINTS, Run, damaged_checkpoints
+
+log = logging.getLogger("vit_keras")
+
+KEPT = 2  # the newest, and the one before in case the newest is damaged
+# Keras numbers what has no name of its own by how many came before in this process.
+_AUTOMATIC = re.compile(r"(?<=seed_generator)_\d+")
+
+
+def save(run: Run, epoch: int, model: keras.Model, state: dict[str, Any]) -> None:
+    """Write `checkpoint/epoch-<epoch>.npz`, then drop all but the newest `KEPT`."""
+    arrays = {key: keras.ops.convert_to_numpy(value) for key, value in _variables(model).items()}
+    with run.replacing(f"checkpoint/{_name(epoch)}") as path:
+        kept = {"names": list(arrays), "state": state}
+        np.savez(path, kept=np.array(json.dumps(kept)), **arrays)
+    for old in _newest_first(run)[KEPT:]:
+        old.unlink()
+
+
+class Kept(NamedTuple):
+    """A whole checkpoint, read."""
+
+    path: Path
+    arrays: dict[str, np.ndarray]
+    state: dict[str, Any]
+
+
+def newest(run: Run) -> Kept | None:
+    """The newest whole checkpoint, or None before the first one.
+
+    A damaged file (its zip checksums tell) is passed over with a warning.
+
+    Raises:
+        SettingError: there are some, and none is whole.
+    """
+    found = _newest_first(run)
+    for path in found:
+        try:
+            return Kept(path, *_read(path))
+        except UNREADABLE as error:
+            log.warning("checkpoint %s is damaged (%s); trying the one before", path.name, error)
+    if found:
+        raise damaged_checkpoints(run.path)
+    return None
+
+
+def restore(kept: Kept, model: keras.Model) -> None:
+    """Give `model`, compiled and its optimizer built, the values that were kept.
+
+    Raises:
+        SettingError: the checkpoint is of another model or optimizer.
+    """
+    _assign(_variables(model), kept.arrays, kept.path)
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    with zipfile.ZipFile(path) as archive:
+        if damaged := archive.testzip():
+            raise ValueError(f"checksum of {damaged}")
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = dict(archive)
+    kept = json.loads(str(arrays.pop("kept")))
+    if list(arrays) != kept["names"]:  # the archive's own directory has no checksum
+        raise ValueError("its directory")
+    return arrays, kept["state"]
+
+
+def _assign(variables: dict[str, Any], arrays: dict[str, np.ndarray], path: Path) -> None:
+    shapes = {key: tuple(value.shape) for key, value in variables.items()}
+    found = {key: value.shape for key, value in arrays.items()}
+    for key in [*shapes, *found]:
+        if shapes.get(key) != found.get(key):
+            raise SettingError(
+                f"{path} does not fit this model: {key} is {found.get(key, 'absent')} there and "
+                f"{shapes.get(key, 'absent')} here; resume with the run's own config.yaml"
+            )
+    for key, variable in variables.items():
+        variable.assign(arrays[key])
+
+
+def _variables(model: keras.Model) -> dict[str, Any]:
+    groups = {"model": model.variables, "optimizer": model.optimizer.variables}
+    return {
+        f"{group}/{index:04d}/{_AUTOMATIC.sub('', variable.path)}": variable
+        for group, variables in groups.items()
+        for index, variable in enumerate(_without_metrics(model, variables))
+    }
+
+
+def _without_metrics(model: keras.Model, variables: list[Any]) -> list[Any]:
+    """Metrics start anew each epoch, and exist only once the model was called."""
+    metrics = {id(variable) for metric in model.metrics for variable in metric.variables}
+    return [variable for variable in variables if id(variable) not in metrics]
+
+
+def _name(epoch: int) -> str:
+    return f"epoch-{epoch:05d}.npz"
+
+
+def _newest_first(run: Run) -> list[Path]:
+    return sorted(run.path.glob(CHECKPOINTS), reverse=True)

@@ -1,0 +1,57 @@
+"""What a run ran on: `environment.json`, and the memory that it took."""
+
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from vit_keras.backend import Precision, devices
+
+PACKAGES = ("vit-keras-lab", "keras", "tensorflow", "jax", "numpy", "tensorflow-datasets")
+
+
+def describe(precision: Precision, data_fingerprint: str) -> dict[str, Any]:
+    """Versions, device, git commit and data fingerprint, as `environment.json` holds them."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": versions(),
+        "backend": keras.backend.backend(),
+        "devices": devices(),
+        "precision": precision.policy,
+        "precision_reason": precision.reason,
+        "git_commit": _git_commit(),
+        "data_fingerprint": data_fingerprint,
+        "command": sys.argv,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that a figure depends on, those that are installed."""
+    return {name: version for name in PACKAGES if (version := _version(name))}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """The commit of this code, `-dirty` behind it with changes; None outside a checkout."""
+    describe_command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(
+            describe_command,
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

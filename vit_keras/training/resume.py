@@ -1,0 +1,102 @@
+"""Which runs can be gone on with, and by which settings."""
+
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from vit_keras.config.compose import get_setting, set_setting, touched_settings
+from vit_keras.config.schema import Config, setting_names
+from vit_keras.data import splits
+from vit_keras.errors import SettingError
+from vit_keras.io import zip_files
+from vit_keras.runs import history, run_dir
+from vit_keras.runs.run_dir import CHECKPOINTS, Run, config_of, damaged_checkpoints
+
+
+def resumed_config(asked: Config, overrides: Iterable[str]) -> Config:
+    """The settings of the run to resume, with what was asked for besides, which has to agree."""
+    result = run_dir.config_of(str(asked.run.resume))
+    touched = touched_settings(overrides)
+    if {"data.name", "data.classes"} & set(touched):
+        new, old = splits.class_count(asked.data), splits.class_count(result.data)
+        if new != old:
+            raise SettingError(
+                f"data.name={asked.data.name} data.classes={asked.data.classes} has {new} classes, "
+                f"the model of run.resume={asked.run.resume} has {old}; leave them out or start a "
+                "new run"
+            )
+    for setting in touched:
+        set_setting(result, setting, get_setting(asked, setting))
+    result.run.resume = asked.run.resume
+    check_resumable(result)
+    return result
+
+
+# What a resumed run may be told anew; everything else it keeps, or its past would not be its own.
+RESUMABLE = (
+    "train.epochs",
+    "train.early_stopping",
+    "train.tensorboard",
+    "train.samples",
+    "data.dir",
+    "data.path",
+    "data.prefetch",
+    "data.workers",
+)
+
+
+def check_resumable(config: Config) -> None:
+    """Hold a configuration with `run.resume` to that of the run which it goes on with.
+
+    Raises:
+        SettingError: the directory is no run, is in use, or was started with other settings.
+    """
+    resume = config.run.resume
+    if resume is None:
+        return
+    asked, kept = map(OmegaConf.structured, (config, config_of(resume)))
+    _check_checkpoints(Path(resume))
+    _check_best(Path(resume))
+    Run(Path(resume)).close()  # refuses a run that another process holds
+    for setting in setting_names():
+        if setting.startswith("run.") or setting in RESUMABLE:
+            continue
+        new, old = OmegaConf.select(asked, setting), OmegaConf.select(kept, setting)
+        if new != old:
+            raise SettingError(
+                f"{setting}={new} differs from {old} in run.resume={resume}; a resumed run keeps "
+                f"its settings ({', '.join(RESUMABLE)} aside), so leave it out or start a new run"
+            )
+
+
+def _check_checkpoints(path: Path) -> None:
+    """Refuse a run that has nothing to go on from, though it got past its first epoch.
+
+    A glance, without Keras: a file damaged inside is told when it is read.
+    """
+    found = sorted(path.glob(CHECKPOINTS))
+    if any(map(zipfile.is_zipfile, found)):
+        return
+    if found:
+        raise damaged_checkpoints(path)
+    if (path / "best.keras").exists():  # written after the first checkpoint
+        raise SettingError(
+            f"run.resume={path} has no checkpoint/ to go on from, as no released run has; leave it "
+            "out to start a new run"
+        )
+
+
+def _check_best(path: Path) -> None:
+    """Refuse a run whose best model is lost: a checkpoint has its own epoch's weights alone."""
+    whole = [file for file in path.glob(CHECKPOINTS) if zipfile.is_zipfile(file)]
+    newest = max((int(file.stem.removeprefix("epoch-")) for file in whole), default=0)
+    rows = [row for row in history.read(path) if row["epoch"] <= newest]
+    if not rows or history.best_epoch(rows) == newest:  # which is written again
+        return
+    if fault := zip_files.model_fault(path / "best.keras"):
+        raise SettingError(
+            f"run.resume={path} cannot go on: {fault}, and it was of epoch "
+            f"{history.best_epoch(rows):.0f}; put a whole copy of it back, or start a new run"
+        )
