@@ -18,7 +18,7 @@ import vit_keras
 from vit_keras.config import stages
 from vit_keras.config.schema import Config, OptimConfig, PretrainedConfig, StageConfig, TrainConfig
 from vit_keras.data import dataset, input_pipeline
-from vit_keras.training.build_model import training_model
+from vit_keras.training.build_model import build_training_model
 
 BATCH, CLASSES = 20, 10
 
@@ -32,20 +32,20 @@ def head_stage(handle, epochs, splits, cached):
         train=TrainConfig(epochs=None, batch_size=BATCH),
         stages={"head": StageConfig("head", epochs, learning_rate=1e-3, augment=False)},
     )
-    model, _ = training_model(config, splits, "float32")
+    model, _ = build_training_model(config, splits, "float32")
     started = time.perf_counter()
     steps = len(splits.train.labels) // BATCH
-    model.begin(stages.plan(config)[0], config, steps, {"head": 0})
+    model.configure_stage(stages.plan(config)[0], config, steps, {"head": 0})
     train, validation = splits.train, splits.validation
     if cached:
         train, validation = (model.features(split, BATCH) for split in (train, validation))
     else:
         model.on_images()
     history = model.fit(
-        input_pipeline.training(train, BATCH, seed=0, first_epoch=0, prefetch=4),
+        input_pipeline.training_batches(train, BATCH, seed=0, first_epoch=0, prefetch=4),
         steps_per_epoch=steps,
         epochs=epochs,
-        validation_data=input_pipeline.evaluation(validation, BATCH, prefetch=4),
+        validation_data=input_pipeline.evaluation_batches(validation, BATCH, prefetch=4),
         shuffle=False,
         verbose=0,
     )

@@ -35,15 +35,17 @@ def ours_fit(heads, batch_size):
 
     from vit_keras.config import stages
     from vit_keras.data import dataset, input_pipeline
-    from vit_keras.training.build_model import training_model
+    from vit_keras.training.build_model import build_training_model
     from vit_keras.training.callbacks import stopping
 
     config = _config(heads, batch_size)
     split = dataset.Split(*batch(4096))
     splits = dataset.Splits(split, split, split, [str(index) for index in range(CLASSES)])
-    model, _ = training_model(config, splits, "float32")
-    model.begin(stages.plan(config)[0], config, len(split.labels) // batch_size, {"all": 0})
-    stream = input_pipeline.training(split, batch_size, seed=0, first_epoch=0, prefetch=4)
+    model, _ = build_training_model(config, splits, "float32")
+    model.configure_stage(
+        stages.plan(config)[0], config, len(split.labels) // batch_size, {"all": 0}
+    )
+    stream = input_pipeline.training_batches(split, batch_size, seed=0, first_epoch=0, prefetch=4)
 
     class Clock(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):

@@ -30,10 +30,10 @@ FILES = 375, 500  # rows and columns of each
 
 def ours(root):
     config = DataConfig(name="folder", path=str(root), image_size=SIZE, cache_mb=0)
-    split = registry.read(config).train
+    split = registry.read_dataset(config).train
     starts = range(0, len(split.labels), BATCH)
     return {
-        "ours": lambda: input_pipeline.evaluation(split, BATCH, prefetch=4),
+        "ours": lambda: input_pipeline.evaluation_batches(split, BATCH, prefetch=4),
         "ours, bare": lambda: ((split.images[i : i + BATCH],) for i in starts),
     }
 

@@ -15,15 +15,15 @@ from pathlib import Path
 from pictures import write_classes
 
 from vit_keras.config.schema import DataConfig
-from vit_keras.data import splits as data_splits
 from vit_keras.data.readers import folder as readers_folder
 from vit_keras.data.readers import folder_layout
+from vit_keras.data.splits import load_splits
 
 
 def scan(config):
     """Seconds to list the files and look at those that have changed."""
     started = time.perf_counter()
-    pairs = readers_folder.sort_out(config, folder_layout.files(config))
+    pairs = readers_folder.scan_files(config, folder_layout.files(config))
     assert not any(entry.reason for _, entry in pairs)
     return time.perf_counter() - started
 
@@ -46,14 +46,14 @@ def main():
         print(f"again {scan(config):28.1f} s", flush=True)
 
         started = time.perf_counter()
-        splits = data_splits.load(config, seed=0)
+        splits = load_splits(config, seed=0)
         seconds = time.perf_counter() - started
         print(f"load, duplicates looked for {seconds:6.1f} s ({len(splits.findings)} findings)")
 
         from vit_keras import backend
         from vit_keras.data import input_pipeline  # import Keras
 
-        stream = iter(input_pipeline.training(splits.train, 128, 0, 0, prefetch=4))
+        stream = iter(input_pipeline.training_batches(splits.train, 128, 0, 0, prefetch=4))
         started = time.perf_counter()
         steps = len(splits.train.labels) // 128
         for _ in range(steps):

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 import vit_keras
-from vit_keras.export.formats import room
+from vit_keras.export.formats import format_module
 
 BASE = "tensorflow"
 
@@ -40,9 +40,9 @@ def contenders(model, folder):
     for name in ("onnx", "onnx_int8"):
         place = folder / name
         place.mkdir()
-        room(name).write(model, place, [str(index) for index in range(1000)])
+        format_module(name).write(model, place, [str(index) for index in range(1000)])
         size = (place / "model.onnx").stat().st_size / 1e6
-        found[name] = (room(name).reader(place), size)
+        found[name] = (format_module(name).reader(place), size)
     return found
 
 

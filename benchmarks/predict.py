@@ -58,7 +58,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         if settings.data is None:
             write_classes(Path(folder), 2060, 100, 100)
-        measure(settings, inputs.found([settings.data or folder]))
+        measure(settings, inputs.find_image_files([settings.data or folder]))
 
 
 def measure(settings, files):

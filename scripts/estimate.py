@@ -5,9 +5,7 @@ from vit_keras.cli import hydra_app
 
 @hydra_app.main
 def main(config):
-    from vit_keras.training.estimate import (
-        estimate,  # imports Keras: only once the settings are checked
-    )
+    from vit_keras.training.estimate import estimate
 
     print("\n".join(estimate(config).lines()))
 

@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def get(name: str, to: str | None) -> None:
-    fetched = download.fetch(name, to)
+    fetched = download.download_dataset(name, to)
     for part, count in fetched.counts.items():
         print(f"{count:>9,} images  {part}")
     print(f"{name} is in {fetched.place}\ntrain on it: {fetched.command}")

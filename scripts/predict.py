@@ -7,7 +7,7 @@ from pathlib import Path
 from vit_keras.cli import arguments
 from vit_keras.errors import SettingError
 from vit_keras.predict import preflight
-from vit_keras.text import on_a_line
+from vit_keras.text import one_line
 
 
 def task(settings):
@@ -17,7 +17,7 @@ def task(settings):
     predictor = predict_predictor.Predictor(settings.run)
     done = outputs.predict_files(predictor, settings.images, settings.top_k, settings.flip)
     for bad in done.unreadable:
-        print(f"{on_a_line(bad.source)}: {bad.reason}", file=sys.stderr)
+        print(f"{one_line(bad.source)}: {bad.reason}", file=sys.stderr)
     if not done.predictions:
         raise SettingError(f"none of {len(done.unreadable)} files could be read, as said above")
     print(done, file=sys.stderr)
@@ -28,7 +28,7 @@ def task(settings):
     else:
         place = Path(settings.output).expanduser()
         outputs.write(content, place)
-        print("predictions:", on_a_line(str(place)))
+        print("predictions:", one_line(str(place)))
 
 
 def show(content):

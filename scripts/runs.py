@@ -12,8 +12,8 @@ from vit_keras.runs import notes as runs_notes
 from vit_keras.runs.compare import compare
 from vit_keras.runs.delete import candidates, delete
 from vit_keras.runs.describe import describe
-from vit_keras.runs.listing import BY, ROOT, find, list_runs, rank
-from vit_keras.text import on_a_line
+from vit_keras.runs.listing import BY, ROOT, find_run, list_runs, rank
+from vit_keras.text import one_line
 
 COMMANDS = ("list", "compare", "describe", "note", "zip", "unzip", "clean")
 
@@ -85,30 +85,30 @@ def show_description(settings: argparse.Namespace) -> None:
 
 
 def note(settings: argparse.Namespace) -> None:
-    path = find(settings.run, settings.root).path
+    path = find_run(settings.run, settings.root).path
     notes = runs_notes.read(path)
     if settings.tags is not None or settings.note is not None:
         tags = notes.tags if settings.tags is None else runs_notes.tags(settings.tags)
         notes = runs_notes.Notes(tags, notes.note if settings.note is None else settings.note)
         runs_notes.write(path, notes)
-    print("tags:", ", ".join(map(on_a_line, notes.tags)) or "none")
+    print("tags:", ", ".join(map(one_line, notes.tags)) or "none")
     print("note:", notes.note or "none")
 
 
 def write_zip(settings: argparse.Namespace) -> None:
-    path = find(settings.run, settings.root).path
+    path = find_run(settings.run, settings.root).path
     place = Path(settings.output or f"{path.resolve().name}.zip").expanduser()
     atomic.check_output_file(place, settings.overwrite, "--overwrite")
     with atomic.atomic_file(place) as new:
-        count = archive.write(path, new, settings.whole)
-    print(f"{count} files in {on_a_line(str(place))}, {tables.size(place.stat().st_size)}")
+        count = archive.archive_run(path, new, settings.whole)
+    print(f"{count} files in {one_line(str(place))}, {tables.size(place.stat().st_size)}")
 
 
 def read_zip(settings: argparse.Namespace) -> None:
     file = Path(settings.file).expanduser()
     if not file.is_file():
         raise SettingError(f"{settings.file} is no file; name a zip that `runs.py zip` wrote")
-    print(on_a_line(str(archive.unpack(file, Path(settings.root).expanduser()))))
+    print(one_line(str(archive.unpack_run(file, Path(settings.root).expanduser()))))
 
 
 def clean(settings: argparse.Namespace) -> None:
@@ -122,7 +122,7 @@ def clean(settings: argparse.Namespace) -> None:
         return
     for one in found:
         delete(one.run)
-        print("deleted", on_a_line(str(one.run.path)))
+        print("deleted", one_line(str(one.run.path)))
 
 
 def confirmed(count: int) -> bool:

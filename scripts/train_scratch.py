@@ -5,9 +5,7 @@ from vit_keras.cli import hydra_app
 
 @hydra_app.main
 def main(config):
-    from vit_keras.training.train import (
-        train_model,  # imports Keras: only once the settings are checked
-    )
+    from vit_keras.training.train import train_model
 
     return train_model(config).metrics["best_val_accuracy"]
 

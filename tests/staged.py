@@ -43,7 +43,7 @@ def tuned(directory, file, *overrides):
 
 
 def resumed(directory):
-    config = run_dir.config_of(str(directory))
+    config = run_dir.config_of_run(str(directory))
     config.run.resume = str(directory)
     return train_model(config)
 
@@ -53,14 +53,14 @@ def keep_snapshots(monkeypatch, folder, look=lambda model: None):
 
     Gives what `look` sees then of the model that is trained: epoch -> it.
     """
-    save, seen = checkpoint.save, {}
+    save, seen = checkpoint.save_checkpoint, {}
 
     def save_and_copy(run, epoch, model, state):
         save(run, epoch, model, state)
         shutil.copytree(run.path, folder / str(epoch))
         seen[epoch] = look(model)
 
-    monkeypatch.setattr(checkpoint, "save", save_and_copy)
+    monkeypatch.setattr(checkpoint, "save_checkpoint", save_and_copy)
     return seen
 
 

@@ -10,9 +10,9 @@ from sklearn.datasets import load_digits
 from vit_keras import SettingError, build_splits, load_config
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import dataset, registry
-from vit_keras.data import splits as data_splits
 from vit_keras.data.readers import npz
 from vit_keras.data.readers.arrays import Pair, convert
+from vit_keras.data.splits import load_splits
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (12, 6, 5, 3)).astype("uint8")
@@ -140,26 +140,26 @@ def test_a_file_like_keras_own_keeps_its_test_split(tmp_path):
         **dict(x_test=images[1000:] / 255, y_test=labels[1000:]),
     )
     with pytest.raises(SettingError, match="0 to 255 or 0 to 1"):
-        data_splits.load(config, 0)
+        load_splits(config, 0)
     config = saved(
         tmp_path / "x.npz",
         **dict(x_train=images[:1000], y_train=labels[:1000]),
         **dict(x_test=images[1000:], y_test=labels[1000:]),
         class_names=[f"digit {digit}" for digit in range(10)],
     )
-    splits = data_splits.load(config, 0)
+    splits = load_splits(config, 0)
     assert splits.class_names[3] == "digit 3" == registry.class_names(config)[3]
     np.testing.assert_array_equal(splits.test.images, images[1000:, ..., None])
     drawn = contents(splits.train, splits.validation)
     assert drawn == contents(dataset.Split(images[:1000, ..., None], labels[:1000]))
     assert registry.check_prepared(config) == 1000
-    assert registry.known(config) == dataset.Known((8, 8), 1, 10)
+    assert registry.dataset_info(config) == dataset.DatasetInfo((8, 8), 1, 10)
 
 
 @pytest.mark.parametrize("names", [("images", "labels"), ("x_train", "y_train")])
 def test_a_file_without_a_test_split_has_a_fifth_held_out(names, tmp_path):
     config = saved(tmp_path / "x.npz", **dict(zip(names, DIGITS, strict=True)))
-    one, other = (data_splits.load(config, seed) for seed in (0, 1))
+    one, other = (load_splits(config, seed) for seed in (0, 1))
     assert len(one.test.labels) == 359
     np.testing.assert_array_equal(one.test.images, other.test.images)
     everything = dataset.Split(DIGITS[0][..., None], DIGITS[1])
@@ -196,7 +196,7 @@ def test_a_damaged_file_is_named(damage, tmp_path):
     config = saved(tmp_path / "x.npz", images=DIGITS[0], labels=DIGITS[1])
     damage(tmp_path / "x.npz")
     with pytest.raises(SettingError, match=r"data\.path=.*x\.npz is damaged.*again"):
-        data_splits.load(config, 0)
+        load_splits(config, 0)
 
 
 def test_a_pickle_is_not_opened(tmp_path):
@@ -236,13 +236,13 @@ def test_a_zip_file_of_something_else_is_refused(tmp_path):
 def test_a_file_without_what_is_needed_is_refused_before_it_is_read(arrays, phrase, tmp_path):
     config = saved(tmp_path / "x.npz", **arrays)
     with pytest.raises(SettingError, match=phrase):
-        registry.known(config)
+        registry.dataset_info(config)
 
 
 @pytest.mark.parametrize(("path", "phrase"), [(None, "needs data.path"), ("/no/x.npz", "no file")])
 def test_a_file_that_is_not_there_is_refused(path, phrase):
     with pytest.raises(SettingError, match=phrase):
-        registry.known(DataConfig(name="npz", path=path))
+        registry.dataset_info(DataConfig(name="npz", path=path))
 
 
 def test_splits_are_built_of_one_pair_as_of_a_data_set():

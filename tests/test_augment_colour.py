@@ -9,7 +9,7 @@ from keras import ops
 from PIL import Image, ImageEnhance, ImageOps
 from scipy import ndimage
 
-from vit_keras.augment.color import OPERATIONS, recolour
+from vit_keras.augment.color import OPERATIONS, apply_color_ops
 from vit_keras.augment.ops import CODES, Step
 
 PILLOW = {
@@ -56,7 +56,7 @@ def step(names, strengths, among=None):
 
 def ours(images, *steps):
     images = ops.convert_to_tensor(np.asarray(images, "float32"))
-    return ops.convert_to_numpy(recolour(images, steps))
+    return ops.convert_to_numpy(apply_color_ops(images, steps))
 
 
 def pillows(image, name, strength):
@@ -104,7 +104,7 @@ def test_compiled_a_batch_is_what_each_image_is_alone():
         [{"posterize": 5, "solarize": 90, "blur": 1.1}.get(n, -0.3) for n in names]
     )
     made = ops.convert_to_numpy(
-        jitted(lambda images: recolour(images, [step(names, strengths)]))(
+        jitted(lambda images: apply_color_ops(images, [step(names, strengths)]))(
             ops.convert_to_tensor(images)
         )
     )

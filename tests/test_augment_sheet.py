@@ -9,7 +9,7 @@ from vit_keras import SettingError, load_config
 from vit_keras.augment import preview
 from vit_keras.cli import show_augment
 from vit_keras.config.schema import AugmentConfig
-from vit_keras.data import splits as data_splits
+from vit_keras.data.splits import load_splits
 
 
 def pictures(count=3, shape=(8, 12, 3)):
@@ -45,7 +45,7 @@ def test_mixed_images_of_another_size_are_shown_too():
 
 def test_a_sheet_is_written_again_but_over_nothing_else(tmp_path):
     config = load_config("augment=shift", "data.limit=100", f"run.root={tmp_path / 'new'}")
-    splits = data_splits.load(config.data, 0)
+    splits = load_splits(config.data, 0)
     file = show_augment.write_sheet(config, splits, columns=2)
     assert show_augment.write_sheet(config, splits, columns=3) == file
     with Image.open(file) as picture:

@@ -31,7 +31,7 @@ def moved(name, strength, size):
         ops.convert_to_tensor(np.array([strength], "float32")),
         frozenset({name}),
     )
-    return geometric.moved(step, size)
+    return geometric.geometric_map(step, size)
 
 
 def ours(images, places, size):

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 from test_folders import config, pixels, write
 
-from vit_keras import SettingError
+from vit_keras import SettingError, data
 from vit_keras.data import quality_report
-from vit_keras.data import splits as data_splits
 from vit_keras.data.readers import folder_layout, folder_scan
+from vit_keras.data.splits import load_splits
 
 
 def jpeg(height=40, width=40):
@@ -85,7 +85,7 @@ def total(splits):
 
 
 def test_bad_files_are_skipped_and_named_with_the_reason(mixed):
-    splits = data_splits.load(config(mixed), 0)
+    splits = load_splits(config(mixed), 0)
     assert total(splits) == 12
     assert {(f.problem, f.class_name) for f in splits.findings} == {("skipped", "ant")}
     reasons = {finding.file: finding.detail for finding in splits.findings}
@@ -110,29 +110,29 @@ def test_an_unreadable_file_is_skipped_until_it_can_be_read(root, monkeypatch):
         return real(path)
 
     monkeypatch.setattr(path_type, "read_bytes", refuse)
-    findings = data_splits.load(config(root), 0).findings
+    findings = load_splits(config(root), 0).findings
     assert [(f.file, f.detail) for f in findings] == [
         (f"{name}/3.png", "cannot be read: Permission denied") for name in ("ant", "bee")
     ]
     monkeypatch.undo()
-    assert data_splits.load(config(root), 0).findings == ()
+    assert load_splits(config(root), 0).findings == ()
 
 
 def test_a_link_within_the_folder_is_an_image_as_any_other(root):
     (root / "ant" / "linked.png").symlink_to("0.png")
-    assert total(data_splits.load(config(root), 0)) == 13
+    assert total(load_splits(config(root), 0)) == 13
 
 
 def test_a_link_out_of_the_folder_is_followed_when_asked_to(root):
     leads_out(root / "ant" / "link.png")
-    assert total(data_splits.load(config(root, follow_links=True), 0)) == 13
+    assert total(load_splits(config(root, follow_links=True), 0)) == 13
 
 
 def test_fail_names_the_first_bad_file_and_how_many_there_are(root):
     (root / "bee" / "2.png").write_text("a web page")
     (root / "bee" / "3.png").write_text("a web page")
     with pytest.raises(SettingError) as caught:
-        data_splits.load(config(root, on_bad_file="fail"), 0)
+        load_splits(config(root, on_bad_file="fail"), 0)
     for phrase in ("bee/2.png: no JPEG", "2 of 12 files", "data.on_bad_file=skip"):
         assert phrase in str(caught.value)
 
@@ -141,24 +141,24 @@ def test_a_class_of_bad_files_alone_is_refused(root):
     for path in (root / "bee").iterdir():
         path.write_bytes(b"")
     with pytest.raises(SettingError, match=r"none of the 6 files of bee .*an empty file"):
-        data_splits.load(config(root), 0)
+        load_splits(config(root), 0)
 
 
 def counted(monkeypatch):
     looked = []
-    real = folder_scan.decode.look
-    monkeypatch.setattr(folder_scan.decode, "look", lambda c: (looked.append(1), real(c))[1])
+    real = data.decode.look
+    monkeypatch.setattr(data.decode, "look", lambda c: (looked.append(1), real(c))[1])
     return looked
 
 
 def test_a_file_is_looked_at_again_only_when_it_has_changed(root, monkeypatch):
     looked = counted(monkeypatch)
-    data_splits.load(config(root), 0)
+    load_splits(config(root), 0)
     assert len(looked) == 12
-    first = data_splits.load(config(root), 0)
+    first = load_splits(config(root), 0)
     assert len(looked) == 12
     Image.fromarray(pixels(99, (5, 7, 3))).save(root / "ant" / "0.png")
-    second = data_splits.load(config(root), 0)
+    second = load_splits(config(root), 0)
     assert len(looked) == 13
     assert first.fingerprint != second.fingerprint
 
@@ -181,24 +181,24 @@ def binary(file):
 
 @pytest.mark.parametrize("change", [damage, flip, foreign, binary])
 def test_a_cache_that_cannot_be_trusted_is_made_anew(change, root, scans, monkeypatch):
-    before = data_splits.load(config(root), 0)
+    before = load_splits(config(root), 0)
     (file,) = scans.iterdir()
     kept = file.read_bytes()
     change(file)
     looked = counted(monkeypatch)
-    assert data_splits.load(config(root), 0).fingerprint == before.fingerprint
+    assert load_splits(config(root), 0).fingerprint == before.fingerprint
     assert len(looked) == 12
     assert file.read_bytes() == kept
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(root, scans):
     scans.write_text("a file where the folder would be")
-    assert total(data_splits.load(config(root), 0)) == 12
+    assert total(load_splits(config(root), 0)) == 12
 
 
 def test_the_cache_is_outside_the_folder(root, scans):
     before = sorted(root.rglob("*"))
-    data_splits.load(config(root), 0)
+    load_splits(config(root), 0)
     assert sorted(root.rglob("*")) == before
     assert [file.suffix for file in scans.iterdir()] == [".json"]
 

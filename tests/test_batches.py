@@ -46,7 +46,7 @@ def places(batch):
 
 def epochs(count, seed=0, first_epoch=0):
     """The batches of so many epochs, as lists of places."""
-    stream = input_pipeline.training(split(), BATCH, seed, first_epoch, prefetch=2)
+    stream = input_pipeline.training_batches(split(), BATCH, seed, first_epoch, prefetch=2)
     read = [places(batch) for batch in itertools.islice(iter(stream), count * STEPS)]
     return [read[start : start + STEPS] for start in range(0, len(read), STEPS)]
 
@@ -84,7 +84,7 @@ def test_every_image_has_its_turn():
 
 @pytest.mark.parametrize("count", [1, 4, 5, 20, COUNT])
 def test_evaluation_reads_every_image_once_in_order_each_time(count):
-    stream = input_pipeline.evaluation(split(count), BATCH, prefetch=2)
+    stream = input_pipeline.evaluation_batches(split(count), BATCH, prefetch=2)
     for _ in range(2):
         read = [places(batch) for batch in in_turn(stream)]
         assert flat(read) == list(range(count))
@@ -94,7 +94,7 @@ def test_evaluation_reads_every_image_once_in_order_each_time(count):
 
 def test_fewer_steps_begin_each_epoch_as_the_whole_one():
     """What the other batches would have been is left out, and the next epoch is another."""
-    stream = input_pipeline.training(split(), BATCH, 0, 0, prefetch=2, steps=2)
+    stream = input_pipeline.training_batches(split(), BATCH, 0, 0, prefetch=2, steps=2)
     read = [places(batch) for batch in itertools.islice(iter(stream), 6)]
     assert [read[:2], read[2:4], read[4:]] == [epoch[:2] for epoch in epochs(3)]
 
@@ -102,7 +102,7 @@ def test_fewer_steps_begin_each_epoch_as_the_whole_one():
 @pytest.mark.parametrize(("size", "repeats"), [(6, 2), (6, 3), (10, 2), (12, 4), (9, 3), (20, 5)])
 def test_copies_are_never_opposite_to_themselves(size, repeats):
     """MixUp's partner of place i is place B - 1 - i; of odd batches, the middle has no other."""
-    images = input_pipeline.copied(np.arange(size // repeats), repeats)
+    images = input_pipeline.repeated_indices(np.arange(size // repeats), repeats)
     assert (np.bincount(images) == repeats).all()
     same = np.flatnonzero(images == images[::-1])
     assert same.tolist() == ([size // 2] if size % 2 else [])
@@ -111,7 +111,7 @@ def test_copies_are_never_opposite_to_themselves(size, repeats):
 @pytest.mark.parametrize("first_epoch", [0, 2])
 def test_repeated_images_fill_a_batch_and_share_an_epoch(first_epoch):
     def read(first, count):
-        stream = input_pipeline.training(split(), 6, 0, first, prefetch=2, repeats=3)
+        stream = input_pipeline.training_batches(split(), 6, 0, first, prefetch=2, repeats=3)
         return [places(batch) for batch in itertools.islice(iter(stream), count * 3)]
 
     whole = read(0, 4)
@@ -139,7 +139,7 @@ def test_waiting_is_what_a_batch_took_after_it_was_asked_for(monkeypatch, backen
     """Batches that take 3 s to make, steps of 1 s."""
     clock, wait = Clock(monkeypatch), input_wait.DataWait()
 
-    load = wait.watching(lambda _: clock.passes(3), is_ahead=backend == "tensorflow")
+    load = wait.timed_loader(lambda _: clock.passes(3), is_ahead=backend == "tensorflow")
     numbers = itertools.count()
     for epoch in range(2):
         wait.on_epoch_begin(epoch)
@@ -155,7 +155,7 @@ def test_waiting_is_what_a_batch_took_after_it_was_asked_for(monkeypatch, backen
 def test_batches_that_are_ready_are_not_waited_for(monkeypatch):
     """Made 2 s each in a thread, while a step takes 5 s: only the first is waited for."""
     clock, wait = Clock(monkeypatch), input_wait.DataWait()
-    wait.watching(lambda number: None, is_ahead=True)
+    wait.timed_loader(lambda number: None, is_ahead=True)
     wait.on_epoch_begin(0)
     for index in range(4):
         wait.on_train_batch_begin(index)
@@ -170,8 +170,8 @@ def test_batches_that_are_ready_are_not_waited_for(monkeypatch):
 
 def test_tensorflow_gets_a_data_set_of_its_own(backend):
     streams = (
-        input_pipeline.training(split(), BATCH, 0, 0, prefetch=2),
-        input_pipeline.evaluation(split(), BATCH, prefetch=2),
+        input_pipeline.training_batches(split(), BATCH, 0, 0, prefetch=2),
+        input_pipeline.evaluation_batches(split(), BATCH, prefetch=2),
     )
     for stream in streams:
         module = type(stream).__module__

@@ -14,13 +14,13 @@ from sklearn.datasets import load_digits
 from vit_keras import SettingError, load_config
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import dataset, registry
-from vit_keras.data import splits as data_splits
+from vit_keras.data.splits import load_splits
 
 SPLITS = ("train", "validation", "test")
 
 
 def digits(seed=0, **settings):
-    return data_splits.load(DataConfig(**settings), seed)
+    return load_splits(DataConfig(**settings), seed)
 
 
 def contents(*splits):
@@ -169,7 +169,7 @@ def test_what_is_known_of_a_set_is_what_its_files_say(name, tfds_dir):
     described = json.loads(features.read_text())["featuresDict"]["features"]
     height, width, channels = map(int, described["image"]["image"]["shape"]["dimensions"])
     classes = int(described["label"]["classLabel"]["numClasses"])
-    assert registry.KNOWN[name] == dataset.Known((height, width), channels, classes)
+    assert registry.KNOWN[name] == dataset.DatasetInfo((height, width), channels, classes)
 
 
 @pytest.mark.parametrize(("name", "images"), [("cifar10", 50000), ("mnist", 60000)])
@@ -203,7 +203,7 @@ def cifar100(tfds_dir):
 
 def test_cifar100_has_the_pixels_and_labels_that_tfds_reads(cifar100, tfds_dir):
     published, names = cifar100
-    splits = data_splits.load(DataConfig(name="cifar100", dir=tfds_dir), seed=0)
+    splits = load_splits(DataConfig(name="cifar100", dir=tfds_dir), seed=0)
     assert splits.class_names == names
     assert splits.train.images.dtype == "uint8"
     assert contents(splits.train, splits.validation) == contents(published["train"])
@@ -215,7 +215,7 @@ def test_cifar100_classes_are_chosen_by_name(cifar100, tfds_dir):
     published, names = cifar100
     first, second = (names[label] for label in sorted(set(published["test"].labels))[:2])
     config = DataConfig(name="cifar100", dir=tfds_dir, classes=[second, first])
-    splits = data_splits.load(config, seed=0)
+    splits = load_splits(config, seed=0)
     assert splits.class_names == [second, first]
     for label, name in enumerate([second, first]):
         expected = published["test"].images[published["test"].labels == names.index(name)]
@@ -226,9 +226,7 @@ def test_a_class_given_by_name_and_by_number_is_refused(cifar100, tfds_dir):
     """It would be a class without images beside one that is always right."""
     _, names = cifar100
     with pytest.raises(SettingError, match=r"data.classes .*once"):
-        data_splits.load(
-            DataConfig(name="cifar100", dir=tfds_dir, classes=[names[0], 0, 1]), seed=0
-        )
+        load_splits(DataConfig(name="cifar100", dir=tfds_dir, classes=[names[0], 0, 1]), seed=0)
 
 
 def cut_in_half(file):
@@ -256,6 +254,6 @@ def test_a_damaged_shard_is_refused_with_the_way_to_mend_it(damage, tfds_dir, tm
     damage(next(tmp_path.glob("cifar100/*/cifar100-test.tfrecord-*")))
     config = load_config("data=cifar100", "model=cifar", f"data.dir={tmp_path}").data
     with pytest.raises(SettingError) as caught:
-        data_splits.load(config, seed=0)
+        load_splits(config, seed=0)
     for phrase in ("cifar100", str(tmp_path), "damaged", "data.download=true"):
         assert phrase in str(caught.value)

@@ -10,7 +10,7 @@ from test_decode import photo
 from test_folders import config
 
 from vit_keras.data import quality_report
-from vit_keras.data import splits as data_splits
+from vit_keras.data.splits import load_splits
 
 DRAWN = 6
 
@@ -30,7 +30,7 @@ def root(tmp_path):
 
 
 def found(root):
-    findings = data_splits.load(config(root), 0).findings
+    findings = load_splits(config(root), 0).findings
     return [(f.problem, f.file, f.other_file) for f in findings]
 
 
@@ -45,7 +45,7 @@ def test_equal_files_in_two_splits_are_found(root):
         ("duplicate", "test/ant/copy.png", "train/ant/0.png"),
         ("duplicate", "test/bee/copy.png", "val/bee/1.png"),
     ]
-    splits = data_splits.load(config(root), 0)
+    splits = load_splits(config(root), 0)
     (line,) = quality_report.summary(splits.findings)
     assert line.startswith("2 files are in two splits")
     assert "test/ant/copy.png (train/ant/0.png)" in line

@@ -16,7 +16,7 @@ from vit_keras import SettingError, evaluate_run, load_config, open_run
 from vit_keras.cli import arguments
 from vit_keras.data import decode, splits
 from vit_keras.evaluation.preflight import check_evaluation
-from vit_keras.evaluation.task import Subject
+from vit_keras.evaluation.task import EvaluationTask
 from vit_keras.runs import run_dir
 
 SAVED = Path(__file__).parents[1] / "saved_models"
@@ -46,7 +46,7 @@ def evaluated(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def digits():
-    return splits.load(load_config("data=digits").data, 0)
+    return splits.load_splits(load_config("data=digits").data, 0)
 
 
 @pytest.fixture(scope="module")
@@ -268,12 +268,12 @@ def test_files_are_read_at_each_size_and_arrays_as_they_are(tmp_path, digits):
     root = photos(tmp_path / "photos")
     words = ["recipe=folder", f"data.path={root}", "data.image_size=32", "train.batch_size=8"]
     config = load_config(*words)
-    chosen = Subject(None, config, None, splits.load(config.data, 0), "", True, "")
+    chosen = EvaluationTask(None, config, None, splits.load_splits(config.data, 0), "", True, "")
     again = chosen.test_at(48)
     np.testing.assert_array_equal(again.labels, chosen.splits.test.labels)
     expected = decode.read(root / chosen.files[3], (48, 48), "crop")
     np.testing.assert_array_equal(again.images[3:4][0], expected)
-    chosen = Subject(None, load_config("recipe=digits"), None, digits, "", True, "")
+    chosen = EvaluationTask(None, load_config("recipe=digits"), None, digits, "", True, "")
     assert chosen.test_at(48) is digits.test
     assert chosen.files is None
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from vit_keras import evaluate_run
 from vit_keras.evaluation import plots
-from vit_keras.evaluation.html_report import page
+from vit_keras.evaluation.html_report import render_report
 
 SAVED = Path(__file__).parents[1] / "saved_models"
 NASTY = '<script>document.title="owned"</script>'
@@ -47,7 +47,7 @@ def nasty(evaluated):
     report["confused_pairs"] = [
         {**row, "class": NASTY, "predicted": NASTY} for row in report["confused_pairs"]
     ]
-    return page(report, evaluated.path)
+    return render_report(report, evaluated.path)
 
 
 def test_nothing_is_loaded_from_elsewhere(evaluated):
@@ -88,7 +88,7 @@ def test_pictures_take_any_name(tmp_path):
     plots.confusion(tmp_path / "confusion.png", matrix, names)
     titles = [plots.title(name, name, 0.5) for name in names]
     images = np.zeros((5, 8, 8, 3), "uint8")
-    plots.mistakes(tmp_path / "mistakes.png", images, titles)
+    plots.most_confident_errors(tmp_path / "mistakes.png", images, titles)
     for file in tmp_path.iterdir():
         with Image.open(file) as image:
             image.load()

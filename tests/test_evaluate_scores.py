@@ -74,7 +74,9 @@ def test_each_class_by_hand():
 
 def test_mistakes_come_the_surest_first():
     logits = np.log([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]]).astype("float32")
-    assert evaluation_metrics.mistakes(logits, np.array([1, 1, 1, 0]), 1.0).tolist() == [0, 3, 1]
+    assert evaluation_metrics.most_confident_errors(
+        logits, np.array([1, 1, 1, 0]), 1.0
+    ).tolist() == [0, 3, 1]
 
 
 def test_the_calibration_error_by_hand():

@@ -16,7 +16,7 @@ import vit_keras
 from vit_keras import SettingError, build_vit
 from vit_keras.cli import arguments
 from vit_keras.export import exporter, preflight
-from vit_keras.export.formats import FORMATS, room
+from vit_keras.export.formats import FORMATS, format_module
 from vit_keras.predict import serving_model
 
 if keras.backend.backend() != "tensorflow":
@@ -67,7 +67,7 @@ def expected(run):
 def test_a_float_file_gives_what_keras_gives(name, exported, expected):
     done = exported(name)
     assert done.path.name == name
-    predict = room(name).reader(done.path)
+    predict = format_module(name).reader(done.path)
     np.testing.assert_allclose(predict(images()), expected, atol=1e-5)
     np.testing.assert_allclose(predict(images()[:1]), expected[:1], atol=1e-5)  # another batch
     report = json.loads((done.path / "export.json").read_text())
@@ -83,7 +83,7 @@ def test_a_float_file_gives_what_keras_gives(name, exported, expected):
 @pytest.mark.parametrize("name", ["onnx_int8", "keras_int8"])
 def test_an_int8_file_is_smaller_and_nearly_the_same(name, exported, run, expected):
     done = exported(name)
-    found = room(name).reader(done.path)(images())
+    found = format_module(name).reader(done.path)(images())
     assert 0 < np.abs(found - expected).max() < 0.1
     assert done.report["top1_agreement"] >= 0.96
     assert done.report["bytes"] < 0.6 * (run / "best.keras").stat().st_size
@@ -142,9 +142,9 @@ def test_the_int8_onnx_file_of_a_larger_vit_is_below_three_tenths(tmp_path):
     for name in ("onnx", "onnx_int8"):
         folder = tmp_path / name
         folder.mkdir()
-        room(name).write(serving, folder, ["a"])
+        format_module(name).write(serving, folder, ["a"])
         sizes[name] = (folder / "model.onnx").stat().st_size
-        found = room(name).reader(folder)(images(5, (32, 32, 3)))
+        found = format_module(name).reader(folder)(images(5, (32, 32, 3)))
         np.testing.assert_allclose(found, expected, atol=1e-5 if name == "onnx" else 0.05)
     assert sizes["onnx_int8"] <= 0.3 * sizes["onnx"]
 
@@ -200,7 +200,7 @@ def test_an_export_that_fails_leaves_nothing(run, monkeypatch, tmp_path):
         (folder / "model.keras").write_text("half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(room("keras_int8"), "write", write)
+    monkeypatch.setattr(format_module("keras_int8"), "write", write)
     with pytest.raises(OSError, match="disk full"):
         exporter.export_run(run, "keras_int8", output=tmp_path / "new")
     assert not list(tmp_path.iterdir())

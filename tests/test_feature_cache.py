@@ -7,9 +7,9 @@ from staged import tiny_vit, tuned, tuning
 from test_train import history
 
 from vit_keras.config import stages
-from vit_keras.data import splits as data_splits
+from vit_keras.data.splits import load_splits
 from vit_keras.model.preprocessing import resize
-from vit_keras.training.build_model import training_model
+from vit_keras.training.build_model import build_training_model
 from vit_keras.training.training_model import TrainingModel
 
 # Of another size than the digits' 8x8, and with three channels to their one.
@@ -38,7 +38,7 @@ def said(run):
 def test_the_losses_are_those_of_running_the_backbone_each_epoch(
     cached, file, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(TrainingModel, "has_constant_features", lambda *_: False)
+    monkeypatch.setattr(TrainingModel, "can_cache_features", lambda *_: False)
     run = tuned(tmp_path / "run", file, *CACHED)
     assert (said(cached), said(run)) == (True, False)
     np.testing.assert_allclose(losses(cached), losses(run), rtol=1e-4)
@@ -47,7 +47,7 @@ def test_the_losses_are_those_of_running_the_backbone_each_epoch(
 
 
 def test_the_test_split_is_measured_on_images(cached, file):
-    splits = data_splits.load(tuning(file, *CACHED).data, seed=0)
+    splits = load_splits(tuning(file, *CACHED).data, seed=0)
     images = keras.ops.convert_to_numpy(resize(splits.test.images.astype("float32"), (SIZE, SIZE)))
     model = keras.models.load_model(cached.path / "best.keras")
     predicted = model.predict(images.repeat(3, axis=-1), verbose=0).argmax(-1)
@@ -72,9 +72,9 @@ def test_the_test_split_is_measured_on_images(cached, file):
 )
 def test_only_what_stays_the_same_is_computed_once(overrides, constant, file):
     config = tuning(file, *overrides)
-    model, _ = training_model(config, data_splits.load(config.data, 0), "float32")
+    model, _ = build_training_model(config, load_splits(config.data, 0), "float32")
     stage = stages.plan(config)[0]
-    model.begin(stage, config, 4, {stage.name: 0})
+    model.configure_stage(stage, config, 4, {stage.name: 0})
     assert model.on_features is constant
 
 

@@ -15,7 +15,7 @@ from vit_keras import SettingError
 from vit_keras.data import splits
 from vit_keras.model.vit import describe
 from vit_keras.runs.run_dir import SCRATCH
-from vit_keras.training.build_model import training_model
+from vit_keras.training.build_model import build_training_model
 from vit_keras.training.finetune import finetune_model
 from vit_keras.training.training_model import TrainingModel
 
@@ -162,4 +162,4 @@ def test_what_a_file_does_not_say_is_said_by_the_settings(tmp_path):
 
 
 def built(config):
-    return training_model(config, splits.load(config.data, 0), "float32")[0]
+    return build_training_model(config, splits.load_splits(config.data, 0), "float32")[0]

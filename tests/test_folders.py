@@ -10,7 +10,7 @@ from PIL import Image
 from vit_keras import SettingError, load_config
 from vit_keras.config.schema import Config, DataConfig, ModelConfig
 from vit_keras.data import registry
-from vit_keras.data import splits as data_splits
+from vit_keras.data.splits import load_splits
 from vit_keras.training import preflight
 
 SIZE = (4, 6)  # rows, columns
@@ -71,7 +71,7 @@ def sizes(splits):
 
 
 def test_classes_are_in_the_order_of_their_names_and_every_image_is_in_one_split(root):
-    splits = data_splits.load(config(root), seed=0)
+    splits = load_splits(config(root), seed=0)
     assert splits.class_names == ["ant", "bee", "cat 2"]
     written = Counter()
     for label, name in enumerate(COUNTS):
@@ -83,22 +83,22 @@ def test_classes_are_in_the_order_of_their_names_and_every_image_is_in_one_split
 
 
 def test_the_test_split_is_the_same_for_each_seed(root):
-    one, other = (data_splits.load(config(root), seed) for seed in (0, 1))
+    one, other = (load_splits(config(root), seed) for seed in (0, 1))
     assert one.fingerprint != other.fingerprint
     np.testing.assert_array_equal(one.test.images, other.test.images)
 
 
 def test_few_images_to_train_on_leave_the_test_split_whole(root):
     whole, few = (
-        data_splits.load(config(root), 0),
-        data_splits.load(config(root, train_limit=12), 0),
+        load_splits(config(root), 0),
+        load_splits(config(root, train_limit=12), 0),
     )
     assert len(few.train.labels) + len(few.validation.labels) == 12
     np.testing.assert_array_equal(few.test.images, whole.test.images)
 
 
 def test_a_folder_that_is_split_stays_as_it_is(split_root):
-    splits = data_splits.load(config(split_root), 0)
+    splits = load_splits(config(split_root), 0)
     assert sizes(splits) == [24, 4, 6]
     for split, name in ((splits.validation, "valid"), (splits.test, "test")):
         expected = Counter(
@@ -120,7 +120,7 @@ def test_a_split_that_is_not_there_is_carved_out_of_the_training_images(
     for name in ("valid", "test"):
         if absent in (name, "both"):
             (split_root / name).rename(tmp_path / name)
-    splits = data_splits.load(config(split_root), 0)
+    splits = load_splits(config(split_root), 0)
     assert sizes(splits) == expected
     assert splits.class_names == ["ant", "bee"]
 
@@ -136,7 +136,7 @@ def test_settings_choose_before_anything_is_decoded(split_root):
     """Of a set that is never in memory too."""
     for cache_mb in (0, 100):
         chosen = config(split_root, classes=["bee", "ant"], limit=10, cache_mb=cache_mb)
-        splits = data_splits.load(chosen, 0)
+        splits = load_splits(chosen, 0)
         assert sizes(splits) == [10, 4, 6]
         assert splits.class_names == ["bee", "ant"]
         bees = np.stack([Image.open(p) for p in sorted((split_root / "test/bee").iterdir())])
@@ -147,7 +147,7 @@ def test_any_name_of_a_class_and_of_a_file_will_do(tmp_path):
     for name in STRANGE:
         write(tmp_path / name, 3)
         (tmp_path / name / "0.png").rename(tmp_path / name / f"{name}.PnG")
-    splits = data_splits.load(config(tmp_path), 0)
+    splits = load_splits(config(tmp_path), 0)
     assert splits.class_names == sorted(STRANGE)
     assert sum(sizes(splits)) == 18
     assert splits.findings == ()
@@ -195,10 +195,10 @@ def test_a_folder_that_makes_no_sense_is_refused(why, split_root):
 def test_splits_without_one_to_train_on_are_refused(split_root):
     (split_root / "train").rename(split_root.parent / "elsewhere")
     with pytest.raises(SettingError, match="no train/<class>/"):
-        data_splits.load(config(split_root), 0)
+        load_splits(config(split_root), 0)
 
 
 def test_a_class_called_train_is_a_class(tmp_path):
     for name in ("train", "plane"):
         write(tmp_path / name, 5)
-    assert data_splits.load(config(tmp_path), 0).class_names == ["plane", "train"]
+    assert load_splits(config(tmp_path), 0).class_names == ["plane", "train"]

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from vit_keras import SettingError, build_splits, load_config, train_model
 from vit_keras.config.schema import AugmentConfig
 from vit_keras.data import dataset as data_dataset
-from vit_keras.data import splits as data_splits
+from vit_keras.data.splits import load_splits
 from vit_keras.runs import run_dir
 from vit_keras.training import checkpoint, overfit_check, training_model
 
@@ -124,7 +124,7 @@ def trained(tmp_path_factory):
 
 def test_a_run_on_arrays_says_so(trained):
     _, result = trained
-    kept = run_dir.config_of(str(result.path))
+    kept = run_dir.config_of_run(str(result.path))
     assert (kept.data.name, kept.data.path) == ("arrays", None)
     assert result.metrics["epochs"] == 2
 
@@ -166,9 +166,9 @@ def test_a_command_line_cannot_resume_it_and_says_why(trained, refusal):
 
 def test_classes_and_limits_hold_for_given_splits():
     split = data_dataset.Split(IMAGES[..., None], LABELS.astype("int32"))
-    given = data_dataset.Given(split, split, split, list("0123456789"))
+    given = data_dataset.InMemoryData(split, split, split, list("0123456789"))
     config = load_config("data=arrays", "data.classes=[3,7]", "data.limit=20").data
-    splits = data_splits.load(config, 0, given)
+    splits = load_splits(config, 0, given)
     assert splits.class_names == ["3", "7"]
     for part in (splits.train, splits.validation, splits.test):
         assert len(part.labels) == 20
@@ -203,16 +203,16 @@ def test_few_batches_are_trained_on_as_they_are(tmp_path, monkeypatch, capsys):
     assert "images          64          64" in said
     assert "train.overfit_batches=2: " in said
     assert "Look at the labels first" in said
-    kept = run_dir.config_of(str(result.path))
+    kept = run_dir.config_of_run(str(result.path))
     assert (kept.augment.flip, kept.optim.label_smoothing) == (True, 0.3)
-    assert checkpoint.newest(run_dir.Run(result.path)).state["rows"][-1]["epoch"] == 2
+    assert checkpoint.load_latest(run_dir.Run(result.path)).state["rows"][-1]["epoch"] == 2
 
 
 @pytest.mark.parametrize(("accuracy", "is_said"), [(0.99, False), (0.98, True)])
 def test_a_sound_model_is_told_from_one_that_learns_nothing(accuracy, is_said, caplog):
     config = load_config("data=arrays", "train.overfit_batches=2")
-    overfit_check.warn(config, [{"accuracy": 0.2}, {"accuracy": accuracy}])
+    overfit_check.warn_if_not_overfit(config, [{"accuracy": 0.2}, {"accuracy": accuracy}])
     assert ("Look at the labels first" in caplog.text) == is_said
     caplog.clear()
-    overfit_check.warn(load_config("data=arrays"), [{"accuracy": 0.1}])
+    overfit_check.warn_if_not_overfit(load_config("data=arrays"), [{"accuracy": 0.1}])
     assert not caplog.text

@@ -19,12 +19,12 @@ def noise(*shape):
 
 
 def only(given, shape=SHAPE, fit="crop"):
-    (item,) = inputs.items(given)
-    return inputs.pixels(item, shape, fit)
+    (item,) = inputs.iter_items(given)
+    return inputs.to_pixels(item, shape, fit)
 
 
 def all_of(given, shape=SHAPE):
-    return [inputs.pixels(item, shape, "crop") for item in inputs.items(given)]
+    return [inputs.to_pixels(item, shape, "crop") for item in inputs.iter_items(given)]
 
 
 def file_of(tmp_path, array, name="a.png"):
@@ -94,12 +94,12 @@ def test_a_batch_is_its_images_and_a_grey_batch_too():
     np.testing.assert_array_equal(all_of(list(batch)), batch)
     np.testing.assert_array_equal(all_of(iter(batch)), batch)
     np.testing.assert_array_equal(all_of(iter([batch[:2], batch[2:]])), batch)
-    places = [item.source for item in inputs.items([batch[:2], batch[2]])]
+    places = [item.source for item in inputs.iter_items([batch[:2], batch[2]])]
     assert places == ["images[0][0]", "images[0][1]", "images[1]"]
     grey = noise(5, 8, 12)
     np.testing.assert_array_equal(all_of(grey)[3][..., 0], grey[3])
-    assert list(inputs.items(np.zeros((0, 8, 12, 3), "uint8"))) == []
-    assert list(inputs.items([])) == []
+    assert list(inputs.iter_items(np.zeros((0, 8, 12, 3), "uint8"))) == []
+    assert list(inputs.iter_items([])) == []
 
 
 def test_black_and_white_is_0_and_255():

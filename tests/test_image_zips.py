@@ -39,7 +39,7 @@ def test_images_of_classes_come_out_numbered(tmp_path):
         "__MACOSX/photos/cat/._a.png": b"a fork",
         "photos/.hidden/c.png": picture(),
     }
-    assert unzip_images.unpack(packed(members, tmp_path / "a.zip"), tmp_path / "out") == 2
+    assert unzip_images.unzip_images(packed(members, tmp_path / "a.zip"), tmp_path / "out") == 2
     assert folders(tmp_path / "out") == {"cat/000000.png", "dog/000001.png"}
     assert (tmp_path / "out/dog/000001.png").read_bytes() == picture(9)
 
@@ -51,7 +51,7 @@ def test_splits_stay_and_can_be_trained_on(tmp_path):
         for name in ("cat", "dog")
         for i in range(4)
     }
-    unzip_images.unpack(packed(members, tmp_path / "a.zip"), tmp_path / "out")
+    unzip_images.unzip_images(packed(members, tmp_path / "a.zip"), tmp_path / "out")
     config = load_config(
         *("recipe=folder", f"data.path={tmp_path / 'out'}", "train.batch_size=2", "data.limit=6")
     )
@@ -60,7 +60,7 @@ def test_splits_stay_and_can_be_trained_on(tmp_path):
 
 def test_names_are_cleaned(tmp_path):
     members = {"<img src=x>/../a.png".replace("/../", "/"): picture(), "Käse ☂/b.png": picture()}
-    unzip_images.unpack(packed(members, tmp_path / "a.zip"), tmp_path / "out")
+    unzip_images.unzip_images(packed(members, tmp_path / "a.zip"), tmp_path / "out")
     assert folders(tmp_path / "out") == {"_img src_x_/000000.png", "Käse _/000001.png"}
 
 
@@ -81,7 +81,7 @@ def test_a_path_that_leads_elsewhere_is_refused_whole(name, message, tmp_path):
     file = packed(members, tmp_path / "a.zip")
     before = set(tmp_path.rglob("*"))
     with pytest.raises(SettingError, match=message):
-        unzip_images.unpack(file, tmp_path / "out")
+        unzip_images.unzip_images(file, tmp_path / "out")
     assert set(tmp_path.rglob("*")) == before
 
 
@@ -91,19 +91,19 @@ def test_a_link_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr(link, "/etc/passwd")
     with pytest.raises(SettingError, match="link"):
-        unzip_images.unpack(tmp_path / "a.zip", tmp_path / "out")
+        unzip_images.unzip_images(tmp_path / "a.zip", tmp_path / "out")
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     file = packed({"cat/a.png": bytes(50_000_000)}, tmp_path / "a.zip")
     with pytest.raises(SettingError, match=r"50,000,000 bytes from .*, as no image or model does"):
-        unzip_images.unpack(file, tmp_path / "out")
+        unzip_images.unzip_images(file, tmp_path / "out")
     monkeypatch.setattr(zip_files, "MAX_BYTES", 100)
     with pytest.raises(SettingError, match="unpacks to"):
-        unzip_images.unpack(packed(PHOTOS, tmp_path / "b.zip"), tmp_path / "out")
+        unzip_images.unzip_images(packed(PHOTOS, tmp_path / "b.zip"), tmp_path / "out")
     monkeypatch.setattr(zip_files, "MAX_FILES", 1)
     with pytest.raises(SettingError, match="2 files"):
-        unzip_images.unpack(packed(PHOTOS, tmp_path / "c.zip"), tmp_path / "out")
+        unzip_images.unzip_images(packed(PHOTOS, tmp_path / "c.zip"), tmp_path / "out")
 
 
 def test_a_zip_that_lies_of_its_sizes_is_refused(tmp_path):
@@ -111,20 +111,20 @@ def test_a_zip_that_lies_of_its_sizes_is_refused(tmp_path):
     lying = content.replace((100_000).to_bytes(4, "little"), (100).to_bytes(4, "little"))
     (tmp_path / "a.zip").write_bytes(lying)
     with pytest.raises(SettingError, match="cannot be read"):
-        unzip_images.unpack(tmp_path / "a.zip", tmp_path / "out")
+        unzip_images.unzip_images(tmp_path / "a.zip", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_what_is_no_zip_is_refused(tmp_path):
     (tmp_path / "a.zip").write_bytes(b"PK\x03\x04 and nothing more")
     with pytest.raises(SettingError, match="cannot be read"):
-        unzip_images.unpack(tmp_path / "a.zip", tmp_path / "out")
+        unzip_images.unzip_images(tmp_path / "a.zip", tmp_path / "out")
 
 
 def test_two_folders_that_would_become_one_are_refused(tmp_path):
     file = packed({"a?/a.png": picture(), "a*/b.png": picture()}, tmp_path / "a.zip")
     with pytest.raises(SettingError, match="differ in nothing"):
-        unzip_images.unpack(file, tmp_path / "out")
+        unzip_images.unzip_images(file, tmp_path / "out")
 
 
 def test_two_threads_at_one_folder_do_not_take_each_others_files(tmp_path):
@@ -134,7 +134,7 @@ def test_two_threads_at_one_folder_do_not_take_each_others_files(tmp_path):
 
     def unpack():
         try:
-            unzip_images.unpack(file, tmp_path / "out")
+            unzip_images.unzip_images(file, tmp_path / "out")
         except OSError as error:  # the other one was there first
             refused.append(error)
 
@@ -152,12 +152,12 @@ def test_a_damaged_name_and_a_full_disk_are_told_apart(tmp_path, monkeypatch):
     content = packed({"k\u00e4se/a.png": picture()}, tmp_path / "a.zip").read_bytes()
     (tmp_path / "b.zip").write_bytes(content.replace("\u00e4".encode(), b"\xff\xff"))
     with pytest.raises(SettingError, match="the zip cannot be read"):
-        unzip_images.unpack(tmp_path / "b.zip", tmp_path / "out")
+        unzip_images.unzip_images(tmp_path / "b.zip", tmp_path / "out")
 
     def full(*given, **named):
         raise OSError(28, "No space left on device", "out")
 
-    monkeypatch.setattr(zip_files, "write", full)
+    monkeypatch.setattr(zip_files, "extract_member", full)
     with pytest.raises(SettingError, match=r"\(No space left on device\); make room"):
-        unzip_images.unpack(tmp_path / "a.zip", tmp_path / "out")
+        unzip_images.unzip_images(tmp_path / "a.zip", tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -10,7 +10,7 @@ from test_train import SMALL, trained
 
 from vit_keras import load_config, train_model
 from vit_keras.data import splits
-from vit_keras.text import duration
+from vit_keras.text import format_duration
 from vit_keras.training.callbacks import history
 from vit_keras.training.estimate import estimate
 
@@ -40,7 +40,7 @@ def test_progress_and_predictions_of_a_run(tmp_path, seen):
     assert not (run / "progress.json").exists()  # nothing is left to be done
 
     config = load_config(*SMALL)
-    validation = splits.load(config.data, config.train.seed).validation
+    validation = splits.load_splits(config.data, config.train.seed).validation
     picked = [0, 19, 39]  # of 40
     kept = json.loads((run / "samples/predictions.json").read_text())
     assert kept["labels"] == [str(label) for label in validation.labels[picked]]
@@ -78,4 +78,4 @@ def test_an_estimate_counts_the_parameters_and_makes_no_run(tmp_path):
     [(0.2, "1 s"), (59.6, "1 min"), (90, "1 min 30 s"), (7260, "2 h 1 min"), (90000, "1 d 1 h")],
 )
 def test_seconds_in_words(seconds, words):
-    assert duration(seconds) == words
+    assert format_duration(seconds) == words

@@ -112,7 +112,7 @@ def test_a_step_moves_every_variable_of_keras_and_of_the_graph(name, jit, plain)
     features = keras.Model(model.inputs[0], model.get_layer("backbone").output)
     features_before = outputs(features)
     config = OptimConfig(name=name, weight_decay=0.05)
-    one_step(model, training_optimizer.optimizer(config, model, 0.01), jit)
+    one_step(model, training_optimizer.build_optimizer(config, model, 0.01), jit)
     assert len(before) == 6
     assert all(moved(before, model).values())
     for old, new in zip(graph_before, in_the_graph(model), strict=True):
@@ -141,7 +141,7 @@ def test_frozen_is_frozen_bit_for_bit_and_thaws(jit, plain):
 def test_weight_decay_shrinks_matrices_and_nothing_else(name, plain):
     model = with_head_away_from_zero(opaque_model(plain, CLASSES))
     config = OptimConfig(name=name, weight_decay=0.05)
-    optimizer = training_optimizer.optimizer(config, model, 0.1)
+    optimizer = training_optimizer.build_optimizer(config, model, 0.1)
     optimizer.build(model.trainable_variables)
     before = values(model)
     optimizer.apply([tf.zeros(weight.shape) for weight in model.trainable_weights])

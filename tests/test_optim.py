@@ -40,7 +40,7 @@ def random_gradients(model, seed):
 
 def steps(model, config, gradients, rate=0.1):
     """Apply one list of gradients after another; how far each weight moved."""
-    model_optimizer = optimizer.optimizer(config, model, rate)
+    model_optimizer = optimizer.build_optimizer(config, model, rate)
     model_optimizer.build(model.trainable_variables)
     before = values(model)
     for each in gradients:
@@ -52,7 +52,7 @@ def steps(model, config, gradients, rate=0.1):
 @pytest.mark.parametrize("warmup", [0.0, 0.1, 0.5])
 def test_the_rate_rises_linearly_then_falls_as_a_cosine(warmup, final):
     config = OptimConfig(learning_rate=0.3, warmup_ratio=warmup, final_learning_rate=final)
-    rate = optimizer.learning_rate(config, epochs=5, steps_per_epoch=8)
+    rate = optimizer.learning_rate_schedule(config, epochs=5, steps_per_epoch=8)
     step = np.array([0, 1, 3, 4, 5, 19, 20, 21, 30, 39, 40, 45])  # 40 is the last, 4 or 20 the peak
     rise = round(40 * warmup)
     share = np.clip((step - rise) / (40 - rise), 0, 1)
@@ -65,14 +65,16 @@ def test_the_rate_rises_linearly_then_falls_as_a_cosine(warmup, final):
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4])
 def test_a_run_of_a_few_steps_may_be_all_warm_up(epochs):
     """As in a smoke test; `optim.warmup_ratio` allows 0.9."""
-    rate = optimizer.learning_rate(OptimConfig(warmup_ratio=0.9), epochs, steps_per_epoch=1)
+    rate = optimizer.learning_rate_schedule(
+        OptimConfig(warmup_ratio=0.9), epochs, steps_per_epoch=1
+    )
     assert np.isfinite([float(rate(step)) for step in range(epochs + 1)]).all()
 
 
 def test_the_schedule_ends_with_the_batches_also_when_they_are_accumulated(vit):
     config = OptimConfig(name="sgd", learning_rate=0.5, accumulate_steps=4)
-    rate = optimizer.learning_rate(config, epochs=2, steps_per_epoch=4)
-    sgd = optimizer.optimizer(config, vit, rate)
+    rate = optimizer.learning_rate_schedule(config, epochs=2, steps_per_epoch=4)
+    sgd = optimizer.build_optimizer(config, vit, rate)
     sgd.build(vit.trainable_variables)
     for _ in range(8):
         sgd.apply([ops.zeros(weight.shape) for weight in vit.trainable_weights])
@@ -132,7 +134,7 @@ def test_the_optimizer_has_the_settings_asked_for(name, vit):
     config = OptimConfig(
         name=name, momentum=0.8, beta_1=0.7, beta_2=0.95, clip_norm=2.5, ema=0.9, weight_decay=0.01
     )
-    made = optimizer.optimizer(config, vit, 0.25)
+    made = optimizer.build_optimizer(config, vit, 0.25)
     assert type(made) is CLASSES[name]
     settings = made.get_config()
     expected = dict(learning_rate=0.25, global_clipnorm=2.5, use_ema=True, ema_momentum=0.9)
@@ -144,7 +146,7 @@ def test_the_optimizer_has_the_settings_asked_for(name, vit):
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_what_is_not_asked_for_is_off(name, vit):
-    settings = optimizer.optimizer(OptimConfig(name=name), vit, 0.1).get_config()
+    settings = optimizer.build_optimizer(OptimConfig(name=name), vit, 0.1).get_config()
     for key in ("global_clipnorm", "clipnorm", "clipvalue", "gradient_accumulation_steps"):
         assert settings[key] is None, key
     assert settings["use_ema"] is False

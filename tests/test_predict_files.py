@@ -143,11 +143,11 @@ def test_nothing_that_can_be_read_is_an_error(predict, photos):
 def test_files_are_found_once_in_the_order_of_the_words(photos):
     odd = [f"photos/odd/{name}" for name in ("1.png", "3.png", "5.png", *BAD)]
     even = [f"photos/even/{name}.png" for name in (0, 2, 4)]
-    assert inputs.found(["photos/odd", "photos"]) == odd + even
-    assert inputs.found(["photos/**/*.png"]) == even + odd[:4]
-    assert inputs.found(["photos/odd/Thumbs.db"]) == ["photos/odd/Thumbs.db"]
+    assert inputs.find_image_files(["photos/odd", "photos"]) == odd + even
+    assert inputs.find_image_files(["photos/**/*.png"]) == even + odd[:4]
+    assert inputs.find_image_files(["photos/odd/Thumbs.db"]) == ["photos/odd/Thumbs.db"]
     Path("[a].png").write_bytes(b"")
-    assert inputs.found(["[a].png", "./[a].png"]) == ["[a].png"]
+    assert inputs.find_image_files(["[a].png", "./[a].png"]) == ["[a].png"]
 
 
 def check(*words):

@@ -54,7 +54,7 @@ def test_a_saved_model_of_tf_hub_gives_its_own_logits(patch, classes, export, tm
 
 def test_a_saved_model_for_batches_of_one_is_read_as_well(tmp_path):
     jax2tf_saved_model.save(google_tree(), tmp_path, side=16, batch=1)
-    model, report = load.load(str(tmp_path))
+    model, report = load.load_with_report(str(tmp_path))
     assert report.compared < 1e-4
     assert logits_of(model, pixels(3, 16, 16, 3)).shape == (3, 5)
 
@@ -64,7 +64,7 @@ def test_a_saved_model_with_pre_logits_needs_a_new_head(tmp_path):
     jax2tf_saved_model.save({**google_tree(), "pre_logits": hidden}, tmp_path, side=16)
     with pytest.raises(SettingError, match=r"has pre_logits/kernel: a hidden layer"):
         load_pretrained(str(tmp_path))
-    model, report = load.load(str(tmp_path), num_classes=3)
+    model, report = load.load_with_report(str(tmp_path), num_classes=3)
     assert model.output_shape == (None, 3)
     assert {"pre_logits/kernel", "pre_logits/bias"} < set(report.left_over)
     assert report.compared is None
@@ -183,7 +183,7 @@ def test_a_run_of_ours_predicts_the_same(handle, own):
 
 def test_a_run_of_ours_in_another_size_and_with_another_head(own):
     side = 2 * own.input_shape[1]
-    model, report = load.load(RUN, image_size=side, num_classes=3)
+    model, report = load.load_with_report(RUN, image_size=side, num_classes=3)
     images = pixels(2, side, side, own.input_shape[-1])
     np.testing.assert_array_equal(logits_of(model, images), np.zeros((2, 3)))  # as new heads start
     assert len(report.resized) == 1
@@ -221,7 +221,9 @@ def test_positions_are_resized_as_jax_resizes_images(old, new):
 @pytest.mark.parametrize("image_size", [24, (8, 20)])
 def test_a_model_is_loaded_for_images_of_another_size(image_size, tmp_path):
     weights = google()
-    model, report = load.load(str(write_npz(tmp_path / "w.npz", weights)), image_size=image_size)
+    model, report = load.load_with_report(
+        str(write_npz(tmp_path / "w.npz", weights)), image_size=image_size
+    )
     rows, columns = np.broadcast_to(image_size, 2)
     assert model.input_shape == (None, rows, columns, 3)
     layer = model.get_layer("position_embedding")
@@ -236,7 +238,9 @@ def test_a_model_is_loaded_for_images_of_another_size(image_size, tmp_path):
 @pytest.mark.parametrize("classes", [None, 5, 3, 0])
 def test_the_head_is_the_files_or_new_or_none(classes, tmp_path):
     weights = google()
-    model, report = load.load(str(write_npz(tmp_path / "w.npz", weights)), num_classes=classes)
+    model, report = load.load_with_report(
+        str(write_npz(tmp_path / "w.npz", weights)), num_classes=classes
+    )
     assert describe(model)["num_classes"] == (5 if classes is None else classes)
     ours = ["head/kernel", "head/bias"]
     if classes is None:
@@ -267,7 +271,7 @@ def test_settings_of_the_caller_win(tmp_path):
 def test_the_report_tells_what_was_assumed(tmp_path):
     """timm's file alone says neither the heads nor how pixels are normalised."""
     save_file(timm(width=128, depth=1), tmp_path / "w.safetensors")
-    model, report = load.load(str(tmp_path / "w.safetensors"))
+    model, report = load.load_with_report(str(tmp_path / "w.safetensors"))
     assert describe(model)["num_heads"] == 2
     assert [line.split()[0] for line in report.assumed] == ["num_heads=2,", "pixel_mean"]
     assert "assumed: num_heads=2" in str(report)
@@ -279,7 +283,7 @@ def test_files_of_timm_say_how_pixels_are_normalised(tmp_path):
     config = {"num_classes": 5, "pretrained_cfg": {"mean": mean, "std": std}}
     (tmp_path / "config.json").write_text(json.dumps(config))
     for handle in (tmp_path, tmp_path / "model.safetensors"):
-        model, report = load.load(str(handle), num_heads=2)
+        model, report = load.load_with_report(str(handle), num_heads=2)
         assert describe(model)["pixel_mean"] == mean
         assert describe(model)["pixel_std"] == std
         assert report.assumed == []

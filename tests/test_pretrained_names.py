@@ -110,10 +110,10 @@ def test_what_our_vit_has_no_place_for_is_named_and_passes_if_allowed(case, tmp_
     assert why in message
     assert f'allow=["{name}"]' in message
     for allow in ([name], name.replace("weight", "*")):
-        _, report = load.load(str(handle), allow=allow, **HEADS)
+        _, report = load.load_with_report(str(handle), allow=allow, **HEADS)
         assert list(report.left_over) == [name]
         assert report.unmatched == []
-    _, report = load.load(str(handle), allow=[name, "nothing.*"], **HEADS)
+    _, report = load.load_with_report(str(handle), allow=[name, "nothing.*"], **HEADS)
     assert "allowed, but not in the file: nothing.*" in str(report)
 
 
@@ -127,7 +127,7 @@ def test_a_new_head_does_without_the_layer_before_the_old_one(classes, tmp_path)
     hidden = {"pre_logits/kernel": np.eye(16), "pre_logits/bias": np.ones(16)}
     hidden = {name: value.astype("float32") for name, value in hidden.items()}
     handle = write_npz(tmp_path / "w.npz", {**google(), **hidden})
-    _, report = load.load(str(handle), num_classes=classes)
+    _, report = load.load_with_report(str(handle), num_classes=classes)
     assert set(hidden) < set(report.left_over)
 
 

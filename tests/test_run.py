@@ -111,7 +111,7 @@ def test_a_file_stays_whole_when_its_successor_fails(write, held_run):
     files = set(held_run.path.iterdir())
 
     def replace():
-        with held_run.replacing("notes.txt") as path:
+        with held_run.atomic_write("notes.txt") as path:
             write(path)
 
     with pytest.raises((OSError, KeyboardInterrupt)):
@@ -168,18 +168,18 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
         assert not [name for name in ours if ours[name] == default[name]]
     made = run_dir.create(config)
     made.close()
-    assert run_dir.config_of(str(made.path)) == config
+    assert run_dir.config_of_run(str(made.path)) == config
     plain = Config(run=RunConfig(dir=str(tmp_path / "plain")))
     run_dir.create(plain).close()
-    assert run_dir.config_of(str(tmp_path / "plain")) == plain
+    assert run_dir.config_of_run(str(tmp_path / "plain")) == plain
 
 
 def restored(held_run, model):
     """The state that was kept, and `model` with the numbers that were kept with it."""
-    kept = checkpoint.newest(held_run)
+    kept = checkpoint.load_latest(held_run)
     if kept is None:
         return None
-    checkpoint.restore(kept, model)
+    checkpoint.restore_checkpoint(kept, model)
     return kept.state
 
 
@@ -232,7 +232,7 @@ def test_a_checkpoint_brings_back_every_bit(held_run):
 
     def save(epoch, logs):
         if epoch == 1:
-            checkpoint.save(held_run, 2, model, state)
+            checkpoint.save_checkpoint(held_run, 2, model, state)
             saved.extend(numbers(model))
 
     uninterrupted = train(model, 0, 3, save)
@@ -248,7 +248,7 @@ def two_checkpoints(held_run):
     for epoch in (8, 9, 10):
         for variable in model.trainable_variables:
             variable.assign(ops.full(variable.shape, epoch))
-        checkpoint.save(held_run, epoch, model, {"rows": epoch})
+        checkpoint.save_checkpoint(held_run, epoch, model, {"rows": epoch})
     return held_run, model_of(seed=1)
 
 
@@ -339,7 +339,7 @@ def test_a_checkpoint_of_another_model_is_refused(other, two_checkpoints):
 def test_a_failed_save_leaves_the_checkpoints_before(two_checkpoints):
     held_run, model = two_checkpoints
     with pytest.raises(TypeError):
-        checkpoint.save(held_run, 11, model, {"rows": object()})
+        checkpoint.save_checkpoint(held_run, 11, model, {"rows": object()})
     assert newest(held_run).name == "epoch-00010.npz"
     assert restored(held_run, model) == {"rows": 10}
 

@@ -9,7 +9,7 @@ from made_runs import HEAD, ROOT, begun, edited, finished, stopped
 from vit_keras import SettingError, load_config
 from vit_keras.runs import run_dir
 from vit_keras.runs.describe import describe
-from vit_keras.runs.listing import find, list_runs, rank
+from vit_keras.runs.listing import find_run, list_runs, rank
 from vit_keras.training import resume
 
 
@@ -176,7 +176,7 @@ def test_stages_and_a_baseline_within_a_run(tmp_path):
     (path / "history.csv").write_text(rows)
     finished(path / "from_scratch")
     assert [one.name for one in list_runs(tmp_path)] == ["tuned", "tuned/from_scratch"]
-    assert find("tuned", tmp_path).reason == "at epoch 4 of 5; run.resume goes on"
+    assert find_run("tuned", tmp_path).reason == "at epoch 4 of 5; run.resume goes on"
     head, rest = describe("tuned", tmp_path).stages
     assert (head.trains, head.epochs, head.epochs_done, head.best_val_accuracy) == (
         *("head", 2, 2, 0.2),

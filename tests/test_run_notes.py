@@ -78,7 +78,7 @@ def zipped(path, members):
 def test_a_zip_becomes_a_run_again(runs, root, tmp_path):
     (root / "one" / "evaluation").mkdir()
     (root / "one" / "evaluation" / "evaluation.json").write_text("{}")
-    runs_archive.write(root / "one", tmp_path / "one.zip")
+    runs_archive.archive_run(root / "one", tmp_path / "one.zip")
     other = tmp_path / "other"
     assert runs("unzip", tmp_path / "one.zip", "--root", other)[:2] == (0, f"{other / 'one'}\n")
     assert runs("unzip", tmp_path / "one.zip", "--root", other)[:2] == (0, f"{other / 'one-2'}\n")
@@ -130,6 +130,6 @@ def test_a_zip_that_holds_something_else_is_refused_whole(members, message, runs
 
 def test_what_a_zip_hides_is_left_out(tmp_path):
     hidden = {"one/.studio/lock": "x", "one/a<b>.txt": "x"}
-    place = runs_archive.unpack(zipped(tmp_path / "a.zip", RUN | hidden), tmp_path / "runs")
+    place = runs_archive.unpack_run(zipped(tmp_path / "a.zip", RUN | hidden), tmp_path / "runs")
     assert {path.name for path in place.rglob("*")} == {"config.yaml", "best.keras"}
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {"one"}

@@ -103,8 +103,8 @@ def test_a_model_from_anybody_runs_no_code_of_its_own(tmp_path, directory):
     model = keras.Model(pixels, keras.layers.Dense(10)(values))
     model.save(directory / "best.keras")
     harm.unlink(missing_ok=True)
-    archive.write(directory, tmp_path / "run.zip")
-    place = archive.unpack(tmp_path / "run.zip", tmp_path / "elsewhere")
+    archive.archive_run(directory, tmp_path / "run.zip")
+    place = archive.unpack_run(tmp_path / "run.zip", tmp_path / "elsewhere")
     with pytest.raises(SettingError, match=r"best.keras cannot be opened \(.*Lambda"):
         _ = vit_keras.open_run(place).model
     assert not harm.exists()

@@ -13,7 +13,7 @@ from test_folders import STRANGE, config, write
 
 from vit_keras import SettingError
 from vit_keras.data import split_folder
-from vit_keras.data import splits as data_splits
+from vit_keras.data.splits import load_splits
 
 RATIOS = split_folder.parse_ratios("80/10/10")
 
@@ -70,7 +70,7 @@ def test_ratios_that_are_no_whole_are_refused(text, total):
 
 
 def test_every_image_is_in_one_split_in_proportion(source, tmp_path):
-    split_folder.make(split_folder.plan(source, RATIOS), source, tmp_path / "out")
+    split_folder.write_split(split_folder.plan_split(source, RATIOS), source, tmp_path / "out")
     parts = placed(tmp_path / "out")
     sizes = {key: sum(images.values()) for key, images in parts.items()}
     shares = {"train": 0.8, "val": 0.1, "test": 0.1}
@@ -84,8 +84,8 @@ def test_every_image_is_in_one_split_in_proportion(source, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_split_and_another_another(source):
-    assert split_folder.plan(source, RATIOS, 3) == split_folder.plan(source, RATIOS, 3)
-    assert split_folder.plan(source, RATIOS, 3) != split_folder.plan(source, RATIOS, 4)
+    assert split_folder.plan_split(source, RATIOS, 3) == split_folder.plan_split(source, RATIOS, 3)
+    assert split_folder.plan_split(source, RATIOS, 3) != split_folder.plan_split(source, RATIOS, 4)
 
 
 def test_equal_files_go_together_also_from_other_classes(source):
@@ -94,7 +94,7 @@ def test_equal_files_go_together_also_from_other_classes(source):
         shutil.copy(source / f"bee/{index}.png", source / f"ant/{index} too.png")
     for seed in range(5):
         splits = {}
-        for part in split_folder.plan(source, RATIOS, seed):
+        for part in split_folder.plan_split(source, RATIOS, seed):
             assert splits.setdefault(part.sha256, part.split) == part.split
 
 
@@ -109,26 +109,28 @@ def test_a_file_under_two_labels_is_told(source, tmp_path, capsys):
 
 
 def test_a_subset_has_so_many_of_each_class(source):
-    parts = split_folder.plan(source, RATIOS, per_class=5)
+    parts = split_folder.plan_split(source, RATIOS, per_class=5)
     assert Counter(part.class_name for part in parts) == {"ant": 5, "bee": 5, "cat": 5}
-    assert {p.source for p in parts} <= {p.source for p in split_folder.plan(source, RATIOS)}
+    assert {p.source for p in parts} <= {p.source for p in split_folder.plan_split(source, RATIOS)}
 
 
 @pytest.mark.parametrize("mode", split_folder.MODES)
 def test_each_mode_gives_a_folder_to_train_on(mode, source, tmp_path):
     (source / "ant" / "0.png").rename(source / "ant" / f"{STRANGE[2]}{STRANGE[3]}.png")
-    split_folder.make(split_folder.plan(source, RATIOS), source, tmp_path / "out", mode)
+    split_folder.write_split(
+        split_folder.plan_split(source, RATIOS), source, tmp_path / "out", mode
+    )
     (path,) = tmp_path.glob("out/*/ant/two*.png")
     assert path.is_symlink() == (mode == "symlink")
     assert (path.stat().st_nlink == 2) == (mode == "hardlink")
-    splits = data_splits.load(config(tmp_path / "out", follow_links=mode == "symlink"), 0)
+    splits = load_splits(config(tmp_path / "out", follow_links=mode == "symlink"), 0)
     assert sum(len(s.labels) for s in (splits.train, splits.validation, splits.test)) == 60
     assert splits.findings == ()
 
 
 def test_the_manifest_says_what_went_where_and_what_did_not(source, tmp_path):
     (source / "cat" / 'a, "b"\n.png').write_text("a web page")
-    split_folder.make(split_folder.plan(source, RATIOS), source, tmp_path / "out")
+    split_folder.write_split(split_folder.plan_split(source, RATIOS), source, tmp_path / "out")
     with open(tmp_path / "out" / split_folder.MANIFEST, newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 61
@@ -153,7 +155,7 @@ def test_a_failure_leaves_nothing(source, tmp_path, monkeypatch):
     monkeypatch.setattr(split_folder.shutil, "copy2", full)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(SettingError, match="No space left"):
-        split_folder.make(split_folder.plan(source, RATIOS), source, tmp_path / "out")
+        split_folder.write_split(split_folder.plan_split(source, RATIOS), source, tmp_path / "out")
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -174,21 +176,21 @@ def test_a_destination_that_is_taken_is_refused(why, source, tmp_path):
     change, place, phrase = REFUSED[why]
     change(source)
     with pytest.raises(SettingError, match=phrase):
-        split_folder.make(split_folder.plan(source, RATIOS), source, tmp_path / place)
+        split_folder.write_split(split_folder.plan_split(source, RATIOS), source, tmp_path / place)
 
 
 def test_a_class_too_small_to_be_split_is_refused(source):
     for path in sorted((source / "cat").iterdir())[2:]:
         path.unlink()
     with pytest.raises(SettingError, match="cat has 2 different images to take, and 3 splits"):
-        split_folder.plan(source, RATIOS)
-    assert split_folder.plan(source, split_folder.parse_ratios("50/50"))
+        split_folder.plan_split(source, RATIOS)
+    assert split_folder.plan_split(source, split_folder.parse_ratios("50/50"))
 
 
 def test_a_folder_that_is_split_already_is_refused(source, tmp_path):
-    split_folder.make(split_folder.plan(source, RATIOS), source, tmp_path / "out")
+    split_folder.write_split(split_folder.plan_split(source, RATIOS), source, tmp_path / "out")
     with pytest.raises(SettingError, match="split already"):
-        split_folder.plan(tmp_path / "out", RATIOS)
+        split_folder.plan_split(tmp_path / "out", RATIOS)
 
 
 def test_the_script_splits_without_keras(source, script, tmp_path):

@@ -14,7 +14,7 @@ from vit_keras.config import stages
 from vit_keras.data import splits
 from vit_keras.errors import DivergedError
 from vit_keras.training import freezing
-from vit_keras.training.build_model import training_model
+from vit_keras.training.build_model import build_training_model
 
 EMA = 0.9
 BLOCKS = {f"encoder_block_{index}" for index in range(DEPTH)}
@@ -95,11 +95,13 @@ def begin(config, model, name, steps=4):
     for stage in stages.plan(config):
         first_steps[stage.name] = stage.first_epoch * steps
         if stage.name == name:
-            return model.begin(stage, config, steps, first_steps)
+            return model.configure_stage(stage, config, steps, first_steps)
 
 
 def fresh(config):
-    return training_model(config, splits.load(config.data, config.train.seed), "float32")[0]
+    return build_training_model(
+        config, splits.load_splits(config.data, config.train.seed), "float32"
+    )[0]
 
 
 def values(variables):

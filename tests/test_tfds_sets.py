@@ -10,9 +10,9 @@ import pytest
 from vit_keras import SettingError, load_config
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import dataset, download, registry, resize
-from vit_keras.data import splits as data_splits
 from vit_keras.data.readers import tfds_index
 from vit_keras.data.readers.tfds_metadata import Facts
+from vit_keras.data.splits import load_splits
 
 tfds = pytest.importorskip("tensorflow_datasets")
 pytest.importorskip("tensorflow")
@@ -75,19 +75,21 @@ def leaves(root, name="leaves", **settings):
 
 def test_a_set_is_described_by_its_files(root):
     assert tfds_index.facts(leaves(root)) == Facts("image", "label", None, 3, 3)
-    assert registry.known(leaves(root, image_size=[8, 10])) == dataset.Known((8, 10), 3, 3)
+    assert registry.dataset_info(leaves(root, image_size=[8, 10])) == dataset.DatasetInfo(
+        (8, 10), 3, 3
+    )
     assert registry.class_names(leaves(root)) == TREES
     assert registry.check_prepared(leaves(root)) == 12
 
 
 @pytest.mark.parametrize("name", ["leaves", "leaves:1.2.0"])
 def test_images_of_many_sizes_are_cut_and_resized(name, root):
-    splits = data_splits.load(leaves(root, name, image_size=[10, 12], validation_fraction=0.25), 0)
+    splits = load_splits(leaves(root, name, image_size=[10, 12], validation_fraction=0.25), 0)
     assert splits.class_names == TREES
     assert [len(part.labels) for part in (splits.train, splits.validation)] == [9, 3]
     assert splits.test.images.shape == (6, 10, 12, 3)
     np.testing.assert_array_equal(np.sort(splits.test.labels), [0, 0, 1, 1, 2, 2])
-    expected = [resize.fitted(photo("v", index), (10, 12), "crop") for index in range(6)]
+    expected = [resize.resize_to_size(photo("v", index), (10, 12), "crop") for index in range(6)]
     ours = {image.tobytes() for image in splits.test.images}
     assert ours == {image.tobytes() for image in expected}
 
@@ -112,7 +114,7 @@ def test_a_set_without_a_split_to_test_on_has_a_fifth_held_out(copy):
     file.write_text(json.dumps(info))
     config = leaves(copy, image_size=8)
     assert registry.check_prepared(config) == 10
-    one, other = (data_splits.load(config, seed) for seed in (0, 1))
+    one, other = (load_splits(config, seed) for seed in (0, 1))
     assert len(one.test.labels) == 2
     np.testing.assert_array_equal(one.test.images, other.test.images)
 
@@ -124,7 +126,7 @@ def test_the_newest_version_is_read_unless_one_is_named(copy):
     assert tfds_index.prepared(leaves(copy)).name == "1.10.0"
     assert tfds_index.prepared(leaves(copy, "leaves:1.2.0")).name == "1.2.0"
     with pytest.raises(SettingError, match=r"has leaves:1\.2\.0, leaves:1\.10\.0; name one"):
-        registry.known(leaves(copy, "leaves:2.0.0"))
+        registry.dataset_info(leaves(copy, "leaves:2.0.0"))
 
 
 def test_configurations_are_named(copy):
@@ -135,7 +137,7 @@ def test_configurations_are_named(copy):
     shutil.rmtree(home / "1.2.0")
     assert tfds_index.prepared(leaves(copy, "leaves/red:1.2.0")) == home / "red" / "1.2.0"
     with pytest.raises(SettingError, match=r"configurations green, red .*data\.name=leaves/green"):
-        registry.known(leaves(copy))
+        registry.dataset_info(leaves(copy))
     (home / ".config").mkdir()
     (home / ".config" / "metadata.json").write_text('{"default_config_name": "red"}')
     assert tfds_index.prepared(leaves(copy)) == home / "red" / "1.2.0"
@@ -160,13 +162,13 @@ def changed(file, old, new):
 def test_a_set_that_cannot_be_trained_on_is_refused_with_what_it_has(old, new, phrase, copy):
     changed(copy / "leaves" / "1.2.0" / "features.json", old, new)
     with pytest.raises(SettingError, match=phrase):
-        registry.known(leaves(copy, image_size=8))
+        registry.dataset_info(leaves(copy, image_size=8))
 
 
 def test_a_set_without_a_training_split_is_refused(copy):
     changed(copy / "leaves" / "1.2.0" / "dataset_info.json", '"train"', '"extra"')
     with pytest.raises(SettingError, match="has the splits extra, validation and no train"):
-        registry.known(leaves(copy, image_size=8))
+        registry.dataset_info(leaves(copy, image_size=8))
 
 
 @pytest.mark.parametrize(
@@ -179,16 +181,16 @@ def test_a_set_without_a_training_split_is_refused(copy):
 )
 def test_a_set_that_is_not_here_is_refused_with_what_may_be_meant(name, phrase, root):
     with pytest.raises(SettingError) as caught:
-        registry.known(leaves(root, name))
+        registry.dataset_info(leaves(root, name))
     assert phrase in str(caught.value)
 
 
 def test_a_set_to_download_is_described_by_tfds(root):
     config = leaves(root, "fashion_mnist", download=True)
-    assert registry.known(config) == dataset.Known((28, 28), 1, 10)
+    assert registry.dataset_info(config) == dataset.DatasetInfo((28, 28), 1, 10)
     assert registry.check_prepared(config) is None
 
 
 def test_pinned_as_plain_it_is_the_same_set(tfds_dir):
     plain, pinned = (DataConfig(name=n, dir=tfds_dir) for n in ("cifar100", "cifar100:3.0.2"))
-    assert data_splits.load(plain, 0).fingerprint == data_splits.load(pinned, 0).fingerprint
+    assert load_splits(plain, 0).fingerprint == load_splits(pinned, 0).fingerprint

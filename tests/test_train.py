@@ -11,7 +11,7 @@ import pytest
 
 from vit_keras import SettingError, load_config, open_run, train_model
 from vit_keras.data import dataset, registry
-from vit_keras.data import splits as data_splits
+from vit_keras.data.splits import load_splits
 from vit_keras.errors import DivergedError
 from vit_keras.runs import run_dir
 from vit_keras.training import checkpoint
@@ -93,7 +93,7 @@ def test_metrics_hold_what_was_measured(run):
 
 
 def test_test_accuracy_is_that_of_the_saved_best_model_on_raw_pixels(run):
-    splits = data_splits.load(load_config(*SMALL).data, seed=0)
+    splits = load_splits(load_config(*SMALL).data, seed=0)
     model = keras.models.load_model(run.path / "best.keras")
     predicted = model.predict(splits.test.images, verbose=0).argmax(-1)
     assert np.mean(predicted == splits.test.labels) == pytest.approx(run.metrics["test_accuracy"])
@@ -133,7 +133,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one(run, tmp_path):
     shutil.copytree(run.path, resumed)
     (resumed / "checkpoint" / "epoch-00002.npz").unlink()
     (resumed / "metrics.json").unlink()
-    config = run_dir.config_of(str(resumed))
+    config = run_dir.config_of_run(str(resumed))
     config.run.resume = str(resumed)
     result = train_model(config)
     assert_same(run.path, resumed)
@@ -163,21 +163,21 @@ def test_python_resumes_with_the_runs_own_settings(run):
 def test_a_finished_run_goes_on_with_more_epochs(run, tmp_path):
     longer = tmp_path / "longer"
     shutil.copytree(run.path, longer)
-    config = run_dir.config_of(str(longer))
+    config = run_dir.config_of_run(str(longer))
     config.run.resume, config.train.epochs = str(longer), 3
     (longer / "temperature.json").write_text('{"temperature": 2}')  # of the best model till now
     metrics = train_model(config).metrics
     assert metrics["epochs"] == 3
     assert (longer / "temperature.json").exists() == (metrics["best_epoch"] < 3)
     assert [row["loss"] for row in history(longer)][:2] == [r["loss"] for r in history(run.path)]
-    kept = run_dir.config_of(str(longer))
+    kept = run_dir.config_of_run(str(longer))
     assert (kept.train.epochs, kept.run.resume) == (3, None)
 
 
 def test_a_finished_run_is_only_measured_again(run, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(run.path, copy)
-    config = run_dir.config_of(str(copy))
+    config = run_dir.config_of_run(str(copy))
     config.run.resume = str(copy)
     (copy / "temperature.json").write_text('{"temperature": 2}')
     assert train_model(config).metrics["test_loss"] == run.metrics["test_loss"]
@@ -190,7 +190,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(run, tmp_path, capsys
     shutil.copytree(run.path, resumed)
     newest = resumed / "checkpoint" / "epoch-00002.npz"
     newest.write_bytes(newest.read_bytes()[:-1000])
-    config = run_dir.config_of(str(resumed))
+    config = run_dir.config_of_run(str(resumed))
     config.run.resume = str(resumed)
     train_model(config)
     assert "epoch-00002.npz is damaged" in capsys.readouterr().out
@@ -198,7 +198,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(run, tmp_path, capsys
 
 
 def test_other_settings_than_the_resumed_runs_are_refused(run):
-    config = run_dir.config_of(str(run.path))
+    config = run_dir.config_of_run(str(run.path))
     config.run.resume, config.data.classes = str(run.path), [0, 1, 2]
     before = (run.path / "metrics.json").read_bytes()
     with pytest.raises(SettingError, match=r"data.classes=\[0, 1, 2\] differs from None"):
@@ -220,10 +220,10 @@ def inverted(split):
     ids=["training_images", "test_images", "class_names"],
 )
 def test_other_data_than_the_resumed_runs_are_refused(change, run, monkeypatch):
-    config = run_dir.config_of(str(run.path))
+    config = run_dir.config_of_run(str(run.path))
     config.run.resume = str(run.path)
-    changed = change(registry.read(config.data))
-    monkeypatch.setattr(registry, "read", lambda _: changed)
+    changed = change(registry.read_dataset(config.data))
+    monkeypatch.setattr(registry, "read_dataset", lambda _: changed)
     before = (run.path / "metrics.json").read_bytes()
     with pytest.raises(SettingError, match="fingerprint"):
         train_model(config)
@@ -277,11 +277,11 @@ def test_checkpoint_of_another_model_is_refused(run, tmp_path):
     shutil.copytree(run.path, tmp_path / "run")
     file = tmp_path / "run" / "config.yaml"
     file.write_text(file.read_text().replace("width: 48", "width: 24"))
-    config = run_dir.config_of(str(tmp_path / "run"))
+    config = run_dir.config_of_run(str(tmp_path / "run"))
     config.run.resume = str(tmp_path / "run")
     with pytest.raises(SettingError, match="does not fit this model"):
         train_model(config)
-    assert len(list((tmp_path / "run" / "checkpoint").iterdir())) == checkpoint.KEPT
+    assert len(list((tmp_path / "run" / "checkpoint").iterdir())) == checkpoint.MAX_CHECKPOINTS
 
 
 @pytest.mark.usefixtures("ctrl_c")
@@ -293,7 +293,7 @@ def test_ctrl_c_waits_for_the_end_of_the_batch(tmp_path, monkeypatch):
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(
-        callbacks_history.Recorder, "on_epoch_begin", lambda *_: Nuisance() and None
+        callbacks_history.HistoryLogger, "on_epoch_begin", lambda *_: Nuisance() and None
     )
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path / "run")

@@ -12,9 +12,9 @@ from test_decode import photo
 from test_folders import write
 
 from vit_keras import SettingError, load_config, train_model
-from vit_keras.data import splits as data_splits
+from vit_keras.data.splits import load_splits
 from vit_keras.logs import console
-from vit_keras.training.build_model import training_model
+from vit_keras.training.build_model import build_training_model
 from vit_keras.training.callbacks import history
 
 MODEL = ("patch_size=2", "width=8", "depth=1", "num_heads=1", "mlp_dim=8")
@@ -75,16 +75,16 @@ def test_a_file_that_goes_in_training_ends_the_run_by_name_and_it_goes_on_from_t
 ):
     config = configured(root, tmp_path / "run", "data.cache_mb=0")
     # Of the validation split, which is read whole each epoch; batches to train on are read ahead.
-    name = data_splits.load(config.data, 0).validation.images.entries[0].path
+    name = load_splits(config.data, 0).validation.images.entries[0].path
     path, kept = root / name, (root / name).read_bytes()
     stamp = path.stat().st_mtime_ns
-    real = history.Recorder.on_epoch_end
+    real = history.HistoryLogger.on_epoch_end
 
     def unlink(recorder, *arguments, **named):
         real(recorder, *arguments, **named)
         path.unlink(missing_ok=True)
 
-    monkeypatch.setattr(history.Recorder, "on_epoch_end", unlink)
+    monkeypatch.setattr(history.HistoryLogger, "on_epoch_end", unlink)
     with pytest.raises(SettingError, match=rf"{name} could be read when .* run\.resume"):
         train_model(config)
     monkeypatch.undo()
@@ -97,10 +97,10 @@ def test_a_file_that_goes_in_training_ends_the_run_by_name_and_it_goes_on_from_t
 
 def test_features_are_those_of_images_in_memory(root, tmp_path):
     config = configured(root, tmp_path / "run")
-    held = data_splits.load(config.data, 0)
+    held = load_splits(config.data, 0)
     config.data.cache_mb = 0
-    streamed = data_splits.load(config.data, 0)
-    model, _ = training_model(config, held, "float32")
+    streamed = load_splits(config.data, 0)
+    model, _ = build_training_model(config, held, "float32")
     features = [model.features(splits.train, 8) for splits in (held, streamed)]
     assert features[0].images.shape == (len(held.train.labels), 8)
     np.testing.assert_array_equal(features[0].images, features[1].images)

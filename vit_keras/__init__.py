@@ -13,12 +13,13 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from vit_keras.augment.preview import augmentation_sheet
     from vit_keras.data.readers.in_memory import build_splits
+    from vit_keras.data.splits import load_splits
     from vit_keras.errors import SettingError
     from vit_keras.evaluation.evaluate import evaluate_run
     from vit_keras.explain.explanation import explain_run
     from vit_keras.export.exporter import export_run
     from vit_keras.model.architecture import VARIANTS
-    from vit_keras.model.vit import build_vit, features
+    from vit_keras.model.vit import build_vit, describe, features
     from vit_keras.predict.predictor import Predictor
     from vit_keras.pretrained.load import load_pretrained
     from vit_keras.pretrained.save import save_pretrained
@@ -34,6 +35,7 @@ _HOMES = {
     "augmentation_sheet": "augment.preview",
     "build_splits": "data.readers.in_memory",
     "build_vit": "model.vit",
+    "describe": "model.vit",
     "evaluate_run": "evaluation.evaluate",
     "explain_run": "explain.explanation",
     "export_run": "export.exporter",
@@ -41,6 +43,7 @@ _HOMES = {
     "finetune_model": "training.finetune",
     "load_config": "training.preflight",
     "load_pretrained": "pretrained.load",
+    "load_splits": "data.splits",
     "open_run": "runs.saved_run",
     "save_pretrained": "pretrained.save",
     "train_model": "training.train",
@@ -55,6 +58,7 @@ __all__ = [
     "augmentation_sheet",
     "build_splits",
     "build_vit",
+    "describe",
     "evaluate_run",
     "explain_run",
     "export_run",
@@ -62,6 +66,7 @@ __all__ = [
     "finetune_model",
     "load_config",
     "load_pretrained",
+    "load_splits",
     "open_run",
     "save_pretrained",
     "train_model",

@@ -15,7 +15,7 @@ class DivergedError(RuntimeError):
     """The loss is no longer a finite number; the scripts print the message and exit with 1."""
 
 
-def nearest(value: object, allowed: Iterable[str]) -> str:
+def did_you_mean(value: object, allowed: Iterable[str]) -> str:
     """The end of a message about an unknown name: the nearest name, or all that there are."""
     allowed = sorted(allowed)
     close = difflib.get_close_matches(str(value).lower(), allowed, n=1, cutoff=0.5)

@@ -17,14 +17,14 @@ def console() -> Iterator[None]:
     propagated, log.propagate = log.propagate, False
     log.disabled = False  # as Hydra leaves every logger that was there before it
     try:
-        with _handling(logging.StreamHandler(sys.stdout), "%(message)s", logging.INFO):
+        with log_handler(logging.StreamHandler(sys.stdout), "%(message)s", logging.INFO):
             yield
     finally:
         log.propagate = propagated
 
 
 @contextmanager
-def _handling(handler: logging.Handler, pattern: str, level: int) -> Iterator[None]:
+def log_handler(handler: logging.Handler, pattern: str, level: int) -> Iterator[None]:
     handler.setFormatter(logging.Formatter(pattern))
     handler.setLevel(level)
     before = log.level

@@ -16,17 +16,17 @@ def figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def save(figure: Any, path: Path) -> None:
+def save_figure(figure: Any, path: Path) -> None:
     """As a PNG."""
-    _picture(figure).save(path)
+    _save_as(figure).save(path)
 
 
 def save_chart(figure: Any, path: Path) -> None:
     """As a PNG of 256 colours, a third of the bytes: a chart without photos has no more."""
-    _picture(figure).quantize(256).save(path, optimize=True)
+    _save_as(figure).quantize(256).save(path, optimize=True)
 
 
-def _picture(figure: Any) -> Image.Image:
+def _save_as(figure: Any) -> Image.Image:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

@@ -10,7 +10,7 @@ def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """90 -> `1 min 30 s`: two units at most."""
     whole = max(1, round(seconds))
     parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h")]
@@ -24,13 +24,13 @@ def ascii_name(path: str) -> str:
     return path if path.isprintable() else ascii(path)
 
 
-def some_of(names: list[str]) -> str:
+def abbreviated_list(names: list[str]) -> str:
     """The first five, and how many there are besides."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(map(ascii_name, names[:5])) + more
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
+def format_table(rows: Sequence[Sequence[str]]) -> str:
     """Rows of equally many cells, a line each, in columns as wide as their widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
@@ -40,6 +40,6 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def on_a_line(name: str) -> str:
+def one_line(name: str) -> str:
     """A name as it is, or with what cannot be printed written out: files may be called anything."""
     return name if name.isprintable() else ascii(name)

@@ -8,55 +8,55 @@ import numbers
 from collections.abc import Iterable
 from typing import Any
 
-from vit_keras.errors import SettingError, nearest
+from vit_keras.errors import SettingError, did_you_mean
 
 
-def one_of(setting: str, value: object, allowed: Iterable[str]) -> None:
+def check_choice(setting: str, value: object, allowed: Iterable[str]) -> None:
     """Raise a `SettingError` with the nearest allowed name unless `value` is one of `allowed`."""
     allowed = list(allowed)
     if value not in allowed:
-        raise SettingError(f"{setting}={value} is unknown{nearest(value, allowed)}")
+        raise SettingError(f"{setting}={value} is unknown{did_you_mean(value, allowed)}")
 
 
 RATE = "0 up to below 1"
 
 
-def whole(name: str, value: Any, least: int = 1) -> None:
+def check_int(name: str, value: Any, least: int = 1) -> None:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         kind = "positive whole number" if least == 1 else "whole number"
         raise SettingError(f"{name}={value} is not a {kind}; use {least} or more")
 
 
-def number(name: str, value: Any, way_out: str) -> None:
+def check_number(name: str, value: Any, way_out: str) -> None:
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
         raise SettingError(f"{name}={value} is not a number; use {way_out}")
 
 
-def rate(name: str, value: Any) -> None:
-    number(name, value, RATE)
+def check_rate(name: str, value: Any) -> None:
+    check_number(name, value, RATE)
     if not 0 <= value < 1:
         raise SettingError(f"{name}={value} is not a rate; use {RATE}")
 
 
-def yes_or_no(name: str, value: Any) -> None:
+def check_bool(name: str, value: Any) -> None:
     if not isinstance(value, bool):
         raise SettingError(f"{name}={value} is neither yes nor no; use true or false")
 
 
-def values_of(setting: Any) -> list[Any]:
+def as_list(setting: Any) -> list[Any]:
     """One value or several, as a list: 0.5 -> [0.5]."""
     is_many = isinstance(setting, Iterable) and not isinstance(setting, str)
     return list(setting) if is_many else [setting]
 
 
-def per_channel(name: str, value: Any, channels: int, positive: bool = False) -> None:
+def check_per_channel(name: str, value: Any, channels: int, positive: bool = False) -> None:
     """Raise a `SettingError` unless `value` is one number for all `channels`, or one for each."""
-    values = values_of(value)
+    values = as_list(value)
     if len(values) not in (1, channels):
-        fitting = one_of_these(sorted({1, channels}))
+        fitting = join_options(sorted({1, channels}))
         raise SettingError(f"{name}={values} has {len(values)} values; use {fitting} of them")
     for one in values:
-        number(name, one, "above 0, up to 1" if positive else "0 to 1")
+        check_number(name, one, "above 0, up to 1" if positive else "0 to 1")
         if positive and one <= 0:
             raise SettingError(f"{name}={value} would divide by zero or less; use above 0")
 
@@ -71,12 +71,12 @@ def multiples_around(value: int, factor: int) -> list[int]:
     return [multiple for multiple in (below, below + factor) if multiple]
 
 
-def one_of_these(allowed: list[int]) -> str:
+def join_options(allowed: list[int]) -> str:
     *first, last = map(str, allowed)
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def in_range(setting: str, value: Any, low: float, closed: bool, high: float | None) -> None:
+def check_range(setting: str, value: Any, low: float, closed: bool, high: float | None) -> None:
     if value is None:
         return
     good = value >= low if closed else value > low
@@ -89,12 +89,12 @@ def in_range(setting: str, value: Any, low: float, closed: bool, high: float | N
 
 def height_and_width(image_size: Any, name: str = "image_size") -> tuple[int, int]:
     """(height, width) in pixels of a size given as one number or as a pair."""
-    sides = values_of(image_size)
+    sides = as_list(image_size)
     sides = sides * 2 if len(sides) == 1 else sides
     if isinstance(image_size, str) or len(sides) != 2:
         raise SettingError(
             f"{name}={image_size} is no size; use a number of pixels or [height, width]"
         )
     for side in sides:
-        whole(name, side)
+        check_int(name, side)
     return int(sides[0]), int(sides[1])

@@ -53,7 +53,7 @@ def test_timm_safetensors(case, torch, timm, tmp_path):
     peer = timm_vit(timm, torch, **TIMM[case])
     state = {name: value.numpy() for name, value in peer.state_dict().items()}
     save_file(state, tmp_path / "w.safetensors")
-    model, report = load.load(str(tmp_path / "w.safetensors"), num_heads=3)
+    model, report = load.load_with_report(str(tmp_path / "w.safetensors"), num_heads=3)
     assert report.left_over == {}
     images = pixels(2, SIDE, SIDE, 3)
     expected = logits_of_torch(torch, peer, images)
@@ -79,7 +79,7 @@ def test_timm_folder_as_it_goes_to_the_hub(
     """With the config.json that timm writes, which says how pixels are normalised."""
     peer = randomise(torch, timm.create_model(name, **settings))
     timm.models.save_for_hf(peer, tmp_path, safe_serialization=True)
-    model, report = load.load(str(tmp_path))
+    model, report = load.load_with_report(str(tmp_path))
     side = settings.get("img_size", 224)
     images = pixels(2, side, side, 3)
     expected = logits_of_torch(torch, peer, images, **mean_and_std)
@@ -114,7 +114,7 @@ def test_hugging_face_there_and_back(case, torch, transformers, tmp_path):
     kind, settings = HUGGING_FACE[case]
     peer = hugging_face(transformers, torch, kind, **settings)
     peer.save_pretrained(tmp_path / "theirs")
-    model, report = load.load(str(tmp_path / "theirs"))
+    model, report = load.load_with_report(str(tmp_path / "theirs"))
     pooler = ["pooler.dense.bias", "pooler.dense.weight"]
     assert sorted(report.left_over) == (pooler if case == "features" else [])
     images = pixels(2, SIDE, SIDE, 3)

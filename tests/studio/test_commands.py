@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from vit_keras import SettingError, load_config
 from vit_keras.config.fields import options
-from vit_keras.config.overrides import quoted
+from vit_keras.config.overrides import quote_override
 from vit_keras.studio.__main__ import APP
 from vit_keras.studio.jobs.command import Command, recipes, text_of, word
 
@@ -49,7 +49,7 @@ def test_what_is_typed_arrives(name, typed, tmp_path, monkeypatch):
     "text", ["a b", "ü", '"', "\\", 'a\\"', "{}", "[x", "1,2", "true", "$x", "~"]
 )
 def test_any_text_can_be_a_path(text):
-    assert load_config(f"data.dir={quoted('x' + text)}").data.dir == f"x{text}"
+    assert load_config(f"data.dir={quote_override('x' + text)}").data.dir == f"x{text}"
 
 
 def test_a_wrong_value_is_refused_in_the_scripts_words():

@@ -73,7 +73,7 @@ def test_jobs_are_worked_off_in_the_order_of_asking(jobs, add):
     assert [state(jobs, job) for job in asked] == ["finished", "failed", "finished"]
     ended = [jobs.get(job.id).ended for job in asked]
     assert ended == sorted(ended)
-    assert live_run.told(jobs, jobs.get(asked[1].id)) == "train.epochs=0 is out of range"
+    assert live_run.failure_message(jobs, jobs.get(asked[1].id)) == "train.epochs=0 is out of range"
     assert len({job.place for job in asked}) == 3  # asked for in one second, and yet apart
 
 
@@ -111,7 +111,7 @@ def test_a_job_is_stopped_or_killed_and_goes_on(jobs, add, action, outcome):
         thread.join()
         signal.signal(signal.SIGINT, before)
     assert state(jobs, job) == outcome
-    assert "Resume" in live_run.told(jobs, jobs.get(job.id))
+    assert "Resume" in live_run.failure_message(jobs, jobs.get(job.id))
     resumed = jobs.resume(jobs.get(job.id))
     runner.work(jobs.root)
     assert begun(job)[-1] == f"run.resume={job.place}"
@@ -131,7 +131,7 @@ def test_a_training_that_a_signal_ends_was_killed(jobs, add, sign):
     runner.work(jobs.root)
     thread.join()
     assert state(jobs, job) == "killed"
-    assert "from outside" in live_run.told(jobs, jobs.get(job.id))
+    assert "from outside" in live_run.failure_message(jobs, jobs.get(job.id))
 
 
 def test_a_disk_that_is_full_for_a_while_is_waited_for(jobs, add, monkeypatch):
@@ -180,7 +180,7 @@ def test_a_process_that_died_unseen_is_told_of(jobs, add):
     assert not jobs.get(job.id).is_alive()
     runner.work(jobs.root)
     assert state(jobs, job) == "lost"
-    assert "restarted" in live_run.told(jobs, jobs.get(job.id))
+    assert "restarted" in live_run.failure_message(jobs, jobs.get(job.id))
 
 
 def test_another_process_of_the_same_number_is_left_alone(jobs, add):

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from vit_keras.augment.ops import CODES, Step, for_chosen
+from vit_keras.augment.ops import CODES, Step, apply_where_chosen
 
 LUMA = (19595, 38470, 7471)  # of 65536: ITU-R 601-2, in Pillow's whole numbers
 ROUNDING = 2.0**-9  # above what a float is off by, below the 1 / 255 that a quotient can miss by
 BLUR_REACH = 8  # pixels on each side: four standard deviations of the widest blur
 
 
-def recolour(images: Any, steps: Sequence[Step]) -> Any:
+def apply_color_ops(images: Any, steps: Sequence[Step]) -> Any:
     """(B, X, Y, C) -> (B, X, Y, C): each image through its operations, in order.
 
     Steps of one kind share one compiled loop, however many there are.
@@ -32,7 +32,7 @@ def recolour(images: Any, steps: Sequence[Step]) -> Any:
     def apply(at, images):
         for name in sorted(among):
             chosen = ops.equal(operation[at], CODES[name])
-            images = for_chosen(OPERATIONS[name], images, chosen, strength[at])
+            images = apply_where_chosen(OPERATIONS[name], images, chosen, strength[at])
         return images
 
     return ops.fori_loop(0, len(steps), apply, ops.round(images))

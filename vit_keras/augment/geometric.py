@@ -124,7 +124,7 @@ def box(
     return height, width, ops.any(fits, axis=1)
 
 
-def moved(step: Step, size: tuple[int, int]) -> Map:
+def geometric_map(step: Step, size: tuple[int, int]) -> Map:
     """What a step of shears, shifts and turns does; nothing to an image of another operation."""
     amount = {
         name: ops.where(ops.equal(step.operation, CODES[name]), step.strength, 0.0)

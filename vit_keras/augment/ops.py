@@ -13,7 +13,7 @@ from keras import ops
 CHUNK = 8  # images at a time: enough to fill the cores, few enough not to be wasted
 
 
-def for_chosen(function: Callable, images: Any, chosen: Any, strength: Any) -> Any:
+def apply_where_chosen(function: Callable, images: Any, chosen: Any, strength: Any) -> Any:
     """(B, X, Y, C) -> (B, X, Y, C): `function` of the `chosen` images, the others as they are.
 
     A loop over so many chunks as it takes: what is computed grows with what was chosen, where to

@@ -15,7 +15,7 @@ from typing import Any
 from keras import ops
 
 from vit_keras.augment import geometric, mixing, policies, prng
-from vit_keras.augment.color import recolour
+from vit_keras.augment.color import apply_color_ops
 from vit_keras.augment.ops import MOVES, Step
 from vit_keras.config.schema import AugmentConfig
 
@@ -49,7 +49,7 @@ def augment(
     if config.jitter is not None:
         steps += policies.jitter_steps(config.jitter, drawn["jitter"])
     if steps:
-        images = recolour(ops.cast(images, "float32"), steps)
+        images = apply_color_ops(ops.cast(images, "float32"), steps)
     images = _moved(images, config, drawn, steps, size)
     if "erase" in drawn:
         images = mixing.erase(ops.cast(images, "float32"), config.erase, key, drawn["erase"])
@@ -108,7 +108,7 @@ def _moved(
         maps.append(geometric.padded_crop(drawn["crop"], config.crop_padding))
     if "flip" in drawn:
         maps.append(geometric.mirrored(drawn["flip"], new[1]))
-    maps += [geometric.moved(step, new) for step in moves]
+    maps += [geometric.geometric_map(step, new) for step in moves]
     places = maps[0]
     for then in maps[1:]:
         places = geometric.after(places, then)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from vit_keras import backend
 from vit_keras.cli import hydra_app
-from vit_keras.errors import SettingError, nearest
+from vit_keras.errors import SettingError, did_you_mean
 
 Settings = TypeVar("Settings")
 
@@ -142,7 +142,7 @@ def _parted(word: str, named: Mapping[str, Field]) -> tuple[str, str]:
         example = " ".join(needed)
         raise SettingError(f"{word} sets nothing; write setting=value, such as {example}")
     if name not in named:
-        raise SettingError(f"{name} is no setting{nearest(name, named)}")
+        raise SettingError(f"{name} is no setting{did_you_mean(name, named)}")
     return name, value
 
 

@@ -20,7 +20,13 @@ from omegaconf.errors import OmegaConfBaseException
 from vit_keras import backend
 from vit_keras.config import schema
 from vit_keras.config.compose import typed_config
-from vit_keras.config.overrides import at_home, check_words, explain, split_words, with_new_stages
+from vit_keras.config.overrides import (
+    check_overrides,
+    expand_home,
+    explain_error,
+    split_arguments,
+    with_new_stages,
+)
 from vit_keras.config.schema import Config
 from vit_keras.errors import DivergedError, SettingError
 from vit_keras.runs import run_dir
@@ -65,9 +71,9 @@ def main(
         os.environ["HYDRA_FULL_ERROR"] = "1"
         schema.register()
         with one_line_errors():
-            typed, options, is_sweep = split_words(sys.argv[1:])
-            words = [at_home(word) for word in typed]
-            check_words(words)
+            typed, options, is_sweep = split_arguments(sys.argv[1:])
+            words = [expand_home(word) for word in typed]
+            check_overrides(words)
             if recipe and not any(word.startswith(("recipe=", "run.resume=")) for word in words):
                 words.insert(0, f"recipe={recipe}")
             if is_sweep:
@@ -87,7 +93,7 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except (SettingError, HydraException, OmegaConfBaseException) as error:
-        print(f"error: {explain(error)}", file=sys.stderr)
+        print(f"error: {explain_error(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -113,7 +119,7 @@ def check_sweep(words: list[str]) -> None:
     Raises:
         SettingError: one of them cannot be trained.
     """
-    check_words(words)
+    check_overrides(words)
     parsed = OverridesParser.create().parse_overrides(overrides=words)
     sweeps = [override for override in parsed if override.is_sweep_override()]
     if sweeps and any(override.key_or_group == "run.dir" for override in parsed):

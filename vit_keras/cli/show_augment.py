@@ -14,10 +14,10 @@ MARK = "vit_keras augmentation sheet"  # in the file, so that it may be written 
 
 @hydra_app.main
 def main(config):
-    from vit_keras.data import splits as data_splits
+    from vit_keras.data.splits import load_splits
 
     file_of(config)  # before the data are read
-    splits = data_splits.load(config.data, config.train.seed)
+    splits = load_splits(config.data, config.train.seed)
     print(f"augmentation sheet: {write_sheet(config, splits).resolve()}")
 
 

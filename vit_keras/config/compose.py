@@ -14,9 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vit_keras.config import schema
-from vit_keras.config.overrides import at_home, check_words, explain, with_new_stages
+from vit_keras.config.overrides import check_overrides, expand_home, explain_error, with_new_stages
 from vit_keras.config.schema import Config, setting_names
-from vit_keras.errors import SettingError, nearest
+from vit_keras.errors import SettingError, did_you_mean
 
 _COMPOSING = threading.Lock()  # Hydra has one state for the whole process
 
@@ -31,14 +31,14 @@ def compose(*overrides: str) -> Config:
     for word in overrides:
         if not isinstance(word, str):
             raise SettingError(f"{word} is no override; give each as a string, 'train.epochs=3'")
-    overrides = tuple(map(at_home, overrides))
-    check_words(overrides)
+    overrides = tuple(map(expand_home, overrides))
+    check_overrides(overrides)
     try:
         with _COMPOSING, hydra.initialize_config_module("vit_keras.conf", version_base="1.3"):
             composed = hydra.compose("config", with_new_stages(overrides))
         return typed_config(composed)
     except (HydraException, OmegaConfBaseException) as error:
-        raise SettingError(explain(error)) from None
+        raise SettingError(explain_error(error)) from None
 
 
 def with_data(own: Config, overrides: Sequence[str]) -> Config:
@@ -50,17 +50,17 @@ def with_data(own: Config, overrides: Sequence[str]) -> Config:
     Raises:
         SettingError: naming the setting, its value and what would do.
     """
-    words = list(map(at_home, overrides))
+    words = list(map(expand_home, overrides))
     for word in words:
         if not re.match(r"data[.=]", word):
             raise SettingError(f"{word} is no setting of the data; write data.path=... or the like")
-    check_words(words)
+    check_overrides(words)
     schema.register()
     try:
         with _COMPOSING, hydra.initialize_config_module("vit_keras.conf", version_base="1.3"):
             asked = typed_config(hydra.compose("config", words))
     except (HydraException, OmegaConfBaseException) as error:
-        raise SettingError(explain(error)) from None
+        raise SettingError(explain_error(error)) from None
     result = dataclasses.replace(own, data=dataclasses.replace(own.data))
     for setting in touched_settings(words):
         by_name = any(word.startswith(f"{setting}=") for word in words)
@@ -76,7 +76,7 @@ def typed_config(composed: DictConfig) -> Config:
     tree["stages"] = None  # their names are free, and OmegaConf holds each to its own settings
     strays = sorted(_leaves(tree) - set(setting_names()))
     if strays or not isinstance(result, Config):
-        raise SettingError(f"{strays[0]} is no setting{nearest(strays[0], setting_names())}")
+        raise SettingError(f"{strays[0]} is no setting{did_you_mean(strays[0], setting_names())}")
     return result
 
 

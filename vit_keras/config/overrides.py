@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vit_keras.config.schema import Config, StageConfig, setting_names
-from vit_keras.errors import SettingError, nearest
+from vit_keras.errors import SettingError, did_you_mean
 from vit_keras.io import atomic
 
 SETTINGS_ALONE = ("name", "pretrained", "stages", "run")  # of which conf/ holds no named choices
@@ -44,7 +44,7 @@ WAYS_OUT = {
 }
 
 
-def split_words(arguments: list[str]) -> tuple[list[str], list[str], bool]:
+def split_arguments(arguments: list[str]) -> tuple[list[str], list[str], bool]:
     """(words that set something, Hydra's own options, whether --multirun is one of them).
 
     Raises:
@@ -74,7 +74,7 @@ def _refuse_dashes(option: str, following: str) -> NoReturn:
     raise SettingError(f"{option} is no option; write a setting without dashes, {example}")
 
 
-def at_home(word: str) -> str:
+def expand_home(word: str) -> str:
     """`run.root=~/runs` with the home directory, which neither a shell nor Hydra puts there."""
     return re.sub(r"(?<==)~(?=/|$)", lambda _: str(Path.home()), word)
 
@@ -88,7 +88,7 @@ def with_new_stages(words: Sequence[str]) -> list[str]:
     return [*(f"+stage@stages.{match[1]}=new" for match in found if match), *words]
 
 
-def check_words(words: Sequence[str]) -> None:
+def check_overrides(words: Sequence[str]) -> None:
     """Refuse what is no `setting=value`, in words of ours and not of Hydra's grammar.
 
     Raises:
@@ -155,7 +155,7 @@ def _check_deletion(word: str, name: str) -> None:
     if name == "stages":
         raise SettingError(f"{word} cannot be taken away as a whole; {WITHOUT_STAGES}")
     if name not in setting_names():
-        raise SettingError(f"{word}: {name} is no setting{nearest(name, setting_names())}")
+        raise SettingError(f"{word}: {name} is no setting{did_you_mean(name, setting_names())}")
     default = OmegaConf.select(OmegaConf.structured(Config), name)
     raise SettingError(
         f"{word} cannot take a setting away; leave it out, or write "
@@ -163,14 +163,14 @@ def _check_deletion(word: str, name: str) -> None:
     )
 
 
-def explain(error: Exception) -> str:
+def explain_error(error: Exception) -> str:
     """One line for an error of Hydra's or OmegaConf's, with the nearest name that exists."""
     if isinstance(error, SettingError):
         return str(error)
     text = f"{error}\n{error.__cause__ or ''}"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, value = error.missing_cfg_file.rpartition("/")
-        return f"{group}={value} is unknown{nearest(value, error.options)}"
+        return f"{group}={value} is unknown{did_you_mean(value, error.options)}"
     if found := re.search(r"Key '(\w+)' (?:is )?not in|No match in the defaults list", text):
         named = re.search(r"Could not override '([^']+)'|override \+(stages\.[\w-]+)=", text)
         if named and named[2]:
@@ -199,7 +199,7 @@ def _unknown(name: str) -> str:
     groups = ["recipe", *(item.name for item in fields(Config))]
     group = f"{name.partition('.')[0]}."
     near = [item for item in setting_names() if item.startswith(group)] or setting_names()
-    return f"{name} is no setting{nearest(name, near if '.' in name else groups)}"
+    return f"{name} is no setting{did_you_mean(name, near if '.' in name else groups)}"
 
 
 def _stage_hint(stage: str, field: str) -> str:
@@ -207,7 +207,7 @@ def _stage_hint(stage: str, field: str) -> str:
     if stage in known:
         return f"; each stage has its own, such as stages.head.{stage}"
     if field and field not in known:
-        return nearest(f"stages.{stage}.{field}", [f"stages.{stage}.{item}" for item in known])
+        return did_you_mean(f"stages.{stage}.{field}", [f"stages.{stage}.{item}" for item in known])
     return (
         f"; there is no stage {stage}, and a new one begins with a plus, "
         f"'+stages.{stage}={{trains: all, epochs: 5}}'"
@@ -221,7 +221,7 @@ def _way_out(reason: str) -> str:
 WORDS_OF_YAML = ("null", "true", "false", "nan", "inf")  # that are no text
 
 
-def quoted(value: Any) -> str:
+def quote_override(value: Any) -> str:
     """A text as a value of Hydra's grammar: as it is, or in quotes."""
     text = os.path.expanduser(str(value))  # within quotes nobody else would
     if re.fullmatch(r"[\w./:-]+", text, re.ASCII) and text.lower() not in WORDS_OF_YAML:

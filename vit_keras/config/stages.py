@@ -50,7 +50,7 @@ def plan(config: Config) -> list[Stage]:
     return result
 
 
-def epochs(config: Config) -> int:
+def total_epochs(config: Config) -> int:
     """Of all stages together."""
     return plan(config)[-1].end
 
@@ -89,7 +89,7 @@ def _trains(name: str, value: Any) -> tuple[str, int]:
     )
 
 
-def check(config: Config) -> None:
+def check_stages(config: Config) -> None:
     """Refuse stages that cannot be trained.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vit_keras.data.lazy_images import FileImages
+from vit_keras.data.lazy_images import LazyImages
 
 
 class Finding(NamedTuple):
@@ -23,7 +23,7 @@ class Finding(NamedTuple):
     other_class: str = ""
 
 
-class Known(NamedTuple):
+class DatasetInfo(NamedTuple):
     """What is known of a data set before it is read."""
 
     size: tuple[int, int]  # (height, width) in pixels
@@ -34,17 +34,17 @@ class Known(NamedTuple):
 class Split(NamedTuple):
     """Images (n, X, Y, C) uint8 and their labels (n,) int32."""
 
-    images: np.ndarray | FileImages
+    images: np.ndarray | LazyImages
     labels: np.ndarray
 
     def take(self, index: np.ndarray) -> "Split":
         """Those at `index`, decoded or not as they are."""
-        in_files = isinstance(self.images, FileImages)
+        in_files = isinstance(self.images, LazyImages)
         images = self.images.take(index) if in_files else self.images[index]  # type: ignore
         return Split(images, self.labels[index])
 
 
-class Published(NamedTuple):
+class SourceData(NamedTuple):
     """A data set, whole, as it was split by those who made it."""
 
     train: Split
@@ -73,7 +73,7 @@ class Splits:
         digest = hashlib.sha256("\n".join(self.class_names).encode())
         for split in (self.train, self.validation, self.test):
             for array in split:
-                if isinstance(array, FileImages):
+                if isinstance(array, LazyImages):
                     digest.update(array.fingerprint.encode())
                     continue
                 digest.update(str(array.shape).encode())
@@ -85,7 +85,7 @@ class Splits:
         """Every image: those to train on, those to choose by, those to test on."""
         images, *others = (part.images for part in (self.train, self.validation, self.test))
         labels = np.concatenate([self.train.labels, self.validation.labels, self.test.labels])
-        if isinstance(images, FileImages):
+        if isinstance(images, LazyImages):
             return Split(images.joined(*others), labels)  # type: ignore[arg-type]
         return Split(np.concatenate([images, *others]), labels)
 
@@ -108,7 +108,7 @@ class Splits:
         )
 
 
-class Given(NamedTuple):
+class InMemoryData(NamedTuple):
     """Images that a Python program handed over, in the place of a data set that is read."""
 
     train: Split
@@ -117,16 +117,16 @@ class Given(NamedTuple):
     class_names: list[str]
 
     @property
-    def known(self) -> Known:
+    def known(self) -> DatasetInfo:
         rows, columns, channels = self.train.images.shape[1:]
-        return Known((rows, columns), channels, len(self.class_names))
+        return DatasetInfo((rows, columns), channels, len(self.class_names))
 
 
 def _on_a_line(name: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
-def stratified(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+def stratified_sample(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """Sorted indices of `count` items, each class in its share to within one: (n,) -> (count,).
 
     scikit-learn's splitter refuses sets with fewer items than classes, which a smoke test has.

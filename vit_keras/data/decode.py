@@ -23,7 +23,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from vit_keras.data.resize import fitted, inside, scratch
+from vit_keras.data.resize import inside, resize_to_size, scratch
 from vit_keras.errors import SettingError
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF")
@@ -48,7 +48,7 @@ class UnreadableError(ValueError):
     """Why a file is no image that can be trained on."""
 
 
-class Look(NamedTuple):
+class ProbeResult(NamedTuple):
     """What is seen of an image when it is decoded for the first time."""
 
     height: int  # as stored, before it is turned
@@ -58,7 +58,7 @@ class Look(NamedTuple):
     grey: np.ndarray  # (h, w) uint8, upright, at the stored size or at a half, a quarter, an eighth
 
 
-def look(content: bytes, grey_side: int = 64) -> Look:
+def probe(content: bytes, grey_side: int = 64) -> ProbeResult:
     """Decode a file whole, once, to know that it can be.
 
     Args:
@@ -79,10 +79,10 @@ def look(content: bytes, grey_side: int = 64) -> Look:
             is_jpeg = False
             grey = cv2.cvtColor(three_channels(image), cv2.COLOR_RGB2GRAY)
         turn = orientation_of(image)  # last: of a PNG it reads the pixels, and hides their damage
-        return Look(height, width, turn, is_jpeg, TURNS[turn](grey))
+        return ProbeResult(height, width, turn, is_jpeg, TURNS[turn](grey))
 
 
-def pixels(
+def decode_resized(
     content: bytes,
     size: tuple[int, int],
     fit: str,
@@ -111,20 +111,20 @@ def pixels(
             array = three_channels(image)
     result = np.empty((*size, 3), np.uint8) if out is None else out
     place = result if orientation == 1 else scratch("resized", result.size).reshape(*stored, 3)
-    upright = TURNS[orientation](fitted(array, stored, fit, place))
+    upright = TURNS[orientation](resize_to_size(array, stored, fit, place))
     if upright is not result:
         result[...] = upright
     return result
 
 
-def of_content(content: bytes, size: tuple[int, int], fit: str) -> np.ndarray:
+def decode_bytes(content: bytes, size: tuple[int, int], fit: str) -> np.ndarray:
     """A file that nobody has looked at yet: (X, Y, 3) uint8 for `size` (X, Y), upright.
 
     Raises:
         UnreadableError: as `look`.
     """
-    seen = look(content)
-    return pixels(content, size, fit, seen.orientation, seen.is_jpeg)
+    seen = probe(content)
+    return decode_resized(content, size, fit, seen.orientation, seen.is_jpeg)
 
 
 def read(path: Path, size: tuple[int, int], fit: str) -> np.ndarray:
@@ -134,14 +134,14 @@ def read(path: Path, size: tuple[int, int], fit: str) -> np.ndarray:
         SettingError: the file cannot be read, or is no image.
     """
     try:
-        return of_content(content_of(path), size, fit)
+        return decode_bytes(read_regular_file(path), size, fit)
     except (OSError, UnreadableError) as error:
         raise SettingError(
             f"{path} cannot be read ({reason(error)}); mend it or take it away"
         ) from None
 
 
-def content_of(path: Path) -> bytes:
+def read_regular_file(path: Path) -> bytes:
     """Of a regular file: opening a pipe would wait for ever, and a device has no end."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise UnreadableError("no regular file")

@@ -24,7 +24,7 @@ class Fetched(NamedTuple):
     command: str
 
 
-def fetch(name: str, to: str | None = None) -> Fetched:
+def download_dataset(name: str, to: str | None = None) -> Fetched:
     """Fetch the set `name` unless it is there already, and count what was fetched.
 
     Args:

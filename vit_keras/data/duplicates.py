@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from vit_keras.data.dataset import Finding
-from vit_keras.data.lazy_images import FileImages
-from vit_keras.data.readers.folder_scan import Entry
+from vit_keras.data.lazy_images import LazyImages
+from vit_keras.data.readers.folder_scan import FileRecord
 
 MAX_DISTANCE = 2  # bits
 THUMBNAIL = (32, 32)
@@ -28,13 +28,13 @@ SHARES = [np.uint64(sum(1 << bit for bit in range(start, 64, 3))) for start in r
 
 
 class _Place(NamedTuple):
-    entry: Entry
+    entry: FileRecord
     split: str
     label: int
 
 
-def across(
-    splits: Mapping[str, tuple[FileImages, np.ndarray]], class_names: list[str]
+def find_duplicates(
+    splits: Mapping[str, tuple[LazyImages, np.ndarray]], class_names: list[str]
 ) -> list[Finding]:
     """What is in two splits, and what has two labels.
 
@@ -85,7 +85,7 @@ def _nearly_equal(places: list[_Place], root: Path) -> Iterator[tuple[str, _Plac
     order = {split: rank for rank, split in enumerate(dict.fromkeys(p.split for p in places))}
     ranks = np.array([order[place.split] for place in places])
     hashes = np.array([place.entry.dhash for place in places], np.uint64)
-    thumbnails = FileImages(root, [p.entry for p in places], THUMBNAIL, "stretch", workers=1)
+    thumbnails = LazyImages(root, [p.entry for p in places], THUMBNAIL, "stretch", workers=1)
     pixels = functools.cache(lambda index: thumbnails[index].astype(np.int16))
     like: dict[int, int] = {}
     for share in SHARES:

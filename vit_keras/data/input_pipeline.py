@@ -18,7 +18,7 @@ from vit_keras.data.input_wait import DataWait
 Batch = tuple[np.ndarray, np.ndarray]  # images and labels: the training model's one input
 
 
-def training(
+def training_batches(
     split: Split,
     batch_size: int,
     seed: int,
@@ -50,16 +50,16 @@ def training(
     def batch_of(number: int) -> Batch:
         epoch, step = divmod(number, count)
         images = order(first_epoch + epoch)[step * different : (step + 1) * different]
-        index = copied(images, repeats)
+        index = repeated_indices(images, repeats)
         return split.images[index], split.labels[index]
 
-    load = wait.watching(batch_of, is_ahead=_on_tensorflow()) if wait else batch_of
+    load = wait.timed_loader(batch_of, is_ahead=_on_tensorflow()) if wait else batch_of
     if _on_tensorflow():
         return _stream(load, None, split, prefetch)
     return ((load(number),) for number in itertools.count())
 
 
-def copied(images: np.ndarray, repeats: int) -> np.ndarray:
+def repeated_indices(images: np.ndarray, repeats: int) -> np.ndarray:
     """(m,) -> (m r,): each image `repeats` times, and none opposite to itself.
 
     MixUp mixes place i with place m r - 1 - i. So the copies of the second half come in reversed
@@ -73,7 +73,7 @@ def copied(images: np.ndarray, repeats: int) -> np.ndarray:
     return np.concatenate([half, middle, opposite])
 
 
-def evaluation(split: Split, batch_size: int, prefetch: int) -> Any:
+def evaluation_batches(split: Split, batch_size: int, prefetch: int) -> Any:
     """Every image once, in order, the last batch as small as it comes; can be read again."""
     batches = _InOrder(split, batch_size)
     if not _on_tensorflow():

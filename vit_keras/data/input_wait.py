@@ -26,7 +26,7 @@ class DataWait(keras.callbacks.Callback):
         self.is_ahead, self.taken = True, 0
         self.started = self.asked = self.ended = self.waited = 0.0
 
-    def watching(self, load: Callable[[int], Any], is_ahead: bool) -> Callable[[int], Any]:
+    def timed_loader(self, load: Callable[[int], Any], is_ahead: bool) -> Callable[[int], Any]:
         """`load`, which notes when it made each batch; from batch 0 on anew."""
         self.is_ahead = is_ahead
         made = self.made = {}

@@ -14,12 +14,12 @@ import numpy as np
 
 from vit_keras.data import decode
 from vit_keras.data.readers import folder_scan
-from vit_keras.data.readers.folder_scan import Entry
+from vit_keras.data.readers.folder_scan import FileRecord
 from vit_keras.errors import SettingError
 from vit_keras.io import parallel
 
 
-class FileImages:
+class LazyImages:
     """(n, X, Y, 3) uint8 as an array would be, its pixels in files.
 
     Indexed by an array, a slice or a list it decodes and gives an array; `take` gives another of
@@ -34,7 +34,7 @@ class FileImages:
     def __init__(
         self,
         root: Path,
-        entries: Sequence[Entry] | np.ndarray,
+        entries: Sequence[FileRecord] | np.ndarray,
         size: tuple[int, int],
         fit: str,
         workers: int | None,
@@ -68,7 +68,7 @@ class FileImages:
 
     def __getitem__(self, index: Any) -> np.ndarray:
         chosen = self.entries[index]
-        if isinstance(chosen, Entry):  # one image
+        if isinstance(chosen, FileRecord):  # one image
             return self._pixels(chosen)
         result = np.empty((len(chosen), *self.size, 3), np.uint8)
         places = iter(range(len(chosen)))  # one for all threads: whoever is free takes the next
@@ -77,32 +77,32 @@ class FileImages:
             for place in places:
                 self._pixels(chosen[place], result[place])
 
-        workers = self.workers or parallel.cores()
+        workers = self.workers or parallel.available_cores()
         for done in [_pool(workers).submit(work) for _ in range(workers)]:
             done.result()
         return result
 
-    def take(self, index: np.ndarray) -> "FileImages":
+    def take(self, index: np.ndarray) -> "LazyImages":
         """Those at `index`, still in their files."""
-        return FileImages(self.root, self.entries[index], self.size, self.fit, self.workers)
+        return LazyImages(self.root, self.entries[index], self.size, self.fit, self.workers)
 
-    def joined(self, *others: "FileImages") -> "FileImages":
+    def joined(self, *others: "LazyImages") -> "LazyImages":
         """These and those of other splits of the same folder, still in their files."""
         entries = np.concatenate([self.entries, *(other.entries for other in others)])
-        return FileImages(self.root, entries, self.size, self.fit, self.workers)
+        return LazyImages(self.root, entries, self.size, self.fit, self.workers)
 
     def decoded(self) -> np.ndarray:
         """All of them, in memory."""
         result = np.empty(self.shape, np.uint8)
-        images = parallel.in_threads(self._pixels, list(self.entries), self.workers, "decoding")
+        images = parallel.map_in_threads(self._pixels, list(self.entries), self.workers, "decoding")
         for place, image in enumerate(images):
             result[place] = image
         return result
 
-    def _pixels(self, entry: Entry, out: np.ndarray | None = None) -> np.ndarray:
+    def _pixels(self, entry: FileRecord, out: np.ndarray | None = None) -> np.ndarray:
         how = self.size, self.fit, entry.orientation, entry.is_jpeg
         try:
-            return decode.pixels((self.root / entry.path).read_bytes(), *how, out)
+            return decode.decode_resized((self.root / entry.path).read_bytes(), *how, out)
         except (OSError, decode.UnreadableError) as error:
             why = getattr(error, "strerror", None) or error
             self.failure = SettingError(
@@ -119,7 +119,7 @@ def _pool(workers: int) -> ThreadPoolExecutor:
 
 
 @contextmanager
-def naming_files(splits: Any) -> Iterator[None]:
+def report_decode_failures(splits: Any) -> Iterator[None]:
     """A file that cannot be decoded any more ends the run by its name; TensorFlow buries that."""
     try:
         yield

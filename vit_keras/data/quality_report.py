@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from vit_keras.data.dataset import Finding, Split, Splits
-from vit_keras.data.lazy_images import FileImages
-from vit_keras.text import ascii_name, some_of
+from vit_keras.data.lazy_images import LazyImages
+from vit_keras.text import abbreviated_list, ascii_name
 
 log = logging.getLogger("vit_keras")
 
@@ -62,17 +62,19 @@ def label_problems(splits: Splits) -> list[str]:
             )
         there = np.bincount(split.labels[~off], minlength=classes)
         if absent := [splits.class_names[label] for label in np.flatnonzero(there == 0)]:
-            problems.append(f"the {name} split has no image of {some_of(absent)}")
+            problems.append(f"the {name} split has no image of {abbreviated_list(absent)}")
         alike = [label for label in np.flatnonzero(there > 1) if _is_one_picture(split, label)]
         if alike:
             names = [splits.class_names[label] for label in alike]
-            problems.append(f"all images of the {name} split are the same of {some_of(names)}")
+            problems.append(
+                f"all images of the {name} split are the same of {abbreviated_list(names)}"
+            )
     return problems
 
 
 def _is_one_picture(split: Split, label: Any) -> bool:
     own = np.flatnonzero(split.labels == label)
-    if isinstance(split.images, FileImages):
+    if isinstance(split.images, LazyImages):
         return len({entry.sha256 for entry in split.images.entries[own]}) == 1
     first = split.images[own[0]]
     return all(np.array_equal(split.images[index], first) for index in own[1:])

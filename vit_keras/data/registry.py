@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from vit_keras.config.schema import DataConfig
-from vit_keras.data.dataset import Known, Published, Split, stratified
+from vit_keras.data.dataset import DatasetInfo, SourceData, Split, stratified_sample
 from vit_keras.data.readers import folder, folder_layout, npz, tfds, tfds_index
 from vit_keras.data.readers.tfds_metadata import Facts
 from vit_keras.errors import SettingError
@@ -22,16 +22,16 @@ log = logging.getLogger("vit_keras")
 
 
 KNOWN = {
-    "digits": Known((8, 8), 1, 10),
-    "mnist": Known((28, 28), 1, 10),
-    "cifar10": Known((32, 32), 3, 10),
-    "cifar100": Known((32, 32), 3, 100),
+    "digits": DatasetInfo((8, 8), 1, 10),
+    "mnist": DatasetInfo((28, 28), 1, 10),
+    "cifar10": DatasetInfo((32, 32), 3, 10),
+    "cifar100": DatasetInfo((32, 32), 3, 100),
 }
 OWN = ("digits", "folder", "npz", "arrays")  # every other name is one of TFDS
 DIGITS_TEST_IMAGES = 359  # a fifth: scikit-learn has no test split of its own
 
 
-def read(config: DataConfig) -> Published:
+def read_dataset(config: DataConfig) -> SourceData:
     """The data set `config.name`, whole; a folder's images still in their files.
 
     Where no test split is published, a fifth of the training split is, the same for every run.
@@ -41,10 +41,10 @@ def read(config: DataConfig) -> Published:
     """
     _refuse_arrays(config)
     readers: dict[str, Any] = {"digits": _digits, "folder": _folder, "npz": _npz}
-    return Published(*readers.get(config.name, _tfds)(config))
+    return SourceData(*readers.get(config.name, _tfds)(config))
 
 
-def known(config: DataConfig) -> Known:
+def dataset_info(config: DataConfig) -> DatasetInfo:
     """What is known of the data set of `config` before it is read.
 
     Raises:
@@ -54,13 +54,13 @@ def known(config: DataConfig) -> Known:
     if config.name in KNOWN:
         return KNOWN[config.name]
     if config.name == "folder":
-        return Known(folder_layout.size(config), 3, len(folder_layout.class_names(config)))
+        return DatasetInfo(folder_layout.size(config), 3, len(folder_layout.class_names(config)))
     if config.name == "npz":
         facts = npz.facts(config)
-        return Known(facts.shape[:2], facts.shape[2], len(facts.class_names))
+        return DatasetInfo(facts.shape[:2], facts.shape[2], len(facts.class_names))
     described = _described(config)
     size = described.size or _asked_size(config)
-    return Known(size, described.channels, described.num_classes)
+    return DatasetInfo(size, described.channels, described.num_classes)
 
 
 def class_names(config: DataConfig) -> list[str] | None:
@@ -87,7 +87,7 @@ def check_prepared(config: DataConfig) -> int | None:
     if config.name == "folder":
         files = folder_layout.files(config)
         images = sum(file.split in ("", "train") for file in files)
-        return without_test(images, any(file.split == "test" for file in files))
+        return train_size_without_test(images, any(file.split == "test" for file in files))
     if config.name == "npz":
         counts = npz.facts(config).images
     elif config.download and tfds_index.prepared(config) is None:
@@ -96,7 +96,7 @@ def check_prepared(config: DataConfig) -> int | None:
         counts = tfds_index.check_prepared(config)
         if config.name in KNOWN and "test" not in counts:
             raise tfds_index.damaged(config)
-    return without_test(counts["train"], len(counts) > 1)
+    return train_size_without_test(counts["train"], len(counts) > 1)
 
 
 def _refuse_arrays(config: DataConfig) -> None:
@@ -119,7 +119,7 @@ def _digits(config: DataConfig) -> tuple[Split, Split, list[str]]:
     return whole.take(train), whole.take(test), [str(name) for name in digits.target_names]
 
 
-def _folder(config: DataConfig) -> Published:
+def _folder(config: DataConfig) -> SourceData:
     """A folder's images; a fifth of those to train on are the test split where it has none."""
     read, findings = folder.read(config)
     found = {name: Split(*split) for name, split in read.items()}
@@ -128,7 +128,7 @@ def _folder(config: DataConfig) -> Published:
     if test is None:
         train, test = map(train.take, _fixed_draw(train.labels, _fifth(len(train.labels))))
     names = folder_layout.class_names(config)
-    return Published(train, test, names, found.get("validation"), tuple(findings))
+    return SourceData(train, test, names, found.get("validation"), tuple(findings))
 
 
 def has_validation(config: DataConfig) -> bool:
@@ -136,7 +136,7 @@ def has_validation(config: DataConfig) -> bool:
     return config.name == "folder" and "validation" in folder_layout.splits(config)
 
 
-def without_test(images: int, has_test: bool) -> int:
+def train_size_without_test(images: int, has_test: bool) -> int:
     """How many of so many images are left when those that are tested on are drawn from them."""
     return images if has_test else images - _fifth(images)
 
@@ -147,7 +147,7 @@ def _fifth(images: int) -> int:
 
 def _fixed_draw(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices to train on and `count` to test on: the same draw whatever the run's seed."""
-    test = stratified(labels, count, np.random.default_rng(0))
+    test = stratified_sample(labels, count, np.random.default_rng(0))
     return np.setdiff1d(np.arange(len(labels)), test), test
 
 
@@ -165,7 +165,7 @@ def _tfds(config: DataConfig) -> tuple[Split, Split, list[str]]:
     return *_with_test(splits), names
 
 
-def with_test(train: Split, test: Split | None) -> tuple[Split, Split]:
+def with_test_split(train: Split, test: Split | None) -> tuple[Split, Split]:
     """The two as they are; without a test split, a fifth is drawn from `train`, always the same."""
     if test is not None:
         return train, test
@@ -174,7 +174,9 @@ def with_test(train: Split, test: Split | None) -> tuple[Split, Split]:
 
 
 def _with_test(pairs: Mapping[str, tuple]) -> tuple[Split, Split]:
-    return with_test(Split(*pairs["train"]), Split(*pairs["test"]) if "test" in pairs else None)
+    return with_test_split(
+        Split(*pairs["train"]), Split(*pairs["test"]) if "test" in pairs else None
+    )
 
 
 def _described(config: DataConfig) -> Facts:

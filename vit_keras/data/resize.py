@@ -17,7 +17,7 @@ MAX_SCRATCH = 2**24  # bytes that a thread keeps
 cv2.setNumThreads(1)
 
 
-def fitted(
+def resize_to_size(
     array: np.ndarray, size: tuple[int, int], fit: str, place: np.ndarray | None = None
 ) -> np.ndarray:
     """(x, y, 3) -> (X, Y, 3) for `size` (X, Y): any array of pixels at the size asked for.

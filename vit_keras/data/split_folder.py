@@ -20,10 +20,10 @@ from tqdm import tqdm
 
 from vit_keras.config.schema import DataConfig
 from vit_keras.data.readers import folder, folder_layout
-from vit_keras.data.readers.folder_scan import Entry
+from vit_keras.data.readers.folder_scan import FileRecord
 from vit_keras.errors import SettingError
 from vit_keras.text import ascii_name
-from vit_keras.validators import one_of
+from vit_keras.validators import check_choice
 
 MANIFEST = "split_manifest.csv"
 MODES = ("copy", "hardlink", "symlink")
@@ -58,7 +58,7 @@ def parse_ratios(text: str) -> dict[str, float]:
     return dict(zip(NAMES[len(numbers)], np.array(numbers) / sum(numbers), strict=True))
 
 
-def plan(
+def plan_split(
     source: Path,
     ratios: dict[str, float],
     seed: int = 0,
@@ -81,7 +81,7 @@ def plan(
     if list(folder_layout.splits(config)) != [""]:
         raise SettingError(f"{source} is split already; name a folder with a folder for each class")
     names = folder_layout.class_names(config)
-    pairs = folder.sort_out(config, folder_layout.files(config))
+    pairs = folder.scan_files(config, folder_layout.files(config))
     chosen: dict[str, str] = {}  # SHA-256 -> its split, for all classes
     parts = []
     for label, name in enumerate(names):
@@ -96,8 +96,8 @@ def plan(
 
 
 def _divided(
-    drawn: list[Entry], ratios: dict[str, float], chosen: dict[str, str], name: str
-) -> list[tuple[Entry, str]]:
+    drawn: list[FileRecord], ratios: dict[str, float], chosen: dict[str, str], name: str
+) -> list[tuple[FileRecord, str]]:
     """The images of a class with their splits: where equal ones are already, or by lot."""
     groups = defaultdict(list)
     for entry in drawn:
@@ -132,7 +132,7 @@ def _quotas(count: int, ratios: dict[str, float]) -> dict[str, int]:
     return quotas
 
 
-def counts(parts: Iterable[Part], ratios: Iterable[str]) -> str:
+def split_table(parts: Iterable[Part], ratios: Iterable[str]) -> str:
     """A table: how many images of each class go to each split, and how many are left out."""
     columns = [*ratios, "left out"]
     found = Counter((part.class_name, part.split or "left out") for part in parts)
@@ -160,7 +160,7 @@ def check_destination(source: Path, destination: Path) -> None:
         raise SettingError(f"{destination} is in {source}; choose a folder outside of it")
 
 
-def make(parts: list[Part], source: Path, destination: Path, mode: str = "copy") -> None:
+def write_split(parts: list[Part], source: Path, destination: Path, mode: str = "copy") -> None:
     """Make the splits: all of them, or nothing.
 
     Args:
@@ -173,7 +173,7 @@ def make(parts: list[Part], source: Path, destination: Path, mode: str = "copy")
     Raises:
         SettingError: the destination is in use, or cannot be written.
     """
-    one_of("--mode", mode, MODES)
+    check_choice("--mode", mode, MODES)
     check_destination(source, destination)
     temporary = None
     try:
@@ -251,8 +251,8 @@ def main(settings: Any) -> None:
     if settings.seed < 0:
         raise SettingError(f"--seed {settings.seed} is below 0; use 0 or more")
     check_destination(source, destination)
-    parts = plan(source, ratios, settings.seed, settings.per_class, settings.follow_links)
-    print(counts(parts, ratios))
+    parts = plan_split(source, ratios, settings.seed, settings.per_class, settings.follow_links)
+    print(split_table(parts, ratios))
     for part in parts:
         if not part.split:
             print(f"left out: {ascii_name(part.source)} ({part.reason})")
@@ -260,7 +260,7 @@ def main(settings: Any) -> None:
         print(f"under two labels: {ascii_name(part.source)}")
     if settings.dry_run:
         return
-    make(parts, source, destination, settings.mode)
+    write_split(parts, source, destination, settings.mode)
     links = " data.follow_links=true" if settings.mode == "symlink" else ""
     print(f"{destination / MANIFEST} says what went where. To train on it:")
     path = shlex.quote(f"data.path={destination}")

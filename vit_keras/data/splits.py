@@ -7,12 +7,12 @@ import numpy as np
 from vit_keras import validators
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import duplicates, registry
-from vit_keras.data.dataset import Given, Published, Split, Splits, stratified
-from vit_keras.data.lazy_images import FileImages
+from vit_keras.data.dataset import InMemoryData, SourceData, Split, Splits, stratified_sample
+from vit_keras.data.lazy_images import LazyImages
 from vit_keras.errors import SettingError
 
 
-def load(config: DataConfig, seed: int, given: Given | None = None) -> Splits:
+def load_splits(config: DataConfig, seed: int, given: InMemoryData | None = None) -> Splits:
     """Read the data set `config.name`, unless it is given, and split it.
 
     `config.limit` bounds the published training split (which validation is then carved from, unless
@@ -23,7 +23,9 @@ def load(config: DataConfig, seed: int, given: Given | None = None) -> Splits:
     Raises:
         SettingError: the data is not there, is damaged, or is too small for these settings.
     """
-    train, test, names, validation, findings = _whole(given) if given else registry.read(config)
+    train, test, names, validation, findings = (
+        _whole(given) if given else registry.read_dataset(config)
+    )
     parts = [train, test] if validation is None else [train, test, validation]
     if config.classes is not None:
         chosen = class_indices(config.classes, names)
@@ -38,15 +40,15 @@ def load(config: DataConfig, seed: int, given: Given | None = None) -> Splits:
     return _decoded(config, Splits(train, validation, test, names, findings))
 
 
-def _whole(given: Given) -> Published:
-    train, test = registry.with_test(given.train, given.test)
-    return Published(train, test, given.class_names, given.validation)
+def _whole(given: InMemoryData) -> SourceData:
+    train, test = registry.with_test_split(given.train, given.test)
+    return SourceData(train, test, given.class_names, given.validation)
 
 
 def _carved(config: DataConfig, train: Split, seed: int) -> tuple[Split, Split]:
     """What is left to train on, and the validation split."""
     count = validation_count(config, len(train.labels))
-    picked = stratified(train.labels, count, np.random.default_rng([seed, 1]))
+    picked = stratified_sample(train.labels, count, np.random.default_rng([seed, 1]))
     rest = np.setdiff1d(np.arange(len(train.labels)), picked)
     return train.take(rest), train.take(picked)
 
@@ -54,9 +56,9 @@ def _carved(config: DataConfig, train: Split, seed: int) -> tuple[Split, Split]:
 def _decoded(config: DataConfig, splits: Splits) -> Splits:
     """A folder's splits: compared with each other, and in memory unless they are too large."""
     parts = {name: getattr(splits, name) for name in ("train", "validation", "test")}
-    if not isinstance(splits.train.images, FileImages):
+    if not isinstance(splits.train.images, LazyImages):
         return splits
-    findings = (*splits.findings, *duplicates.across(parts, splits.class_names))
+    findings = (*splits.findings, *duplicates.find_duplicates(parts, splits.class_names))
     if sum(split.images.nbytes for split in parts.values()) <= config.cache_mb * 1e6:
         parts = {name: Split(split.images.decoded(), split.labels) for name, split in parts.items()}
     return replace(splits, **parts, findings=findings)
@@ -77,7 +79,7 @@ def validation_count(config: DataConfig, images: int) -> int:
 def _limited(split: Split, limit: int, seed: int) -> Split:
     if limit >= len(split.labels):
         return split
-    return split.take(stratified(split.labels, limit, np.random.default_rng([seed, 0])))
+    return split.take(stratified_sample(split.labels, limit, np.random.default_rng([seed, 0])))
 
 
 def _only(split: Split, chosen: list[int]) -> Split:
@@ -110,13 +112,13 @@ def class_indices(classes: list, class_names: list[str]) -> list[int]:
 def image_size(config: DataConfig, own: tuple[int, int] | None = None) -> tuple[int, int]:
     """(height, width) in pixels that the model takes: as asked for, or the data's own."""
     if config.image_size is None:
-        return own or registry.known(config).size
+        return own or registry.dataset_info(config).size
     return validators.height_and_width(config.image_size, "data.image_size")
 
 
-def class_count(config: DataConfig, given: Given | None = None) -> int:
+def class_count(config: DataConfig, given: InMemoryData | None = None) -> int:
     """The number of classes that `data.classes` leaves of the data set's."""
-    known = given.known if given else registry.known(config)
+    known = given.known if given else registry.dataset_info(config)
     if config.classes is None:
         return known.num_classes
     names = given.class_names if given else registry.class_names(config)

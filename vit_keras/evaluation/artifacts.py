@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 
 from vit_keras.evaluation import calibration, metrics, plots
-from vit_keras.evaluation.html_report import page
+from vit_keras.evaluation.html_report import render_report
 from vit_keras.evaluation.preflight import EVALUATION
-from vit_keras.evaluation.task import Subject
+from vit_keras.evaluation.task import EvaluationTask
 from vit_keras.io import atomic
 
 PAGE = "report.html"
 
 
 @contextlib.contextmanager
-def written(
-    folder: Path, report: dict[str, Any], logits: np.ndarray, chosen: Subject
+def write_artifacts(
+    folder: Path, report: dict[str, Any], logits: np.ndarray, chosen: EvaluationTask
 ) -> Iterator[None]:
     """Everything in `folder` when the block ends well, in the place of an earlier evaluation.
 
@@ -37,11 +37,13 @@ def written(
         _trials(new, report, chosen)
         text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
         (new / EVALUATION).write_text(text + "\n", encoding="utf-8")
-        (new / PAGE).write_text(page(report, new), encoding="utf-8")
+        (new / PAGE).write_text(render_report(report, new), encoding="utf-8")
         yield
 
 
-def _classes(folder: Path, report: dict[str, Any], logits: np.ndarray, chosen: Subject) -> None:
+def _classes(
+    folder: Path, report: dict[str, Any], logits: np.ndarray, chosen: EvaluationTask
+) -> None:
     names, labels, predicted = (
         chosen.saved.class_names,
         chosen.splits.test.labels,
@@ -56,7 +58,9 @@ def _classes(folder: Path, report: dict[str, Any], logits: np.ndarray, chosen: S
     plots.confusion(folder / "confusion.png", matrix, names)
 
 
-def _calibration(folder: Path, report: dict[str, Any], logits: np.ndarray, chosen: Subject) -> None:
+def _calibration(
+    folder: Path, report: dict[str, Any], logits: np.ndarray, chosen: EvaluationTask
+) -> None:
     temperature = report["calibration"]["temperature"]
     _, bins = metrics.calibrated(logits, chosen.splits.test.labels, temperature)
     rows = [
@@ -74,11 +78,13 @@ def _calibration(folder: Path, report: dict[str, Any], logits: np.ndarray, chose
     plots.reliability(folder / "reliability.png", diagrams)
 
 
-def _mistakes(folder: Path, report: dict[str, Any], logits: np.ndarray, chosen: Subject) -> None:
+def _mistakes(
+    folder: Path, report: dict[str, Any], logits: np.ndarray, chosen: EvaluationTask
+) -> None:
     """Every mistake in a table, the surest first, and those on a contact sheet."""
     names, (images, labels) = chosen.saved.class_names, chosen.splits.test
     temperature = report["calibration"]["temperature"]
-    wrong = metrics.mistakes(logits, labels, temperature)
+    wrong = metrics.most_confident_errors(logits, labels, temperature)
     files = chosen.files if len(wrong) else None
     confidence = calibration.confidences(logits[wrong], temperature)
     rows = [
@@ -99,10 +105,10 @@ def _mistakes(folder: Path, report: dict[str, Any], logits: np.ndarray, chosen: 
             plots.title(row["class"], row["predicted"], row["confidence"])
             for row in report["mistakes"]
         ]
-        plots.mistakes(folder / "mistakes.png", shown, titles)
+        plots.most_confident_errors(folder / "mistakes.png", shown, titles)
 
 
-def _trials(folder: Path, report: dict[str, Any], chosen: Subject) -> None:
+def _trials(folder: Path, report: dict[str, Any], chosen: EvaluationTask) -> None:
     part = report["robustness"]
     _rows(folder / "robustness.csv", part["corruptions"])
     plots.robustness(folder / "robustness.png", part["corruptions"], part["clean"])

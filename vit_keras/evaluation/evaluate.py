@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from vit_keras import backend
 from vit_keras.data import lazy_images
-from vit_keras.data.dataset import Given
+from vit_keras.data.dataset import InMemoryData
 from vit_keras.data.readers import in_memory
 from vit_keras.errors import SettingError
 from vit_keras.evaluation import artifacts, calibration, metrics, robustness
@@ -34,7 +34,7 @@ from vit_keras.evaluation.preflight import (
     is_own_place,
     settings_of,
 )
-from vit_keras.evaluation.task import Subject, subject
+from vit_keras.evaluation.task import EvaluationTask, evaluation_task
 from vit_keras.model.vit import describe
 from vit_keras.runs.run_dir import Run
 from vit_keras.runs.saved_run import MODEL, TEMPERATURE, SavedRun
@@ -88,26 +88,26 @@ def evaluate_run(
         SettingError: what was asked for cannot be had; nothing is written then.
     """
     saved = evaluable(run, sizes, output)
-    given = None if data is None else _named(in_memory.given(data), saved)
-    config = in_memory.described(settings_of(saved, overrides), given)
+    given = None if data is None else _named(in_memory.to_in_memory(data), saved)
+    config = in_memory.with_array_source(settings_of(saved, overrides), given)
     check_split(saved, split, is_own=given is None and is_own_place(saved, config))
     if given is None:
         check_data(saved, config)
     with contextlib.closing(Run(saved.path)) as held:  # nobody trains it meanwhile
         patch_size, positions = _patches(saved, sizes)
-        chosen = subject(saved, config, given, overrides, split)
+        chosen = evaluation_task(saved, config, given, overrides, split)
         folder = chosen.folder(output)
-        with lazy_images.naming_files(chosen.splits):
+        with lazy_images.report_decode_failures(chosen.splits):
             report, logits, fitted = _measured(chosen, sizes, images, patch_size)
         report["positions"] = positions
-        with artifacts.written(folder, report, logits, chosen):
+        with artifacts.write_artifacts(folder, report, logits, chosen):
             if fitted is not None:  # the folder is not in its place yet: both or none
                 held.write_json(TEMPERATURE, fitted)
-    _tell(folder, report)
+    _log_summary(folder, report)
     return Evaluation(folder, report)
 
 
-def _named(given: Given, saved: SavedRun) -> Given:
+def _named(given: InMemoryData, saved: SavedRun) -> InMemoryData:
     """Classes that are numbers, as arrays have them, are the run's in order."""
     is_numbered = given.class_names == [str(index) for index in range(len(saved.class_names))]
     return given._replace(class_names=saved.class_names) if is_numbered else given
@@ -126,12 +126,12 @@ def _patches(saved: SavedRun, sizes: Sequence[int]) -> tuple[int, str]:
 
 
 def _measured(
-    chosen: Subject, sizes: Sequence[int], images: int, patch_size: int
+    chosen: EvaluationTask, sizes: Sequence[int], images: int, patch_size: int
 ) -> tuple[dict[str, Any], np.ndarray, dict[str, Any] | None]:
     """The report, the measured images' logits (n, K), and the temperature if it was fitted."""
     saved, train = chosen.saved, chosen.config.train
     test, labels = chosen.splits.test, chosen.splits.test.labels
-    part = robustness.drawn(test, images, train.seed)
+    part = robustness.draw_sample(test, images, train.seed)
     others = sum((side, side) != saved.model.input_shape[1:3] for side in set(sizes))
     total = (1 + others) * len(labels) + robustness.passes() * len(part.labels)
     total += len(chosen.splits.validation.labels) if chosen.is_own else 0
@@ -148,13 +148,17 @@ def _measured(
                 **metrics.calibrated(logits, labels, temperature)[0],
                 "temperature_from": source,
             },
-            "robustness": robustness.corrupted(part, classify, train.seed),
-            "sizes": robustness.at_sizes(chosen, sizes, logits, patch_size, bar) if sizes else [],
+            "robustness": robustness.evaluate_corrupted(part, classify, train.seed),
+            "sizes": robustness.evaluate_at_sizes(chosen, sizes, logits, patch_size, bar)
+            if sizes
+            else [],
         }
     return report, logits, fitted
 
 
-def _temperature(chosen: Subject, classify: Classifier) -> tuple[float, str, dict[str, Any] | None]:
+def _temperature(
+    chosen: EvaluationTask, classify: Classifier
+) -> tuple[float, str, dict[str, Any] | None]:
     """The temperature, where it is from in words, and what the run keeps of it if it is fitted."""
     if not chosen.is_own:
         is_there = (chosen.saved.path / TEMPERATURE).is_file()
@@ -183,7 +187,7 @@ def _temperature(chosen: Subject, classify: Classifier) -> tuple[float, str, dic
     return found.value, found.note or source, fitted
 
 
-def _described(chosen: Subject) -> dict[str, Any]:
+def _described(chosen: EvaluationTask) -> dict[str, Any]:
     """What was evaluated, on what, and when."""
     saved, data = chosen.saved, chosen.config.data
     return {
@@ -214,7 +218,7 @@ def _sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def _tell(folder: Path, report: dict[str, Any]) -> None:
+def _log_summary(folder: Path, report: dict[str, Any]) -> None:
     """The headline figures, and where everything was put."""
     for line in _headlines(report):
         log.info("%s", line)

@@ -51,7 +51,7 @@ img { display: block; background: #fff; border-radius: .5rem; max-width: 100%; h
 """
 
 
-def page(report: dict[str, Any], folder: Path) -> str:
+def render_report(report: dict[str, Any], folder: Path) -> str:
     """The report as HTML, with the pictures that lie in `folder`."""
     name = f"Evaluation of {report['run']} on {report['data']['name']}"
     parts = [

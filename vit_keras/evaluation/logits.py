@@ -34,7 +34,7 @@ class Classifier:
         """
         self.bar.set_description(what, refresh=False)  # not before its delay
         pace = _Pace(len(split.labels), self.batch_size, self.bar)
-        stream = input_pipeline.evaluation(split, self.batch_size, self.prefetch)
+        stream = input_pipeline.evaluation_batches(split, self.batch_size, self.prefetch)
         values = np.asarray(self.model.predict(stream, verbose=0, callbacks=[pace]), "float32")
         self.images_per_second = pace.images_per_second()
         if not np.isfinite(values).all():

@@ -121,7 +121,7 @@ def calibrated(
     return scores, bins
 
 
-def mistakes(logits: np.ndarray, labels: np.ndarray, temperature: float) -> np.ndarray:
+def most_confident_errors(logits: np.ndarray, labels: np.ndarray, temperature: float) -> np.ndarray:
     """(n, K) and (n,) -> the numbers of the images that were mistaken, the surest first."""
     wrong = np.flatnonzero(logits.argmax(axis=-1) != labels)
     confidence = calibration.confidences(logits[wrong], temperature)

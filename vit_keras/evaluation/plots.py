@@ -66,7 +66,7 @@ def reliability(path: Path, diagrams: dict[str, list[Bin]]) -> None:
     plotting.save_chart(figure, path)
 
 
-def mistakes(path: Path, images: np.ndarray, titles: list[str]) -> None:
+def most_confident_errors(path: Path, images: np.ndarray, titles: list[str]) -> None:
     """(m, X, Y, C) in 0..255, each under its title: a contact sheet."""
     rows = -(-len(images) // IN_A_ROW)
     figure = plotting.figure(1.75 * IN_A_ROW, 2.1 * rows)
@@ -77,7 +77,7 @@ def mistakes(path: Path, images: np.ndarray, titles: list[str]) -> None:
         shown = image[..., 0] if image.shape[-1] == 1 else image[..., :3]
         axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axes.set_title(title, fontsize=8, parse_math=False)
-    plotting.save(figure, path)
+    plotting.save_figure(figure, path)
 
 
 def title(truth: str, predicted: str, confidence: float) -> str:

@@ -16,9 +16,9 @@ from vit_keras.io.atomic import check_folder
 from vit_keras.model import architecture_checks
 from vit_keras.runs.run_dir import Run
 from vit_keras.runs.saved_run import SavedRun, open_run
-from vit_keras.text import some_of
+from vit_keras.text import abbreviated_list
 from vit_keras.training import preflight
-from vit_keras.validators import one_of
+from vit_keras.validators import check_choice
 
 EVALUATION = "evaluation.json"  # the mark of an evaluation's folder
 TEST, ALL = SPLITS = ("test", "all")  # which images of the data
@@ -70,7 +70,7 @@ def is_own_place(saved: SavedRun, config: Config) -> bool:
 
 def check_split(saved: SavedRun, split: str, is_own: bool) -> None:
     """Refuse a split that there is none of, and to measure a run on what it was trained on."""
-    one_of("split", split, SPLITS)
+    check_choice("split", split, SPLITS)
     if split == ALL and is_own:
         raise SettingError(
             f"split=all would measure run={saved.path} on the images that it was trained on; name "
@@ -82,7 +82,7 @@ def check_sizes(sizes: Sequence[int], patch_size: int) -> None:
     """Refuse image sizes that patches of this size do not cover."""
     for side in sizes:
         if side < 1 or side % patch_size:
-            fitting = validators.one_of_these(validators.multiples_around(max(side, 1), patch_size))
+            fitting = validators.join_options(validators.multiples_around(max(side, 1), patch_size))
             raise SettingError(
                 f"sizes={side} is no multiple of the model's patch size, {patch_size}; use "
                 f"{fitting}"
@@ -128,7 +128,7 @@ def check_data(saved: SavedRun, config: Config) -> None:
             "evaluate it there, by vit_keras.evaluate_run(run, data=...), or name other data, such "
             "as data=npz data.path=..."
         )
-    preflight.settings(Config(data=config.data))
+    preflight.check_settings(Config(data=config.data))
     registry.check_prepared(config.data)
     names = registry.class_names(config.data)
     if names is None:  # of a set that is still to be downloaded
@@ -144,9 +144,9 @@ def check_classes(saved: SavedRun, names: list[str], source: str) -> None:
     if names == own:
         return
     lacking, besides = ([n for n in a if n not in b] for a, b in ((own, names), (names, own)))
-    differences = [f"lacks {some_of(lacking)}"] if lacking else []
-    differences += [f"has {some_of(besides)} besides"] if besides else []
-    differences = differences or [f"has them in another order, {some_of(names)}"]
+    differences = [f"lacks {abbreviated_list(lacking)}"] if lacking else []
+    differences += [f"has {abbreviated_list(besides)} besides"] if besides else []
+    differences = differences or [f"has them in another order, {abbreviated_list(names)}"]
     chosen = f"data.classes=[{','.join(own)}]" if len(own) <= 20 else "data.classes"
     way_out = "use data of the same classes" if lacking else f"choose the run's by '{chosen}'"
     raise SettingError(

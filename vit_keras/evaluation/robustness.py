@@ -6,23 +6,23 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from vit_keras.data.dataset import Split, stratified
+from vit_keras.data.dataset import Split, stratified_sample
 from vit_keras.evaluation import corruptions, metrics
 from vit_keras.evaluation.calibration import loss
 from vit_keras.evaluation.logits import Classifier
-from vit_keras.evaluation.task import Subject
+from vit_keras.evaluation.task import EvaluationTask
 from vit_keras.model import architecture
 from vit_keras.pretrained.load import load_pretrained
 
 
-def drawn(split: Split, count: int, seed: int) -> Split:
+def draw_sample(split: Split, count: int, seed: int) -> Split:
     """So many images, each class in its share; all, if there are not more."""
     if count >= len(split.labels):
         return split
-    return split.take(stratified(split.labels, count, np.random.default_rng([seed, 2])))
+    return split.take(stratified_sample(split.labels, count, np.random.default_rng([seed, 2])))
 
 
-def corrupted(split: Split, classify: Classifier, seed: int) -> dict[str, Any]:
+def evaluate_corrupted(split: Split, classify: Classifier, seed: int) -> dict[str, Any]:
     """Accuracy on the images as they are, and by each corruption in each strength."""
     images, labels = split
     rows = []
@@ -53,8 +53,8 @@ def passes() -> int:
     return 1 + len(corruptions.KINDS) * len(corruptions.STRENGTHS)
 
 
-def at_sizes(
-    chosen: Subject, sizes: Sequence[int], own: np.ndarray, patch_size: int, bar: tqdm
+def evaluate_at_sizes(
+    chosen: EvaluationTask, sizes: Sequence[int], own: np.ndarray, patch_size: int, bar: tqdm
 ) -> list[dict[str, Any]]:
     """The test split at each size by the same weights; `own` are the logits (n, K) at the run's."""
     vit, config = chosen.saved.model, chosen.config

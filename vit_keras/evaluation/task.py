@@ -11,9 +11,9 @@ import numpy as np
 
 from vit_keras.config.schema import Config
 from vit_keras.data import registry
-from vit_keras.data import splits as data_splits
-from vit_keras.data.dataset import Given, Split, Splits
-from vit_keras.data.lazy_images import FileImages
+from vit_keras.data.dataset import InMemoryData, Split, Splits
+from vit_keras.data.lazy_images import LazyImages
+from vit_keras.data.splits import load_splits
 from vit_keras.errors import SettingError
 from vit_keras.evaluation.preflight import ALL, EVALUATION, TEST, check_classes, check_split, place
 from vit_keras.io import atomic
@@ -27,7 +27,7 @@ CHANGED = (
 
 
 @dataclass(frozen=True)
-class Subject:
+class EvaluationTask:
     """A run and the data that it is evaluated on.
 
     Attributes:
@@ -42,7 +42,7 @@ class Subject:
 
     saved: SavedRun
     config: Config
-    given: Given | None
+    given: InMemoryData | None
     splits: Splits
     fingerprint: str
     is_own: bool
@@ -72,9 +72,9 @@ class Subject:
         if self.given is not None or self.config.data.name != "folder":
             return None
         images = self.splits.test.images
-        if not isinstance(images, FileImages):  # decoded; listed once more, and not decoded
+        if not isinstance(images, LazyImages):  # decoded; listed once more, and not decoded
             images = self.test_at(None).images
-        assert isinstance(images, FileImages)
+        assert isinstance(images, LazyImages)
         return [entry.path for entry in images.entries]
 
     def test_at(self, side: int | None) -> Split:
@@ -83,21 +83,28 @@ class Subject:
             return self.splits.test
         now = self.config.data
         asked = replace(now, cache_mb=0, image_size=now.image_size if side is None else side)
-        if side is not None and registry.known(asked).size == registry.known(now).size:
+        if (
+            side is not None
+            and registry.dataset_info(asked).size == registry.dataset_info(now).size
+        ):
             return self.splits.test
-        return _measured(data_splits.load(asked, self.config.train.seed), self.split).test
+        return _measured(load_splits(asked, self.config.train.seed), self.split).test
 
 
-def subject(
-    saved: SavedRun, config: Config, given: Given | None, overrides: Sequence[str], split: str
-) -> Subject:
+def evaluation_task(
+    saved: SavedRun,
+    config: Config,
+    given: InMemoryData | None,
+    overrides: Sequence[str],
+    split: str,
+) -> EvaluationTask:
     """Read the data, and compare them with what the run was trained on.
 
     Raises:
         SettingError: they cannot be read, are not what the run's model takes, or are its own and
             are all to be measured.
     """
-    splits = data_splits.load(config.data, config.train.seed, given)
+    splits = load_splits(config.data, config.train.seed, given)
     fingerprint, trained_on = splits.fingerprint, _fingerprint(saved)
     is_replaced = bool(overrides) or given is not None
     is_own = not is_replaced if trained_on is None else fingerprint == trained_on
@@ -107,7 +114,7 @@ def subject(
         note = f"Other data than those that the run was trained on. {' '.join(overrides)}".strip()
     measured = _measured(splits, split)
     _check(saved, measured, f"data.name={config.data.name}")
-    return Subject(saved, config, given, measured, fingerprint, is_own, note, split)
+    return EvaluationTask(saved, config, given, measured, fingerprint, is_own, note, split)
 
 
 def _measured(splits: Splits, split: str) -> Splits:

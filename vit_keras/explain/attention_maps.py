@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from vit_keras.errors import SettingError, nearest
+from vit_keras.errors import SettingError, did_you_mean
 from vit_keras.model.encoder_block import EncoderBlock
 
 
@@ -61,7 +61,7 @@ def named(model: keras.Model, layer: str) -> str:
     """The name of a block, checked."""
     names = [block.name for block in blocks(model)]
     if layer not in names:
-        raise SettingError(f"layer={layer} is no block of {model.name}{nearest(layer, names)}")
+        raise SettingError(f"layer={layer} is no block of {model.name}{did_you_mean(layer, names)}")
     return layer
 
 
@@ -105,7 +105,7 @@ def rollout(model: keras.Model, images: Any) -> np.ndarray:
     How much of each patch flows into what is pooled, when the attention of all blocks is
     followed back to the patches: see `joint_attention` and `read_by_pooling`. It knows no classes.
     """
-    return read_by_pooling(model, joint_attention(attention(model, images)))
+    return pooled_map(model, joint_attention(attention(model, images)))
 
 
 def joint_attention(weights: list[np.ndarray]) -> np.ndarray:
@@ -120,7 +120,7 @@ def joint_attention(weights: list[np.ndarray]) -> np.ndarray:
     return joint
 
 
-def read_by_pooling(model: keras.Model, joint: np.ndarray) -> np.ndarray:
+def pooled_map(model: keras.Model, joint: np.ndarray) -> np.ndarray:
     """What is pooled has of each patch: (B, N, N), a row for each output -> (B, R, S).
 
     With a class token that is its row. Other poolings read every patch, so their rows are averaged

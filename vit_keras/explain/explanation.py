@@ -26,13 +26,13 @@ from vit_keras.explain.attention_maps import (
     blocks,
     joint_attention,
     named,
-    read_by_pooling,
+    pooled_map,
 )
 from vit_keras.explain.embedding_maps import feature_pca, patch_filters, position_similarity
 from vit_keras.explain.preflight import EXPLANATION, explanation_place, image_number, target_index
 from vit_keras.explain.relevance_maps import relevance
 from vit_keras.io import atomic
-from vit_keras.model.preprocessing import fitted
+from vit_keras.model.preprocessing import resize_to_input
 from vit_keras.predict.inputs import in_channels
 from vit_keras.runs.saved_run import SavedRun
 
@@ -77,10 +77,10 @@ def explain_image(model: keras.Model, image: Any, target: int | None = None) -> 
         image=batch[0],
         probabilities=probabilities,
         target=chosen,
-        rollout=read_by_pooling(model, joint_attention(weights))[0],
+        rollout=pooled_map(model, joint_attention(weights))[0],
         relevance=relevance(model, batch, chosen)[0],
         features=feature_pca(model, batch)[0],
-        heads=np.stack([read_by_pooling(model, block[0]) for block in weights]),
+        heads=np.stack([pooled_map(model, block[0]) for block in weights]),
         distance=attention_distance(model, batch),
     )
 
@@ -125,12 +125,12 @@ def _pixels(saved: SavedRun, image: str | Path | int) -> tuple[np.ndarray, int |
     if number is None:
         pixels = decode.read(Path(str(image)), (rows, columns), saved.config.data.fit)
         return in_channels(pixels, channels), None
-    test = splits.load(saved.config.data, saved.config.train.seed).test
+    test = splits.load_splits(saved.config.data, saved.config.train.seed).test
     if number >= len(test.labels):
         raise SettingError(
             f"image={image} is more than the test split has; use 0 to {len(test.labels) - 1}"
         )
-    return fitted(test.images[[number]], saved.model)[0], int(test.labels[number])
+    return resize_to_input(test.images[[number]], saved.model)[0], int(test.labels[number])
 
 
 def _draw(

@@ -35,7 +35,7 @@ def overview(
     for index, (axes, head) in enumerate(zip(grid[1:].flat, heads, strict=False)):
         axes.imshow(head)
         axes.set_title(f"{layer}, head {index}" if not index else f"head {index}", fontsize=9)
-    plotting.save(figure, path)
+    plotting.save_figure(figure, path)
 
 
 def overlay(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -87,7 +87,7 @@ def mosaic(path: Path, cells: np.ndarray, title: str, axis_names: tuple[str, str
     axes.set_yticks(np.arange(rows) * side + side / 2, range(rows))
     axes.set_xticks(np.arange(columns) * across + across / 2, range(columns))
     axes.set(title=title, ylabel=axis_names[0], xlabel=axis_names[1])
-    plotting.save(figure, path)
+    plotting.save_figure(figure, path)
 
 
 def filters(path: Path, filters: np.ndarray) -> None:
@@ -118,7 +118,7 @@ def distances(path: Path, distance: np.ndarray) -> None:
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     axes.legend()
-    plotting.save(figure, path)
+    plotting.save_figure(figure, path)
 
 
 def _resized(weights: np.ndarray, size: tuple[int, int], how: str) -> np.ndarray:

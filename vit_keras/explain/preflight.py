@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vit_keras.data import decode
-from vit_keras.errors import SettingError, nearest
+from vit_keras.errors import SettingError, did_you_mean
 from vit_keras.io.atomic import output_folder
 from vit_keras.runs.saved_run import SavedRun, open_run
 
@@ -53,5 +53,5 @@ def target_index(saved: SavedRun, target: str | int) -> int:
     if text in names and not isinstance(target, int):
         return names.index(text)
     if not text.isdecimal() or int(text) >= len(names):
-        raise SettingError(f"target={target} is no class of this run{nearest(text, names)}")
+        raise SettingError(f"target={target} is no class of this run{did_you_mean(text, names)}")
     return int(text)

@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from vit_keras.errors import SettingError
-from vit_keras.explain.attention_maps import attention, logits_of, read_by_pooling
+from vit_keras.explain.attention_maps import attention, logits_of, pooled_map
 
 
 def relevance(model: keras.Model, images: Any, class_index: Any = None) -> np.ndarray:
@@ -35,7 +35,7 @@ def relevance(model: keras.Model, images: Any, class_index: Any = None) -> np.nd
     joint = identity
     for block, gradient in zip(weights, gradients, strict=True):
         joint = joint + np.maximum(gradient * block, 0).mean(axis=1) @ joint
-    return read_by_pooling(model, joint - identity)
+    return pooled_map(model, joint - identity)
 
 
 def attention_gradients(

@@ -15,10 +15,10 @@ import numpy as np
 
 from vit_keras.data import splits
 from vit_keras.errors import SettingError
-from vit_keras.export.formats import FORMATS, Reader, room
+from vit_keras.export.formats import FORMATS, Reader, format_module
 from vit_keras.export.preflight import EXPORT, export_place
 from vit_keras.io import atomic
-from vit_keras.model.preprocessing import fitted
+from vit_keras.model.preprocessing import resize_to_input
 from vit_keras.predict.serving_model import serving_model
 from vit_keras.runs.saved_run import MODEL, SavedRun
 
@@ -54,7 +54,7 @@ def export_run(
     model = serving_model(saved)
     pixels, labels, source = test_images(saved, images)
     with atomic.atomic_folder(folder, EXPORT) as new:
-        room(format).write(model, new, saved.class_names)
+        format_module(format).write(model, new, saved.class_names)
         (new / "labels.txt").write_text("\n".join(saved.class_names) + "\n", encoding="utf-8")
         report = {
             "format": format,
@@ -62,14 +62,14 @@ def export_run(
             "bytes": _size(new / FORMATS[format].file),
             "run_bytes": (saved.path / MODEL).stat().st_size,
             "images_from": source,
-            **comparison(model, room(format).reader(new), pixels, labels),
+            **comparison(model, format_module(format).reader(new), pixels, labels),
             "temperature": saved.temperature,
             "class_names": saved.class_names,
             "versions": _versions(format),
         }
         text = json.dumps(report, indent=2, ensure_ascii=False)
         (new / EXPORT).write_text(text + "\n", encoding="utf-8")
-    _tell(folder, report)
+    _log_summary(folder, report)
     return Export(folder, report)
 
 
@@ -80,13 +80,13 @@ def test_images(saved: SavedRun, count: int) -> tuple[np.ndarray, np.ndarray | N
     do. Gives the images, their labels or None, and where they are from.
     """
     try:
-        test = splits.load(saved.config.data, saved.config.train.seed).test
+        test = splits.load_splits(saved.config.data, saved.config.train.seed).test
     except SettingError as error:
         log.info("random pixels stand in for the test images: %s", error)
         shape = (count, *saved.model.input_shape[1:])
         return np.random.default_rng(0).integers(0, 256, shape, "uint8"), None, "random pixels"
     chosen = np.unique(np.linspace(0, len(test.labels) - 1, count).astype(int))
-    images = fitted(test.images[chosen], saved.model)
+    images = resize_to_input(test.images[chosen], saved.model)
     return images, test.labels[chosen], f"test split of {saved.config.data.name}"
 
 
@@ -128,7 +128,7 @@ def latency_ms(predict: Reader, image: np.ndarray, times: int = 20) -> float:
     return round(1000 * statistics.median(seconds[3:]), 3)
 
 
-def _tell(folder: Path, report: dict[str, Any]) -> None:
+def _log_summary(folder: Path, report: dict[str, Any]) -> None:
     tolerance = FORMATS[report["format"]].tolerance
     log.info(
         "%s: %.2f MB (the run's %s has %.2f MB)",

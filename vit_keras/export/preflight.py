@@ -9,7 +9,7 @@ from vit_keras.errors import SettingError
 from vit_keras.export.formats import FORMATS
 from vit_keras.io import atomic
 from vit_keras.runs.saved_run import SavedRun, open_run
-from vit_keras.validators import one_of
+from vit_keras.validators import check_choice
 
 EXPORT = "export.json"
 
@@ -29,7 +29,7 @@ def export_place(
     run: str | Path, format: str, output: str | Path | None, backend: str
 ) -> tuple[SavedRun, Path]:
     """The run, and where the export goes: `output`, or `<run>/export/<format>`; checked."""
-    one_of("format", format, FORMATS)
+    check_choice("format", format, FORMATS)
     packages = FORMATS[format].packages.items()
     missing = [name for name, module in packages if importlib.util.find_spec(module) is None]
     if missing:

@@ -10,12 +10,12 @@ from tqdm import tqdm
 CHUNK = 64  # files a task: less would be spent on handing them out
 
 
-def in_threads(
+def map_in_threads(
     task: Callable[[Any], Any], items: Sequence[Any], workers: int | None, what: str
 ) -> Iterator[Any]:
     """What `task` makes of each item, in order, with a progress bar if it takes a while."""
     chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
-    pool = ThreadPoolExecutor(workers or cores())
+    pool = ThreadPoolExecutor(workers or available_cores())
     try:
         with tqdm(total=len(items), desc=what, unit=" files", delay=2, disable=None) as bar:
             for results in pool.map(lambda chunk: [task(item) for item in chunk], chunks):
@@ -25,6 +25,6 @@ def in_threads(
         pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the files in the queue
 
 
-def cores() -> int:
+def available_cores() -> int:
     """How many this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

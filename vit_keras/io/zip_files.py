@@ -55,7 +55,7 @@ MAX_NAME = 60  # letters of a name, of up to four bytes: file systems bound them
 
 
 @contextlib.contextmanager
-def opened(file: str | Path | IO[bytes]) -> Iterator[zipfile.ZipFile]:
+def open_untrusted(file: str | Path | IO[bytes]) -> Iterator[zipfile.ZipFile]:
     """The zip, whose files are few enough, and unpack to no more than they may.
 
     Raises:
@@ -76,7 +76,7 @@ def opened(file: str | Path | IO[bytes]) -> Iterator[zipfile.ZipFile]:
             ) from None
         reason = str(error) or "no reason given"
         raise SettingError(
-            f"the zip cannot be read ({shown(reason)}); make it anew, without a password"
+            f"the zip cannot be read ({printable_name(reason)}); make it anew, without a password"
         ) from None
 
 
@@ -91,12 +91,12 @@ def _check_sizes(entries: list[zipfile.ZipInfo]) -> None:
     for entry in entries:
         if entry.file_size > max(SMALL, MAX_RATIO * entry.compress_size):
             raise SettingError(
-                f"{shown(entry.filename)} in the zip unpacks to {entry.file_size:,} bytes from "
-                f"{entry.compress_size:,}, as no image or model does; leave it out"
+                f"{printable_name(entry.filename)} in the zip unpacks to {entry.file_size:,} bytes "
+                f"from {entry.compress_size:,}, as no image or model does; leave it out"
             )
 
 
-def parts(entry: zipfile.ZipInfo) -> tuple[str, ...]:
+def member_parts(entry: zipfile.ZipInfo) -> tuple[str, ...]:
     """The folders and the name of an entry.
 
     Raises:
@@ -106,18 +106,18 @@ def parts(entry: zipfile.ZipInfo) -> tuple[str, ...]:
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", str(path)):
         raise SettingError(
-            f"{shown(entry.filename)} in the zip leads out of it; make the zip anew of the folder "
-            "itself"
+            f"{printable_name(entry.filename)} in the zip leads out of it; make the zip anew of "
+            "the folder itself"
         )
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise SettingError(
-            f"{shown(entry.filename)} in the zip is a link or no plain file; put the file itself "
-            "in its place"
+            f"{printable_name(entry.filename)} in the zip is a link or no plain file; put the file "
+            "itself in its place"
         )
     return path.parts or ("",)
 
 
-def write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
+def extract_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
     """One file of the zip to a new place.
 
     Raises:
@@ -128,8 +128,8 @@ def write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> Non
         target.touch(exist_ok=False)
     except (FileExistsError, NotADirectoryError):
         raise SettingError(
-            f"{shown(entry.filename)} in the zip has the name of another file there; make the zip "
-            "anew"
+            f"{printable_name(entry.filename)} in the zip has the name of another file there; make "
+            "the zip anew"
         ) from None
     with archive.open(entry) as source, open(target, "wb") as out:
         left = entry.file_size
@@ -140,13 +140,13 @@ def write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> Non
             out.write(part)
 
 
-def clean_name(name: str) -> str:
+def sanitized_name(name: str) -> str:
     """A name from elsewhere as a folder here can have it: letters, digits, spaces and `_-.`."""
     text = unicodedata.normalize("NFC", name)
     text = "".join(letter if letter.isalnum() or letter in " _-." else "_" for letter in text)
     return text.strip(" .")[:MAX_NAME].strip(" .") or "_"
 
 
-def shown(text: str) -> str:
+def printable_name(text: str) -> str:
     """A name from the zip on one line, of letters that are what they look like."""
     return ascii(text[:MAX_NAME])

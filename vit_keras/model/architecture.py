@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from vit_keras.errors import SettingError, nearest
-from vit_keras.validators import one_of
+from vit_keras.errors import SettingError, did_you_mean
+from vit_keras.validators import check_choice
 
 ROTARY = ("rope2d", "rope_mixed")
 CHOICES = {
@@ -117,9 +117,9 @@ def architecture(variant: str | None, prefix: str = "", **overrides: Any) -> Arc
     for name in overrides:
         if name not in known:
             also = [] if prefix else ["image_size", "num_classes", "channels"]
-            raise SettingError(f"{prefix}{name} is no setting{nearest(name, known + also)}")
+            raise SettingError(f"{prefix}{name} is no setting{did_you_mean(name, known + also)}")
     if variant is not None:
-        one_of(f"{prefix}variant", variant, VARIANTS)
+        check_choice(f"{prefix}variant", variant, VARIANTS)
     settings: dict[str, Any] = dict(VARIANTS[variant]) if variant else {}
     settings.update({name: value for name, value in overrides.items() if value is not None})
     missing = [name for name in SIZES if name not in settings]

@@ -8,7 +8,7 @@ import math
 from vit_keras import validators
 from vit_keras.errors import SettingError
 from vit_keras.model.architecture import CHOICES, RATES, ROTARY, SIZES, Architecture
-from vit_keras.validators import one_of
+from vit_keras.validators import check_choice
 
 
 def check_options(arch: Architecture, prefix: str = "") -> None:
@@ -22,11 +22,11 @@ def check_options(arch: Architecture, prefix: str = "") -> None:
         SettingError: naming the setting, its value, and what would do.
     """
     for name, allowed in CHOICES.items():
-        one_of(prefix + name, getattr(arch, name), allowed)
+        check_choice(prefix + name, getattr(arch, name), allowed)
     for name in ("qk_norm", "parallel"):
-        validators.yes_or_no(prefix + name, getattr(arch, name))
-    validators.whole(f"{prefix}registers", arch.registers, least=0)
-    validators.number(f"{prefix}layer_scale", arch.layer_scale, "0 for none, or 1e-5")
+        validators.check_bool(prefix + name, getattr(arch, name))
+    validators.check_int(f"{prefix}registers", arch.registers, least=0)
+    validators.check_number(f"{prefix}layer_scale", arch.layer_scale, "0 for none, or 1e-5")
     if arch.layer_scale < 0:
         raise SettingError(f"{prefix}layer_scale={arch.layer_scale} is below 0; use 0 or 1e-5")
     if arch.mlp == "swiglu" and arch.gelu != "exact" and arch.pool != "map":
@@ -48,7 +48,7 @@ def _check_positions(arch: Architecture, prefix: str) -> None:
     head_width = arch.width // arch.num_heads
     if arch.position in ROTARY and head_width % 4:
         fitting = validators.divisors(arch.width // 4, 1) if arch.width % 4 == 0 else []
-        heads = f"{prefix}num_heads={validators.one_of_these(fitting)}, " if fitting else ""
+        heads = f"{prefix}num_heads={validators.join_options(fitting)}, " if fitting else ""
         raise SettingError(
             f"{prefix}num_heads={arch.num_heads} of {prefix}width={arch.width} are heads of "
             f"{head_width}, no multiple of 4, which {prefix}position={arch.position} needs; use "
@@ -70,7 +70,7 @@ def _check_stem(arch: Architecture, prefix: str) -> None:
         raise SettingError(
             f"{prefix}width={arch.width} is no multiple of {factor}, which {prefix}stem=conv "
             f"needs to double its channels up to it; use "
-            f"{validators.one_of_these(validators.multiples_around(arch.width, factor))}, or "
+            f"{validators.join_options(validators.multiples_around(arch.width, factor))}, or "
             f"{prefix}stem=patch"
         )
 
@@ -94,24 +94,24 @@ def check(
         SettingError: naming the setting, its value, and what would do.
     """
     for name in SIZES:
-        validators.whole(prefix + name, getattr(arch, name))
-    validators.whole(f"{data_prefix}channels", channels)
+        validators.check_int(prefix + name, getattr(arch, name))
+    validators.check_int(f"{data_prefix}channels", channels)
     if num_classes != 0 or isinstance(num_classes, bool):
-        validators.whole(f"{data_prefix}num_classes", num_classes)
-    validators.number(f"{prefix}norm_epsilon", arch.norm_epsilon, "1e-6")
+        validators.check_int(f"{data_prefix}num_classes", num_classes)
+    validators.check_number(f"{prefix}norm_epsilon", arch.norm_epsilon, "1e-6")
     if arch.norm_epsilon <= 0:
         raise SettingError(f"{prefix}norm_epsilon={arch.norm_epsilon} is not above 0; use 1e-6")
     for name in RATES:
-        validators.rate(prefix + name, getattr(arch, name))
+        validators.check_rate(prefix + name, getattr(arch, name))
     for name in ("pixel_mean", "pixel_std"):
-        validators.per_channel(
+        validators.check_per_channel(
             prefix + name, getattr(arch, name), channels, positive=name == "pixel_std"
         )
     _check_patches(arch, image_size, prefix, data_prefix)
     if arch.width % arch.num_heads:
         raise SettingError(
             f"{prefix}num_heads={arch.num_heads} does not divide {prefix}width={arch.width}; "
-            f"use {validators.one_of_these(validators.divisors(arch.width, 1))}"
+            f"use {validators.join_options(validators.divisors(arch.width, 1))}"
         )
     check_options(arch, prefix)
 
@@ -121,8 +121,8 @@ def _check_patches(
 ) -> None:
     for size in image_size:
         if size % arch.patch_size:
-            fitting = validators.one_of_these(validators.divisors(math.gcd(*image_size), 2))
-            sizes = validators.one_of_these(validators.multiples_around(size, arch.patch_size))
+            fitting = validators.join_options(validators.divisors(math.gcd(*image_size), 2))
+            sizes = validators.join_options(validators.multiples_around(size, arch.patch_size))
             raise SettingError(
                 f"{prefix}patch_size={arch.patch_size} does not divide "
                 f"{data_prefix}image_size={size}; use {fitting}, or {data_prefix}image_size={sizes}"

@@ -102,7 +102,7 @@ class Rotary(keras.layers.Layer):
         of_x, of_y = (ops.cast(self.frequencies[i], "float32") for i in (0, 1))
         angles = of_x * x + of_y * y  # ([B,] n, H or 1, K / 2), in full precision always
         cos, sin = ops.cast(ops.cos(angles), q.dtype), ops.cast(ops.sin(angles), q.dtype)
-        return _turned(q, cos, sin), _turned(k, cos, sin)
+        return _rotated(q, cos, sin), _rotated(k, cos, sin)
 
     def compute_output_shape(self, input_shape):
         return input_shape, input_shape
@@ -111,7 +111,7 @@ class Rotary(keras.layers.Layer):
         return {**super().get_config(), "grid": self.grid, "kind": self.kind}
 
 
-def _turned(points, cos, sin):
+def _rotated(points, cos, sin):
     """(a + ib)(cos + i sin) with a the first half of the channels and b the second."""
     a, b = ops.split(points, 2, axis=-1)
     return ops.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)

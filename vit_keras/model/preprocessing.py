@@ -39,11 +39,11 @@ class OnBatches(keras.Model):
 
     def call(self, inputs):
         images, _ = inputs
-        images = as_input(ops.cast(images, "float32"), self.model.input_shape[1:])
+        images = to_model_input(ops.cast(images, "float32"), self.model.input_shape[1:])
         return self.model(images, training=False)
 
 
-def as_input(images: Any, shape: tuple[int, int, int]) -> Any:
+def to_model_input(images: Any, shape: tuple[int, int, int]) -> Any:
     """(B, x, y, c) -> (B, X, Y, C): resized; grey repeated over the channels."""
     if images.shape[1:3] != shape[:2]:
         images = resize(images, shape[:2])
@@ -52,16 +52,16 @@ def as_input(images: Any, shape: tuple[int, int, int]) -> Any:
     return images
 
 
-def fitted(images: np.ndarray, model: keras.Model) -> np.ndarray:
+def resize_to_input(images: np.ndarray, model: keras.Model) -> np.ndarray:
     """(B, x, y, c) uint8 -> (B, X, Y, C) uint8: resized as in training, grey repeated."""
-    pixels = as_input(ops.convert_to_tensor(images, "float32"), model.input_shape[1:])
+    pixels = to_model_input(ops.convert_to_tensor(images, "float32"), model.input_shape[1:])
     return ops.convert_to_numpy(pixels).round().clip(0, 255).astype("uint8")
 
 
 def normalization(pixel_mean: Any, pixel_std: Any) -> keras.layers.Layer:
     """(pixels / 255 - mean) / std, in float32: bfloat16 would round the pixels first."""
     mean, std = (
-        np.asarray(validators.values_of(value), "float64") for value in (pixel_mean, pixel_std)
+        np.asarray(validators.as_list(value), "float64") for value in (pixel_mean, pixel_std)
     )
     scale, offset = (1 / (255 * std)).tolist(), (-mean / std).tolist()
     return keras.layers.Rescaling(scale, offset, dtype="float32", name="normalization")

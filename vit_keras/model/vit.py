@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from vit_keras import validators
-from vit_keras.errors import SettingError, nearest
+from vit_keras.errors import SettingError, did_you_mean
 from vit_keras.model import (
     architecture,
     architecture_checks,
@@ -218,5 +218,7 @@ def _layer(model: keras.Model, asked: str | int) -> keras.layers.Layer:
         )
     name = blocks[asked] if isinstance(asked, int) else asked
     if name not in by_name:
-        raise SettingError(f"layers={name} is no layer of {model.name}{nearest(name, by_name)}")
+        raise SettingError(
+            f"layers={name} is no layer of {model.name}{did_you_mean(name, by_name)}"
+        )
     return by_name[name]

@@ -24,11 +24,11 @@ from PIL import Image
 from vit_keras.data import decode
 from vit_keras.data.readers import folder_layout
 from vit_keras.data.readers.arrays import CHANNELS
-from vit_keras.data.resize import fitted
+from vit_keras.data.resize import resize_to_size
 from vit_keras.errors import SettingError
 
 
-def found(words: Sequence[str]) -> list[str]:
+def find_image_files(words: Sequence[str]) -> list[str]:
     """The files that words name, in order, each once.
 
     A file is taken whatever it is called; a folder's are those that are named like images, in it
@@ -75,7 +75,7 @@ class Item(NamedTuple):
     image: Any
 
 
-def items(given: Any) -> Iterator[Item]:
+def iter_items(given: Any) -> Iterator[Item]:
     """Each single image of what is given, in order.
 
     An array of four axes is a batch; so is one of three, (n, x, y), unless its last axis is 1, 3 or
@@ -105,7 +105,7 @@ def items(given: Any) -> Iterator[Item]:
         raise SettingError(f"images is {type(given).__name__}; give {FORMS}, or a list of these")
 
 
-def pixels(item: Item, shape: tuple[int, int, int], fit: str) -> np.ndarray:
+def to_pixels(item: Item, shape: tuple[int, int, int], fit: str) -> np.ndarray:
     """(X, Y, C) uint8 for `shape` (X, Y, C).
 
     Args:
@@ -121,7 +121,7 @@ def pixels(item: Item, shape: tuple[int, int, int], fit: str) -> np.ndarray:
     image, size, channels = item.image, shape[:2], shape[2]
     if isinstance(image, np.ndarray):
         if channels == 4 == image.shape[-1]:
-            return fitted(image, size, fit)
+            return resize_to_size(image, size, fit)
         image = Image.fromarray(image)
     if channels not in (1, 3):
         raise SettingError(
@@ -129,15 +129,15 @@ def pixels(item: Item, shape: tuple[int, int, int], fit: str) -> np.ndarray:
             f"that had them; give an array (height, width, {channels})"
         )
     if isinstance(image, bytes):
-        rgb = decode.of_content(image, size, fit)
+        rgb = decode.decode_bytes(image, size, fit)
     elif isinstance(image, Image.Image):
-        rgb = of_picture(image, size, fit)
+        rgb = from_pil(image, size, fit)
     else:
-        rgb = decode.of_content(decode.content_of(Path(image)), size, fit)
+        rgb = decode.decode_bytes(decode.read_regular_file(Path(image)), size, fit)
     return in_channels(rgb, channels)
 
 
-def of_picture(image: Image.Image, size: tuple[int, int], fit: str) -> np.ndarray:
+def from_pil(image: Image.Image, size: tuple[int, int], fit: str) -> np.ndarray:
     """A Pillow image -> (X, Y, 3) uint8, as `decode.pixels` makes it of a file.
 
     Raises:
@@ -146,7 +146,7 @@ def of_picture(image: Image.Image, size: tuple[int, int], fit: str) -> np.ndarra
     decode.check_size(image.height, image.width)
     upright = decode.three_channels(image)  # before its orientation, as `decode.look` says
     turned = decode.TURNS[decode.orientation_of(image)](upright)
-    return fitted(turned, size, fit)
+    return resize_to_size(turned, size, fit)
 
 
 def in_channels(rgb: np.ndarray, channels: int) -> np.ndarray:

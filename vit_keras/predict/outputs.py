@@ -17,7 +17,7 @@ from vit_keras.errors import SettingError
 from vit_keras.io import atomic
 from vit_keras.predict import inputs
 from vit_keras.predict.predictor import Prediction, Predictor, Unreadable
-from vit_keras.text import aligned, on_a_line
+from vit_keras.text import format_table, one_line
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def predict_files(
     Raises:
         SettingError: a word names no file.
     """
-    files = inputs.found(images)
+    files = inputs.find_image_files(images)
     started = time.perf_counter()
     results = predictor.results(files, top_k, flip)
     # In a file, where bars would pile up, one is drawn every ten seconds.
@@ -75,11 +75,11 @@ def table(predictions: Sequence[Prediction]) -> bytes:
     """A line for each image: its file, its class and confidence, and the next best."""
     rows = [("file", "class", "confidence", "next best")]
     for one in predictions:
-        others = ", ".join(f"{on_a_line(c.label)} {c.confidence:.4f}" for c in one.top[1:])
-        rows.append((on_a_line(one.source), on_a_line(one.label), f"{one.confidence:.4f}", others))
+        others = ", ".join(f"{one_line(c.label)} {c.confidence:.4f}" for c in one.top[1:])
+        rows.append((one_line(one.source), one_line(one.label), f"{one.confidence:.4f}", others))
     if not any(row[3] for row in rows[1:]):
         rows = [(*row[:3], "") for row in rows]
-    return f"{aligned(rows)}\n".encode()
+    return f"{format_table(rows)}\n".encode()
 
 
 def as_json(predictions: Sequence[Prediction]) -> bytes:

@@ -95,12 +95,12 @@ class Predictor:
         Raises:
             SettingError: it is no run, or one without a whole model.
         """
-        validators.whole("batch_size", batch_size)
+        validators.check_int("batch_size", batch_size)
         if workers is not None:
-            validators.whole("workers", workers)
+            validators.check_int("workers", workers)
         self.run = run if isinstance(run, SavedRun) else open_run(run)
         self.class_names = self.run.class_names
-        self.batch_size, self.workers = batch_size, workers or parallel.cores()
+        self.batch_size, self.workers = batch_size, workers or parallel.available_cores()
         from vit_keras.predict.serving_model import serving_model  # imports Keras
 
         self._model = serving_model(self.run)
@@ -136,9 +136,9 @@ class Predictor:
         Raises:
             SettingError: something is no image and no file, or is an array of other numbers.
         """
-        validators.whole("top_k", top_k)
-        validators.yes_or_no("flip", flip)
-        return self._results(inputs.items(images), top_k, flip)
+        validators.check_int("top_k", top_k)
+        validators.check_bool("flip", flip)
+        return self._results(inputs.iter_items(images), top_k, flip)
 
     def _results(
         self, items: Iterator[Item], top_k: int, flip: bool
@@ -173,7 +173,7 @@ class Predictor:
     def _read(self, item: Item) -> np.ndarray | Unreadable:
         """(X, Y, C) uint8."""
         try:
-            return inputs.pixels(item, self.input_shape, self.run.config.data.fit)
+            return inputs.to_pixels(item, self.input_shape, self.run.config.data.fit)
         except (OSError, decode.UnreadableError) as error:
             return Unreadable(item.source, decode.reason(error))
 

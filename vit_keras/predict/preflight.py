@@ -7,7 +7,7 @@ from vit_keras.errors import SettingError
 from vit_keras.io import atomic, zip_files
 from vit_keras.predict import inputs
 from vit_keras.runs.saved_run import MODEL, open_run
-from vit_keras.validators import one_of
+from vit_keras.validators import check_choice
 
 PREDICTIONS = ("table", "json", "csv")
 
@@ -25,7 +25,7 @@ def check_prediction(settings: Any) -> None:
             f"by scripts/runs.py describe {settings.run}"
         )
     saved.temperature  # noqa: B018  (reads a file that may be damaged)
-    inputs.found(settings.images)
+    inputs.find_image_files(settings.images)
     prediction_format(settings.format, settings.output)
     if settings.output is not None:
         place = Path(settings.output).expanduser()
@@ -37,5 +37,5 @@ def prediction_format(format: str | None, output: str | None) -> str:
     if format is None:
         ending = Path(output or "").suffix.lower().removeprefix(".")
         return ending if ending in PREDICTIONS else "table"
-    one_of("format", format, PREDICTIONS)
+    check_choice("format", format, PREDICTIONS)
     return format

@@ -14,13 +14,13 @@ from vit_keras.errors import SettingError
 from vit_keras.model import architecture
 from vit_keras.model.position_embedding import resize_positions
 from vit_keras.pretrained import name_maps
-from vit_keras.pretrained.infer_architecture import Found
-from vit_keras.pretrained.name_maps import HEAD, POSITIONS, Dialect, Place, Weights
-from vit_keras.pretrained.readers import Foreign
+from vit_keras.pretrained.infer_architecture import InferredModel
+from vit_keras.pretrained.name_maps import HEAD, POSITIONS, WeightFormat, WeightMapping, Weights
+from vit_keras.pretrained.readers import WeightFile
 
 
 @dataclass
-class Report:
+class ConversionReport:
     """What became of every weight.
 
     Attributes:
@@ -57,9 +57,13 @@ class Report:
         return "\n".join(lines)
 
 
-def load(
-    vit: keras.Model, foreign: Foreign, found: Found, allow: Iterable[str], new_head: bool
-) -> Report:
+def load_weights(
+    vit: keras.Model,
+    foreign: WeightFile,
+    found: InferredModel,
+    allow: Iterable[str],
+    new_head: bool,
+) -> ConversionReport:
     """Put the file's weights into `vit`, whose sizes are the file's, its image size aside.
 
     Args:
@@ -77,8 +81,8 @@ def load(
         _check_classes(foreign, found)
     weights = fold_layer_scale(foreign.weights)
     paths = [variable.path for variable in vit.weights]
-    table = name_maps.places(dialect, found.arch.depth, paths)
-    report = Report(str(foreign.path), dialect.name, assumed=list(found.assumed))
+    table = name_maps.weight_mappings(dialect, found.arch.depth, paths)
+    report = ConversionReport(str(foreign.path), dialect.name, assumed=list(found.assumed))
     values: dict[str, np.ndarray] = {}
     for variable in vit.weights:
         ours = variable.path
@@ -101,16 +105,16 @@ def load(
     return report
 
 
-def dialect_of(foreign: Foreign, allow: Iterable[str], new_head: bool) -> Dialect:
+def format_of(foreign: WeightFile, allow: Iterable[str], new_head: bool) -> WeightFormat:
     """Whose names these are.
 
     Raises:
         SettingError: nobody's that is known, or a ViT's with something that ours does not have.
     """
-    dialect = name_maps.recognise(foreign.weights)
+    dialect = name_maps.detect_format(foreign.weights)
     if dialect is None:
         some = ", ".join(sorted(foreign.weights)[:4]) or "none"
-        known = ", ".join(known.name for known in name_maps.DIALECTS)
+        known = ", ".join(known.name for known in name_maps.FORMATS)
         raise SettingError(
             f"handle={foreign.path} has weights of a model that is not known ({some} ...); known "
             f"are the ViTs of {known}"
@@ -122,7 +126,7 @@ def dialect_of(foreign: Foreign, allow: Iterable[str], new_head: bool) -> Dialec
     return dialect
 
 
-def _check_classes(foreign: Foreign, found: Found) -> None:
+def _check_classes(foreign: WeightFile, found: InferredModel) -> None:
     said = foreign.facts.get("num_classes")
     if said and found.num_classes and said != found.num_classes:
         raise SettingError(
@@ -135,7 +139,7 @@ def _is_allowed(name: str, allow: Iterable[str]) -> bool:
     return any(fnmatch(name, pattern) for pattern in allow)
 
 
-def _left_over(foreign: Foreign, name: str, why: str) -> str:
+def _left_over(foreign: WeightFile, name: str, why: str) -> str:
     return (
         f'handle={foreign.path} has {name}: {why}; to go on without it, pass allow=["{name}"], '
         "which changes what the model computes"
@@ -143,7 +147,7 @@ def _left_over(foreign: Foreign, name: str, why: str) -> str:
 
 
 def _value(
-    foreign: Foreign, found: Found, place: Place, weights: Weights, variable: Any
+    foreign: WeightFile, found: InferredModel, place: WeightMapping, weights: Weights, variable: Any
 ) -> np.ndarray:
     missing = [name for name in place.names if name not in weights]
     if missing:
@@ -167,13 +171,13 @@ def _value(
 
 
 def _check_left_over(
-    foreign: Foreign,
-    dialect: Dialect,
+    foreign: WeightFile,
+    dialect: WeightFormat,
     weights: Weights,
     used: set[str],
     dropped: dict[str, str],
     allow: Iterable[str],
-    report: Report,
+    report: ConversionReport,
 ) -> None:
     """Sort what is left over into what may be, and refuse the rest by name."""
     allowed = {**dialect.droppable, **dropped}
@@ -209,7 +213,7 @@ def fold_layer_scale(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _on_new_grid(
-    embedding: np.ndarray, vit: keras.Model, found: Found, report: Report
+    embedding: np.ndarray, vit: keras.Model, found: InferredModel, report: ConversionReport
 ) -> np.ndarray:
     new = architecture.grid(vit.input_shape[1:3], found.arch.patch_size)
     if found.arch.pool == "token" and embedding.shape[1] == math.prod(found.grid):
@@ -221,10 +225,10 @@ def _on_new_grid(
 
 
 def arrays_of(
-    vit: keras.Model, dialect: Dialect, arch: architecture.Architecture
+    vit: keras.Model, dialect: WeightFormat, arch: architecture.Architecture
 ) -> dict[str, Any]:
     """The weights of `vit` under `dialect`'s names and in its layouts."""
-    table = name_maps.places(dialect, arch.depth)
+    table = name_maps.weight_mappings(dialect, arch.depth)
     result = {}
     for variable in vit.weights:
         place = table[variable.path]

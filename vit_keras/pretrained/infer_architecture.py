@@ -8,15 +8,15 @@ from vit_keras import validators
 from vit_keras.errors import SettingError
 from vit_keras.model import architecture
 from vit_keras.pretrained import name_maps
-from vit_keras.pretrained.name_maps import CLASS_TOKEN, HEAD, PATCH, POSITIONS, Dialect
-from vit_keras.pretrained.readers import Foreign
+from vit_keras.pretrained.name_maps import CLASS_TOKEN, HEAD, PATCH, POSITIONS, WeightFormat
+from vit_keras.pretrained.readers import WeightFile
 
 QKV = "encoder_block_{i}/attention/qkv/kernel"
 HIDDEN = "encoder_block_{i}/mlp/hidden/bias"
 
 
 @dataclass(frozen=True)
-class Found:
+class InferredModel:
     """A file's dialect and sizes.
 
     Attributes:
@@ -26,7 +26,7 @@ class Found:
         assumed: what the file does not say.
     """
 
-    dialect: Dialect
+    dialect: WeightFormat
     arch: architecture.Architecture
     image_size: tuple[int, int]
     channels: int
@@ -38,7 +38,9 @@ class Found:
         return architecture.grid(self.image_size, self.arch.patch_size)
 
 
-def find(foreign: Foreign, dialect: Dialect, **overrides: Any) -> Found:
+def infer_architecture(
+    foreign: WeightFile, dialect: WeightFormat, **overrides: Any
+) -> InferredModel:
     """Read the sizes; `overrides` are the caller's fields of `Architecture`, which win.
 
     Raises:
@@ -69,7 +71,7 @@ def find(foreign: Foreign, dialect: Dialect, **overrides: Any) -> Found:
     if not says_pixels and not {"pixel_mean", "pixel_std"} & set(arch):
         assumed.append("pixel_mean and pixel_std of 0.5; DeiT has ImageNet's: give them then")
     has_head = dialect.places[HEAD[1]].names[0] in weights
-    return Found(
+    return InferredModel(
         dialect,
         architecture.architecture(None, **arch),
         _image_size(foreign, dialect, patch, image_size),
@@ -79,8 +81,8 @@ def find(foreign: Foreign, dialect: Dialect, **overrides: Any) -> Found:
     )
 
 
-def _shape(foreign: Foreign, dialect: Dialect, ours: str, axes: int) -> tuple[int, ...]:
-    name = name_maps.in_block(dialect.places[ours].names, 0)[0]
+def _shape(foreign: WeightFile, dialect: WeightFormat, ours: str, axes: int) -> tuple[int, ...]:
+    name = name_maps.mappings_in_block(dialect.places[ours].names, 0)[0]
     if name not in foreign.weights:
         raise SettingError(
             f"handle={foreign.path} lacks {name}, which a ViT of {dialect.name} has; fetch it "
@@ -95,7 +97,7 @@ def _shape(foreign: Foreign, dialect: Dialect, ours: str, axes: int) -> tuple[in
     return shape
 
 
-def _patch(foreign: Foreign, dialect: Dialect) -> tuple[int, int, int]:
+def _patch(foreign: WeightFile, dialect: WeightFormat) -> tuple[int, int, int]:
     """P, C and D."""
     shape = _shape(foreign, dialect, PATCH, axes=2 if dialect.patch_axes is None else 4)
     if dialect.patch_axes is None:
@@ -104,19 +106,21 @@ def _patch(foreign: Foreign, dialect: Dialect) -> tuple[int, int, int]:
     return patch, channels, width
 
 
-def _depth(weights: name_maps.Weights, dialect: Dialect) -> int:
+def _depth(weights: name_maps.Weights, dialect: WeightFormat) -> int:
     """Blocks up to the last that has any weight; what is missing of one will be named."""
     blocks = [place.names for ours, place in dialect.places.items() if "{i}" in ours]
     found = (
         i
         for i in range(len(weights))
         for names in blocks
-        if any(name in weights for name in name_maps.in_block(names, i))
+        if any(name in weights for name in name_maps.mappings_in_block(names, i))
     )
     return max(found, default=-1) + 1
 
 
-def _heads(foreign: Foreign, dialect: Dialect, arch: dict[str, Any], assumed: list[str]) -> int:
+def _heads(
+    foreign: WeightFile, dialect: WeightFormat, arch: dict[str, Any], assumed: list[str]
+) -> int:
     """H by the shape of the attention's kernels where they show it; else by convention."""
     kernel = _shape(foreign, dialect, QKV, axes=2)
     if len(kernel) == 3:
@@ -134,7 +138,9 @@ def _heads(foreign: Foreign, dialect: Dialect, arch: dict[str, Any], assumed: li
     return arch["width"] // 64
 
 
-def _image_size(foreign: Foreign, dialect: Dialect, patch: int, said: Any) -> tuple[int, int]:
+def _image_size(
+    foreign: WeightFile, dialect: WeightFormat, patch: int, said: Any
+) -> tuple[int, int]:
     """What the file says, or the square that its positions fit."""
     if dialect is name_maps.OWN:
         return validators.height_and_width(said)

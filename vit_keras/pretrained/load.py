@@ -52,13 +52,15 @@ def load_pretrained(
         SettingError: (a ValueError) the handle cannot be reached, the file is damaged, or a weight
             in it is missing, left over or of another shape, by name.
     """
-    vit, report = load(handle, image_size, num_classes, allow, opaque, dtype, name, **overrides)
+    vit, report = load_with_report(
+        handle, image_size, num_classes, allow, opaque, dtype, name, **overrides
+    )
     for line in report.assumed:
         log.warning("%s: assumed: %s", handle, line)
     return vit
 
 
-def load(
+def load_with_report(
     handle: str,
     image_size: Any = None,
     num_classes: int | None = None,
@@ -67,7 +69,7 @@ def load(
     dtype: Any = None,
     name: str | None = None,
     **overrides: Any,
-) -> tuple[keras.Model, convert.Report]:
+) -> tuple[keras.Model, convert.ConversionReport]:
     """`load_pretrained`, with the report of what became of every weight."""
     path = download.local(handle)
     allow = [allow] if isinstance(allow, str) else list(allow)
@@ -75,8 +77,8 @@ def load(
     if foreign is None:
         return _opaque(path, image_size, num_classes, name, **overrides)
     new_head = num_classes is not None
-    dialect = convert.dialect_of(foreign, allow, new_head)
-    found = infer_architecture.find(foreign, dialect, **overrides)
+    dialect = convert.format_of(foreign, allow, new_head)
+    found = infer_architecture.infer_architecture(foreign, dialect, **overrides)
     classes = found.num_classes if num_classes is None else num_classes
     if image_size is not None:
         _check_size(validators.height_and_width(image_size), found.arch.patch_size)
@@ -91,7 +93,7 @@ def load(
         name=name or re.sub(r"[^a-zA-Z0-9]+", "_", f"vit_{path.stem}"),  # TensorFlow's scopes
         **vars(found.arch),
     )
-    report = convert.load(vit, foreign, found, allow, new_head)
+    report = convert.load_weights(vit, foreign, found, allow, new_head)
     report.handle = str(handle)
     if foreign.is_saved_model:
         report.compared = _compare(foreign, found, allow)
@@ -112,7 +114,7 @@ def _check_size(image_size: tuple[int, int], patch_size: int) -> None:
 
 
 def _compare(
-    foreign: readers.Foreign, found: infer_architecture.Found, allow: Iterable[str]
+    foreign: readers.WeightFile, found: infer_architecture.InferredModel, allow: Iterable[str]
 ) -> float | None:
     """Run the SavedModel and our model, as the file has it, on the same pixels.
 
@@ -133,7 +135,7 @@ def _compare(
         dtype="float32",
         **arch,
     )
-    convert.load(ours, foreign, found, allow, new_head=False)
+    convert.load_weights(ours, foreign, found, allow, new_head=False)
     pixels = np.random.default_rng(0).integers(0, 256, (2, *ours.input_shape[1:]), "uint8")
     theirs = tfhub.run(foreign.path, pixels / np.float32(127.5) - 1)
     if theirs is None:
@@ -155,7 +157,7 @@ def _compare(
 
 def _opaque(
     path: Path, image_size: Any, num_classes: int | None, name: str | None, **overrides: Any
-) -> tuple[keras.Model, convert.Report]:
+) -> tuple[keras.Model, convert.ConversionReport]:
     from vit_keras.pretrained.saved_model_layer import opaque_model
 
     if not (path / "saved_model.pb").is_file():
@@ -169,5 +171,5 @@ def _opaque(
             f"setting of it; leave it out ({', '.join(sorted(fitting))} are)"
         )
     model = opaque_model(path, num_classes or None, image_size, name=name, **overrides)
-    report = convert.Report(str(path), "its own (wrapped whole)", len(model.weights))
+    report = convert.ConversionReport(str(path), "its own (wrapped whole)", len(model.weights))
     return model, report

@@ -49,7 +49,7 @@ def _as_conv(kernel: Array, arch: Architecture) -> Array:
     return kernel.reshape(arch.patch_size, arch.patch_size, -1, arch.width)
 
 
-class Place(NamedTuple):
+class WeightMapping(NamedTuple):
     """Where a weight of ours lies: one name of theirs, or several that ours joins end to end."""
 
     layout: Layout
@@ -57,7 +57,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Dialect:
+class WeightFormat:
     """One family of files.
 
     Attributes:
@@ -70,7 +70,7 @@ class Dialect:
     """
 
     name: str
-    places: dict[str, Place]
+    places: dict[str, WeightMapping]
     patch_axes: tuple[int, int, int] | None
     gelu: str = "exact"
     droppable: dict[str, str] = field(default_factory=dict)
@@ -90,36 +90,38 @@ HEAD = ("head/kernel", "head/bias")
 BLOCK = "encoder_block_{i}/"
 
 
-def _at(layout: Layout, *names: str) -> Place:
-    return Place(layout, names)
+def _at(layout: Layout, *names: str) -> WeightMapping:
+    return WeightMapping(layout, names)
 
 
-def _norm(ours: str, theirs: str, gamma: str, beta: str) -> dict[str, Place]:
+def _norm(ours: str, theirs: str, gamma: str, beta: str) -> dict[str, WeightMapping]:
     return {f"{ours}/gamma": _at(SAME, theirs + gamma), f"{ours}/beta": _at(SAME, theirs + beta)}
 
 
-def _dense(ours: str, layout: Layout, kernels: list[str], biases: list[str]) -> dict[str, Place]:
+def _dense(
+    ours: str, layout: Layout, kernels: list[str], biases: list[str]
+) -> dict[str, WeightMapping]:
     bias_layout = TO_HEADS if layout is TO_HEADS else SAME
     return {f"{ours}/kernel": _at(layout, *kernels), f"{ours}/bias": _at(bias_layout, *biases)}
 
 
-def _flax(ours: str, *theirs: str, layout: Layout = SAME) -> dict[str, Place]:
+def _flax(ours: str, *theirs: str, layout: Layout = SAME) -> dict[str, WeightMapping]:
     return _dense(ours, layout, [f"{t}/kernel" for t in theirs], [f"{t}/bias" for t in theirs])
 
 
-def _torch(ours: str, *theirs: str, layout: Layout = LINEAR) -> dict[str, Place]:
+def _torch(ours: str, *theirs: str, layout: Layout = LINEAR) -> dict[str, WeightMapping]:
     return _dense(ours, layout, [f"{t}.weight" for t in theirs], [f"{t}.bias" for t in theirs])
 
 
-def _keras(ours: str, *theirs: str, layout: Layout = SAME) -> dict[str, Place]:
+def _keras(ours: str, *theirs: str, layout: Layout = SAME) -> dict[str, WeightMapping]:
     return _dense(ours, layout, [f"{t}/vars/0" for t in theirs], [f"{t}/vars/1" for t in theirs])
 
 
-def _google() -> Dialect:
+def _google() -> WeightFormat:
     theirs = "Transformer/encoderblock_{i}/"
     attention = theirs + "MultiHeadDotProductAttention_1/"
     norm = ("/scale", "/bias")
-    return Dialect(
+    return WeightFormat(
         "Google (flax)",
         {
             **_flax("patch_embedding/projection", "embedding", layout=CONV),
@@ -144,11 +146,11 @@ def _google() -> Dialect:
     )
 
 
-def _hugging_face() -> Dialect:
+def _hugging_face() -> WeightFormat:
     theirs = "encoder.layer.{i}."
     attention = theirs + "attention."
     norm = (".weight", ".bias")
-    return Dialect(
+    return WeightFormat(
         "Hugging Face",
         {
             **_torch(
@@ -185,10 +187,10 @@ def _hugging_face() -> Dialect:
     )
 
 
-def _timm() -> Dialect:
+def _timm() -> WeightFormat:
     theirs = "blocks.{i}."
     norm = (".weight", ".bias")
-    return Dialect(
+    return WeightFormat(
         "timm",
         {
             **_torch("patch_embedding/projection", "patch_embed.proj", layout=CONV_TORCH),
@@ -217,11 +219,11 @@ def _timm() -> Dialect:
     )
 
 
-def _keras_hub() -> Dialect:
+def _keras_hub() -> WeightFormat:
     block = "layers/vi_t_encoder/encoder_layers/vi_t_encoder_block{suffix}/"
     embedding = "layers/vi_t_patching_and_embedding/"
     norm = ("/vars/0", "/vars/1")
-    return Dialect(
+    return WeightFormat(
         "keras-hub",
         {
             **_keras("patch_embedding/projection", embedding + "patch_embedding", layout=CONV),
@@ -245,19 +247,21 @@ def _keras_hub() -> Dialect:
 
 
 GOOGLE, HUGGING_FACE, TIMM, KERAS_HUB = _google(), _hugging_face(), _timm(), _keras_hub()
-OWN = Dialect("vit_keras", {ours: _at(SAME, ours) for ours in GOOGLE.places}, patch_axes=None)
-DIALECTS = (GOOGLE, HUGGING_FACE, TIMM, KERAS_HUB, OWN)
+OWN = WeightFormat("vit_keras", {ours: _at(SAME, ours) for ours in GOOGLE.places}, patch_axes=None)
+FORMATS = (GOOGLE, HUGGING_FACE, TIMM, KERAS_HUB, OWN)
 
 
-def recognise(weights: Any) -> Dialect | None:
+def detect_format(weights: Any) -> WeightFormat | None:
     """The dialect that has a patch embedding under one of these names; None if none has."""
-    for dialect in DIALECTS:
+    for dialect in FORMATS:
         if dialect.places[PATCH].names[0] in weights:
             return dialect
     return None
 
 
-def places(dialect: Dialect, depth: int, ours: Iterable[str] = ()) -> dict[str, Place]:
+def weight_mappings(
+    dialect: WeightFormat, depth: int, ours: Iterable[str] = ()
+) -> dict[str, WeightMapping]:
     """The dialect's table for `depth` blocks: every name of ours, block by block.
 
     A file of our own has each weight under the name that the model has it: `ours` are those.
@@ -265,10 +269,10 @@ def places(dialect: Dialect, depth: int, ours: Iterable[str] = ()) -> dict[str, 
     result = {path: _at(SAME, path) for path in ours} if dialect is OWN else {}
     for name, place in dialect.places.items():
         for i in range(depth) if "{i}" in name else [0]:
-            result[name.format(i=i)] = place._replace(names=in_block(place.names, i))
+            result[name.format(i=i)] = place._replace(names=mappings_in_block(place.names, i))
     return result
 
 
-def in_block(names: tuple[str, ...], i: int) -> tuple[str, ...]:
+def mappings_in_block(names: tuple[str, ...], i: int) -> tuple[str, ...]:
     """Keras numbers layers of one kind as: block, block_1, block_2."""
     return tuple(name.format(i=i, suffix=f"_{i}" if i else "") for name in names)

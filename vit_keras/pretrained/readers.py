@@ -23,7 +23,7 @@ GELUS = {"gelu": "exact", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "gelu
 
 
 @dataclass
-class Foreign:
+class WeightFile:
     """A file's weights under its own names, float32.
 
     Attributes:
@@ -40,7 +40,7 @@ class Foreign:
     is_saved_model: bool = False
 
 
-def read(path: Path) -> Foreign | None:
+def read(path: Path) -> WeightFile | None:
     """The weights at `path`; None for a SavedModel whose variables are not those of a ViT.
 
     Raises:
@@ -91,23 +91,23 @@ def _damage(path: Path) -> Iterator[None]:
         raise SettingError(f"handle={path} is damaged ({said}); fetch it again") from error
 
 
-def _npz(path: Path) -> Foreign:
+def _npz(path: Path) -> WeightFile:
     if not zipfile.is_zipfile(path):  # NumPy would offer to open it as a pickle
         raise ValueError("no zip archive, which an .npz is")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return Foreign(path, _floats(path, dict(archive)))
+            return WeightFile(path, _floats(path, dict(archive)))
     except ValueError as error:
         if "allow_pickle" in str(error):  # an array of objects
             raise _pickle(path) from None
         raise
 
 
-def _safetensors(path: Path) -> Foreign:
-    return Foreign(path, _floats(path, _tensors(path)), _facts(path.parent))
+def _safetensors(path: Path) -> WeightFile:
+    return WeightFile(path, _floats(path, _tensors(path)), _facts(path.parent))
 
 
-def _hugging_face(path: Path) -> Foreign:
+def _hugging_face(path: Path) -> WeightFile:
     """One file, or the shards that an index names."""
     index = path / "model.safetensors.index.json"
     shards = ["model.safetensors"]
@@ -118,7 +118,7 @@ def _hugging_face(path: Path) -> Foreign:
         if not (path / shard).is_file() or Path(shard).name != shard:
             raise SettingError(f"handle={path} lacks {shard}; fetch it again")
         weights |= _tensors(path / shard)
-    return Foreign(path, _floats(path, weights), _facts(path))
+    return WeightFile(path, _floats(path, weights), _facts(path))
 
 
 def _tensors(path: Path) -> dict[str, np.ndarray]:
@@ -129,7 +129,7 @@ def _tensors(path: Path) -> dict[str, np.ndarray]:
     return {prefix.sub("", name): value for name, value in load_file(path).items()}
 
 
-def _keras_hub(path: Path) -> Foreign:
+def _keras_hub(path: Path) -> WeightFile:
     config = _json(path / "config.json")["config"]
     facts = {"norm_epsilon": config["layer_norm_epsilon"], "image_size": config["image_shape"][:2]}
     weights = _h5(path / "model.weights.h5")
@@ -144,7 +144,7 @@ def _keras_hub(path: Path) -> Foreign:
             )
         heads = _h5(path / "task.weights.h5")
         weights |= {name: value for name, value in heads.items() if name.startswith("layers/dense")}
-    return Foreign(path, _floats(path, weights), facts)
+    return WeightFile(path, _floats(path, weights), facts)
 
 
 def _h5(path: Path) -> dict[str, np.ndarray]:
@@ -160,14 +160,14 @@ def _h5(path: Path) -> dict[str, np.ndarray]:
     return weights
 
 
-def _saved_model(path: Path) -> Foreign | None:
+def _saved_model(path: Path) -> WeightFile | None:
     weights = tfhub.vit_weights(path)
     if weights is None:
         return None
-    return Foreign(path, _floats(path, weights), is_saved_model=True)
+    return WeightFile(path, _floats(path, weights), is_saved_model=True)
 
 
-def _own(path: Path) -> Foreign:
+def _own(path: Path) -> WeightFile:
     """A `.keras` file, or the best one of a run."""
     import keras
 
@@ -185,7 +185,7 @@ def _own(path: Path) -> Foreign:
             "read from it; give a ViT, in one of the forms that load_pretrained names"
         ) from None
     facts.pop("num_classes")
-    return Foreign(path, {v.path: keras.ops.convert_to_numpy(v) for v in model.weights}, facts)
+    return WeightFile(path, {v.path: keras.ops.convert_to_numpy(v) for v in model.weights}, facts)
 
 
 def _facts(folder: Path) -> dict[str, Any]:
@@ -248,7 +248,7 @@ def _has(*names: str) -> Callable[[Path], bool]:
     return lambda path: path.is_dir() and all((path / name).exists() for name in names)
 
 
-READERS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Foreign | None]], ...] = (
+READERS: tuple[tuple[Callable[[Path], bool], Callable[[Path], WeightFile | None]], ...] = (
     (lambda path: path.is_file() and path.suffix == ".npz", _npz),
     (lambda path: path.is_file() and path.suffix == ".safetensors", _safetensors),
     (lambda path: path.is_file() and path.suffix == ".keras", _own),

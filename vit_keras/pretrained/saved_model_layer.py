@@ -132,11 +132,11 @@ def opaque_model(
     """
     saved_model.need_tensorflow()
     if num_classes is not None:
-        validators.whole("num_classes", num_classes)
+        validators.check_int("num_classes", num_classes)
     saved = saved_model.read(folder)
     shape = _image_shape(saved, image_size)
-    validators.per_channel("pixel_mean", pixel_mean, shape[-1])
-    validators.per_channel("pixel_std", pixel_std, shape[-1], positive=True)
+    validators.check_per_channel("pixel_mean", pixel_mean, shape[-1])
+    validators.check_per_channel("pixel_std", pixel_std, shape[-1], positive=True)
     output, units = saved_model.logits(saved, shape)
     held = saved_model.held(saved, shape, output, train_all)
     backbone = SavedModelLayer(held, units, output, name="backbone")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vit_keras.errors import SettingError
-from vit_keras.pretrained.name_maps import GOOGLE, HEAD, Weights, places
+from vit_keras.pretrained.name_maps import GOOGLE, HEAD, Weights, weight_mappings
 
 PLACE = re.compile(r"^(.*?)(\d+)/\.ATTRIBUTES/VARIABLE_VALUE$")
 PRE_LOGITS = ("pre_logits/bias", "pre_logits/kernel")
@@ -98,7 +98,7 @@ def _flax_names(count: int) -> list[list[str]]:
 
 
 def _names(depth: int) -> list[str]:
-    return [name for place in places(GOOGLE, depth).values() for name in place.names]
+    return [name for place in weight_mappings(GOOGLE, depth).values() for name in place.names]
 
 
 def _is_vit(weights: Weights) -> bool:

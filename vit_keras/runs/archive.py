@@ -19,7 +19,7 @@ MAX_TEXT = 2**24  # bytes of one
 MAX_BYTES = 2**30  # that are held in memory
 
 
-def write(folder: Path, target: str | Path | IO[bytes], whole: bool = False) -> int:
+def archive_run(folder: Path, target: str | Path | IO[bytes], whole: bool = False) -> int:
     """Put a folder's files below its name into a zip; gives how many there are.
 
     Links are left out, and so is what is half written.
@@ -71,7 +71,7 @@ def content(folder: Path, whole: bool = False) -> bytes:
     """
     check_size(folder, whole)
     stream = io.BytesIO()
-    write(folder, stream, whole)
+    archive_run(folder, stream, whole)
     return stream.getvalue()
 
 
@@ -89,7 +89,7 @@ def check_size(folder: Path, whole: bool = False) -> None:
         )
 
 
-def unpack(file: str | Path | IO[bytes], root: Path) -> Path:
+def unpack_run(file: str | Path | IO[bytes], root: Path) -> Path:
     """The run in a zip of `write`, from anybody, as a new folder of `root`; gives that folder.
 
     It is whole or not there. A name that is taken gets a number.
@@ -98,9 +98,11 @@ def unpack(file: str | Path | IO[bytes], root: Path) -> Path:
         SettingError: it is no zip, is damaged or has a password, has a path that leads out or a
             link, unpacks to too much, or has no run in it.
     """
-    with zip_files.opened(file) as archive:
+    with zip_files.open_untrusted(file) as archive:
         found = [
-            (entry, zip_files.parts(entry)) for entry in archive.infolist() if not entry.is_dir()
+            (entry, zip_files.member_parts(entry))
+            for entry in archive.infolist()
+            if not entry.is_dir()
         ]
         tops = {parts[0] for _, parts in found}
         if len(tops) != 1 or all(parts[1:] != (CONFIG,) for _, parts in found):
@@ -111,23 +113,23 @@ def unpack(file: str | Path | IO[bytes], root: Path) -> Path:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root, prefix=".new-") as new:
             for entry, (_, *parts) in found:
-                cleaned = [zip_files.clean_name(part) for part in parts]
+                cleaned = [zip_files.sanitized_name(part) for part in parts]
                 if parts[-1].endswith(READ_WHOLE) and entry.file_size > MAX_TEXT:
                     raise SettingError(
-                        f"{zip_files.shown(entry.filename)} has {entry.file_size:,} bytes, and "
-                        f"no run's has more than {MAX_TEXT:,}; leave it out"
+                        f"{zip_files.printable_name(entry.filename)} has {entry.file_size:,} "
+                        f"bytes, and no run's has more than {MAX_TEXT:,}; leave it out"
                     )
                 if cleaned == parts:  # nothing of a run is hidden, or has signs in its name
-                    zip_files.write(archive, entry, Path(new, "run", *parts))
+                    zip_files.extract_member(archive, entry, Path(new, "run", *parts))
             _check_contents(Path(new, "run"))
-            return _placed(Path(new, "run"), root / zip_files.clean_name(*tops))
+            return _placed(Path(new, "run"), root / zip_files.sanitized_name(*tops))
 
 
 def _check_contents(run: Path) -> None:
     """What is opened of a run later is a zip or a text, which may be a bomb again."""
     for file in (*run.rglob("*.keras"), *run.rglob("*.npz")):
         if zipfile.is_zipfile(file):  # else it is damaged, and will be said to be
-            with zip_files.opened(file):
+            with zip_files.open_untrusted(file):
                 pass
     try:
         events = yaml.parse((run / CONFIG).read_text(encoding="utf-8"), yaml.SafeLoader)

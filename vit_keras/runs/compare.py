@@ -8,7 +8,7 @@ from vit_keras.errors import SettingError
 from vit_keras.io import atomic
 from vit_keras.runs import curves, history
 from vit_keras.runs.describe import environment, flat
-from vit_keras.runs.listing import ROOT, find
+from vit_keras.runs.listing import ROOT, find_run
 from vit_keras.runs.status import RunState
 
 OWN = ("command", "python", "platform")  # of an environment: says nothing about a result
@@ -62,7 +62,7 @@ def compare(
     Raises:
         SettingError: one is no run, is broken, or the picture cannot be written.
     """
-    runs = [find(name, root) for name in (first, second)]
+    runs = [find_run(name, root) for name in (first, second)]
     for run in runs:
         if run.config is None or run.state == "broken":
             raise SettingError(

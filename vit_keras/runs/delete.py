@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vit_keras.errors import SettingError
 from vit_keras.runs.describe import size_of
-from vit_keras.runs.listing import ROOT, find, list_runs
+from vit_keras.runs.listing import ROOT, find_run, list_runs
 from vit_keras.runs.run_dir import LOCK, Run
 from vit_keras.runs.status import RunState, is_held
 
@@ -43,7 +43,7 @@ def candidates(names: Sequence[str] = (), root: str | Path = ROOT) -> list[Candi
         found = [run for run in list_runs(root) if run.state == "begun"]
         all_of_them = [_candidate(run) for run in found]
         return [one for one in all_of_them if not one.is_tracked]
-    runs = {run.path.resolve(): run for run in (find(name, root) for name in names)}
+    runs = {run.path.resolve(): run for run in (find_run(name, root) for name in names)}
     for run in runs.values():
         _check_deletable(run, Path(root).expanduser())
     return [_candidate(run) for run in runs.values()]

@@ -15,7 +15,7 @@ from vit_keras.errors import SettingError
 from vit_keras.io.zip_files import UNREADABLE
 from vit_keras.model.architecture import VARIANTS
 from vit_keras.runs import history
-from vit_keras.runs.listing import ROOT, find
+from vit_keras.runs.listing import ROOT, find_run
 from vit_keras.runs.saved_run import MODEL
 from vit_keras.runs.status import RunState
 
@@ -64,7 +64,7 @@ def describe(name: str, root: str | Path = ROOT) -> Description:
     Raises:
         SettingError: there is no such folder.
     """
-    run = find(name, root)
+    run = find_run(name, root)
     config = run.config
     settings = chosen(config) if config else {}
     rest = {k: v for k, v in settings.items() if not k.startswith(("model.", "data.", "stages."))}

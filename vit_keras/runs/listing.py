@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vit_keras.errors import SettingError, nearest
+from vit_keras.errors import SettingError, did_you_mean
 from vit_keras.runs.run_dir import CONFIG, SCRATCH
-from vit_keras.runs.status import TRACES, RunState, look
-from vit_keras.validators import one_of
+from vit_keras.runs.status import TRACES, RunState, run_status
+from vit_keras.validators import check_choice
 
 ROOT = "saved_models"
 BY = "best_val_accuracy"
@@ -45,7 +45,7 @@ def list_runs(root: str | Path = ROOT) -> list[RunState]:
         raise SettingError(
             f"--root={root} is a run itself; name the folder above it, or describe {root}"
         )
-    return [look(path, path.relative_to(place).as_posix()) for path in _folders(place, DEPTH)]
+    return [run_status(path, path.relative_to(place).as_posix()) for path in _folders(place, DEPTH)]
 
 
 def rank(runs: Iterable[RunState], by: str = BY) -> list[Ranked]:
@@ -57,7 +57,7 @@ def rank(runs: Iterable[RunState], by: str = BY) -> list[Ranked]:
     runs = list(runs)
     having = [run for run in runs if run.is_usable and math.isfinite(run.metrics.get(by, math.nan))]
     if not having and (known := {name for run in runs for name in run.metrics}):
-        one_of("--by", by, known)
+        check_choice("--by", by, known)
     sign = 1 if IS_COST.search(by) else -1
     having.sort(key=lambda run: (sign * run.metrics[by], run.name))
     placed = set(map(id, having))
@@ -68,7 +68,7 @@ def rank(runs: Iterable[RunState], by: str = BY) -> list[Ranked]:
     ]
 
 
-def find(name: str, root: str | Path = ROOT) -> RunState:
+def find_run(name: str, root: str | Path = ROOT) -> RunState:
     """One run, by its name in `root` or by its path; its model is read to the end.
 
     Raises:
@@ -79,9 +79,9 @@ def find(name: str, root: str | Path = ROOT) -> RunState:
     if not path.is_dir():
         known = [run.name for run in list_runs(root)] if Path(root).expanduser().is_dir() else []
         raise SettingError(
-            f"{name} is no run in --root={root}, and no path of one{nearest(name, known)}"
+            f"{name} is no run in --root={root}, and no path of one{did_you_mean(name, known)}"
         )
-    return look(path, name.rstrip("/"), whole=True)
+    return run_status(path, name.rstrip("/"), whole=True)
 
 
 def _folders(folder: Path, depth: int) -> Iterator[Path]:

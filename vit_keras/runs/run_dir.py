@@ -22,7 +22,7 @@ from omegaconf.errors import ConfigKeyError
 from vit_keras.config.schema import Config, RunConfig
 from vit_keras.errors import SettingError
 from vit_keras.io.atomic import _cannot_be_made, check_folder
-from vit_keras.logs import _handling, log
+from vit_keras.logs import log, log_handler
 
 CONFIG = "config.yaml"
 LOCK = ".lock"
@@ -47,7 +47,7 @@ class Run:
         self._lock.release()
 
     @contextlib.contextmanager
-    def replacing(self, name: str) -> Iterator[Path]:
+    def atomic_write(self, name: str) -> Iterator[Path]:
         """A path to write to; what was written becomes `name` when the block ends well."""
         target = self.path / name
         target.parent.mkdir(exist_ok=True)
@@ -61,7 +61,7 @@ class Run:
             temporary.unlink(missing_ok=True)
 
     def write_text(self, name: str, text: str) -> None:
-        with self.replacing(name) as path:
+        with self.atomic_write(name) as path:
             path.write_text(text, encoding="utf-8")
 
     def write_json(self, name: str, content: Any) -> None:
@@ -87,7 +87,7 @@ def create(config: Config) -> Run:
         path = (
             _empty_dir(Path(settings.dir))
             if settings.dir
-            else fresh_dir(config.name, Path(settings.root))
+            else make_run_dir(config.name, Path(settings.root))
         )
     except OSError as error:
         raise _cannot_be_made(_asked(settings), error) from None
@@ -135,7 +135,7 @@ def _empty_dir(path: Path) -> Path:
     return path
 
 
-def fresh_dir(name: str, root: Path) -> Path:
+def make_run_dir(name: str, root: Path) -> Path:
     """A new empty folder `<name>-<time>` under `root`."""
     stamp = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     root.mkdir(parents=True, exist_ok=True)
@@ -146,7 +146,7 @@ def fresh_dir(name: str, root: Path) -> Path:
     raise SettingError(f"run.root={root} holds a thousand runs of {stamp}; choose another run.root")
 
 
-def config_of(directory: str) -> Config:
+def config_of_run(directory: str) -> Config:
     """The configuration that a run was started with.
 
     Raises:
@@ -199,6 +199,6 @@ def read_config(file: Path) -> Config:
 def log_file(run: Run) -> Iterator[None]:
     """And, with the time, into `train.log`, which a resumed run adds to."""
     handler = logging.FileHandler(run.path / "train.log", encoding="utf-8")
-    with _handling(handler, "%(asctime)s %(message)s", logging.DEBUG):
+    with log_handler(handler, "%(asctime)s %(message)s", logging.DEBUG):
         log.debug("started at %s", time.strftime("%Y-%m-%d %H:%M:%S %z"))
         yield

@@ -57,7 +57,7 @@ class RunState:
         return is_real and self.state in ("finished", "in progress", "stopped")
 
 
-def look(path: Path, name: str, whole: bool = False) -> RunState:
+def run_status(path: Path, name: str, whole: bool = False) -> RunState:
     """What the folder `path` is.
 
     Args:
@@ -98,7 +98,7 @@ def _with_config(path: Path, config: Config, whole: bool) -> tuple[str, str]:
     Raises:
         SettingError: it is broken.
     """
-    last, total = _last_epoch(path), stages.epochs(config)
+    last, total = _last_epoch(path), stages.total_epochs(config)
     has_ended, has_model = (path / "metrics.json").exists(), (path / MODEL).exists()
     done = len(history.read(path))
     if is_held(path):

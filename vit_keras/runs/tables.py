@@ -11,7 +11,7 @@ from vit_keras.runs.delete import Candidate
 from vit_keras.runs.describe import Description
 from vit_keras.runs.listing import Ranked
 from vit_keras.runs.status import RunState
-from vit_keras.text import aligned, on_a_line
+from vit_keras.text import format_table, one_line
 
 SHOWN = ("best_val_accuracy", "test_accuracy", "epochs", "params")
 HASH = re.compile(r"^([0-9a-f]{12})[0-9a-f]{28,}")
@@ -26,15 +26,15 @@ def ranking(ranked: Sequence[Ranked], by: str) -> str:
     rows = [("", "run", *columns, "data", "state")]
     for place, run in ((one.place, one.run) for one in ranked):
         figures = (figure(run.metrics.get(name)) for name in columns)
-        rows.append((str(place or "-"), on_a_line(run.name), *figures, data_of(run), said(run)))
+        rows.append((str(place or "-"), one_line(run.name), *figures, data_of(run), said(run)))
     counts = Counter(one.run.state for one in ranked)
     kinds = ", ".join(f"{count} {state}" for state, count in counts.most_common())
-    return f"{aligned(rows)}\n{kinds}; ranked by {by}"
+    return f"{format_table(rows)}\n{kinds}; ranked by {by}"
 
 
 def comparison(found: Comparison) -> str:
     """What differs, the figures of both, and where their curves are."""
-    names = [on_a_line(run.name) for run in (found.first, found.second)]
+    names = [one_line(run.name) for run in (found.first, found.second)]
     parts = {
         "settings that differ": (found.settings, setting),
         "environment that differs": (found.environment, short),
@@ -44,7 +44,7 @@ def comparison(found: Comparison) -> str:
     for title, (differences, shown) in parts.items():
         if differences:
             cells = ((f"  {d.name}", shown(d.first), shown(d.second)) for d in differences)
-            lines += [aligned([(title, *names), *cells]), ""]
+            lines += [format_table([(title, *names), *cells]), ""]
         else:
             lines += [f"{title}: none", ""]
     return "\n".join([*lines, f"curves: {found.picture or 'neither run has an epoch yet'}"])
@@ -77,34 +77,34 @@ def description(found: Description) -> str:
         "environment": found.environment,
         "files": {name: size(count) for name, count in found.files.items()},
     }
-    lines = [f"{on_a_line(str(run.path))}: {said(run)}"]
+    lines = [f"{one_line(str(run.path))}: {said(run)}"]
     for title, facts in sections.items():
         shown = figure if facts is run.metrics else setting
         known = {name: value for name, value in facts.items() if value not in (None, "")}
-        rows = [(f"  {on_a_line(name)}", shown(value)) for name, value in known.items()]
-        lines += ["", title, aligned(rows)] if rows else []
+        rows = [(f"  {one_line(name)}", shown(value)) for name, value in known.items()]
+        lines += ["", title, format_table(rows)] if rows else []
     return "\n".join(lines)
 
 
 def candidates(found: Iterable[Candidate]) -> str:
     """What would be deleted."""
     rows = [
-        (on_a_line(str(one.run.path)), size(one.bytes), said(one.run))
+        (one_line(str(one.run.path)), size(one.bytes), said(one.run))
         + (("in git",) if one.is_tracked else ("",))
         for one in found
     ]
-    return aligned(rows)
+    return format_table(rows)
 
 
 def said(run: RunState) -> str:
-    return f"{run.state}: {on_a_line(run.reason)}" if run.reason else run.state
+    return f"{run.state}: {one_line(run.reason)}" if run.reason else run.state
 
 
 def data_of(run: RunState) -> str:
     if run.config is None:
         return ""
     path = run.config.data.path
-    return run.config.data.name + (f" {on_a_line(Path(path).name)}" if path else "")
+    return run.config.data.name + (f" {one_line(Path(path).name)}" if path else "")
 
 
 def setting(value: Any) -> str:
@@ -115,7 +115,7 @@ def setting(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return f"{value:g}"
-    return on_a_line(" ".join(value) if _is_words(value) else str(value))
+    return one_line(" ".join(value) if _is_words(value) else str(value))
 
 
 def short(value: Any) -> str:

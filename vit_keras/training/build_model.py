@@ -30,7 +30,7 @@ def _as_settings(message: str) -> str:
     return message
 
 
-def training_model(config: Config, splits: Splits, policy: str) -> tuple[TrainingModel, str]:
+def build_training_model(config: Config, splits: Splits, policy: str) -> tuple[TrainingModel, str]:
     """The model that `fit` trains, for a stage to `begin`, and a report of its weights.
 
     Args:
@@ -70,7 +70,7 @@ def _pretrained(config: Config, splits: Splits, policy: str) -> tuple[keras.Mode
     own |= {name: own[name] or None for name in preflight.RATES}  # 0, unless the file has another
     own["train_all"] = settings.train_all or None
     try:
-        vit, report = load.load(
+        vit, report = load.load_with_report(
             str(settings.handle),
             image_size=config.data.image_size,
             num_classes=len(splits.class_names),

@@ -20,22 +20,22 @@ from vit_keras.runs.run_dir import CHECKPOINTS, Run, damaged_checkpoints
 
 log = logging.getLogger("vit_keras")
 
-KEPT = 2  # the newest, and the one before in case the newest is damaged
+MAX_CHECKPOINTS = 2  # the newest, and the one before in case the newest is damaged
 # Keras numbers what has no name of its own by how many came before in this process.
 _AUTOMATIC = re.compile(r"(?<=seed_generator)_\d+")
 
 
-def save(run: Run, epoch: int, model: keras.Model, state: dict[str, Any]) -> None:
+def save_checkpoint(run: Run, epoch: int, model: keras.Model, state: dict[str, Any]) -> None:
     """Write `checkpoint/epoch-<epoch>.npz`, then drop all but the newest `KEPT`."""
     arrays = {key: keras.ops.convert_to_numpy(value) for key, value in _variables(model).items()}
-    with run.replacing(f"checkpoint/{_name(epoch)}") as path:
+    with run.atomic_write(f"checkpoint/{_name(epoch)}") as path:
         kept = {"names": list(arrays), "state": state}
         np.savez(path, kept=np.array(json.dumps(kept)), **arrays)
-    for old in _newest_first(run)[KEPT:]:
+    for old in _newest_first(run)[MAX_CHECKPOINTS:]:
         old.unlink()
 
 
-class Kept(NamedTuple):
+class Checkpoint(NamedTuple):
     """A whole checkpoint, read."""
 
     path: Path
@@ -43,7 +43,7 @@ class Kept(NamedTuple):
     state: dict[str, Any]
 
 
-def newest(run: Run) -> Kept | None:
+def load_latest(run: Run) -> Checkpoint | None:
     """The newest whole checkpoint, or None before the first one.
 
     A damaged file (its zip checksums tell) is passed over with a warning.
@@ -54,7 +54,7 @@ def newest(run: Run) -> Kept | None:
     found = _newest_first(run)
     for path in found:
         try:
-            return Kept(path, *_read(path))
+            return Checkpoint(path, *_read(path))
         except UNREADABLE as error:
             log.warning("checkpoint %s is damaged (%s); trying the one before", path.name, error)
     if found:
@@ -62,7 +62,7 @@ def newest(run: Run) -> Kept | None:
     return None
 
 
-def restore(kept: Kept, model: keras.Model) -> None:
+def restore_checkpoint(kept: Checkpoint, model: keras.Model) -> None:
     """Give `model`, compiled and its optimizer built, the values that were kept.
 
     Raises:

@@ -11,11 +11,11 @@ from vit_keras.config import stages
 from vit_keras.config.schema import Config
 from vit_keras.config.stages import Stage
 from vit_keras.data import dataset, input_pipeline
-from vit_keras.data import splits as data_splits
+from vit_keras.data.splits import load_splits
 from vit_keras.logs import console
-from vit_keras.text import duration
+from vit_keras.text import format_duration
 from vit_keras.training import freezing, overfit_check, preflight
-from vit_keras.training.build_model import training_model
+from vit_keras.training.build_model import build_training_model
 from vit_keras.training.training_model import TrainingModel
 
 STEPS = 4  # that are timed, of each stage and each of training and validation
@@ -54,7 +54,8 @@ class Estimate:
         return [
             f"parameters: {self.params:,}",
             f"memory: {memory}",
-            f"time: {duration(self.seconds)} = {self.start_seconds:.0f} s to start + {epochs}",
+            f"time: {format_duration(self.seconds)} = {self.start_seconds:.0f} s to start + "
+            f"{epochs}",
             f"speed: {self.images_per_second:,.0f} images/s",
         ]
 
@@ -72,11 +73,13 @@ def estimate(config: Config) -> Estimate:
     preflight.check(config)
     with console():
         keras.utils.set_random_seed(config.train.seed)
-        splits = data_splits.load(config.data, config.train.seed)
-        steps = preflight.steps(config, len(splits.train.labels))
-        splits = overfit_check.few(splits, config)
+        splits = load_splits(config.data, config.train.seed)
+        steps = preflight.steps_per_epoch(config, len(splits.train.labels))
+        splits = overfit_check.select_overfit_batches(splits, config)
         policy = backend.precision(config.train.precision).policy
-        model, _ = training_model(overfit_check.plain(config), splits, policy)
+        model, _ = build_training_model(
+            overfit_check.disable_regularisation(config), splits, policy
+        )
         start, seconds, speed = time.perf_counter() - began, [], 0.0
         for stage in stages.plan(config):
             compiling, step, validating = _timed(config, model, splits, stage, steps)
@@ -116,10 +119,10 @@ def _timed(
     """Seconds to compile a stage, of one of its steps, and of a validation."""
     began, size, prefetch = time.perf_counter(), config.train.batch_size, config.data.prefetch
     firsts = {earlier.name: 0 for earlier in stages.plan(config)}
-    model.begin(stage, overfit_check.plain(config), steps, firsts)
+    model.configure_stage(stage, overfit_check.disable_regularisation(config), steps, firsts)
     model.on_images()
     training, validation = _Clock(), _Clock()
-    stream = input_pipeline.training(
+    stream = input_pipeline.training_batches(
         splits.train, size, config.train.seed, 0, prefetch, steps=steps,
         repeats=model.augment_config.repeats,
     )  # fmt: skip
@@ -129,7 +132,7 @@ def _timed(
     )  # fmt: skip
     few = splits.validation.take(np.arange(min(len(splits.validation.labels), size * (STEPS + 1))))
     model.evaluate(
-        input_pipeline.evaluation(few, size, prefetch), callbacks=[validation], verbose=0
+        input_pipeline.evaluation_batches(few, size, prefetch), callbacks=[validation], verbose=0
     )
     step = training.pace() or training.ends[0] - began
     whole = -(-len(splits.validation.labels) // size)

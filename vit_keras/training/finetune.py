@@ -6,7 +6,7 @@ from typing import Any
 
 from vit_keras.config import schema, stages
 from vit_keras.config.schema import Config
-from vit_keras.data.readers.in_memory import given
+from vit_keras.data.readers.in_memory import to_in_memory
 from vit_keras.logs import console
 from vit_keras.runs import run_dir
 from vit_keras.runs.run_dir import SCRATCH
@@ -29,7 +29,9 @@ def finetune_model(config: Config, data: Any = None) -> Result:
     """
     preflight.has_handle(config)
     with console():
-        data = None if data is None else given(data)  # once: a data set may give others again
+        data = (
+            None if data is None else to_in_memory(data)
+        )  # once: a data set may give others again
     result = train_model(config, data)
     if not config.pretrained.baseline:
         return result
@@ -63,7 +65,7 @@ def _from_scratch(config: Config, place: schema.RunConfig) -> Config:
         config,
         name=f"{config.name}-{SCRATCH}",
         pretrained=replace(config.pretrained, weights="random", baseline=False),
-        train=replace(config.train, epochs=stages.epochs(config)),
+        train=replace(config.train, epochs=stages.total_epochs(config)),
         stages={},
         run=place,
     )

@@ -23,7 +23,7 @@ def check_layers(vit: Any, stage: Stage) -> None:
     """
     trained_layers(vit, stage)
     if stage.layer_decay != 1:
-        shares(vit, stage)
+        layer_multipliers(vit, stage)
 
 
 def freeze(vit: Any, stage: Stage) -> None:
@@ -93,14 +93,14 @@ def trained_layers(vit: Any, stage: Stage) -> set[str]:
     return {"head", *last, *(TOP if last else [])}
 
 
-def is_joined(vit: Any, stages: list[Stage], name: str) -> bool:
+def has_newly_trainable(vit: Any, stages: list[Stage], name: str) -> bool:
     """Whether the stage called `name` trains something that one before it did not."""
     index = [stage.name for stage in stages].index(name)
     here = trained_layers(vit, stages[index]) | ({LORA} if stages[index].kind == "lora" else set())
     return any(here - trained_layers(vit, earlier) for earlier in stages[:index])
 
 
-def shares(vit: Any, stage: Stage) -> dict[str, float]:
+def layer_multipliers(vit: Any, stage: Stage) -> dict[str, float]:
     """Layer -> its share of the rate: `layer_decay` to the power of the layers above it.
 
     As in BEiT (Bao et al. 2022, appendix): the embedding is layer 0, block i is layer i + 1, and
@@ -121,9 +121,9 @@ def shares(vit: Any, stage: Stage) -> dict[str, float]:
     return {name: stage.layer_decay ** (blocks + 1 - depth) for name, depth in depths.items()}
 
 
-def table(vit: Any, stage: Stage) -> str:
+def trainable_table(vit: Any, stage: Stage) -> str:
     """What trains and what is frozen, a line a layer with weights, blocks alike in one."""
-    rates = shares(vit, stage) if stage.layer_decay != 1 else {}
+    rates = layer_multipliers(vit, stage) if stage.layer_decay != 1 else {}
     rows = []
     for layer in vit.layers:
         if layer.weights:

@@ -8,7 +8,7 @@ from keras import ops
 from vit_keras.config.schema import OptimConfig
 
 
-def learning_rate(
+def learning_rate_schedule(
     config: OptimConfig, epochs: int, steps_per_epoch: int, first_step: int = 0
 ) -> Any:
     """Linear warm-up from 0, then a cosine down to `final_learning_rate` of the peak.
@@ -17,10 +17,10 @@ def learning_rate(
     `first_step` of the run.
     """
     schedule = _schedule(config, epochs * steps_per_epoch)
-    return From(first_step, schedule) if first_step else schedule
+    return OffsetSchedule(first_step, schedule) if first_step else schedule
 
 
-class From(keras.optimizers.schedules.LearningRateSchedule):
+class OffsetSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """A schedule that begins at a later step than the optimizer's count."""
 
     def __init__(self, first_step: int, schedule: Any) -> None:
@@ -81,7 +81,7 @@ class _LayerRates:
         return ops.sqrt(1 - self.beta_2**updates) / (1 - self.beta_1**updates)
 
 
-def optimizer(
+def build_optimizer(
     config: OptimConfig,
     model: keras.Model,
     rate: Any,
@@ -133,7 +133,7 @@ def optimizer(
     return result
 
 
-def carry_over(old: Any, new: Any) -> None:
+def transfer_optimizer_state(old: Any, new: Any) -> None:
     """Give `new`, which is built, the step count and the averages that `old` has for its variables.
 
     A variable that `old` did not train joins now: its averages start at zero, and the average of

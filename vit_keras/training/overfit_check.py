@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from vit_keras.config.schema import AugmentConfig, Config
-from vit_keras.data.dataset import Splits, stratified
+from vit_keras.data.dataset import Splits, stratified_sample
 
 log = logging.getLogger("vit_keras")
 
 LEARNT = 0.99  # training accuracy
 
 
-def plain(config: Config) -> Config:
+def disable_regularisation(config: Config) -> Config:
     """The configuration without what would keep a sound model from learning by heart."""
     if config.train.overfit_batches is None:
         return config
@@ -26,18 +26,18 @@ def plain(config: Config) -> Config:
     return replace(config, augment=AugmentConfig(), optim=optim)
 
 
-def few(splits: Splits, config: Config) -> Splits:
+def select_overfit_batches(splits: Splits, config: Config) -> Splits:
     """So many batches of the training images, as training and as validation split."""
     count = config.train.overfit_batches
     if count is None:
         return splits
     images = count * config.train.batch_size
     rng = np.random.default_rng([config.train.seed, 2])
-    train = splits.train.take(stratified(splits.train.labels, images, rng))
+    train = splits.train.take(stratified_sample(splits.train.labels, images, rng))
     return replace(splits, train=train, validation=train)
 
 
-def warn(config: Config, rows: list[dict[str, Any]]) -> None:
+def warn_if_not_overfit(config: Config, rows: list[dict[str, Any]]) -> None:
     """Say where to look when the last epoch was not near all right."""
     if config.train.overfit_batches is None or rows[-1]["accuracy"] >= LEARNT:
         return

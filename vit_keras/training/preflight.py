@@ -19,7 +19,7 @@ from vit_keras.model import architecture as model_architecture
 from vit_keras.model import architecture_checks
 from vit_keras.pretrained import download
 from vit_keras.training.resume import resumed_config
-from vit_keras.validators import in_range, one_of
+from vit_keras.validators import check_choice, check_range
 
 RATES = model_architecture.RATES
 # What a pretrained file may not say, and what it leaves open.
@@ -27,18 +27,18 @@ OPEN = ("num_heads", "gelu", "norm_epsilon", "pixel_mean", "pixel_std", *RATES)
 BACKENDS = ("tensorflow", "jax")
 
 
-def check(config: Config, given: dataset.Given | None = None) -> None:
+def check(config: Config, given: dataset.InMemoryData | None = None) -> None:
     """Refuse a configuration that cannot train, on its data set or on what is given in its place.
 
     Raises:
         SettingError: naming the setting, its value and what would do.
     """
-    settings(config)
+    check_settings(config)
     if given is not None:
         known, has_test = given.known, given.test is not None
-        published: int | None = registry.without_test(len(given.train.labels), has_test)
+        published: int | None = registry.train_size_without_test(len(given.train.labels), has_test)
     else:
-        known = registry.known(config.data)
+        known = registry.dataset_info(config.data)
         published = registry.check_prepared(config.data)
     classes = splits.class_count(config.data, given)
     size = splits.image_size(config.data, known.size)
@@ -53,7 +53,7 @@ def check(config: Config, given: dataset.Given | None = None) -> None:
             prefix="model.",
             data_prefix="data.",
         )
-    validators.in_range(
+    validators.check_range(
         "augment.crop_padding", config.augment.crop_padding, 0, True, min(known.size)
     )
     if published is not None:  # with data.classes there are fewer, seen once labels are read
@@ -62,10 +62,10 @@ def check(config: Config, given: dataset.Given | None = None) -> None:
         carves = given.validation is None if given else not registry.has_validation(config.data)
         if carves:
             images -= splits.validation_count(config.data, images)
-        steps(config, images)
+        steps_per_epoch(config, images)
 
 
-def settings(config: Config) -> None:
+def check_settings(config: Config) -> None:
     """Refuse what is wrong whatever the data are.
 
     Raises:
@@ -79,7 +79,7 @@ def settings(config: Config) -> None:
         group, name = setting.split(".")
         value = getattr(getattr(config, group), name)
         words = str(value).lower() if isinstance(value, bool) else value
-        one_of(setting, words, schema.CHOICES[setting])
+        check_choice(setting, words, schema.CHOICES[setting])
     _data_path(config)
     _backend()
     if config.train.tensorboard:
@@ -91,7 +91,7 @@ def settings(config: Config) -> None:
                 )
     for setting, bounds in schema.RANGES.items():
         group, name = setting.split(".")
-        validators.in_range(setting, getattr(getattr(config, group), name), *bounds)
+        validators.check_range(setting, getattr(getattr(config, group), name), *bounds)
     check_augment(config)
     _stages(config)
 
@@ -106,7 +106,7 @@ def has_handle(config: Config) -> None:
         )
 
 
-def steps(config: Config, train_images: int) -> int:
+def steps_per_epoch(config: Config, train_images: int) -> int:
     """Batches an epoch, `train.limit_steps` at most; the few images over sit out.
 
     Raises:
@@ -128,7 +128,7 @@ def steps(config: Config, train_images: int) -> int:
         count = few
     if config.train.limit_steps is not None:
         count = min(count, config.train.limit_steps)
-    together = count * stages.epochs(config)
+    together = count * stages.total_epochs(config)
     if config.optim.accumulate_steps > together:
         raise SettingError(
             f"optim.accumulate_steps={config.optim.accumulate_steps} is more than the "
@@ -138,17 +138,17 @@ def steps(config: Config, train_images: int) -> int:
 
 
 def _stages(config: Config) -> None:
-    stages.check(config)
+    stages.check_stages(config)
     for name, stage in config.stages.items():
         for field, bounds in schema.STAGE_RANGES.items():
-            validators.in_range(f"stages.{name}.{field}", getattr(stage, field), *bounds)
+            validators.check_range(f"stages.{name}.{field}", getattr(stage, field), *bounds)
 
 
 def _pretrained(config: Config) -> None:
     """The handle exists or can be fetched, and nothing is set that its file decides."""
     settings = config.pretrained
     download.check(str(settings.handle), "pretrained.handle")
-    one_of("pretrained.weights", settings.weights, schema.CHOICES["pretrained.weights"])
+    check_choice("pretrained.weights", settings.weights, schema.CHOICES["pretrained.weights"])
     if settings.train_all and not settings.opaque:
         raise SettingError(
             "pretrained.train_all=true is of a SavedModel that is used whole; set "
@@ -160,9 +160,9 @@ def _pretrained(config: Config) -> None:
                 f"model.{name}={value} has no effect: pretrained.handle={settings.handle} says the "
                 f"architecture; leave it out (model=pretrained), {', '.join(OPEN)} can be set"
             )
-    one_of("model.gelu", config.model.gelu or "exact", schema.CHOICES["model.gelu"])
+    check_choice("model.gelu", config.model.gelu or "exact", schema.CHOICES["model.gelu"])
     for name in RATES:
-        validators.in_range(f"model.{name}", getattr(config.model, name), 0, True, 0.9999)
+        validators.check_range(f"model.{name}", getattr(config.model, name), 0, True, 0.9999)
 
 
 def architecture(config: ModelConfig) -> model_architecture.Architecture:
@@ -192,7 +192,7 @@ def _backend() -> None:
     backend = os.environ.get("KERAS_BACKEND")
     if backend is None:
         return
-    one_of("KERAS_BACKEND", backend, BACKENDS)
+    check_choice("KERAS_BACKEND", backend, BACKENDS)
     if not _is_installed(backend):
         raise SettingError(
             f"KERAS_BACKEND={backend} is not installed; pip install {backend}, or "
@@ -226,7 +226,7 @@ def _repeats(config: Config) -> None:
 
 
 def _augment(config: AugmentConfig) -> None:
-    one_of("augment.policy", config.policy, schema.POLICIES)
+    check_choice("augment.policy", config.policy, schema.POLICIES)
     if config.jitter is not None:
         if len(config.jitter) != len(schema.JITTER):
             raise SettingError(
@@ -234,7 +234,7 @@ def _augment(config: AugmentConfig) -> None:
                 f"{len(schema.JITTER)}, of {', '.join(schema.JITTER)}, such as [0.3,0.3,0.3,0]"
             )
         for value, (name, most) in zip(config.jitter, schema.JITTER.items(), strict=True):
-            in_range(f"augment.jitter={config.jitter}: {name}", value, 0, True, most)
+            check_range(f"augment.jitter={config.jitter}: {name}", value, 0, True, most)
     crop = config.resized_crop
     if crop is None:
         return
@@ -262,7 +262,7 @@ def load_config(*overrides: str) -> Config:
     if result.run.resume is not None:
         result = resumed_config(result, overrides)
     if result.data.name == "arrays":
-        settings(result)  # the rest when `train_model` gets the arrays
+        check_settings(result)  # the rest when `train_model` gets the arrays
     else:
         check(result)
     return result

@@ -12,12 +12,12 @@ from vit_keras.data import splits
 from vit_keras.errors import SettingError
 from vit_keras.io import zip_files
 from vit_keras.runs import history, run_dir
-from vit_keras.runs.run_dir import CHECKPOINTS, Run, config_of, damaged_checkpoints
+from vit_keras.runs.run_dir import CHECKPOINTS, Run, config_of_run, damaged_checkpoints
 
 
 def resumed_config(asked: Config, overrides: Iterable[str]) -> Config:
     """The settings of the run to resume, with what was asked for besides, which has to agree."""
-    result = run_dir.config_of(str(asked.run.resume))
+    result = run_dir.config_of_run(str(asked.run.resume))
     touched = touched_settings(overrides)
     if {"data.name", "data.classes"} & set(touched):
         new, old = splits.class_count(asked.data), splits.class_count(result.data)
@@ -56,7 +56,7 @@ def check_resumable(config: Config) -> None:
     resume = config.run.resume
     if resume is None:
         return
-    asked, kept = map(OmegaConf.structured, (config, config_of(resume)))
+    asked, kept = map(OmegaConf.structured, (config, config_of_run(resume)))
     _check_checkpoints(Path(resume))
     _check_best(Path(resume))
     Run(Path(resume)).close()  # refuses a run that another process holds

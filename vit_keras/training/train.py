@@ -8,14 +8,14 @@ import keras
 from vit_keras import backend
 from vit_keras.config.schema import Config
 from vit_keras.data import dataset, lazy_images, quality_report
-from vit_keras.data import splits as data_splits
 from vit_keras.data.readers import in_memory
+from vit_keras.data.splits import load_splits
 from vit_keras.logs import console
 from vit_keras.runs import progress, run_dir
 from vit_keras.runs.run_dir import Run, log_file
 from vit_keras.training import environment, overfit_check, preflight
 from vit_keras.training import resume as training_resume
-from vit_keras.training.build_model import training_model
+from vit_keras.training.build_model import build_training_model
 from vit_keras.training.trainer import Result, _describe, _train, log
 
 
@@ -35,10 +35,10 @@ def train_model(config: Config, data: Any = None) -> Result:
         DivergedError: the loss is not finite any more; the last checkpoint stands.
         KeyboardInterrupt: stopped by hand; the run can be resumed.
     """
-    preflight.settings(config)
+    preflight.check_settings(config)
     with console():
-        given = None if data is None else in_memory.given(data)
-        config = in_memory.described(config, given)
+        given = None if data is None else in_memory.to_in_memory(data)
+        config = in_memory.with_array_source(config, given)
         preflight.check(config, given)
         run_dir.check_free(config.run)
         training_resume.check_resumable(config)
@@ -46,14 +46,16 @@ def train_model(config: Config, data: Any = None) -> Result:
         return _run(config, given)
 
 
-def _run(config: Config, given: dataset.Given | None) -> Result:
+def _run(config: Config, given: dataset.InMemoryData | None) -> Result:
     """Load the data, make the model and the run directory, and train."""
-    splits = data_splits.load(config.data, config.train.seed, given)
-    preflight.steps(config, len(splits.train.labels))
-    splits = overfit_check.few(splits, config)
+    splits = load_splits(config.data, config.train.seed, given)
+    preflight.steps_per_epoch(config, len(splits.train.labels))
+    splits = overfit_check.select_overfit_batches(splits, config)
     precision = backend.precision(config.train.precision)
     # Before there is a run: a model that cannot be had leaves none behind.
-    model, report = training_model(overfit_check.plain(config), splits, precision.policy)
+    model, report = build_training_model(
+        overfit_check.disable_regularisation(config), splits, precision.policy
+    )
     resume = config.run.resume
     run = run_dir.Run(Path(resume).resolve()) if resume else run_dir.create(config)
     try:
@@ -66,7 +68,7 @@ def _run(config: Config, given: dataset.Given | None) -> Result:
             if report:
                 log.info("pretrained: %s", report)
                 run.write_text("pretrained.txt", report + "\n")
-            with lazy_images.naming_files(splits):
+            with lazy_images.report_decode_failures(splits):
                 return _train(config, run, splits, model)
     finally:
         (run.path / progress.PROGRESS).unlink(missing_ok=True)

@@ -17,13 +17,7 @@ from vit_keras.data import dataset, input_pipeline
 from vit_keras.errors import SettingError
 from vit_keras.runs import history as runs_history
 from vit_keras.runs import run_dir
-from vit_keras.training import (
-    callbacks,
-    checkpoint,
-    freezing,
-    overfit_check,
-    preflight,
-)
+from vit_keras.training import callbacks, checkpoint, freezing, overfit_check, preflight
 from vit_keras.training.callbacks import checkpoints, history, sample_predictions, stopping
 from vit_keras.training.training_model import TrainingModel
 
@@ -41,13 +35,15 @@ class Result:
 def _train(
     config: Config, run: run_dir.Run, splits: dataset.Splits, model: TrainingModel
 ) -> Result:
-    kept = checkpoint.newest(run) if config.run.resume else None
+    kept = checkpoint.load_latest(run) if config.run.resume else None
     rows = kept.state["rows"] if kept else []
     if config.run.resume:
         run_dir.write_config(run, config)  # with more epochs, if they were asked for
-        log.info("resuming %s after epoch %d of %d", run.path, len(rows), stages.epochs(config))
-    steps = preflight.steps(config, len(splits.train.labels))
-    recorder = history.Recorder(run, rows, steps * config.train.batch_size)
+        log.info(
+            "resuming %s after epoch %d of %d", run.path, len(rows), stages.total_epochs(config)
+        )
+    steps = preflight.steps_per_epoch(config, len(splits.train.labels))
+    recorder = history.HistoryLogger(run, rows, steps * config.train.batch_size)
     for stage in stages.plan(config):
         is_kept = bool(rows) and rows[-1]["stage"] == stage.name
         own = recorder.rows_of(stage.name)
@@ -57,7 +53,7 @@ def _train(
             continue
         _begin(config, model, stage, steps, recorder)
         if kept and is_kept:
-            checkpoint.restore(kept, model)
+            checkpoint.restore_checkpoint(kept, model)
             recorder.write()  # a history that ran ahead of the checkpoint is cut back to it
             checkpoints.save_again(config, run, model, model.vit, recorder)
             kept = None
@@ -67,7 +63,7 @@ def _train(
 
 
 def _begin(
-    config: Config, model: TrainingModel, stage: Stage, steps: int, recorder: history.Recorder
+    config: Config, model: TrainingModel, stage: Stage, steps: int, recorder: history.HistoryLogger
 ) -> None:
     first_steps, before = {}, 0
     for earlier in stages.plan(config):
@@ -76,9 +72,9 @@ def _begin(
             break
         before += len(recorder.rows_of(earlier.name))
     recorder.stage = stage.name
-    model.begin(stage, overfit_check.plain(config), steps, first_steps)
+    model.configure_stage(stage, overfit_check.disable_regularisation(config), steps, first_steps)
     if config.stages:
-        table = freezing.table(model.vit, stage)
+        table = freezing.trainable_table(model.vit, stage)
         epochs = f"{stage.epochs} epoch{'s' if stage.epochs > 1 else ''}"
         log.info("\nstage %s, %s:\n%s", stage.name, epochs, table)
 
@@ -88,10 +84,13 @@ def _fit(
     run: run_dir.Run,
     model: TrainingModel,
     splits: dataset.Splits,
-    recorder: history.Recorder,
+    recorder: history.HistoryLogger,
     stage: Stage,
 ) -> None:
-    first_epoch, steps = len(recorder.rows), preflight.steps(config, len(splits.train.labels))
+    first_epoch, steps = (
+        len(recorder.rows),
+        preflight.steps_per_epoch(config, len(splits.train.labels)),
+    )
     training, validation = _streams(config, model, splits, recorder, steps)
     interrupt = stopping.StopOnInterrupt()
     left = stage.epochs - len(recorder.rows_of(stage.name))
@@ -104,7 +103,7 @@ def _fit(
                 epochs=first_epoch + left,
                 validation_data=validation,
                 callbacks=[
-                    *callbacks.for_run(config, run, model.vit, recorder, steps),
+                    *callbacks.build_callbacks(config, run, model.vit, recorder, steps),
                     *_samples(config, run, model, splits),
                     interrupt,
                 ],
@@ -115,13 +114,13 @@ def _fit(
         log.info(
             "\nstopped after epoch %d of %d; go on with run.resume=%s",
             len(recorder.rows),
-            stages.epochs(config),
+            stages.total_epochs(config),
             run.path,
         )
         raise
-    if config.optim.ema is not None and (whole := checkpoint.newest(run)):
+    if config.optim.ema is not None and (whole := checkpoint.load_latest(run)):
         # Keras' `fit` ends with the average in the weights' place; the next stage needs them.
-        checkpoint.restore(whole, model)
+        checkpoint.restore_checkpoint(whole, model)
 
 
 def _samples(
@@ -138,7 +137,7 @@ def _streams(
     config: Config,
     model: TrainingModel,
     splits: dataset.Splits,
-    recorder: history.Recorder,
+    recorder: history.HistoryLogger,
     steps: int,
 ) -> tuple[Any, Any]:
     """The batches to train on, from the epoch that is next, and those to validate on."""
@@ -147,7 +146,7 @@ def _streams(
     if model.on_features:
         log.info("the frozen backbone's features are computed once")
         train, validation = (model.features(split, size) for split in (train, validation))
-    training = input_pipeline.training(
+    training = input_pipeline.training_batches(
         train,
         size,
         config.train.seed,
@@ -157,7 +156,7 @@ def _streams(
         repeats=1 if model.on_features else model.augment_config.repeats,
         wait=recorder.wait,
     )
-    return training, input_pipeline.evaluation(validation, size, prefetch)
+    return training, input_pipeline.evaluation_batches(validation, size, prefetch)
 
 
 def _finish(
@@ -165,14 +164,16 @@ def _finish(
     run: run_dir.Run,
     model: TrainingModel,
     splits: dataset.Splits,
-    recorder: history.Recorder,
+    recorder: history.HistoryLogger,
 ) -> Result:
     """Measure the best model on the test split, once, and say where everything was put."""
     rows = recorder.rows
-    overfit_check.warn(config, rows)
+    overfit_check.warn_if_not_overfit(config, rows)
     model.vit.load_weights(run.path / "best.keras")
     model.on_images()
-    test = input_pipeline.evaluation(splits.test, config.train.batch_size, config.data.prefetch)
+    test = input_pipeline.evaluation_batches(
+        splits.test, config.train.batch_size, config.data.prefetch
+    )
     scores = model.evaluate(test, verbose=_verbosity(), return_dict=True)
     best = runs_history.best_epoch(rows)
     # The first epoch compiles; where there are others, it says nothing about speed.

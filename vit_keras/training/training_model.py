@@ -12,7 +12,7 @@ from vit_keras.config.schema import AugmentConfig, Config
 from vit_keras.config.stages import Stage
 from vit_keras.data import input_pipeline
 from vit_keras.data.dataset import Split
-from vit_keras.model.preprocessing import OnBatches, as_input
+from vit_keras.model.preprocessing import OnBatches, to_model_input
 from vit_keras.training import freezing
 from vit_keras.training import optimizer as training_optimizer
 
@@ -52,7 +52,7 @@ class TrainingModel(keras.Model):
             if training:
                 size = self.vit.input_shape[1:3]
                 images, targets = augment(images, targets, self.augment_config, self.seed, size)
-            logits = self.vit(as_input(images, self.vit.input_shape[1:]), training=training)
+            logits = self.vit(to_model_input(images, self.vit.input_shape[1:]), training=training)
         return {"logits": logits, "targets": targets}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -63,7 +63,9 @@ class TrainingModel(keras.Model):
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         return super().compute_metrics(x, y_pred["targets"], y_pred["logits"], sample_weight)
 
-    def begin(self, stage: Stage, config: Config, steps: int, first_steps: dict[str, int]) -> None:
+    def configure_stage(
+        self, stage: Stage, config: Config, steps: int, first_steps: dict[str, int]
+    ) -> None:
         """Compile for `stage`: freeze, and give what trains an optimizer.
 
         The optimizer goes on with the step count and the averages of the one before, for the
@@ -78,24 +80,26 @@ class TrainingModel(keras.Model):
         before = getattr(self, "optimizer", None)
         freezing.freeze(self.vit, stage)
         self.augment_config = config.augment if stage.augment else AugmentConfig()
-        self.on_features = self.has_constant_features(stage)
-        rate = training_optimizer.learning_rate(
+        self.on_features = self.can_cache_features(stage)
+        rate = training_optimizer.learning_rate_schedule(
             stage.optim, stage.epochs, steps, first_steps[stage.name]
         )
         paths = [variable.path for variable in self.vit.trainable_variables]
-        is_joined = freezing.is_joined(self.vit, stages.plan(config), stage.name)
+        is_joined = freezing.has_newly_trainable(self.vit, stages.plan(config), stage.name)
         shares = None
         if stage.layer_decay != 1:
-            of_layer = freezing.shares(self.vit, stage)
+            of_layer = freezing.layer_multipliers(self.vit, stage)
             shares = {path: of_layer[path.partition("/")[0]] for path in paths}
-        optimizer = training_optimizer.optimizer(stage.optim, self.vit, rate, shares, is_joined)
+        optimizer = training_optimizer.build_optimizer(
+            stage.optim, self.vit, rate, shares, is_joined
+        )
         # Keras' own "auto" leaves XLA off on a CPU, where it makes a step about 8% faster; a head
         # alone would be compiled for longer than it is trained.
         jit_compile = str(config.train.jit).lower() != "false" and not self.on_features
         self._compile(optimizer, jit_compile)
         self.optimizer.build(self.vit.trainable_variables)
         if before is not None:
-            training_optimizer.carry_over(before, self.optimizer)
+            training_optimizer.transfer_optimizer_state(before, self.optimizer)
 
     def on_images(self) -> None:
         """Take images from now on, whatever the last stage took."""
@@ -111,7 +115,7 @@ class TrainingModel(keras.Model):
             jit_compile=jit_compile,
         )
 
-    def has_constant_features(self, stage: Stage) -> bool:
+    def can_cache_features(self, stage: Stage) -> bool:
         """Whether an image gives the head of this stage the same features each time."""
         dropouts = [part for part in self.vit._flatten_layers() if hasattr(part, "rate")]
         is_plain = self.augment_config == AugmentConfig()
@@ -124,6 +128,6 @@ class TrainingModel(keras.Model):
         extract = OnBatches(backbone, dtype=self.dtype_policy, name="features")
         # In batches: the images of a large folder are decoded as they are read.
         values = extract.predict(
-            input_pipeline.evaluation(split, batch_size, prefetch=2), verbose=0
+            input_pipeline.evaluation_batches(split, batch_size, prefetch=2), verbose=0
         )
         return Split(np.asarray(values, "float32"), split.labels)

@@ -7,14 +7,14 @@ import numpy as np
 
 from vit_keras.config.schema import DataConfig
 from vit_keras.data.dataset import Finding
-from vit_keras.data.lazy_images import FileImages
+from vit_keras.data.lazy_images import LazyImages
 from vit_keras.data.readers import folder_layout, folder_scan
 from vit_keras.data.readers.folder_layout import File
-from vit_keras.data.readers.folder_scan import Entry
+from vit_keras.data.readers.folder_scan import FileRecord
 from vit_keras.errors import SettingError
 
 
-def read(config: DataConfig) -> tuple[dict[str, tuple[FileImages, np.ndarray]], list[Finding]]:
+def read(config: DataConfig) -> tuple[dict[str, tuple[LazyImages, np.ndarray]], list[Finding]]:
     """Images, not decoded yet, and labels (n,) int32 of each split, and a row for each bad file.
 
     Raises:
@@ -25,7 +25,7 @@ def read(config: DataConfig) -> tuple[dict[str, tuple[FileImages, np.ndarray]], 
         folder_layout.class_names(config),
         folder_layout.root(config),
     )
-    pairs = sort_out(config, folder_layout.files(config))
+    pairs = scan_files(config, folder_layout.files(config))
     bad = [
         Finding("skipped", file.path, file.split, names[file.label], entry.reason)
         for file, entry in pairs
@@ -41,18 +41,18 @@ def read(config: DataConfig) -> tuple[dict[str, tuple[FileImages, np.ndarray]], 
     result = {}
     for split in dict.fromkeys(file.split for file, _ in good):
         own = [(file.label, entry) for file, entry in good if file.split == split]
-        images = FileImages(root, [entry for _, entry in own], size, config.fit, config.workers)
+        images = LazyImages(root, [entry for _, entry in own], size, config.fit, config.workers)
         result[split] = images, np.array([label for label, _ in own], np.int32)
     return result, bad
 
 
-def sort_out(config: DataConfig, listed: list[File]) -> list[tuple[File, Entry]]:
+def scan_files(config: DataConfig, listed: list[File]) -> list[tuple[File, FileRecord]]:
     """Each file with what was seen in it, or with the reason why it is no use."""
     root = folder_layout.root(config)
     stamped = [(file.path, file.bytes, file.mtime) for file in listed if not file.reason]
     seen = iter(folder_scan.scan(root, stamped, config.workers))
     return [
-        (file, Entry(file.path, 0, 0, "", 0, 0, 0, 1, False, file.reason))
+        (file, FileRecord(file.path, 0, 0, "", 0, 0, 0, 1, False, file.reason))
         if file.reason
         else (file, next(seen))
         for file in listed
@@ -60,7 +60,7 @@ def sort_out(config: DataConfig, listed: list[File]) -> list[tuple[File, Entry]]
 
 
 def _check_classes(
-    config: DataConfig, files: list[File], good: list[tuple[File, Entry]], bad: list[Finding]
+    config: DataConfig, files: list[File], good: list[tuple[File, FileRecord]], bad: list[Finding]
 ) -> None:
     """Refuse a class that skipping has left without an image."""
     all_of = Counter((file.split, file.label) for file in files)

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from vit_keras.data import decode
-from vit_keras.io.parallel import in_threads
+from vit_keras.io.parallel import map_in_threads
 
 log = logging.getLogger("vit_keras")
 
@@ -31,7 +31,7 @@ MIN_EDGES = 24  # of a picture's 64 differences, to be known again by them
 EDGE = 3  # levels of 255 between neighbours
 
 
-class Entry(NamedTuple):
+class FileRecord(NamedTuple):
     """One file of a folder, as it was seen."""
 
     path: str  # within the folder
@@ -48,7 +48,7 @@ class Entry(NamedTuple):
 
 def scan(
     root: Path, stamped: Sequence[tuple[str, int, int]], workers: int | None = None
-) -> list[Entry]:
+) -> list[FileRecord]:
     """Look at every file under `root` that is not known from an earlier scan.
 
     Args:
@@ -60,14 +60,16 @@ def scan(
         an entry for each, in order.
     """
     kept = {entry.path: entry for entry in _kept(root)}
-    found: list[Entry | None] = []
+    found: list[FileRecord | None] = []
     for stamp in stamped:
         entry = kept.get(stamp[0])
         found.append(entry if entry and entry[:3] == stamp else None)
     new = [index for index, entry in enumerate(found) if entry is None]
     with warnings.catch_warnings():  # around all threads; `decode` has a limit of its own
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        looked = in_threads(lambda index: _look(root, *stamped[index]), new, workers, "scanning")
+        looked = map_in_threads(
+            lambda index: _look(root, *stamped[index]), new, workers, "scanning"
+        )
         for index, entry in zip(new, looked, strict=True):
             found[index] = entry
     entries = [entry for entry in found if entry is not None]
@@ -84,19 +86,19 @@ def fingerprint(sha256: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def _look(root: Path, path: str, size: int, mtime: int) -> Entry:
+def _look(root: Path, path: str, size: int, mtime: int) -> FileRecord:
     """Read a file, decode it and forget its pixels."""
     try:
         content = (root / path).read_bytes()
     except OSError as error:
         reason = f"cannot be read: {error.strerror or type(error).__name__}"
-        return Entry(path, size, mtime, "", 0, 0, 0, 1, False, reason)
+        return FileRecord(path, size, mtime, "", 0, 0, 0, 1, False, reason)
     sha256 = hashlib.sha256(content).hexdigest()
     try:
-        seen = decode.look(content)
+        seen = decode.probe(content)
     except decode.UnreadableError as error:
-        return Entry(path, size, mtime, sha256, 0, 0, 0, 1, False, str(error))
-    return Entry(path, size, mtime, sha256, dhash(seen.grey), *seen[:4], reason="")
+        return FileRecord(path, size, mtime, sha256, 0, 0, 0, 1, False, str(error))
+    return FileRecord(path, size, mtime, sha256, dhash(seen.grey), *seen[:4], reason="")
 
 
 def dhash(grey: np.ndarray) -> int:
@@ -120,18 +122,18 @@ def cache_file(root: Path) -> Path:
     return base / "vit_keras" / f"{name}.json"
 
 
-def _kept(root: Path) -> list[Entry]:
+def _kept(root: Path) -> list[FileRecord]:
     """What an earlier scan of `root` saw; nothing where that is not certain."""
     try:
         head, rows = cache_file(root).read_text("ascii").split("\n", 1)
         if json.loads(head) != _head(root, rows):
             return []
-        return [Entry(*row) for row in json.loads(rows)]
+        return [FileRecord(*row) for row in json.loads(rows)]
     except (OSError, ValueError, TypeError, RuntimeError):  # RuntimeError: there is no home
         return []
 
 
-def _keep(root: Path, entries: list[Entry]) -> None:
+def _keep(root: Path, entries: list[FileRecord]) -> None:
     """Files that could not be read are looked at again: their rights may change without a trace."""
     rows = json.dumps([entry for entry in entries if entry.sha256])
     temporary = None

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from vit_keras.config.schema import Config, DataConfig
-from vit_keras.data.dataset import Given, Split, Splits
+from vit_keras.data.dataset import InMemoryData, Split, Splits
 from vit_keras.data.readers.arrays import CHANNELS, Pair, convert
-from vit_keras.data.splits import load
+from vit_keras.data.splits import load_splits
 from vit_keras.errors import SettingError
-from vit_keras.validators import one_of
+from vit_keras.validators import check_choice
 
 log = logging.getLogger("vit_keras")
 
@@ -57,16 +57,16 @@ def build_splits(
         )
     parts = {"train": train, "validation": validation, "test": test, "class_names": class_names}
     config = DataConfig(name="arrays", validation_fraction=validation_fraction)
-    return load(config, seed, given(parts))
+    return load_splits(config, seed, to_in_memory(parts))
 
 
-def given(data: Any) -> Given:
+def to_in_memory(data: Any) -> InMemoryData:
     """`data` as it can be handed to `train_model`, checked and in our form.
 
     Raises:
         SettingError: naming the split, what it has, and what would do.
     """
-    if isinstance(data, Given):
+    if isinstance(data, InMemoryData):
         return data
     if isinstance(data, Splits):
         data = {name: getattr(data, name) for name in (*SPLITS, "class_names")}
@@ -75,17 +75,17 @@ def given(data: Any) -> Given:
     elif not isinstance(data, Mapping):
         data = {"train": data}
     for name in data:
-        one_of("data", name, (*SPLITS, "class_names"))
+        check_choice("data", name, (*SPLITS, "class_names"))
     if data.get("train") is None:
         raise SettingError(f"data has no train; give {FORMS}")
     pairs = {name: _pair(data[name], name) for name in SPLITS if data.get(name) is not None}
     converted, names, report = convert(pairs, data.get("class_names"), "data")
     log.info("data: %s", report)
     splits = {name: Split(*pair) for name, pair in converted.items()}
-    return Given(splits["train"], splits.get("validation"), splits.get("test"), names)
+    return InMemoryData(splits["train"], splits.get("validation"), splits.get("test"), names)
 
 
-def described(config: Config, data: Given | None) -> Config:
+def with_array_source(config: Config, data: InMemoryData | None) -> Config:
     """`config` as it is true of a run on `data`, as its `config.yaml` says it."""
     if data is None:
         return config

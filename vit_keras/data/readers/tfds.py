@@ -146,8 +146,8 @@ def _split(found: Any, name: str, facts: Facts, size: Any, fit: str) -> Arrays:
 def _fitted(image: np.ndarray, size: tuple[int, int], fit: str) -> np.ndarray:
     """(x, y, C) -> (X, Y, C) uint8 for `size` (X, Y), grey as the same three times."""
     if image.shape[-1] == 1:
-        return resize.fitted(np.repeat(image, 3, axis=-1), size, fit)[..., :1]
-    return resize.fitted(image, size, fit)
+        return resize.resize_to_size(np.repeat(image, 3, axis=-1), size, fit)[..., :1]
+    return resize.resize_to_size(image, size, fit)
 
 
 def _imported(name: str) -> Any:

@@ -19,7 +19,7 @@ from vit_keras.data.readers.tfds_metadata import (
     facts_of,
     image_counts,
 )
-from vit_keras.errors import SettingError, nearest
+from vit_keras.errors import SettingError, did_you_mean
 
 NAME = re.compile(r"(?P<set>\w+)(?:/(?P<config>[^/:\s]+))?(?::(?P<version>\d+\.\d+\.\d+))?")
 USUAL = ("cifar10", "cifar100", "digits", "mnist")  # that a misspelt name may mean
@@ -129,7 +129,7 @@ def listed() -> list[str]:
 def check_listed(name: str) -> None:
     """Refuse a name that TFDS does not list, with the nearest that it does."""
     known, plain = listed(), re.split("[:/]", name)[0]
-    hint = nearest(plain, [*known, *USUAL]).partition(" (known")[0]
+    hint = did_you_mean(plain, [*known, *USUAL]).partition(" (known")[0]
     is_near = "did you mean" in hint
     if plain in known or plain in USUAL or not (known or is_near):
         return

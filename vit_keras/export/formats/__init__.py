@@ -43,6 +43,6 @@ FORMATS = {
 }
 
 
-def room(name: str) -> Any:
+def format_module(name: str) -> Any:
     """The module of the format `name`."""
     return importlib.import_module(f"vit_keras.export.formats.{name}")

@@ -7,11 +7,11 @@ from typing import Any
 
 import streamlit as st
 
-from vit_keras.config.overrides import quoted
+from vit_keras.config.overrides import quote_override
 from vit_keras.data import download, unzip_images
 from vit_keras.data.registry import KNOWN
 from vit_keras.io import zip_files
-from vit_keras.studio.components.display import plain
+from vit_keras.studio.components.display import escape_markdown
 from vit_keras.studio.jobs.command import group_choices
 from vit_keras.studio.jobs.queue import STUDIO
 
@@ -45,7 +45,7 @@ def ask(root: Path) -> tuple[str, tuple[str, ...]]:
 
 
 def _at(name: str, path: str) -> tuple[str, ...]:
-    return (f"data={name}", f"data.path={quoted(path.strip())}") if path.strip() else ()
+    return (f"data={name}", f"data.path={quote_override(path.strip())}") if path.strip() else ()
 
 
 def _known() -> tuple[str, tuple[str, ...]]:
@@ -58,7 +58,7 @@ def _known() -> tuple[str, tuple[str, ...]]:
         return "tfds", ()
     if name in group_choices("data"):
         return name, (f"data={name}",)
-    return name, ("data=tfds", f"data.name={quoted(name)}")
+    return name, ("data=tfds", f"data.name={quote_override(name)}")
 
 
 def _zip(root: Path) -> str:
@@ -73,12 +73,15 @@ def _zip(root: Path) -> str:
         return ""
     digest = hashlib.sha256(file.getbuffer()).hexdigest()
     uploads = root / STUDIO / "uploads"
-    name = f"{zip_files.clean_name(Path(file.name).stem)[:40]}-{digest[:16]}"
+    name = f"{zip_files.sanitized_name(Path(file.name).stem)[:40]}-{digest[:16]}"
     folder = next(uploads.glob(f"*-{digest[:16]}"), uploads / name)
     with st.spinner("unpacking"), UNPACKING:  # a click meanwhile draws the page beside this
         if not (folder / unzip_images.MARK).exists():
             file.seek(0)
-            unzip_images.unpack(file, folder)
+            unzip_images.unzip_images(file, folder)
     classes = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    st.markdown(f"{plain(', '.join(classes[:20]))}: unpacked into `{STUDIO}/uploads/{folder.name}`")
+    st.markdown(
+        f"{escape_markdown(', '.join(classes[:20]))}: unpacked into "
+        f"`{STUDIO}/uploads/{folder.name}`"
+    )
     return str(folder)

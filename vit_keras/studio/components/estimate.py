@@ -9,7 +9,7 @@ from typing import IO
 
 import streamlit as st
 
-from vit_keras.studio.components.display import errors_shown, plain
+from vit_keras.studio.components.display import escape_markdown, show_errors
 from vit_keras.studio.jobs.command import Command
 from vit_keras.studio.jobs.queue import SCRIPTS
 from vit_keras.studio.jobs.runner import SECRETS
@@ -66,7 +66,7 @@ def _begin(words: tuple[str, ...]) -> None:
 
 
 def _result(measuring: Measuring, was_running: bool) -> None:
-    with errors_shown():
+    with show_errors():
         if measuring.process.poll() is None:
             st.info("Measuring a few real steps: half a minute, more for a large model.")
             if st.button("Cancel", key="cancel_estimate"):
@@ -80,8 +80,8 @@ def _result(measuring: Measuring, was_running: bool) -> None:
         if measuring.process.returncode == 0:
             found = [line.partition(": ") for line in lines]
             known = [part for part in found if part[0] in ("parameters", "memory", "time", "speed")]
-            rows = [f"| {what} | {plain(much)} |" for what, _, much in known]
+            rows = [f"| {what} | {escape_markdown(much)} |" for what, _, much in known]
             st.markdown("\n".join(["| estimate | |", "|:--|:--|", *rows]))
         else:
             said = [line for line in lines if line.strip()] or ["it was ended from outside"]
-            st.error(plain(said[-1].removeprefix("error: ")))
+            st.error(escape_markdown(said[-1].removeprefix("error: ")))

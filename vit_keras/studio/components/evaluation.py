@@ -6,11 +6,11 @@ from typing import Any
 
 import streamlit as st
 
-from vit_keras.evaluation.html_report import page
+from vit_keras.evaluation.html_report import render_report
 from vit_keras.evaluation.preflight import EVALUATION
 from vit_keras.runs.tables import figure
 from vit_keras.studio.components import display
-from vit_keras.studio.components.display import errors_shown, plain
+from vit_keras.studio.components.display import escape_markdown, show_errors
 
 PICTURES = {
     "confusion.png": "what is taken for what",
@@ -31,7 +31,7 @@ def show(run: Path) -> None:
     folder = st.selectbox(
         "Evaluation", found, format_func=lambda path: path.name, key=f"evaluation {run}"
     )
-    with errors_shown():
+    with show_errors():
         _one(run, folder)
 
 
@@ -39,12 +39,14 @@ def _one(run: Path, folder: Path) -> None:
     try:
         report: dict[str, Any] = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
         figures = {name: report[name] for name in ("accuracy", "loss", "macro_f1", "images")}
-        html = page(report, folder)
+        html = render_report(report, folder)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        st.error(plain(f"{folder / EVALUATION} is damaged ({error}); evaluate the run again"))
+        st.error(
+            escape_markdown(f"{folder / EVALUATION} is damaged ({error}); evaluate the run again")
+        )
         return
     if note := report["data"].get("note"):
-        st.warning(plain(note))
+        st.warning(escape_markdown(note))
     for column, (name, value) in zip(st.columns(len(figures)), figures.items(), strict=True):
         column.metric(name.replace("_", " "), figure(value))
     # Made anew of its figures: a run may be of somebody else, and its HTML whatever he wrote.

@@ -7,10 +7,10 @@ import streamlit as st
 
 from vit_keras.errors import SettingError
 from vit_keras.studio.components import run_metrics
-from vit_keras.studio.components.display import errors_shown, plain
+from vit_keras.studio.components.display import escape_markdown, show_errors
 from vit_keras.studio.jobs import live_run, runner
 from vit_keras.studio.jobs.queue import RUNNING, WAITING, Job, Jobs
-from vit_keras.text import duration
+from vit_keras.text import format_duration
 
 EVERY = 1.0  # seconds between two looks while something runs
 STOPPING = "is_stopping"  # in the session: the job that was told to stop
@@ -33,7 +33,7 @@ def show(jobs: Jobs) -> None:
 
 
 def _panel(jobs: Jobs, was_active: bool) -> None:
-    with errors_shown():
+    with show_errors():
         found = jobs.all()
         active = any(not job.is_over for job in found)
         if active:
@@ -84,9 +84,13 @@ def _state(jobs: Jobs, job: Job, found: list[Job]) -> None:
     elif job.state == RUNNING and st.session_state.get(STOPPING) == job.id:
         st.info("Stopping with the batch; one that is compiled, or being evaluated, takes longer.")
     elif job.state not in (RUNNING, "finished"):
-        (st.warning if job.state == "stopped" else st.error)(plain(live_run.told(jobs, job)))
+        (st.warning if job.state == "stopped" else st.error)(
+            escape_markdown(live_run.failure_message(jobs, job))
+        )
     if not Path(job.place).is_dir():
-        st.error(plain(f"The run's folder {job.place} is gone; what it held cannot be shown."))
+        st.error(
+            escape_markdown(f"The run's folder {job.place} is gone; what it held cannot be shown.")
+        )
 
 
 def _buttons(jobs: Jobs, job: Job) -> None:
@@ -128,7 +132,7 @@ def _act(jobs: Jobs, action: Any, job: Job) -> None:
     try:
         begun = action(job)
     except SettingError as error:
-        st.error(plain(error))
+        st.error(escape_markdown(error))
         return
     runner.ensure(jobs)
     if isinstance(begun, Job):
@@ -167,7 +171,7 @@ def _where(progress: dict[str, Any]) -> str:
     if not progress["step"]:
         text += ": a start's first step is compiled, which takes a while"
     if left := progress.get("seconds_left"):
-        text += f", about {duration(left)} left"
+        text += f", about {format_duration(left)} left"
     return text
 
 
@@ -186,4 +190,4 @@ def _table(job: Job, views: list[live_run.RunView]) -> None:
 
 
 def _cell(text: str) -> str:
-    return text if text == "---" else plain(text)
+    return text if text == "---" else escape_markdown(text)

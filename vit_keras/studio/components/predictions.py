@@ -11,9 +11,9 @@ from vit_keras.predict.predictor import Candidate, Prediction
 from vit_keras.runs import saved_run
 from vit_keras.runs.status import RunState
 from vit_keras.studio.components import display
-from vit_keras.studio.components.display import errors_shown, plain, table
+from vit_keras.studio.components.display import escape_markdown, show_errors, table
 from vit_keras.studio.worker.client import worker
-from vit_keras.studio.worker.png import content_of
+from vit_keras.studio.worker.png import decode_png
 
 AT_A_TIME = 8  # images that are asked for at once, as many as the worker's model takes
 BARS = 20  # classes; those behind are in a table
@@ -59,7 +59,10 @@ def show(run: RunState, images: list[Shown]) -> None:
     ]
     for image, result in zip(images, results, strict=True):
         if not isinstance(result, Prediction):
-            st.error(f"{plain(image.name)} is no image that can be read: {plain(result)}")
+            st.error(
+                f"{escape_markdown(image.name)} is no image that can be read: "
+                f"{escape_markdown(result)}"
+            )
     if not good:
         return
     if len(good) > 1:
@@ -103,11 +106,11 @@ def _ask(
 
 
 def _detail(run: RunState, image: Shown, prediction: Prediction) -> None:
-    st.subheader(plain(f"{prediction.label}: {prediction.confidence:.1%}"))
+    st.subheader(escape_markdown(f"{prediction.label}: {prediction.confidence:.1%}"))
     left, right = st.columns([2, 3])
     with right:
         _bars(prediction)
-    with left, errors_shown():  # last: a map takes longer than a prediction
+    with left, show_errors():  # last: a map takes longer than a prediction
         _pictures(run, image, prediction)
 
 
@@ -125,11 +128,11 @@ def _pictures(run: RunState, image: Shown, prediction: Prediction) -> None:
     with st.spinner("looking"):
         found = _overlay(str(run.path), prediction.top, image.content, index)
     with st.container(horizontal=True):
-        display.show_picture(content_of(found["seen"]), "as the model sees it", WIDTH)
+        display.show_picture(decode_png(found["seen"]), "as the model sees it", WIDTH)
         if "overlay" in found:
-            display.show_picture(content_of(found["overlay"]), _said(target), WIDTH)
+            display.show_picture(decode_png(found["overlay"]), _said(target), WIDTH)
     if "without" in found:
-        st.info(plain(found["without"]))
+        st.info(escape_markdown(found["without"]))
 
 
 def _said(target: Candidate | None) -> str:

@@ -18,7 +18,7 @@ from vit_keras.runs.describe import describe
 from vit_keras.runs.run_dir import CONFIG
 from vit_keras.runs.saved_run import MODEL
 from vit_keras.runs.status import RunState
-from vit_keras.studio.components.display import errors_shown
+from vit_keras.studio.components.display import show_errors
 from vit_keras.text import first_line
 
 MANY_LAYERS = 60  # layers; more cannot be read on a page
@@ -85,16 +85,16 @@ HEIGHT = 400  # pixels of a file that is shown
 
 def show(run: RunState) -> None:
     """Folded, one below the other."""
-    with st.expander("Description"), errors_shown():
+    with st.expander("Description"), show_errors():
         st.code(tables.description(describe(str(run.path))), language=None, height=HEIGHT)
     _file(run.path / CONFIG, "Settings", "yaml")
     _file(run.path / "model_summary.txt", "Table of layers", None)
-    with st.expander("Diagram of the layers"), errors_shown():
+    with st.expander("Diagram of the layers"), show_errors():
         st.graphviz_chart(dot(run.path / MODEL))
 
 
 def _file(file: Path, title: str, language: str | None) -> None:
-    with st.expander(title), errors_shown():
+    with st.expander(title), show_errors():
         if file.is_file():
             text = file.read_text(encoding="utf-8", errors="replace")
             st.code(text, language=language, height=HEIGHT)

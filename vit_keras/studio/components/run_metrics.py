@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from vit_keras.runs.curves import PANELS
-from vit_keras.studio.components.display import plain
+from vit_keras.studio.components.display import escape_markdown
 from vit_keras.studio.jobs.live_run import RunView
 
 FIGURES = {  # column of history.csv -> what it is called, and how it is written
@@ -35,7 +35,9 @@ def show(view: RunView) -> None:
     """What there is of a run; nothing before its first epoch has ended."""
     if view.metrics:
         accuracy = view.metrics.get("test_accuracy", float("nan"))
-        st.success(f"Finished: test accuracy {accuracy:.4f}, in {plain(_as_typed(view.path))}")
+        st.success(
+            f"Finished: test accuracy {accuracy:.4f}, in {escape_markdown(_as_typed(view.path))}"
+        )
     if not view.rows:
         return
     last = view.rows[-1]
@@ -74,7 +76,7 @@ def _samples(view: RunView) -> None:
     if not view.samples.get("epochs"):
         return
     last, labels = view.samples["epochs"][-1], view.samples["labels"]
-    st.markdown(f"**Validation images after epoch {plain(last['epoch'])}**")
+    st.markdown(f"**Validation images after epoch {escape_markdown(last['epoch'])}**")
     shown = [
         (view.path / "samples" / f"{number:02}.png", label, predicted, confidence)
         for number, (label, predicted, confidence) in enumerate(
@@ -84,7 +86,11 @@ def _samples(view: RunView) -> None:
     with st.container(horizontal=True):
         for path, label, predicted, confidence in shown:
             if path.is_file():
-                said = "recognised" if label == predicted else f"taken for {plain(predicted)}"
+                said = (
+                    "recognised"
+                    if label == predicted
+                    else f"taken for {escape_markdown(predicted)}"
+                )
                 with st.container(width=WIDTH):
                     st.image(str(path), width=WIDTH, alt=f"an image of {label}")
-                    st.markdown(f"{plain(label)}: {said} ({confidence:.0%})")
+                    st.markdown(f"{escape_markdown(label)}: {said} ({confidence:.0%})")

@@ -15,7 +15,7 @@ from vit_keras.runs.notes import Notes
 from vit_keras.runs.saved_run import MODEL
 from vit_keras.runs.status import RunState
 from vit_keras.runs.tables import figure
-from vit_keras.studio.components.display import plain
+from vit_keras.studio.components.display import escape_markdown
 
 SECONDS = 5  # that a list is good for: a page is drawn at every click
 
@@ -42,7 +42,7 @@ def ask(root: Path) -> RunState | None:
     wanted = st.query_params.get("run", "")
     names = list(known)
     if wanted and wanted not in known:
-        st.warning(plain(f"{wanted} is not here, or has no model; another run is shown."))
+        st.warning(escape_markdown(f"{wanted} is not here, or has no model; another run is shown."))
     picked = st.selectbox(
         "Run",
         names,

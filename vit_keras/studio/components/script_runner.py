@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from vit_keras.cli import arguments
-from vit_keras.studio.components.display import errors_shown, plain
+from vit_keras.studio.components.display import escape_markdown, show_errors
 from vit_keras.studio.jobs.process import Started, start
 
 EVERY = 1.0  # seconds between two looks
@@ -33,7 +33,7 @@ def show(
     started: Started | None = st.session_state.get(key)
     is_busy = started is not None and started.process.poll() is None
     if st.button(title, type="primary", key=f"{key} start", disabled=is_busy):
-        with errors_shown():
+        with show_errors():
             check(arguments.read(schema, words))
             st.session_state[key] = start(script, words)
             st.rerun()
@@ -63,6 +63,6 @@ def _ended(started: Started) -> None:
         return
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
     last = errors[-1].removeprefix("error: ") if errors else ""
-    st.error(plain(last or f"It ended with status {status}; what it said is below."))
+    st.error(escape_markdown(last or f"It ended with status {status}; what it said is below."))
     if not last:
         st.code(said or "nothing", language=None, wrap_lines=True, height=300)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vit_keras.cli import hydra_app
-from vit_keras.config.overrides import quoted
+from vit_keras.config.overrides import quote_override
 from vit_keras.config.schema import Config
 from vit_keras.errors import SettingError
 from vit_keras.runs import run_dir
@@ -153,7 +153,7 @@ def text_of(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {text_of(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return f"[{','.join(quoted(text_of(item)) for item in value)}]"
+        return f"[{','.join(quote_override(text_of(item)) for item in value)}]"
     return str(value)
 
 
@@ -162,4 +162,4 @@ def word(name: str, kind: str, is_optional: bool, typed: str) -> str:
     text = typed.strip()
     if not text and is_optional:
         return f"{name}=null"
-    return f"{name}={quoted(text) if kind == 'text' and text else text}"
+    return f"{name}={quote_override(text) if kind == 'text' and text else text}"

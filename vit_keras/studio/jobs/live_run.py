@@ -72,7 +72,7 @@ def runs_of(job: Job) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name))
 
 
-def told(jobs: Jobs, job: Job) -> str:
+def failure_message(jobs: Jobs, job: Job) -> str:
     """What became of a job that is over and did not finish, and the way out."""
     last = _last_error(tail(jobs.output(job)))
     way = next((f"; {way}" for sign, way in WAYS_OUT.items() if sign in last), "")

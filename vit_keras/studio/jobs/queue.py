@@ -21,7 +21,7 @@ from pathlib import Path
 import filelock
 import psutil
 
-from vit_keras.config.overrides import quoted
+from vit_keras.config.overrides import quote_override
 from vit_keras.errors import SettingError
 from vit_keras.runs import run_dir
 
@@ -77,7 +77,7 @@ class Job:
         return [
             *(sys.executable, str(SCRIPTS / f"{self.script}.py")),
             *(word for word in self.words if not word.startswith("run.dir=")),
-            f"{where}={quoted(self.place)}",
+            f"{where}={quote_override(self.place)}",
         ]
 
     def is_alive(self) -> bool:
@@ -160,7 +160,7 @@ class Jobs:
         """
         with self.changing():
             if place is None:
-                place = str(run_dir.fresh_dir(f"{name}-sweep" if swept else name, self.root))
+                place = str(run_dir.make_run_dir(f"{name}-sweep" if swept else name, self.root))
             place = str(Path(place).absolute())
             for other in self.all():
                 if not other.is_over and other.place == place:
@@ -183,7 +183,7 @@ class Jobs:
             raise SettingError(f"{job.name} is a sweep; go on with each of its runs by run.resume")
         if not (Path(job.place) / run_dir.CONFIG).exists():  # it never began
             return self.add(job.script, job.words, job.name, place=job.place)
-        words = (f"run.resume={quoted(job.place)}",)
+        words = (f"run.resume={quote_override(job.place)}",)
         return self.add(job.script, words, job.name, place=job.place)
 
     def stop(self, job: Job) -> None:

@@ -9,11 +9,11 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from vit_keras.config import compose
 from vit_keras.config.fields import options
 from vit_keras.studio.components import data_source, display, setting_inputs
-from vit_keras.studio.components.display import errors_shown, plain, table
+from vit_keras.studio.components.display import escape_markdown, show_errors, table
 from vit_keras.studio.components.script_runner import text
 from vit_keras.studio.jobs.command import first_recipe, group_choices
 from vit_keras.studio.worker.client import worker
-from vit_keras.studio.worker.png import content_of
+from vit_keras.studio.worker.png import decode_png
 
 SAMPLES = 12
 WIDTH = 96  # pixels of a sample
@@ -32,7 +32,7 @@ COUNTS: dict[str, Any] = {
 
 def show(root: Path) -> None:
     """The whole page, below its title."""
-    with errors_shown():
+    with show_errors():
         name, words = data_source.ask(root)
         if not words:
             st.info("Say where the images are.")
@@ -45,7 +45,7 @@ def show(root: Path) -> None:
         _wrong(found)
         _samples(words, found)
         st.subheader("Augmentation")
-        with errors_shown():
+        with show_errors():
             _augmentation((f"recipe={first_recipe(False, name).name}", *words))
 
 
@@ -79,7 +79,7 @@ def _counts(found: dict) -> None:
     names, counts = found["class_names"], found["counts"]
     totals = {split: sum(own) for split, own in counts.items()}
     said = ", ".join(f"{total:,} to {split}" for split, total in totals.items())
-    st.markdown(plain(f"{sum(totals.values()):,} images of {len(names)} classes: {said}"))
+    st.markdown(escape_markdown(f"{sum(totals.values()):,} images of {len(names)} classes: {said}"))
     if len(names) <= MANY:
         import pandas as pd  # Streamlit's own; a page without bars does not wait for it
 
@@ -102,7 +102,7 @@ def _wrong(found: dict) -> None:
         st.success("Nothing was found wrong with the images and their labels.")
         return
     for warning in found["warnings"]:
-        st.warning(plain(warning))
+        st.warning(escape_markdown(warning))
     if not found["findings"]:
         return
     with st.expander("The files"):
@@ -126,7 +126,7 @@ def _samples(words: tuple[str, ...], found: dict) -> None:
     shown = found if label is None else _look(words, label=label)
     with st.container(horizontal=True):
         for sample in shown["samples"]:
-            display.show_picture(content_of(sample["picture"]), sample["label"], WIDTH)
+            display.show_picture(decode_png(sample["picture"]), sample["label"], WIDTH)
 
 
 def _augmentation(words: tuple[str, ...]) -> None:
@@ -153,4 +153,4 @@ def _augmentation(words: tuple[str, ...]) -> None:
             draws=DRAWS,
             seed=st.session_state.get("draw", 0),
         )
-    display.show_picture(content_of(sheet), "training images above, and draws of each below")
+    display.show_picture(decode_png(sheet), "training images above, and draws of each below")

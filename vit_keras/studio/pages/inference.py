@@ -21,7 +21,7 @@ from vit_keras.studio.components import (
     run_table,
     script_runner,
 )
-from vit_keras.studio.components.display import errors_shown
+from vit_keras.studio.components.display import show_errors
 from vit_keras.studio.components.predictions import Shown
 from vit_keras.studio.worker.client import worker
 
@@ -33,7 +33,7 @@ OF_THESE = {
 
 def show(root: Path) -> None:
     """The whole page, below its title."""
-    with errors_shown():
+    with show_errors():
         run = run_table.ask(root)
         if run is None:
             return
@@ -43,20 +43,20 @@ def show(root: Path) -> None:
         predicted, measured, exported, facts = st.tabs(
             ["Predict", "Labelled images", "Export", "The run"]
         )
-        with predicted, errors_shown():
+        with predicted, show_errors():
             _predict(run)
-        with measured, errors_shown():
+        with measured, show_errors():
             _measure(run, root)
-        with exported, errors_shown():
+        with exported, show_errors():
             _export(run)
-        with facts, errors_shown():
+        with facts, show_errors():
             run_details.show(run)
 
 
 def _predict(run: RunState) -> None:
     images = _given()
     if images:
-        with errors_shown():
+        with show_errors():
             predictions.show(run, images)
     predictions.show_history()
 

@@ -15,7 +15,7 @@ from vit_keras.runs.notes import Notes
 from vit_keras.runs.saved_run import MODEL
 from vit_keras.runs.status import RunState
 from vit_keras.studio.components import display, evaluation, run_details, run_metrics, run_table
-from vit_keras.studio.components.display import errors_shown, plain, table
+from vit_keras.studio.components.display import escape_markdown, show_errors, table
 from vit_keras.studio.components.run_table import Found, chosen, rows
 from vit_keras.studio.jobs import live_run
 
@@ -26,9 +26,9 @@ ASKED = "to_delete"  # in the session: the run whose deletion was clicked once
 
 def show(root: Path) -> None:
     """The whole page, below its title."""
-    with st.expander("Add a run from elsewhere"), errors_shown():
+    with st.expander("Add a run from elsewhere"), show_errors():
         _added(root)
-    with errors_shown():
+    with show_errors():
         runs = run_table.every(str(root))
         if not runs:
             st.info("No run yet. Train one on the Training page.")
@@ -38,10 +38,10 @@ def show(root: Path) -> None:
             return
         one, two = st.tabs(["One run", "Compare two"], key="runs_tab", on_change="rerun")
         if one.open:
-            with one, errors_shown():
+            with one, show_errors():
                 _one(found, root)
         if two.open:
-            with two, errors_shown():
+            with two, show_errors():
                 _two(found, root)
 
 
@@ -50,11 +50,11 @@ def _added(root: Path) -> None:
     file = st.file_uploader("A zip of a run", type="zip", key="run_zip")
     added: dict[str, str] = st.session_state.setdefault("added", {})
     if file is not None and file.file_id in added:
-        st.success(plain(f"Added as {added[file.file_id]}."))
+        st.success(escape_markdown(f"Added as {added[file.file_id]}."))
     elif file is not None and st.button("Add it", key="add_run"):
         with st.spinner("unpacking"), ADDING:  # a second click draws the page beside this
             if file.file_id not in added:
-                added[file.file_id] = archive.unpack(file, root).name
+                added[file.file_id] = archive.unpack_run(file, root).name
         st.query_params["run"] = added[file.file_id]
         _seen_anew()
 
@@ -107,16 +107,16 @@ def _one(found: list[Found], root: Path) -> None:
     st.query_params["run"] = name
     run = known[name]
     if not run.path.is_dir():
-        st.error(plain(f"{run.path} is gone; it was deleted or moved meanwhile."))
+        st.error(escape_markdown(f"{run.path} is gone; it was deleted or moved meanwhile."))
         run_table.every.clear()
         return
-    st.markdown(f"State: **{plain(tables.said(run))}**")
+    st.markdown(f"State: **{escape_markdown(tables.said(run))}**")
     _buttons(run, root)
-    with errors_shown():
+    with show_errors():
         _note(run)
-    with errors_shown():
+    with show_errors():
         run_metrics.show(live_run.view(run.path))
-    with st.expander("Evaluations"), errors_shown():
+    with st.expander("Evaluations"), show_errors():
         evaluation.show(run.path)
     run_details.show(run)
 
@@ -128,7 +128,7 @@ def _buttons(run: RunState, root: Path) -> None:
             address = f"inference?run={quote(run.name, safe='')}"
             st.link_button("Try it", address, help="on the Inference page")
         name = f"{run.path.name}.zip"
-        with errors_shown():
+        with show_errors():
             archive.check_size(run.path, whole)
             st.download_button(
                 "Download as zip",
@@ -139,7 +139,7 @@ def _buttons(run: RunState, root: Path) -> None:
         if st.button("Delete", key="delete"):
             st.session_state[ASKED] = run.name
     if st.session_state.get(ASKED) == run.name:
-        with errors_shown():
+        with show_errors():
             _delete(run, root)
 
 
@@ -148,9 +148,11 @@ def _delete(run: RunState, root: Path) -> None:
     (candidate,) = delete.candidates([run.name], root)
     tracked = "; git has files of it" if candidate.is_tracked else ""
     size = tables.size(candidate.bytes)
-    st.warning(plain(f"{run.name}, {size}, is deleted for good{tracked}."))
+    st.warning(escape_markdown(f"{run.name}, {size}, is deleted for good{tracked}."))
     with st.container(horizontal=True):
-        if st.button(f"Delete {plain(run.name)} for good", key="delete_for_good", type="primary"):
+        if st.button(
+            f"Delete {escape_markdown(run.name)} for good", key="delete_for_good", type="primary"
+        ):
             delete.delete(candidate.run)
             _seen_anew()
         if st.button("Keep it", key="keep"):

@@ -7,12 +7,12 @@ import streamlit as st
 
 from vit_keras.config import compose
 from vit_keras.config.fields import options, stage_options
-from vit_keras.config.overrides import quoted
+from vit_keras.config.overrides import quote_override
 from vit_keras.config.schema import Config
 from vit_keras.errors import SettingError
 from vit_keras.runs import run_dir
 from vit_keras.studio.components import data_source, estimate, job_monitor, setting_inputs, sweep
-from vit_keras.studio.components.display import errors_shown, plain
+from vit_keras.studio.components.display import escape_markdown, show_errors
 from vit_keras.studio.jobs import runner
 from vit_keras.studio.jobs.command import (
     SCRIPT_OF,
@@ -53,9 +53,9 @@ def show(jobs: Jobs) -> None:
     # Both are always made: a form that is not would forget what was chosen.
     first = st.session_state["first_tab"]
     new, follow = st.tabs([NEW, FOLLOW], default=first, key="tab", on_change="rerun")
-    with follow, errors_shown():
+    with follow, show_errors():
         job_monitor.show(jobs)
-    with new, errors_shown():
+    with new, show_errors():
         command = _asked(jobs.root)
         if command is not None:
             _offer(jobs, command)
@@ -84,7 +84,7 @@ def _asked(root: Path) -> Command | None:
         words += [choice] if choice else []
     base = _composed(*words)
     if root != Path(base.run.root).absolute():
-        words.append(f"run.root={quoted(root)}")
+        words.append(f"run.root={quote_override(root)}")
     words += _common(base, key)
     words += _stages(base, key)
     words += _rare(base, key)
@@ -106,7 +106,7 @@ def _recipe(is_pretrained: bool, data: str) -> Recipe:
         key=f"recipe {is_pretrained} {data}",
         help="`recipe=...`: a whole configuration; whatever follows changes it",
     )
-    st.markdown(plain(recipe.help))
+    st.markdown(escape_markdown(recipe.help))
     return recipe
 
 
@@ -134,7 +134,7 @@ def _common_names(base: Config) -> list[str]:
 def _stages(base: Config, key: str) -> list[str]:
     words = []
     for name, stage in base.stages.items():
-        with st.expander(f"Stage {plain(name)}", expanded=False):
+        with st.expander(f"Stage {escape_markdown(name)}", expanded=False):
             asked = [(option, getattr(stage, field)) for field, option in stage_options().items()]
             words += setting_inputs.ask_all(asked, key, f"stages.{name}.")
     return words
@@ -159,7 +159,7 @@ def _offer(jobs: Jobs, command: Command) -> None:
     try:
         config = command.check()
     except SettingError as error:
-        st.error(plain(error))
+        st.error(escape_markdown(error))
         config = None
     st.code(command.text(), language="bash", wrap_lines=True)
     if config is None:

@@ -10,11 +10,11 @@ from vit_keras.augment.preview import augmentation_sheet
 from vit_keras.config import compose
 from vit_keras.config.schema import Config
 from vit_keras.data import quality_report
-from vit_keras.data import splits as data_splits
 from vit_keras.data.dataset import Split, Splits
-from vit_keras.data.lazy_images import FileImages
+from vit_keras.data.lazy_images import LazyImages
+from vit_keras.data.splits import image_size, load_splits
 from vit_keras.explain.plots import enlarged
-from vit_keras.studio.worker.png import text_of
+from vit_keras.studio.worker.png import encode_png
 from vit_keras.training import preflight
 
 NAMES = ("train", "validation", "test")
@@ -58,24 +58,24 @@ class DataTasks:
     def augment(self, words: list[str], columns: int, draws: int, seed: int) -> str:
         """A sheet of training images, and below each what the augmentation makes of it."""
         config = compose.compose(*words)
-        preflight.settings(Config(data=config.data, augment=config.augment))
+        preflight.check_settings(Config(data=config.data, augment=config.augment))
         own = [word for word in words if not word.startswith(("augment", "recipe="))]
         images = self._read(own, False).train.images[:columns]
-        size = data_splits.image_size(config.data)
-        return text_of(augmentation_sheet(images, config.augment, draws, seed, size))
+        size = image_size(config.data)
+        return encode_png(augmentation_sheet(images, config.augment, draws, seed, size))
 
     def _read(self, words: list[str], afresh: bool) -> Splits:
         if self._splits is None or words != self._words or afresh:
             self._splits = None
             config = _checked(words)
             config.data.cache_mb = 0  # a folder stays in its files, whose sizes are known
-            self._splits, self._words = data_splits.load(config.data, config.train.seed), words
+            self._splits, self._words = load_splits(config.data, config.train.seed), words
         return self._splits
 
 
 def _checked(words: list[str]) -> Config:
     config = compose.compose(*words)
-    preflight.settings(Config(data=config.data))
+    preflight.check_settings(Config(data=config.data))
     return config
 
 
@@ -83,7 +83,7 @@ def _sizes(parts: list[Split]) -> list[list]:
     """`[["640 x 480", 31], ...]`: height and width as stored, and how many have them."""
     counts: Counter = Counter()
     for part in parts:
-        if isinstance(part.images, FileImages):
+        if isinstance(part.images, LazyImages):
             counts.update((entry.height, entry.width) for entry in part.images.entries)
         else:
             counts[part.images.shape[1:3]] += len(part.labels)
@@ -101,7 +101,7 @@ def _samples(splits: Splits, count: int, label: int | None) -> list[dict[str, An
     return [
         {
             "label": splits.class_names[train.labels[index]],
-            "picture": text_of(_within(enlarged(np.asarray(train.images[int(index)])))),
+            "picture": encode_png(_within(enlarged(np.asarray(train.images[int(index)])))),
         }
         for index in chosen
     ]

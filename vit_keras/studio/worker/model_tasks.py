@@ -14,7 +14,7 @@ from vit_keras.predict.inputs import Item
 from vit_keras.predict.predictor import Predictor, Unreadable
 from vit_keras.runs import saved_run
 from vit_keras.runs.saved_run import MODEL
-from vit_keras.studio.worker.png import text_of
+from vit_keras.studio.worker.png import encode_png
 
 BATCH = 8  # images that a page asks for at a time: its progress moves
 
@@ -54,8 +54,8 @@ class ModelTasks:
         """
         predictor = self._opened(run)
         item = Item("image", base64.b64decode(image))
-        pixels = inputs.pixels(item, predictor.input_shape, predictor.run.config.data.fit)
-        shown = {"seen": text_of(plots.enlarged(pixels))}
+        pixels = inputs.to_pixels(item, predictor.input_shape, predictor.run.config.data.fit)
+        shown = {"seen": encode_png(plots.enlarged(pixels))}
         try:
             model = predictor.run.model
             maps = (
@@ -63,7 +63,7 @@ class ModelTasks:
                 if target is None
                 else relevance_maps.relevance(model, pixels[None], target)
             )
-            return {**shown, "overlay": text_of(plots.overlay(pixels, maps[0]))}
+            return {**shown, "overlay": encode_png(plots.overlay(pixels, maps[0]))}
         except SettingError as error:  # a model that is no ViT of ours has no such maps
             return {**shown, "without": str(error)}
 

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 
-def text_of(picture: "np.ndarray | Image.Image") -> str:
+def encode_png(picture: "np.ndarray | Image.Image") -> str:
     """A Pillow image, or (x, y, 3) in 0..1, as the text of a PNG file."""
     if isinstance(picture, np.ndarray):
         picture = Image.fromarray((picture * 255).round().astype("uint8"))
@@ -16,6 +16,6 @@ def text_of(picture: "np.ndarray | Image.Image") -> str:
     return base64.b64encode(stream.getvalue()).decode("ascii")
 
 
-def content_of(text: str) -> bytes:
+def decode_png(text: str) -> bytes:
     """The bytes of the file."""
     return base64.b64decode(text)

@@ -7,18 +7,18 @@ from vit_keras.runs.history import best_epoch
 from vit_keras.runs.run_dir import Run
 from vit_keras.runs.saved_run import TEMPERATURE
 from vit_keras.training import checkpoint, freezing
-from vit_keras.training.callbacks.history import Recorder
+from vit_keras.training.callbacks.history import HistoryLogger
 
 
-class Checkpoint(keras.callbacks.Callback):
+class SaveCheckpoint(keras.callbacks.Callback):
     """Everything that a resume needs, after every epoch."""
 
-    def __init__(self, run: Run, recorder: Recorder) -> None:
+    def __init__(self, run: Run, recorder: HistoryLogger) -> None:
         super().__init__()
         self.run, self.recorder = run, recorder
 
     def on_epoch_end(self, epoch, logs=None):
-        checkpoint.save(self.run, epoch + 1, self.model, {"rows": self.recorder.rows})
+        checkpoint.save_checkpoint(self.run, epoch + 1, self.model, {"rows": self.recorder.rows})
 
 
 class ExactSwapEMAWeights(keras.callbacks.SwapEMAWeights):
@@ -35,7 +35,7 @@ class ExactSwapEMAWeights(keras.callbacks.SwapEMAWeights):
 class SaveModels(keras.callbacks.Callback):
     """`last.keras` after every epoch, `best.keras` when the validation accuracy is a new best."""
 
-    def __init__(self, run: Run, vit: keras.Model, recorder: Recorder) -> None:
+    def __init__(self, run: Run, vit: keras.Model, recorder: HistoryLogger) -> None:
         super().__init__()
         self.run, self.vit, self.recorder = run, vit, recorder
 
@@ -54,14 +54,14 @@ class SaveModels(keras.callbacks.Callback):
         for layer in frozen:  # a matter of this stage, not of the model that is kept
             layer.trainable = True
         for name in names:
-            with self.run.replacing(name) as path, freezing.merging_exactly(self.vit):
+            with self.run.atomic_write(name) as path, freezing.merging_exactly(self.vit):
                 self.vit.save(path)
         for layer in frozen:
             layer.trainable = False
 
 
 def save_again(
-    config: Config, run: Run, model: keras.Model, vit: keras.Model, recorder: Recorder
+    config: Config, run: Run, model: keras.Model, vit: keras.Model, recorder: HistoryLogger
 ) -> None:
     """Write the models of a restored epoch: a kill may have come before they were written."""
     save = SaveModels(run, vit, recorder)

@@ -19,7 +19,7 @@ from vit_keras.runs.run_dir import Run
 log = logging.getLogger("vit_keras")
 
 
-class Recorder(keras.callbacks.Callback):
+class HistoryLogger(keras.callbacks.Callback):
     """A row of `history.csv` per epoch, `curves.png` drawn again, a line in `train.log`.
 
     Attributes:
@@ -61,7 +61,7 @@ class Recorder(keras.callbacks.Callback):
         writer.writeheader()
         writer.writerows(self.rows)
         self.run.write_text("history.csv", text.getvalue())
-        with self.run.replacing("curves.png") as path:
+        with self.run.atomic_write("curves.png") as path:
             curves.draw(self.rows, path)
 
 

@@ -9,7 +9,7 @@ from keras import ops
 from PIL import Image
 
 from vit_keras.data.dataset import Split
-from vit_keras.model.preprocessing import as_input
+from vit_keras.model.preprocessing import to_model_input
 from vit_keras.runs.run_dir import Run
 
 SAMPLES = "samples/predictions.json"
@@ -34,7 +34,7 @@ class SamplePredictions(keras.callbacks.Callback):
         self.labels = [class_names[label] for label in labels]
 
     def on_epoch_end(self, epoch, logs=None):
-        images = as_input(ops.cast(self.images, "float32"), self.vit.input_shape[1:])
+        images = to_model_input(ops.cast(self.images, "float32"), self.vit.input_shape[1:])
         probabilities = ops.convert_to_numpy(ops.softmax(self.vit(images, training=False)))
         best = probabilities.argmax(axis=-1)
         said = {
@@ -62,5 +62,5 @@ class SamplePredictions(keras.callbacks.Callback):
             enlarged = picture.resize(
                 [side * factor for side in picture.size], Image.Resampling.NEAREST
             )
-            with self.run.replacing(f"samples/{number:02}.png") as path:
+            with self.run.atomic_write(f"samples/{number:02}.png") as path:
                 enlarged.save(path)

@@ -13,7 +13,7 @@ from vit_keras.config import stages
 from vit_keras.config.schema import Config
 from vit_keras.errors import DivergedError
 from vit_keras.runs.history import best_epoch
-from vit_keras.training.callbacks.history import Recorder
+from vit_keras.training.callbacks.history import HistoryLogger
 
 
 class StopOnNaN(keras.callbacks.Callback):
@@ -75,14 +75,14 @@ class StopOnInterrupt(keras.callbacks.Callback):
     on_train_batch_end = on_test_batch_end = on_epoch_end = _raise_if_interrupted
 
 
-class StopEarly(keras.callbacks.Callback):
+class EarlyStopping(keras.callbacks.Callback):
     """Stop the stage after `patience` epochs without a better validation accuracy.
 
     Counted from the recorded rows and not in the callback, as Keras' own does: a resumed run stops
     where the uninterrupted one would have.
     """
 
-    def __init__(self, patience: int, recorder: Recorder) -> None:
+    def __init__(self, patience: int, recorder: HistoryLogger) -> None:
         super().__init__()
         self.patience, self.recorder = patience, recorder
 
