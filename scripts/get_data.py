@@ -38,7 +38,7 @@ def get(name: str, to: str | None) -> None:
 
 
 def show(to: str | None) -> None:
-    print(f"prepared under {tfds_index.tfds_root(DataConfig(dir=to))}:")
+    print(f"prepared under {tfds_index.tfds_root(DataConfig(tfds_dir=to))}:")
     for name, counts in download.prepared(to).items():
         sizes = ", ".join(f"{count:,} {split}" for split, count in counts.items())
         print(f"  {name:<30} {sizes or 'damaged'}")

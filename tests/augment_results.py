@@ -16,13 +16,16 @@ SEED = 11
 CASES = {
     "light": AugmentConfig(crop_padding=2, flip=True),
     "randaugment": AugmentConfig(2, True, policy="randaugment", policy_ops=3),
-    "trivial": AugmentConfig(flip=True, policy="trivial"),
+    "trivial": AugmentConfig(flip=True, policy="trivial_augment"),
     "autoaugment": AugmentConfig(policy="autoaugment_cifar10"),
     "deit3": AugmentConfig(
-        *(0, True, [0.08, 1.0], [0.3, 0.3, 0.3, 0.1], "three"), mixup=0.8, cutmix=1.0
+        *(0, True, [0.08, 1.0], [0.3, 0.3, 0.3, 0.1], "three_augment"), mixup=0.8, cutmix=1.0
     ),
     "heavy": AugmentConfig(
-        *(0, True, [0.08, 1.0], None, "randaugment", 2, 15), erase=0.5, mixup=0.8, cutmix=1.0
+        *(0, True, [0.08, 1.0], None, "randaugment", 2, 15),
+        random_erasing=0.5,
+        mixup=0.8,
+        cutmix=1.0,
     ),
 }
 

@@ -10,7 +10,7 @@ from vit_keras.training import checkpoint
 
 DEPTH = 2
 # A stage that the recipe does not have.
-LORA = "+stages.lora={trains: lora, epochs: 2, lora_rank: 2, learning_rate: 0.01}"
+LORA = "+stages.lora={trainable: lora, epochs: 2, lora_rank: 2, learning_rate: 0.01}"
 
 
 def tiny_vit(path, image_size=8):
@@ -31,7 +31,7 @@ def tuning(file, *overrides):
         f"pretrained.handle={file}",
         "pretrained.baseline=false",
         "data.limit=120",
-        "train.jit=false",
+        "train.jit_compile=false",
         "stages.head.epochs=2",
         "stages.all.epochs=2",
         *overrides,

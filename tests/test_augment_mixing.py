@@ -92,7 +92,7 @@ def test_lambda_has_the_beta_distribution(alpha):
 def test_erasing_puts_one_box_of_noise_over_some_images():
     count = 800
     images, targets = batch(count)
-    made, labels = augmented(3, count, erase=0.25)
+    made, labels = augmented(3, count, random_erasing=0.25)
     np.testing.assert_array_equal(labels, targets)
     # One of 256 of the noise has the level that was there: three channels together nearly never.
     hidden = (made != images).any(axis=-1)

@@ -62,7 +62,7 @@ def test_randaugment_draws_fourteen_operations_evenly_at_one_strength(magnitude)
 
 
 def test_trivialaugment_draws_any_strength_of_the_wide_space_evenly():
-    ((names, strength),) = drawn(policy="trivial")
+    ((names, strength),) = drawn(policy="trivial_augment")
     assert evenly(names, 14)
     for name, most in TRIVIAL.items():
         found = np.abs(strength[names == name])
@@ -113,7 +113,7 @@ def test_autoaugment_applies_each_operation_as_often_as_published():
 
 
 def test_three_augment_draws_one_of_three_evenly():
-    ((names, strength),) = drawn(policy="three")
+    ((names, strength),) = drawn(policy="three_augment")
     assert evenly(names, 3)
     assert set(strength[names == "colour"]) == {-1}
     assert set(strength[names == "solarize"]) == {128}

@@ -46,7 +46,7 @@ MISTAKES = {
     "optimizer_name": ("optim.name=adamx", "optim.name=adamx", "did you mean adam"),
     "variant": ("model.variant=vit_b16", "model.variant=vit_b16", "did you mean b16?"),
     "precision": ("train.precision=float16", "train.precision=float16", "mixed_float16"),
-    "jit": ("train.jit=maybe", "train.jit=maybe", "auto, false, true"),
+    "jit": ("train.jit_compile=maybe", "train.jit_compile=maybe", "auto, false, true"),
     "unknown": ("train.epoch=3", "train.epoch ", "did you mean train.epochs?"),
     "unknown_group": ("trian.epochs=3", "trian.epochs ", "did you mean train.epochs?"),
     "unknown_added": ("+train.epoch=3", "train.epoch", "train.epochs"),
@@ -63,7 +63,7 @@ MISTAKES = {
     "endless_run": (f"run.resume={'x' * 300}", f"run.resume={'x' * 300}", "is not a run"),
     "no_end": ("run.dir=", "run.dir= has no value", "leave run.dir out"),
     "no_end_root": ("run.root=", "run.root= has no value", "leave run.root out"),
-    "no_end_data": ("data.dir=", "data.dir= has no value", "leave data.dir out"),
+    "no_end_data": ("data.tfds_dir=", "data.tfds_dir= has no value", "leave data.tfds_dir out"),
     "no_end_quoted": ("run.dir=''", "run.dir='' has no value", "leave run.dir out"),
     "no_value": ("train.epochs", "train.epochs sets nothing", "setting=value"),
     "text": ("train.epochs=many", "train.epochs=many", "Integer", "use a whole number"),
@@ -91,7 +91,7 @@ MISTAKES = {
     "comma": ("train.epochs=1, train.seed=2", "train.epochs=1,", "write train.epochs=1\n"),
     "option": ("--epochs 3", "--epochs", "write a setting without dashes, train.epochs=3"),
     "option_with_a_sign": ("--learning-rate=1e-3", "without dashes, optim.learning_rate=1e-3"),
-    "option_of_many": ("--dir sets", "--dir", "data.dir=sets or run.dir=sets"),
+    "option_of_many": ("--name sets", "--name", "data.name=sets or optim.name=sets"),
     "option_for_a_recipe": ("train.seed=1 --recipe mnist", "--recipe", "recipe=mnist"),
     "option_of_other_programs": ("--lr 1e-3", "--lr", "such as train.epochs=3"),
     "option_of_hydras": ("--cfg all_of_it", "--cfg", "all_of_it", "'job'", "--hydra-help"),
@@ -101,22 +101,30 @@ MISTAKES = {
         "45 images",
         "data.limit=50",
     ),
-    "accumulating_too_much": ("optim.accumulate_steps=9999", "optim.accumulate_steps=9999", "1600"),
+    "accumulating_too_much": (
+        "optim.gradient_accumulation_steps=9999",
+        "optim.gradient_accumulation_steps=9999",
+        "1600",
+    ),
     "validating_on_all": (
         "data.limit=2 data.validation_fraction=0.9",
         "data.validation_fraction=0.9",
         "data.limit=2",
     ),
-    "repeats_zero": ("augment.repeats=0", "augment.repeats=0", "1 or more"),
+    "repeats_zero": (
+        "augment.repeated_augmentation=0",
+        "augment.repeated_augmentation=0",
+        "1 or more",
+    ),
     "repeats": (
-        "augment.repeats=5",
-        "augment.repeats=5",
+        "augment.repeated_augmentation=5",
+        "augment.repeated_augmentation=5",
         "train.batch_size=64",
         "1 or 2 or 4 or 8",
     ),
     "repeats_of_one_image": (
-        "augment.repeats=8 train.batch_size=8",
-        "augment.repeats=8",
+        "augment.repeated_augmentation=8 train.batch_size=8",
+        "augment.repeated_augmentation=8",
         "train.batch_size=8",
         "1 or 2 or 4,",
     ),
@@ -127,7 +135,7 @@ MISTAKES = {
         "1294 images",
         "use 20 or less",
     ),
-    "limit_steps": ("train.limit_steps=0", "train.limit_steps=0", "1 or more"),
+    "limit_steps": ("train.limit_train_batches=0", "train.limit_train_batches=0", "1 or more"),
     "batch_zero": ("train.batch_size=0", "train.batch_size=0", "1 or more"),
     "batch_negative": ("train.batch_size=-8", "train.batch_size=-8", "1 or more"),
     "rate_zero": ("optim.learning_rate=0", "optim.learning_rate=0", "above 0"),
@@ -135,7 +143,7 @@ MISTAKES = {
     "rate_nan": ("optim.learning_rate=nan", "optim.learning_rate=nan", "above 0"),
     "rate_infinite": ("optim.learning_rate=inf", "optim.learning_rate=inf", "above 0"),
     "warmup": ("optim.warmup_ratio=1", "optim.warmup_ratio=1", "0.9 at most"),
-    "ema": ("optim.ema=1", "optim.ema=1", "0.999999 at most"),
+    "ema": ("optim.ema_momentum=1", "optim.ema_momentum=1", "0.999999 at most"),
     "crop_padding": ("augment.crop_padding=9", "augment.crop_padding=9", "8 at most"),
     "crop_padding_negative": ("augment.crop_padding=-1", "augment.crop_padding=-1", "0 or more"),
     "path_of_a_known_set": ("data.path=photos", "data.path=photos", "name=digits", "data=folder"),
@@ -144,15 +152,28 @@ MISTAKES = {
     "policy_ops": ("augment.policy_ops=0", "augment.policy_ops=0", "1 or more, 8 at most"),
     "policy_ops_many": ("augment.policy_ops=9", "augment.policy_ops=9", "8 at most"),
     "policy_magnitude": ("augment.policy_magnitude=31", "=31", "0 or more, 30 at most"),
-    "erase": ("augment.erase=1.1", "augment.erase=1.1", "0 or more, 1 at most"),
+    "erase": ("augment.random_erasing=1.1", "augment.random_erasing=1.1", "0 or more, 1 at most"),
     "mixup": ("augment.mixup=-0.1", "augment.mixup=-0.1", "0 or more"),
     "cutmix": ("augment.cutmix=nan", "augment.cutmix=nan", "0 or more"),
     "mix_probability": ("augment.mix_probability=2", "augment.mix_probability=2", "1 at most"),
-    "no_repeats": ("augment.repeats=0", "augment.repeats=0", "1 or more"),
-    "jitter_short": ("augment.jitter=[0.3,0.3]", "jitter=[0.3, 0.3] has 2 values", "hue", "give 4"),
-    "jitter_number": ("augment.jitter=0.3", "augment.jitter=0.3", "list in brackets"),
-    "jitter_hue": ("augment.jitter=[0,0,0,0.6]", "jitter=[0.0, 0.0, 0.0, 0.6]: hue=0.6", "0.5 at"),
-    "jitter_text": ("augment.jitter=[a,b,c,d]", "augment.jitter", "use a number"),
+    "no_repeats": (
+        "augment.repeated_augmentation=0",
+        "augment.repeated_augmentation=0",
+        "1 or more",
+    ),
+    "jitter_short": (
+        "augment.color_jitter=[0.3,0.3]",
+        "jitter=[0.3, 0.3] has 2 values",
+        "hue",
+        "give 4",
+    ),
+    "jitter_number": ("augment.color_jitter=0.3", "augment.color_jitter=0.3", "list in brackets"),
+    "jitter_hue": (
+        "augment.color_jitter=[0,0,0,0.6]",
+        "jitter=[0.0, 0.0, 0.0, 0.6]: hue=0.6",
+        "0.5 at",
+    ),
+    "jitter_text": ("augment.color_jitter=[a,b,c,d]", "augment.color_jitter", "use a number"),
     "resized_crop": ("augment.resized_crop=[2,1]", "resized_crop=[2.0, 1.0]", "[0.08,1]"),
     "resized_crop_zero": ("augment.resized_crop=[0,1]", "resized_crop=[0.0, 1.0]", "above 0"),
     "resized_crop_one": ("augment.resized_crop=[0.5]", "resized_crop=[0.5]", "[0.08,1]"),
@@ -215,7 +236,7 @@ def test_a_mistake_is_refused_before_keras_is_imported(mistake, refusal):
 )
 def test_right_settings_get_as_far_as_keras(words, script, prepared):
     """So that the refusals above are of the settings, and not of whatever is run this way."""
-    _, text = script(*words.split(), f"data.dir={prepared}")
+    _, text = script(*words.split(), f"data.tfds_dir={prepared}")
     assert "import of keras halted" in text
 
 
@@ -243,14 +264,14 @@ def test_a_backend_that_nothing_is_trained_on_is_refused(backend, way_out, refus
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "mnist"])
 def test_an_absent_data_set_is_refused_with_the_ways_to_get_it(name, refusal, tmp_path):
     answer = refusal(
-        f"recipe={name}" if name == "mnist" else f"data={name}", f"data.dir={tmp_path}"
+        f"recipe={name}" if name == "mnist" else f"data={name}", f"data.tfds_dir={tmp_path}"
     )
     for phrase in (f"data.name={name}", str(tmp_path), "data.download=true", "TFDS_DATA_DIR"):
         assert phrase in answer
 
 
 @pytest.mark.parametrize(
-    ("words", "named"), [((), "TFDS_DATA_DIR"), (("data.dir=/b",), "data.dir")]
+    ("words", "named"), [((), "TFDS_DATA_DIR"), (("data.tfds_dir=/b",), "data.tfds_dir")]
 )
 def test_the_place_of_the_data_is_named_by_what_says_it(words, named, refusal, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", "/a")
@@ -278,7 +299,7 @@ def test_a_damaged_data_set_is_refused_with_the_way_to_mend_it(damage, refusal, 
     name, content = DAMAGE[damage]
     file = prepared / "cifar10" / "1.0.0" / name
     file.unlink() if content is None else file.write_bytes(content)
-    answer = refusal("data=cifar10", "model=cifar", f"data.dir={prepared}")
+    answer = refusal("data=cifar10", "model=cifar", f"data.tfds_dir={prepared}")
     assert str(prepared / "cifar10") in answer
     assert "delete" in answer
     assert "data.download=true" in answer
@@ -288,12 +309,12 @@ def test_a_set_whose_preparation_was_killed_is_not_taken_for_whole(refusal, prep
     """TFDS prepares in `incomplete.<letters>_<version>`, which only a killed process leaves."""
     whole = prepared / "cifar10" / "1.0.0"
     whole.rename(whole.with_name("incomplete.JH5KNX_1.0.0"))
-    answer = refusal("data=cifar10", "model=cifar", f"data.dir={prepared}")
+    answer = refusal("data=cifar10", "model=cifar", f"data.tfds_dir={prepared}")
     assert "holds no prepared version" in answer
 
 
 def test_a_version_that_is_not_prepared_is_refused_with_those_that_are(refusal, prepared):
-    words = ("data=tfds", "data.name=cifar10:2.0.0", "model=cifar", f"data.dir={prepared}")
+    words = ("data=tfds", "data.name=cifar10:2.0.0", "model=cifar", f"data.tfds_dir={prepared}")
     assert "which has cifar10:1.0.0; name one of these" in refusal(*words)
 
 
@@ -411,7 +432,7 @@ def test_python_gets_a_setting_error(override):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_is_valid(recipe, prepared):
-    words = [f"recipe={recipe}", f"data.dir={prepared}"]
+    words = [f"recipe={recipe}", f"data.tfds_dir={prepared}"]
     if recipe.startswith("finetune_"):  # of weights that may not be here; of photos that are not
         words.append(f"pretrained.handle={prepared}")
     if recipe in ("folder", "finetune_folder"):
@@ -448,7 +469,7 @@ PROMISES = {
 
 @pytest.mark.parametrize("recipe", PROMISES)
 def test_a_recipe_holds_what_it_promises(recipe, prepared):
-    config = load_config(f"recipe={recipe}", f"data.dir={prepared}")
+    config = load_config(f"recipe={recipe}", f"data.tfds_dir={prepared}")
     facts = dict(
         **asdict(preflight.architecture(config.model)),
         image_size=image_size(config.data),

@@ -10,10 +10,10 @@ from vit_keras.runs import run_dir
 # What a user types besides a handle; what the answer has to have. VIT is a file,
 # PHOTOS a folder of two classes, the second without an image.
 MISTAKES = {
-    "trains": ("stages.head.trains=haed", "stages.head.trains=haed", "use head, all, lora"),
-    "no_last_block": ("'stages.all.trains={last: 0}'", "stages.all.trains=", "{last: 4}"),
-    "last_block_text": ("'stages.all.trains={last: x}'", "stages.all.trains=", "{last: 4}"),
-    "lora_first": ("stages.head.trains=lora", "stages.head.trains=lora", "put it last"),
+    "trains": ("stages.head.trainable=haed", "stages.head.trainable=haed", "use head, all, lora"),
+    "no_last_block": ("'stages.all.trainable={last: 0}'", "stages.all.trainable=", "{last: 4}"),
+    "last_block_text": ("'stages.all.trainable={last: x}'", "stages.all.trainable=", "{last: 4}"),
+    "lora_first": ("stages.head.trainable=lora", "stages.head.trainable=lora", "put it last"),
     "stage_epochs": ("stages.head.epochs=0", "stages.head.epochs=0", "1 or more"),
     "stage_rate": ("stages.all.learning_rate=0", "stages.all.learning_rate=0", "above 0"),
     "stage_warmup": ("stages.all.warmup_ratio=1", "stages.all.warmup_ratio=1", "0.9 at most"),
@@ -25,7 +25,11 @@ MISTAKES = {
     "stage_name": ("stages.hed.epochs=2", "stages.hed.epochs", "no stage hed", "'+stages.hed={"),
     "stage_of_none": ("stages.epochs=2", "stages.epochs", "stages.head.epochs"),
     "new_stage_field": ("'+stages.more={epoch: 2}'", "stages.more.epoch ", "stages.more.epochs"),
-    "new_stage_in_parts": ("+stages.more.trains=head", "+stages.more.trains", "'+stages.more={"),
+    "new_stage_in_parts": (
+        "+stages.more.trainable=head",
+        "+stages.more.trainable",
+        "'+stages.more={",
+    ),
     "all_stages_away": ("~stages", "~stages", "~stages.head"),
     "no_such_stage_away": ("~stages.last", "~stages.last takes nothing away", "conf/recipe"),
     "no_stages": ("stages={}", "stages={}", "~stages.head"),
@@ -35,8 +39,12 @@ MISTAKES = {
     "variant": ("model=b16", "model.variant=b16", "pretrained.handle=VIT", "model=pretrained"),
     "rate": ("model.dropout=1", "model.dropout=1.0", "0.9999 at most"),
     "no_file": ("pretrained.handle=./vit.npz", "pretrained.handle=./vit.npz", "a local path"),
-    "weights": ("pretrained.weights=foo", "pretrained.weights=foo", "file, random"),
-    "train_all": ("pretrained.train_all=true", "train_all=true", "pretrained.opaque=true"),
+    "load_weights": ("pretrained.load_weights=foo", "pretrained.load_weights", "true or false"),
+    "train_all": (
+        "pretrained.train_all=true",
+        "train_all=true",
+        "pretrained.wrap_saved_model=true",
+    ),
     "folder": ("recipe=finetune_folder", "data.name=folder", "data.path"),
     "no_folder": ("data=folder data.path=x data.image_size=8", "data.path=x is no folder"),
     "no_size": ("data=folder data.path=PHOTOS", "data.image_size", "data.image_size=224"),
@@ -99,9 +107,9 @@ def test_it_is_refused_in_one_line_before_keras_is_imported(mistake, refusal, ty
     [
         "stages.head.epochs=2",
         "~stages.head ~stages.all train.epochs=2",
-        "'+stages.more={trains: head, epochs: 1}' 'stages.all.trains={last: 2}'",
+        "'+stages.more={trainable: head, epochs: 1}' 'stages.all.trainable={last: 2}'",
         "--multirun stages.all.learning_rate=1e-3,1e-4 ~stages.head",
-        "-m '+stages.more={trains: {last: 1}, epochs: 1}' train.seed=1,2",
+        "-m '+stages.more={trainable: {last: 1}, epochs: 1}' train.seed=1,2",
     ],
 )
 def test_stages_can_be_changed_from_a_shell(words, script, typed):
@@ -113,7 +121,7 @@ def test_a_stage_that_is_added_comes_last_and_has_what_was_given(typed):
     words = typed("recipe=finetune_digits '+stages.more={epochs: 3}' stages.head.epochs=2")
     stages = load_config(*words).stages
     assert {name: stage.epochs for name, stage in stages.items()} == dict(head=2, all=20, more=3)
-    assert (stages["head"].trains, stages["more"].trains) == ("head", "all")
+    assert (stages["head"].trainable, stages["more"].trainable) == ("head", "all")
 
 
 @pytest.fixture

@@ -174,7 +174,7 @@ def test_what_is_known_of_a_set_is_what_its_files_say(name, tfds_dir):
 
 @pytest.mark.parametrize(("name", "images"), [("cifar10", 50000), ("mnist", 60000)])
 def test_the_published_size_is_known_before_the_set_is_read(name, images, tfds_dir):
-    assert registry.check_prepared(DataConfig(name=name, dir=tfds_dir)) == images
+    assert registry.check_prepared(DataConfig(name=name, tfds_dir=tfds_dir)) == images
 
 
 def test_what_is_known_of_digits_is_what_is_read():
@@ -203,7 +203,7 @@ def cifar100(tfds_dir):
 
 def test_cifar100_has_the_pixels_and_labels_that_tfds_reads(cifar100, tfds_dir):
     published, names = cifar100
-    splits = load_splits(DataConfig(name="cifar100", dir=tfds_dir), seed=0)
+    splits = load_splits(DataConfig(name="cifar100", tfds_dir=tfds_dir), seed=0)
     assert splits.class_names == names
     assert splits.train.images.dtype == "uint8"
     assert contents(splits.train, splits.validation) == contents(published["train"])
@@ -214,7 +214,7 @@ def test_cifar100_has_the_pixels_and_labels_that_tfds_reads(cifar100, tfds_dir):
 def test_cifar100_classes_are_chosen_by_name(cifar100, tfds_dir):
     published, names = cifar100
     first, second = (names[label] for label in sorted(set(published["test"].labels))[:2])
-    config = DataConfig(name="cifar100", dir=tfds_dir, classes=[second, first])
+    config = DataConfig(name="cifar100", tfds_dir=tfds_dir, classes=[second, first])
     splits = load_splits(config, seed=0)
     assert splits.class_names == [second, first]
     for label, name in enumerate([second, first]):
@@ -226,7 +226,9 @@ def test_a_class_given_by_name_and_by_number_is_refused(cifar100, tfds_dir):
     """It would be a class without images beside one that is always right."""
     _, names = cifar100
     with pytest.raises(SettingError, match=r"data.classes .*once"):
-        load_splits(DataConfig(name="cifar100", dir=tfds_dir, classes=[names[0], 0, 1]), seed=0)
+        load_splits(
+            DataConfig(name="cifar100", tfds_dir=tfds_dir, classes=[names[0], 0, 1]), seed=0
+        )
 
 
 def cut_in_half(file):
@@ -252,7 +254,7 @@ def test_a_damaged_shard_is_refused_with_the_way_to_mend_it(damage, tfds_dir, tm
     pytest.importorskip("tensorflow_datasets")
     shutil.copytree(Path(tfds_dir, "cifar100"), tmp_path / "cifar100")
     damage(next(tmp_path.glob("cifar100/*/cifar100-test.tfrecord-*")))
-    config = load_config("data=cifar100", "model=cifar", f"data.dir={tmp_path}").data
+    config = load_config("data=cifar100", "model=cifar", f"data.tfds_dir={tmp_path}").data
     with pytest.raises(SettingError) as caught:
         load_splits(config, seed=0)
     for phrase in ("cifar100", str(tmp_path), "damaged", "data.download=true"):

@@ -65,8 +65,8 @@ def test_the_test_split_is_measured_on_images(cached, file):
         (("model.dropout=0.1",), False),
         (("model.attention_dropout=0.1",), False),
         (("model.stochastic_depth=0.1",), False),
-        (("stages.head.trains={last: 1}",), False),
-        (("stages.head.trains=all",), False),
+        (("stages.head.trainable={last: 1}",), False),
+        (("stages.head.trainable=all",), False),
         (("optim.label_smoothing=0.1",), True),
     ],
 )

@@ -59,7 +59,7 @@ def test_what_is_there_is_counted_and_not_fetched_again(name, counts, tfds_dir, 
     assert numbers == counts
     assert f"{name} is in {tfds_dir}" in out
     config = trains(out.partition("train on it: ")[2].strip())
-    assert (config.data.name, config.data.dir) == (name, tfds_dir)
+    assert (config.data.name, config.data.tfds_dir) == (name, tfds_dir)
 
 
 def test_the_list_says_what_is_prepared_and_what_is_damaged(tfds_dir, tmp_path, say):
@@ -102,7 +102,7 @@ def test_without_a_network_it_says_at_once_what_to_do_by_hand(name, phrases, tmp
 def test_a_training_that_downloads_says_so_too(tmp_path):
     pytest.importorskip("tensorflow_datasets")
     pytest.importorskip("tensorflow")
-    config = DataConfig(name="mnist", dir=str(tmp_path), download=True)
+    config = DataConfig(name="mnist", tfds_dir=str(tmp_path), download=True)
     with pytest.raises(SettingError, match=r"mnist could not be fetched .*TFDS_DATA_DIR"):
         readers_tfds.read(config, None)
 
@@ -138,7 +138,7 @@ def test_ctrl_c_leaves_nothing_that_is_taken_for_whole(tmp_path, monkeypatch, sa
     assert (status, "run it again" in err) == (130, True)
     assert seen[0].startswith("incomplete.")
     assert data_download.prepared(str(tmp_path)) == {}
-    assert tfds_index.prepared(DataConfig(name="beans", dir=str(tmp_path))) is None
+    assert tfds_index.prepared(DataConfig(name="beans", tfds_dir=str(tmp_path))) is None
 
 
 @pytest.fixture

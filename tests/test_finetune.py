@@ -14,12 +14,12 @@ from test_train import assert_same
 from vit_keras import SettingError
 from vit_keras.data import splits
 from vit_keras.model.vit import describe
-from vit_keras.runs.run_dir import SCRATCH
+from vit_keras.runs.run_dir import BASELINE
 from vit_keras.training.build_model import build_training_model
 from vit_keras.training.finetune import finetune_model
 from vit_keras.training.training_model import TrainingModel
 
-WHOLE = ("pretrained.opaque=true", "pretrained.train_all=true")
+WHOLE = ("pretrained.wrap_saved_model=true", "pretrained.train_all=true")
 SHORT = ("stages.head.epochs=1", "stages.all.epochs=1")
 
 
@@ -37,7 +37,7 @@ def compared(file, tmp_path_factory):
 
 def test_the_baseline_is_a_run_of_its_own_with_the_same_budget(compared, file):
     _, result = compared
-    scratch = result.path / SCRATCH
+    scratch = result.path / BASELINE
     theirs = json.loads((scratch / "metrics.json").read_text())
     ours = json.loads((result.path / "metrics.json").read_text())
     assert ours == result.metrics
@@ -69,8 +69,8 @@ def test_resuming_a_compared_run_trains_nothing_again(compared, monkeypatch, cap
 
 def test_a_baseline_that_was_killed_goes_on(compared, monkeypatch):
     config, result = compared
-    (result.path / SCRATCH / "checkpoint" / "epoch-00002.npz").unlink()
-    (result.path / SCRATCH / "metrics.json").unlink()
+    (result.path / BASELINE / "checkpoint" / "epoch-00002.npz").unlink()
+    (result.path / BASELINE / "metrics.json").unlink()
     config.run.resume = str(result.path)
     again = finetune_model(config)
     config.run.resume = None
@@ -136,8 +136,8 @@ def test_a_wrapped_run_resumes_exactly(wrapped, tmp_path):
     ("overrides", "named"),
     [
         ((*WHOLE, "pretrained.baseline=true"), "pretrained.baseline=false"),
-        ((*WHOLE, "pretrained.weights=random"), "pretrained.weights=file"),
-        ((*WHOLE, "stages.all.trains={last: 1}"), "use head or all"),
+        ((*WHOLE, "pretrained.load_weights=false"), "pretrained.load_weights=true"),
+        ((*WHOLE, "stages.all.trainable={last: 1}"), "use head or all"),
         ((*WHOLE, "model.dropout=0.1"), "dropout"),
         ((), "train_all"),
     ],

@@ -22,7 +22,7 @@ SMALL = (
     "train.epochs=2",
     "model.depth=1",
     "train.batch_size=32",
-    "train.jit=false",
+    "train.jit_compile=false",
 )
 
 
@@ -118,7 +118,12 @@ def test_one_that_does_not_say_where_it_ends_is_not_read_for_ever(monkeypatch):
 def trained(tmp_path_factory):
     """On three given splits, with every setting of the data that applies to them."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    config = small(folder, "augment.repeats=4", "augment.crop_padding=1", "train.limit_steps=3")
+    config = small(
+        folder,
+        "augment.repeated_augmentation=4",
+        "augment.crop_padding=1",
+        "train.limit_train_batches=3",
+    )
     return config, train_model(config, (IMAGES, LABELS))
 
 

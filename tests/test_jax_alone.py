@@ -99,7 +99,7 @@ def test_jax_without_tensorflow_fine_tunes_with_the_same_losses(tmp_path):
         "recipe=finetune_digits",
         f"pretrained.handle={tmp_path / 'vit.npz'}",
         *("pretrained.baseline=false", "data.limit=120", "stages.head.epochs=2"),
-        *("stages.all.epochs=2", "optim.ema=0.9"),
+        *("stages.all.epochs=2", "optim.ema_momentum=0.9"),
     )
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_TENSORFLOW, *words, f"run.dir={tmp_path / 'jax'}"],
@@ -109,7 +109,9 @@ def test_jax_without_tensorflow_fine_tunes_with_the_same_losses(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "jax"
-    train_model(load_config(*words, "train.jit=false", f"run.dir={tmp_path / 'tensorflow'}"))
+    train_model(
+        load_config(*words, "train.jit_compile=false", f"run.dir={tmp_path / 'tensorflow'}")
+    )
     losses = {
         name: [
             [float(row[key]) for key in ("loss", "val_loss")] for row in history(tmp_path / name)

@@ -25,8 +25,8 @@ def killed_after(epoch, run, *overrides, path=SCRIPT):
 
 def test_sigkill_in_the_middle_of_an_epoch_changes_nothing(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    random = ("augment=heavy", "augment.repeats=2", "model.dropout=0.1")
-    overrides = (*SMALL, *random, "train.epochs=12", "optim.ema=0.9")
+    random = ("augment=heavy", "augment.repeated_augmentation=2", "model.dropout=0.1")
+    overrides = (*SMALL, *random, "train.epochs=12", "optim.ema_momentum=0.9")
     assert script(*overrides, f"run.dir={whole}").returncode == 0
 
     killed_after(3, killed, *overrides)
@@ -43,7 +43,7 @@ def test_sigkill_in_the_second_stage_of_a_fine_tuning_changes_nothing(tmp_path):
         f"pretrained.handle={tiny_vit(tmp_path / 'vit.keras')}",
         *("pretrained.baseline=false", "data.limit=200", "train.batch_size=8"),
         *("stages.head.epochs=2", "stages.all.epochs=8", "stages.all.layer_decay=0.7"),
-        *("model.dropout=0.1", "optim.ema=0.9", "train.jit=false"),
+        *("model.dropout=0.1", "optim.ema_momentum=0.9", "train.jit_compile=false"),
     )
     done = script(*overrides, f"run.dir={whole}", path=FINETUNE)
     assert (done.returncode, done.stderr) == (0, "")
@@ -59,7 +59,14 @@ def test_sigkill_in_the_second_stage_of_a_fine_tuning_changes_nothing(tmp_path):
 def test_ctrl_c_leaves_a_run_and_says_how_to_go_on(tmp_path):
     run = tmp_path / "run"
     with subprocess.Popen(
-        [sys.executable, SCRIPT, *SMALL, "train.jit=false", "train.epochs=500", f"run.dir={run}"],
+        [
+            sys.executable,
+            SCRIPT,
+            *SMALL,
+            "train.jit_compile=false",
+            "train.epochs=500",
+            f"run.dir={run}",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -84,8 +84,8 @@ def test_three_stages_equal_an_optimizer_for_each_variable(name, accumulate, fil
         file,
         *(f"optim={name}", f"optim.weight_decay={DECAY}", "optim.clip_norm=null"),
         *("optim.momentum=0.9", "optim.beta_1=0.9", "optim.beta_2=0.999"),
-        f"optim.accumulate_steps={accumulate}",
-        *("~stages.all", "+stages.last={trains: {last: 1}}"),
+        f"optim.gradient_accumulation_steps={accumulate}",
+        *("~stages.all", "+stages.last={trainable: {last: 1}}"),
         f"+stages.everything={{layer_decay: {LAYER_DECAY}}}",
     )
     vit, rng = keras.models.load_model(file), np.random.default_rng(0)

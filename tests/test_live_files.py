@@ -30,7 +30,7 @@ def seen(monkeypatch):
 
 
 def test_progress_and_predictions_of_a_run(tmp_path, seen):
-    run = trained(tmp_path / "run", "train.samples=3").path
+    run = trained(tmp_path / "run", "train.sample_predictions=3").path
     assert len(seen) == 2 * (1 + 11)  # 360 images in batches of 32, twice, and two beginnings
     assert {(row["epochs"], row["steps"]) for row in seen} == {(2, 11)}
     assert [row["step"] for row in seen if row["epoch"] == 2] == list(range(12))
@@ -61,7 +61,9 @@ def test_progress_and_predictions_of_a_run(tmp_path, seen):
 
 
 def test_an_estimate_counts_the_parameters_and_makes_no_run(tmp_path):
-    config = load_config("recipe=digits", "train.jit=false", f"run.root={tmp_path / 'runs'}")
+    config = load_config(
+        "recipe=digits", "train.jit_compile=false", f"run.root={tmp_path / 'runs'}"
+    )
     found = estimate(config)
     # Patches 16*48+48, class token 48, positions 5*48; 4 blocks; last norm 96; head 48*10+10.
     block = 4 * 48 * 48 + 4 * 48 + 2 * 48 * 96 + 96 + 48 + 4 * 48

@@ -99,5 +99,5 @@ def test_killed_before_or_in_it_it_ends_as_if_it_had_not_been(epoch, run, tmp_pa
 
 
 def test_a_stage_after_it_is_refused(file):
-    with pytest.raises(SettingError, match=r"stages.head.trains=lora has to be the last stage"):
-        tuning(file, "stages.head.trains=lora")
+    with pytest.raises(SettingError, match=r"stages.head.trainable=lora has to be the last stage"):
+        tuning(file, "stages.head.trainable=lora")

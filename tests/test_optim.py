@@ -51,7 +51,7 @@ def steps(model, config, gradients, rate=0.1):
 @pytest.mark.parametrize("final", [0.0, 0.1])
 @pytest.mark.parametrize("warmup", [0.0, 0.1, 0.5])
 def test_the_rate_rises_linearly_then_falls_as_a_cosine(warmup, final):
-    config = OptimConfig(learning_rate=0.3, warmup_ratio=warmup, final_learning_rate=final)
+    config = OptimConfig(learning_rate=0.3, warmup_ratio=warmup, final_lr_fraction=final)
     rate = optimizer.learning_rate_schedule(config, epochs=5, steps_per_epoch=8)
     step = np.array([0, 1, 3, 4, 5, 19, 20, 21, 30, 39, 40, 45])  # 40 is the last, 4 or 20 the peak
     rise = round(40 * warmup)
@@ -72,7 +72,7 @@ def test_a_run_of_a_few_steps_may_be_all_warm_up(epochs):
 
 
 def test_the_schedule_ends_with_the_batches_also_when_they_are_accumulated(vit):
-    config = OptimConfig(name="sgd", learning_rate=0.5, accumulate_steps=4)
+    config = OptimConfig(name="sgd", learning_rate=0.5, gradient_accumulation_steps=4)
     rate = optimizer.learning_rate_schedule(config, epochs=2, steps_per_epoch=4)
     sgd = optimizer.build_optimizer(config, vit, rate)
     sgd.build(vit.trainable_variables)
@@ -85,7 +85,7 @@ def test_the_schedule_ends_with_the_batches_also_when_they_are_accumulated(vit):
 @pytest.mark.parametrize("name", CLASSES)
 def test_weight_decay_shrinks_kernels_and_nothing_else(name, accumulate, vit):
     """With gradients of zero, so that nothing else moves; once an update, not once a batch."""
-    config = OptimConfig(name=name, weight_decay=0.05, accumulate_steps=accumulate)
+    config = OptimConfig(name=name, weight_decay=0.05, gradient_accumulation_steps=accumulate)
     before = values(vit)
     zeros = [np.zeros(weight.shape, "float32") for weight in vit.trainable_weights]
     moves = steps(vit, config, [zeros] * accumulate, rate=0.1)
@@ -118,13 +118,13 @@ def test_accumulating_equal_batches_is_one_update(name, vit):
     at_once = steps(vit, OptimConfig(**settings), gradients)
     vit.set_weights(start)
     thrice = [each for each in gradients for _ in range(3)]
-    in_parts = steps(vit, OptimConfig(accumulate_steps=3, **settings), thrice)
+    in_parts = steps(vit, OptimConfig(gradient_accumulation_steps=3, **settings), thrice)
     for one, other in zip(at_once, in_parts, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6)
 
 
 def test_accumulating_waits_for_all_batches(vit):
-    config = OptimConfig(name="sgd", accumulate_steps=3)
+    config = OptimConfig(name="sgd", gradient_accumulation_steps=3)
     moves = steps(vit, config, [random_gradients(vit, 1)] * 2)
     assert not any(move.any() for move in moves)
 
@@ -132,7 +132,13 @@ def test_accumulating_waits_for_all_batches(vit):
 @pytest.mark.parametrize("name", CLASSES)
 def test_the_optimizer_has_the_settings_asked_for(name, vit):
     config = OptimConfig(
-        name=name, momentum=0.8, beta_1=0.7, beta_2=0.95, clip_norm=2.5, ema=0.9, weight_decay=0.01
+        name=name,
+        momentum=0.8,
+        beta_1=0.7,
+        beta_2=0.95,
+        clip_norm=2.5,
+        ema_momentum=0.9,
+        weight_decay=0.01,
     )
     made = optimizer.build_optimizer(config, vit, 0.25)
     assert type(made) is CLASSES[name]

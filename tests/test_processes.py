@@ -8,7 +8,7 @@ def test_multirun_makes_a_run_for_each_value(tmp_path):
         "--multirun",
         "optim.learning_rate=1e-3,3e-4",
         "train.epochs=1",
-        "train.jit=false",
+        "train.jit_compile=false",
         f"run.root={tmp_path}",
         *SMALL,
     )

@@ -168,8 +168,8 @@ def test_a_run_that_is_held_is_in_progress_and_looking_changes_nothing(tmp_path)
 def test_stages_and_a_baseline_within_a_run(tmp_path):
     stages = (
         "train.epochs=null",
-        "+stages.head={trains: head, epochs: 2}",
-        "+stages.all={trains: {last: 1}, epochs: 3}",
+        "+stages.head={trainable: head, epochs: 2}",
+        "+stages.all={trainable: {last: 1}, epochs: 3}",
     )
     path = stopped(tmp_path / "tuned", 4, *stages)
     rows = (path / "history.csv").read_text().replace("1,all", "1,head").replace("2,all", "2,head")

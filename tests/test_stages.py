@@ -36,7 +36,7 @@ def run(file, tmp_path_factory):
             folder / "whole",
             file,
             "stages.all.layer_decay=0.5",
-            f"optim.ema={EMA}",
+            f"optim.ema_momentum={EMA}",
             "optim.weight_decay=0.1",
             "model.dropout=0.1",
         )
@@ -112,7 +112,7 @@ def values(variables):
 @pytest.mark.parametrize("layer_decay", [1, 0.5])
 def test_the_heads_averages_survive_and_the_backbones_begin(layer_decay, name, file):
     config = tuning(
-        file, f"optim={name}", f"stages.all.layer_decay={layer_decay}", f"optim.ema={EMA}"
+        file, f"optim={name}", f"stages.all.layer_decay={layer_decay}", f"optim.ema_momentum={EMA}"
     )
     model, rng = fresh(config), np.random.default_rng(0)
     begin(config, model, "head")
@@ -153,7 +153,7 @@ SGD = ("optim=sgd", "optim.momentum=0", "optim.clip_norm=null", "optim.warmup_ra
 
 
 def test_the_last_block_trains_with_the_norm_and_the_head(file):
-    config = tuning(file, "~stages.head", "stages.all.trains={last: 1}", *SGD)
+    config = tuning(file, "~stages.head", "stages.all.trainable={last: 1}", *SGD)
     steps = one_step(config)
     trained = {f"encoder_block_{DEPTH - 1}", "encoder_norm", "head"}
     for path, step in steps.items():
@@ -192,8 +192,10 @@ def test_a_layer_that_no_rate_reaches_is_refused(file):
 
 
 def test_more_blocks_than_there_are_is_refused_before_there_is_a_run(file, tmp_path):
-    with pytest.raises(SettingError, match=r"stages.all.trains={last: 99}.* the 2 blocks .*2 or"):
-        tuned(tmp_path / "run", file, "stages.all.trains={last: 99}")
+    with pytest.raises(
+        SettingError, match=r"stages.all.trainable={last: 99}.* the 2 blocks .*2 or"
+    ):
+        tuned(tmp_path / "run", file, "stages.all.trainable={last: 99}")
     assert not (tmp_path / "run").exists()
 
 

@@ -80,7 +80,7 @@ def test_the_fingerprint_follows_from_the_files_and_how_they_are_read(root, both
     again = load_splits(config(root, cache_mb=0, workers=1), 0)
     assert again.fingerprint == streamed.fingerprint
     for other in (
-        load_splits(config(root, cache_mb=0, fit="pad"), 0),
+        load_splits(config(root, cache_mb=0, resize_mode="pad"), 0),
         load_splits(config(root, cache_mb=0, classes=["bee", "ant"]), 0),
         load_splits(config(root, cache_mb=0), 1),
     ):

@@ -70,7 +70,7 @@ def copy(root, tmp_path):
 
 
 def leaves(root, name="leaves", **settings):
-    return DataConfig(name=name, dir=str(root), **settings)
+    return DataConfig(name=name, tfds_dir=str(root), **settings)
 
 
 def test_a_set_is_described_by_its_files(root):
@@ -96,11 +96,11 @@ def test_images_of_many_sizes_are_cut_and_resized(name, root):
 
 def test_an_image_size_is_asked_for(root):
     with pytest.raises(SettingError, match=r"data\.image_size is not set.*data\.name=leaves"):
-        load_config("data=tfds", "data.name=leaves", f"data.dir={root}", "model=cifar")
+        load_config("data=tfds", "data.name=leaves", f"data.tfds_dir={root}", "model=cifar")
 
 
 def test_the_configuration_of_any_set_is_checked(root):
-    words = ("data=tfds", "data.name=leaves", f"data.dir={root}", "model=cifar")
+    words = ("data=tfds", "data.name=leaves", f"data.tfds_dir={root}", "model=cifar")
     config = load_config(*words, "data.image_size=16", "train.batch_size=4")
     assert config.data.name == "leaves"
     with pytest.raises(SettingError, match=r"train.batch_size=12 is more than the 11 images"):
@@ -175,7 +175,7 @@ def test_a_set_without_a_training_split_is_refused(copy):
     ("name", "phrase"),
     [
         ("fashion_mnits", "is unknown; did you mean fashion_mnist"),
-        ("fashion_mnist", "is not prepared under data.dir="),
+        ("fashion_mnist", "is not prepared under data.tfds_dir="),
         ("xxxxxxxxxx", "is unknown; known: cifar10, cifar100, digits, mnist, folder, npz"),
     ],
 )
@@ -192,5 +192,5 @@ def test_a_set_to_download_is_described_by_tfds(root):
 
 
 def test_pinned_as_plain_it_is_the_same_set(tfds_dir):
-    plain, pinned = (DataConfig(name=n, dir=tfds_dir) for n in ("cifar100", "cifar100:3.0.2"))
+    plain, pinned = (DataConfig(name=n, tfds_dir=tfds_dir) for n in ("cifar100", "cifar100:3.0.2"))
     assert load_splits(plain, 0).fingerprint == load_splits(pinned, 0).fingerprint

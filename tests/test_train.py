@@ -22,7 +22,7 @@ SMALL = (
     "data.limit=400",
     "model.depth=2",
     "train.batch_size=32",
-    "train.jit=false",
+    "train.jit_compile=false",
 )
 
 # The design's list; `checkpoint/` besides.
@@ -72,7 +72,9 @@ def assert_same(directory, other):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("runs") / "whole", "optim.ema=0.9", "model.dropout=0.1")
+    return trained(
+        tmp_path_factory.mktemp("runs") / "whole", "optim.ema_momentum=0.9", "model.dropout=0.1"
+    )
 
 
 def test_a_run_leaves_every_file(run):
@@ -155,7 +157,7 @@ def test_a_kill_between_the_checkpoint_and_the_models_loses_neither(run, tmp_pat
 
 def test_python_resumes_with_the_runs_own_settings(run):
     kept = load_config(f"run.resume={run.path}")
-    assert (kept.train.epochs, kept.model.dropout, kept.optim.ema) == (2, 0.1, 0.9)
+    assert (kept.train.epochs, kept.model.dropout, kept.optim.ema_momentum) == (2, 0.1, 0.9)
     with pytest.raises(SettingError, match="differs"):
         load_config(f"run.resume={run.path}", "model.width=96")
 
@@ -257,10 +259,10 @@ def test_every_switch_of_training_at_once(tmp_path):
         "model.pool=mean",
         "augment=heavy",
         "optim.label_smoothing=0.1",
-        "optim.accumulate_steps=2",
-        "optim.ema=0.9",
+        "optim.gradient_accumulation_steps=2",
+        "optim.ema_momentum=0.9",
         "train.precision=mixed_bfloat16",
-        "train.jit=true",
+        "train.jit_compile=true",
         "train.tensorboard=true",
         "data.limit=200",
     )

@@ -20,7 +20,7 @@ from vit_keras.training.callbacks import history
 MODEL = ("patch_size=2", "width=8", "depth=1", "num_heads=1", "mlp_dim=8")
 SETTINGS = (
     *("data=folder", "data.image_size=[4,6]", "optim.learning_rate=1e-2", "augment=none"),
-    *("train.epochs=2", "train.batch_size=8", "train.jit=false", "data.prefetch=1"),
+    *("train.epochs=2", "train.batch_size=8", "train.jit_compile=false", "data.prefetch=1"),
     *(f"model.{setting}" for setting in MODEL),
 )
 

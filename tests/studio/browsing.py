@@ -59,7 +59,7 @@ def choose(page, **settings):
 def quick(page):
     """No compiling, few images, a small model: an epoch takes a blink."""
     for group, settings in {
-        "Training": {"jit": "false"},
+        "Training": {"jit_compile": "false"},
         "Data": {"limit": "300"},
         "Model": {"depth": "1"},
     }.items():

@@ -25,10 +25,10 @@ TYPED = {  # setting: what is typed -> what the configuration then has
     "optim.learning_rate": ("3e-4", 3e-4),
     "optim.clip_norm": ("", None),
     "augment.flip": ("true", True),
-    "augment.jitter": ("[0.3,0.3,0.3,0]", [0.3, 0.3, 0.3, 0]),
+    "augment.color_jitter": ("[0.3,0.3,0.3,0]", [0.3, 0.3, 0.3, 0]),
     "model.pixel_mean": ("0.4", 0.4),
     "model.position": ("rope2d", "rope2d"),
-    "data.dir": ("my \"sets\", a=b {c} $HOME 'ü' \\", "my \"sets\", a=b {c} $HOME 'ü' \\"),
+    "data.tfds_dir": ("my \"sets\", a=b {c} $HOME 'ü' \\", "my \"sets\", a=b {c} $HOME 'ü' \\"),
     "run.dir": ("null", "null"),
     "data.classes": ("[3,5]", [3, 5]),
 }
@@ -49,7 +49,7 @@ def test_what_is_typed_arrives(name, typed, tmp_path, monkeypatch):
     "text", ["a b", "ü", '"', "\\", 'a\\"', "{}", "[x", "1,2", "true", "$x", "~"]
 )
 def test_any_text_can_be_a_path(text):
-    assert load_config(f"data.dir={quote_override('x' + text)}").data.dir == f"x{text}"
+    assert load_config(f"data.tfds_dir={quote_override('x' + text)}").data.tfds_dir == f"x{text}"
 
 
 def test_a_wrong_value_is_refused_in_the_scripts_words():
@@ -123,7 +123,7 @@ def test_a_search_by_optuna_runs_as_the_page_writes_it(tmp_path, monkeypatch):
     assert not app.exception
     (shown,) = (code.value for code in app.code if "--multirun" in code.value)
     _python, *words = shlex.split(shown)
-    small = ["train.epochs=1", "train.jit=false", "data.limit=300", "model.depth=1"]
+    small = ["train.epochs=1", "train.jit_compile=false", "data.limit=300", "model.depth=1"]
     done = subprocess.run(
         [sys.executable, *words, *small], cwd=ROOT, capture_output=True, text=True, timeout=300
     )

@@ -86,7 +86,7 @@ def test_a_training_from_the_first_choice_to_the_test_accuracy(
 def test_what_a_training_needs_is_estimated_or_not(page):
     click(page.get_by_role("tab", name="New training"))
     click(page.locator("summary").get_by_text("Training", exact=True))
-    choose(page, jit="false")
+    choose(page, jit_compile="false")
     estimate = page.get_by_role("button", name="Estimate memory and time")
     click(estimate)
     page.get_by_role("button", name="Cancel").click()

@@ -46,13 +46,15 @@ def augment(
     steps = []
     if "policy" in drawn:
         steps += policies.steps(config, drawn["policy"], images.shape[1:3])
-    if config.jitter is not None:
-        steps += policies.jitter_steps(config.jitter, drawn["jitter"])
+    if config.color_jitter is not None:
+        steps += policies.jitter_steps(config.color_jitter, drawn["jitter"])
     if steps:
         images = apply_color_ops(ops.cast(images, "float32"), steps)
     images = _moved(images, config, drawn, steps, size)
     if "erase" in drawn:
-        images = mixing.erase(ops.cast(images, "float32"), config.erase, key, drawn["erase"])
+        images = mixing.erase(
+            ops.cast(images, "float32"), config.random_erasing, key, drawn["erase"]
+        )
     if "mix" in drawn:
         settings = config.mixup, config.cutmix, config.mix_probability
         images = ops.cast(images, "float32")
@@ -79,9 +81,9 @@ def _draws(config: AugmentConfig) -> list[str]:
         "crop": config.crop_padding > 0,
         "flip": config.flip,
         "resized_crop": config.resized_crop is not None,
-        "jitter": config.jitter is not None,
+        "jitter": config.color_jitter is not None,
         "policy": config.policy != "none",
-        "erase": config.erase > 0,
+        "erase": config.random_erasing > 0,
         "mix": (config.mixup > 0 or config.cutmix > 0) and config.mix_probability > 0,
     }
     return [name for name, is_needed in needed.items() if is_needed]

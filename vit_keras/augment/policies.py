@@ -127,9 +127,9 @@ def _three(config: Any, uniform: Any, size: tuple[int, int]) -> list[Step]:
 
 POLICIES: dict[str, Callable[[Any, Any, tuple[int, int]], list[Step]]] = {
     "randaugment": _randaugment,
-    "trivial": _trivial,
+    "trivial_augment": _trivial,
     "autoaugment_cifar10": _autoaugment_cifar10,
-    "three": _three,
+    "three_augment": _three,
 }
 
 

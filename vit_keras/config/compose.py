@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vit_keras.config import schema
+from vit_keras.config import renamed, schema
 from vit_keras.config.overrides import check_overrides, expand_home, explain_error, with_new_stages
 from vit_keras.config.schema import Config, setting_names
 from vit_keras.errors import SettingError, did_you_mean
@@ -31,7 +31,7 @@ def compose(*overrides: str) -> Config:
     for word in overrides:
         if not isinstance(word, str):
             raise SettingError(f"{word} is no override; give each as a string, 'train.epochs=3'")
-    overrides = tuple(map(expand_home, overrides))
+    overrides = tuple(map(expand_home, renamed.current_words(overrides)))
     check_overrides(overrides)
     try:
         with _COMPOSING, hydra.initialize_config_module("vit_keras.conf", version_base="1.3"):
@@ -44,13 +44,12 @@ def compose(*overrides: str) -> Config:
 def with_data(own: Config, overrides: Sequence[str]) -> Config:
     """A run's settings with other data: `with_data(own, ["data=folder", "data.path=photos"])`.
 
-    How images come to the model, `data.image_size` and `data.fit`, stays the run's unless it is set
-    by its own name.
+    `data.image_size` and `data.resize_mode` stay the run's unless they are set by their own name.
 
     Raises:
         SettingError: naming the setting, its value and what would do.
     """
-    words = list(map(expand_home, overrides))
+    words = list(map(expand_home, renamed.current_words(overrides)))
     for word in words:
         if not re.match(r"data[.=]", word):
             raise SettingError(f"{word} is no setting of the data; write data.path=... or the like")
@@ -64,7 +63,7 @@ def with_data(own: Config, overrides: Sequence[str]) -> Config:
     result = dataclasses.replace(own, data=dataclasses.replace(own.data))
     for setting in touched_settings(words):
         by_name = any(word.startswith(f"{setting}=") for word in words)
-        if by_name or setting not in ("data.image_size", "data.fit"):
+        if by_name or setting not in ("data.image_size", "data.resize_mode"):
             set_setting(result, setting, get_setting(asked, setting))
     return result
 

@@ -19,7 +19,13 @@ from vit_keras.config.schema import Config, StageConfig, setting_names
 from vit_keras.errors import SettingError, did_you_mean
 from vit_keras.io import atomic
 
-SETTINGS_ALONE = ("name", "pretrained", "stages", "run")  # of which conf/ holds no named choices
+SETTINGS_ALONE = (
+    "name",
+    "pretrained",
+    "train",
+    "stages",
+    "run",
+)  # of which conf/ holds no named choices
 CHOICES = ("recipe", *(f.name for f in fields(Config) if f.name not in SETTINGS_ALONE))
 WITHOUT_STAGES = "write ~stages.head, for each by its name, and set train.epochs"
 HYDRAS_FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
@@ -39,7 +45,7 @@ WAYS_OUT = {
     "to Float": "use a number",
     "to string": "use a word, or text in quotes",
     "valid bool": "use true or false",
-    "of StageConfig": "write a new stage whole, '+stages.more={trains: all, epochs: 5}'",
+    "of StageConfig": "write a new stage whole, '+stages.more={trainable: all, epochs: 5}'",
     "ListConfig": "use a list in brackets, such as [0,1]",
 }
 
@@ -210,7 +216,7 @@ def _stage_hint(stage: str, field: str) -> str:
         return did_you_mean(f"stages.{stage}.{field}", [f"stages.{stage}.{item}" for item in known])
     return (
         f"; there is no stage {stage}, and a new one begins with a plus, "
-        f"'+stages.{stage}={{trains: all, epochs: 5}}'"
+        f"'+stages.{stage}={{trainable: all, epochs: 5}}'"
     )
 
 

@@ -24,7 +24,7 @@ class DataConfig:
 
     name: str = "digits"  # digits, folder, npz, arrays, or a set of TFDS
     path: str | None = None  # npz's file; or a folder of <class>/, or of {train,val,test}/<class>/
-    dir: str | None = None  # where TFDS keeps its sets; TFDS_DATA_DIR unless given
+    tfds_dir: str | None = None  # where TFDS keeps its sets; TFDS_DATA_DIR unless given
     download: bool = False  # fetch the set when it is not there
     image_size: Any = None  # pixels of a side, or [height, width]; the set's own unless given
     classes: list[Any] | None = (
@@ -34,7 +34,7 @@ class DataConfig:
     train_limit: int | None = None  # at most so many of the training split, validation among them
     validation_fraction: float = 0.1  # carved out of the training split, stratified
     prefetch: int = 4  # batches made ready ahead of the device
-    fit: str = "crop"  # how images of many sizes come to image_size: crop, stretch or pad
+    resize_mode: str = "crop"  # how images of many sizes come to image_size: crop, stretch or pad
     on_bad_file: str = "skip"  # a folder's files that are no images: skip or fail
     follow_links: bool = False  # also links that lead out of the folder
     cache_mb: int = 2048  # a folder's images up to so many MB are decoded once and held in memory
@@ -77,10 +77,12 @@ class PretrainedConfig:
     """Which trained ViT to start from, if any; its file says the architecture."""
 
     handle: str | None = None  # a path, an address on Kaggle or tfhub.dev, a Hugging Face id
-    weights: str = "file"  # file, or random: the same model with fresh weights
-    opaque: bool = False  # use a SavedModel whole even if it can be converted
+    load_weights: bool = True  # false: the same model with fresh weights
+    wrap_saved_model: bool = False  # use a SavedModel whole even if it can be converted
     train_all: bool = False  # of one that is used whole, also what was saved as not trainable
-    allow: list[str] = field(default_factory=list)  # names in the file that may be left out
+    ignore_weights: list[str] = field(
+        default_factory=list
+    )  # names in the file that may be left out
     baseline: bool = False  # afterwards train the same model from fresh weights, to compare
 
 
@@ -88,7 +90,7 @@ class PretrainedConfig:
 class StageConfig:
     """A part of a fine-tuning: `stages.<name>`."""
 
-    trains: Any = "all"  # head, all, lora, or {last: n}: the head and the last n blocks
+    trainable: Any = "all"  # head, all, lora, or {last: n}: the head and the last n blocks
     epochs: int = 10
     learning_rate: float | None = None  # optim's unless given
     warmup_ratio: float | None = None  # optim's unless given; of this stage's steps
@@ -104,15 +106,17 @@ class AugmentConfig:
     crop_padding: int = 0  # pixels of padding before a random crop back to size
     flip: bool = False  # left and right, half of the images
     resized_crop: list[float] | None = None  # or a box with [least, most] share of the area
-    jitter: list[float] | None = None  # of [brightness, contrast, saturation, hue]
-    policy: str = "none"  # randaugment, trivial, autoaugment_cifar10, three (DeiT III) or none
+    color_jitter: list[float] | None = None  # of [brightness, contrast, saturation, hue]
+    policy: str = "none"  # none, randaugment, trivial_augment, autoaugment_cifar10, three_augment
     policy_ops: int = 2  # randaugment's n
     policy_magnitude: int = 9  # randaugment's m, of 0 to 30
-    erase: float = 0.0  # probability that a box of an image is noise
+    random_erasing: float = 0.0  # probability that a box of an image is noise
     mixup: float = 0.0  # alpha; 0 is off. With both on, a batch gets either
     cutmix: float = 0.0  # alpha; 0 is off
     mix_probability: float = 1.0  # that a batch is mixed at all
-    repeats: int = 1  # of each image in a batch (Hoffer et al. 2020), each time drawn anew
+    repeated_augmentation: int = (
+        1  # of each image in a batch (Hoffer et al. 2020), each time drawn anew
+    )
 
 
 @dataclass
@@ -122,15 +126,15 @@ class OptimConfig:
     name: str = "adamw"  # adamw, adam or sgd
     learning_rate: float = 1e-3  # the peak, reached after the warm-up
     warmup_ratio: float = 0.0  # the share of all steps that the rate rises in, linearly, from 0
-    final_learning_rate: float = 0.0  # the cosine's end, as a fraction of the peak
+    final_lr_fraction: float = 0.0  # the cosine's end, as a fraction of the peak
     weight_decay: float = 0.0  # decoupled; on kernels alone
     momentum: float = 0.9  # sgd's
     beta_1: float = 0.9  # adam's and adamw's
     beta_2: float = 0.999
     clip_norm: float | None = None  # of all gradients together
     label_smoothing: float = 0.0
-    ema: float | None = None  # momentum of the weights' average, such as 0.999
-    accumulate_steps: int = 1  # batches per update of the weights
+    ema_momentum: float | None = None  # momentum of the weights' average, such as 0.999
+    gradient_accumulation_steps: int = 1  # batches per update of the weights
 
 
 @dataclass
@@ -141,12 +145,12 @@ class TrainConfig:
     batch_size: int = 128
     seed: int = 0
     precision: str = "auto"  # auto, float32, mixed_bfloat16 or mixed_float16
-    jit: Any = "auto"  # compile by XLA: auto (wherever it can be), true or false
+    jit_compile: Any = "auto"  # compile by XLA: auto (wherever it can be), true or false
     early_stopping: int | None = None  # epochs without a better validation accuracy
     tensorboard: bool = False  # log for TensorBoard under <run>/tensorboard
     overfit_batches: int | None = None  # to find a bug: train on so many batches, without changes
-    limit_steps: int | None = None  # to try something out: at most so many batches an epoch
-    samples: int = 0  # validation images whose predictions are kept after each epoch
+    limit_train_batches: int | None = None  # to try something out: at most so many batches an epoch
+    sample_predictions: int = 0  # validation images whose predictions are kept after each epoch
 
 
 @dataclass
@@ -190,20 +194,19 @@ def register() -> None:
     ConfigStore.instance().store(group="stage", name="new", node=StageConfig)
 
 
-POLICIES = ("none", "randaugment", "trivial", "autoaugment_cifar10", "three")
+POLICIES = ("none", "randaugment", "trivial_augment", "autoaugment_cifar10", "three_augment")
 JITTER = {"brightness": 1, "contrast": 1, "saturation": 1, "hue": 0.5}  # the most of each
 
 # Setting -> the words that it may have.
 CHOICES: dict[str, tuple[str, ...]] = {
-    "data.fit": ("crop", "stretch", "pad"),
+    "data.resize_mode": ("crop", "stretch", "pad"),
     "data.on_bad_file": ("skip", "fail"),
     "model.variant": tuple(VARIANTS),
     **{f"model.{name}": allowed for name, allowed in MODEL_CHOICES.items()},
-    "pretrained.weights": ("file", "random"),
     "augment.policy": POLICIES,
     "optim.name": ("adamw", "adam", "sgd"),
     "train.precision": ("auto", "float32", "mixed_bfloat16", "mixed_float16"),
-    "train.jit": ("auto", "true", "false"),
+    "train.jit_compile": ("auto", "true", "false"),
 }
 
 MOST_EPOCHS = 1_000_000  # a schedule counts their steps in 64 bits
@@ -218,29 +221,29 @@ RANGES: dict[str, tuple[float, bool, float | None]] = {
     "augment.crop_padding": (0, True, None),
     "augment.policy_ops": (1, True, 8),
     "augment.policy_magnitude": (0, True, 30),
-    "augment.erase": (0, True, 1),
+    "augment.random_erasing": (0, True, 1),
     "augment.mixup": (0, True, None),
     "augment.cutmix": (0, True, None),
     "augment.mix_probability": (0, True, 1),
-    "augment.repeats": (1, True, None),
+    "augment.repeated_augmentation": (1, True, None),
     "optim.learning_rate": (0, False, None),
     "optim.warmup_ratio": (0, True, 0.9),
-    "optim.final_learning_rate": (0, True, 1),
+    "optim.final_lr_fraction": (0, True, 1),
     "optim.weight_decay": (0, True, None),
     "optim.momentum": (0, True, 0.9999),
     "optim.beta_1": (0, True, 0.9999),
     "optim.beta_2": (0, True, 0.999999),
     "optim.clip_norm": (0, False, None),
     "optim.label_smoothing": (0, True, 0.9),
-    "optim.ema": (0, False, 0.999999),
-    "optim.accumulate_steps": (1, True, None),
+    "optim.ema_momentum": (0, False, 0.999999),
+    "optim.gradient_accumulation_steps": (1, True, None),
     "train.epochs": (1, True, MOST_EPOCHS),
     "train.batch_size": (1, True, None),
     "train.seed": (0, True, 2**32 - 1),
     "train.early_stopping": (1, True, None),
     "train.overfit_batches": (1, True, None),
-    "train.limit_steps": (1, True, None),
-    "train.samples": (0, True, 64),
+    "train.limit_train_batches": (1, True, None),
+    "train.sample_predictions": (0, True, 64),
 }
 STAGE_RANGES: dict[str, tuple[float, bool, float | None]] = {
     "epochs": (1, True, MOST_EPOCHS),

@@ -61,7 +61,7 @@ def _stage(name: str, settings: StageConfig, first_epoch: int, optim: OptimConfi
         for field in ("learning_rate", "warmup_ratio")
         if getattr(settings, field) is not None
     }
-    kind, blocks = _trains(name, settings.trains)
+    kind, blocks = _trainable(name, settings.trainable)
     return Stage(
         name=name,
         kind=kind,
@@ -75,7 +75,7 @@ def _stage(name: str, settings: StageConfig, first_epoch: int, optim: OptimConfi
     )
 
 
-def _trains(name: str, value: Any) -> tuple[str, int]:
+def _trainable(name: str, value: Any) -> tuple[str, int]:
     """`head`, `all` or `lora`; or `{last: 4}`."""
     if isinstance(value, Mapping) and list(value) == ["last"]:
         blocks = value["last"]
@@ -84,7 +84,7 @@ def _trains(name: str, value: Any) -> tuple[str, int]:
     elif value in ("head", "all", "lora"):
         return value, 0
     raise SettingError(
-        f"stages.{name}.trains={value} is unknown; use head, all, lora, or {{last: 4}} for the "
+        f"stages.{name}.trainable={value} is unknown; use head, all, lora, or {{last: 4}} for the "
         "last four blocks"
     )
 
@@ -107,6 +107,6 @@ def check_stages(config: Config) -> None:
     for stage in stages[:-1]:
         if stage.kind == "lora":
             raise SettingError(
-                f"stages.{stage.name}.trains=lora has to be the last stage, whose low-rank factors "
-                "are merged into the weights when it is saved; put it last"
+                f"stages.{stage.name}.trainable=lora has to be the last stage, whose low-rank "
+                "factors are merged into the weights when it is saved; put it last"
             )

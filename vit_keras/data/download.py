@@ -50,18 +50,18 @@ def prepared(to: str | None = None) -> dict[str, dict[str, int]]:
     A version that has lost files has none.
     """
     found: dict[str, dict[str, int]] = {}
-    root = tfds_index.tfds_root(DataConfig(dir=to))
+    root = tfds_index.tfds_root(DataConfig(tfds_dir=to))
     homes = sorted(path for path in root.glob("*") if path.is_dir()) if root.is_dir() else []
     for name in (name for home in homes for name in tfds_index.every_name(home)):
         try:
-            found[name] = tfds_index.check_prepared(DataConfig(name=name, dir=to))
+            found[name] = tfds_index.check_prepared(DataConfig(name=name, tfds_dir=to))
         except SettingError:
             found[name] = {}
     return found
 
 
 def _of_tfds(name: str, to: str | None) -> Fetched:
-    config = DataConfig(name=name, dir=to, download=True)
+    config = DataConfig(name=name, tfds_dir=to, download=True)
     if tfds_index.prepared(config) is None:
         tfds.described(config)  # refuses what is no image classification
         tfds.prepare(config)
@@ -79,8 +79,8 @@ def _words(config: DataConfig) -> str:
         size = tfds_index.facts(config).size
         if size is None or max(size) > LARGEST or any(side % 4 for side in size):
             words.append(f"data.image_size={LARGEST}")
-    if config.dir is not None:
-        words.append(shlex.quote(f"data.dir={config.dir}"))
+    if config.tfds_dir is not None:
+        words.append(shlex.quote(f"data.tfds_dir={config.tfds_dir}"))
     return " ".join(words)
 
 

@@ -123,7 +123,7 @@ def _pixels(saved: SavedRun, image: str | Path | int) -> tuple[np.ndarray, int |
     rows, columns, channels = saved.model.input_shape[1:]
     number = image_number(image)
     if number is None:
-        pixels = decode.read(Path(str(image)), (rows, columns), saved.config.data.fit)
+        pixels = decode.read(Path(str(image)), (rows, columns), saved.config.data.resize_mode)
         return in_channels(pixels, channels), None
     test = splits.load_splits(saved.config.data, saved.config.train.seed).test
     if number >= len(test.labels):

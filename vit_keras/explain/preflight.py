@@ -22,7 +22,7 @@ def check_explanation(settings: Any) -> None:
     if settings.target is not None:
         target_index(saved, settings.target)
     if image_number(settings.image) is None:
-        decode.read(Path(settings.image), (8, 8), saved.config.data.fit)
+        decode.read(Path(settings.image), (8, 8), saved.config.data.resize_mode)
 
 
 def explanation_place(

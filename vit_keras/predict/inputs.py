@@ -4,8 +4,8 @@ Whatever images are given as -> single images -> pixels as a model takes them.
 
 A file (its path, its bytes, or open), a Pillow image or an array; a batch of arrays, or any
 iterable of such. All become what the decoding of a folder makes of a file: upright, over
-white where they are transparent, at the model's size by the run's `data.fit`. Arrays hold 0 to 255.
-Nothing here imports Keras.
+white where they are transparent, at the model's size by the run's `data.resize_mode`. Arrays hold 0
+to 255. Nothing here imports Keras.
 
     X, Y, C    rows, columns and channels of the model
     x, y, c    those of what is given; c is 1 (which may be left out), 3 or 4

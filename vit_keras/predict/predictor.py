@@ -173,7 +173,7 @@ class Predictor:
     def _read(self, item: Item) -> np.ndarray | Unreadable:
         """(X, Y, C) uint8."""
         try:
-            return inputs.to_pixels(item, self.input_shape, self.run.config.data.fit)
+            return inputs.to_pixels(item, self.input_shape, self.run.config.data.resize_mode)
         except (OSError, decode.UnreadableError) as error:
             return Unreadable(item.source, decode.reason(error))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vit_keras.errors import SettingError, did_you_mean
-from vit_keras.runs.run_dir import CONFIG, SCRATCH
+from vit_keras.runs.run_dir import BASELINE, CONFIG, OLD_BASELINE
 from vit_keras.runs.status import TRACES, RunState, run_status
 from vit_keras.validators import check_choice
 
@@ -88,8 +88,9 @@ def _folders(folder: Path, depth: int) -> Iterator[Path]:
     for child in sorted(_within(folder)):
         if _is_run(child):
             yield child
-            if (child / SCRATCH).is_dir():
-                yield child / SCRATCH
+            for name in (BASELINE, OLD_BASELINE):
+                if (child / name).is_dir():
+                    yield child / name
             continue
         below = list(_folders(child, depth - 1)) if depth > 1 else []
         yield from below if any(map(_is_run, below)) else [child]

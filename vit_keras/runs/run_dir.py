@@ -19,6 +19,7 @@ import filelock
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError
 
+from vit_keras.config import renamed
 from vit_keras.config.schema import Config, RunConfig
 from vit_keras.errors import SettingError
 from vit_keras.io.atomic import _cannot_be_made, check_folder
@@ -26,7 +27,8 @@ from vit_keras.logs import log, log_handler
 
 CONFIG = "config.yaml"
 LOCK = ".lock"
-SCRATCH = "from_scratch"  # the folder of the baseline, in a fine-tuning's own
+BASELINE = "baseline"  # the folder of the baseline, in a fine-tuning's own
+OLD_BASELINE = "from_scratch"  # as runs of version 0.1 call it
 CHECKPOINTS = "checkpoint/epoch-*.npz"
 
 
@@ -125,6 +127,12 @@ def damaged_checkpoints(path: Path) -> SettingError:
     )
 
 
+def baseline_dir(path: Path) -> Path:
+    """Where the baseline of the fine-tuning in `path` is, or goes to."""
+    old = path / OLD_BASELINE
+    return old if old.is_dir() else path / BASELINE
+
+
 def _asked(settings: RunConfig) -> str:
     return f"run.dir={settings.dir}" if settings.dir else f"run.root={settings.root}"
 
@@ -184,7 +192,8 @@ def read_config(file: Path) -> Config:
         loaded: Any = OmegaConf.load(file)
         if "resume" not in loaded.get("run", {}):  # the last line that is written
             raise ValueError("its end is missing")
-        return OmegaConf.to_object(OmegaConf.merge(_schema(), loaded))  # type: ignore
+        settings: Any = OmegaConf.to_container(loaded)
+        return OmegaConf.to_object(OmegaConf.merge(_schema(), renamed.current_tree(settings)))  # type: ignore
     except ConfigKeyError as error:
         raise SettingError(
             f"{file} has {error.full_key}, which this version does not know: the run is of a newer "

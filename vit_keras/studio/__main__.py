@@ -15,7 +15,7 @@ from vit_keras.studio.jobs.queue import SCRIPTS
 
 APP = Path(__file__).parent / "app.py"
 PASSWORD = "VIT_KERAS_STUDIO_PASSWORD"
-RISK = "--let-others-on-the-network-start-programs-here"
+RISK = "--allow-remote"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")  # as a browser may name this computer
 SHORTEST = 12  # letters of a password that others may guess at
 UPLOAD_MB = 100
@@ -42,6 +42,7 @@ def parsed(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--address", default="127.0.0.1", help=f"another one needs {RISK}")
     parser.add_argument(
         RISK,
+        "--let-others-on-the-network-start-programs-here",  # its name before
         action="store_true",
         dest="is_open",
         help=f"listen on --address, unencrypted, behind a password: that of {PASSWORD}, or one "

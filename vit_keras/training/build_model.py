@@ -18,8 +18,8 @@ from vit_keras.training.training_model import TrainingModel
 SETTINGS = {
     r"^handle=": "pretrained.handle=",
     r"^image_size=": "data.image_size=",
-    r"\bpass allow=": "set pretrained.allow=",
-    r"\bpass opaque=True": "set pretrained.opaque=true",
+    r"\bpass allow=": "set pretrained.ignore_weights=",
+    r"\bpass opaque=True": "set pretrained.wrap_saved_model=true",
     r"\bpass num_heads=": "set model.num_heads=",
 }
 
@@ -74,18 +74,18 @@ def _pretrained(config: Config, splits: Splits, policy: str) -> tuple[keras.Mode
             str(settings.handle),
             image_size=config.data.image_size,
             num_classes=len(splits.class_names),
-            allow=settings.allow,
-            opaque=settings.opaque,
+            allow=settings.ignore_weights,
+            opaque=settings.wrap_saved_model,
             dtype=policy,
             **{name: value for name, value in own.items() if value is not None},
         )
     except SettingError as error:
         raise SettingError(_as_settings(str(error))) from None
     is_wrapped = "patch_embedding" not in {layer.name for layer in vit.layers}
-    if is_wrapped and (settings.baseline or settings.weights == "random"):
+    if is_wrapped and (settings.baseline or not settings.load_weights):
         raise SettingError(
             f"pretrained.handle={settings.handle} is wrapped whole, and has no fresh weights to "
-            "train from; set pretrained.baseline=false and pretrained.weights=file"
+            "train from; set pretrained.baseline=false and pretrained.load_weights=true"
         )
     channels, needed = splits.train.images.shape[-1], vit.input_shape[-1]
     if channels not in (1, needed):
@@ -93,6 +93,6 @@ def _pretrained(config: Config, splits: Splits, policy: str) -> tuple[keras.Mode
             f"data.name={config.data.name} has {channels} channels and pretrained.handle="
             f"{settings.handle} takes {needed}; choose other data or another model"
         )
-    if settings.weights == "random":
+    if not settings.load_weights:
         return build_vit(None, dtype=policy, name=vit.name, **describe(vit)), "fresh weights"
     return vit, str(report)

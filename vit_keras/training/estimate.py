@@ -124,7 +124,7 @@ def _timed(
     training, validation = _Clock(), _Clock()
     stream = input_pipeline.training_batches(
         splits.train, size, config.train.seed, 0, prefetch, steps=steps,
-        repeats=model.augment_config.repeats,
+        repeats=model.augment_config.repeated_augmentation,
     )  # fmt: skip
     model.fit(
         stream, steps_per_epoch=min(steps, STEPS + 1), epochs=1, callbacks=[training],

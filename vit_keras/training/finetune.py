@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from vit_keras.config import schema, stages
@@ -9,7 +10,6 @@ from vit_keras.config.schema import Config
 from vit_keras.data.readers.in_memory import to_in_memory
 from vit_keras.logs import console
 from vit_keras.runs import run_dir
-from vit_keras.runs.run_dir import SCRATCH
 from vit_keras.training import preflight
 from vit_keras.training.train import train_model
 from vit_keras.training.trainer import Result
@@ -21,7 +21,7 @@ def finetune_model(config: Config, data: Any = None) -> Result:
     """Train the run that `config` describes, from pretrained weights.
 
     With `pretrained.baseline`, the same model is then trained from fresh weights on the same images
-    for as many epochs, all of it from the start, in `<run>/from_scratch`; `metrics.json` gets its
+    for as many epochs, all of it from the start, in `<run>/baseline`; `metrics.json` gets its
     test accuracy as `from_scratch_test_accuracy`. `data` is as `train_model` has it.
 
     Raises:
@@ -37,14 +37,14 @@ def finetune_model(config: Config, data: Any = None) -> Result:
         return result
     with console():
         log.info("\nthe same model from fresh weights, with the same budget:")
-    place = result.path / SCRATCH
+    place = run_dir.baseline_dir(result.path)
     is_begun = (place / run_dir.CONFIG).exists()
     where = schema.RunConfig(dir=str(place), resume=str(place) if is_begun else None)
     baseline = train_model(_from_scratch(config, where), data)
     metrics = {
         **result.metrics,
-        f"{SCRATCH}_test_accuracy": baseline.metrics["test_accuracy"],
-        f"{SCRATCH}_train_seconds": baseline.metrics["train_seconds"],
+        "from_scratch_test_accuracy": baseline.metrics["test_accuracy"],
+        "from_scratch_train_seconds": baseline.metrics["train_seconds"],
     }
     run = run_dir.Run(result.path)
     run.write_json("metrics.json", metrics)
@@ -63,8 +63,8 @@ def _from_scratch(config: Config, place: schema.RunConfig) -> Config:
     """As many epochs in one stage, at the run's own rate, of the same model with fresh weights."""
     return replace(
         config,
-        name=f"{config.name}-{SCRATCH}",
-        pretrained=replace(config.pretrained, weights="random", baseline=False),
+        name=f"{config.name}-{Path(str(place.dir)).name}",
+        pretrained=replace(config.pretrained, load_weights=False, baseline=False),
         train=replace(config.train, epochs=stages.total_epochs(config)),
         stages={},
         run=place,

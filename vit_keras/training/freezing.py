@@ -81,13 +81,13 @@ def trained_layers(vit: Any, stage: Stage) -> set[str]:
         return names
     if stage.kind in ("last", "lora") and not blocks:
         raise SettingError(
-            f"stages.{stage.name}.trains={stage.kind} needs the encoder blocks of a ViT, and "
+            f"stages.{stage.name}.trainable={stage.kind} needs the encoder blocks of a ViT, and "
             f"{vit.name} is wrapped whole; use head or all"
         )
     if stage.blocks > blocks:
         raise SettingError(
-            f"stages.{stage.name}.trains={{last: {stage.blocks}}} is more than the {blocks} blocks "
-            f"of {vit.name}; use {blocks} or less"
+            f"stages.{stage.name}.trainable={{last: {stage.blocks}}} is more than the "
+            f"{blocks} blocks of {vit.name}; use {blocks} or less"
         )
     last = {f"encoder_block_{i}" for i in range(blocks - stage.blocks, blocks)}
     return {"head", *last, *(TOP if last else [])}

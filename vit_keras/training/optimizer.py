@@ -11,7 +11,7 @@ from vit_keras.config.schema import OptimConfig
 def learning_rate_schedule(
     config: OptimConfig, epochs: int, steps_per_epoch: int, first_step: int = 0
 ) -> Any:
-    """Linear warm-up from 0, then a cosine down to `final_learning_rate` of the peak.
+    """Linear warm-up from 0, then a cosine down to `final_lr_fraction` of the peak.
 
     Loshchilov & Hutter 2017 (SGDR), eq. 5 with one cycle, in steps of one batch; it begins at
     `first_step` of the run.
@@ -36,7 +36,7 @@ class OffsetSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
 def _schedule(config: OptimConfig, steps: int) -> Any:
     warmup = min(round(config.warmup_ratio * steps), steps - 1)
-    rest = dict(decay_steps=steps - warmup, alpha=config.final_learning_rate)
+    rest = dict(decay_steps=steps - warmup, alpha=config.final_lr_fraction)
     schedule = keras.optimizers.schedules.CosineDecay
     if not warmup:
         return schedule(config.learning_rate, **rest)
@@ -118,10 +118,11 @@ def build_optimizer(
         name=config.name,
         learning_rate=rate,
         global_clipnorm=config.clip_norm,
-        use_ema=config.ema is not None,
-        ema_momentum=config.ema or 0.99,  # Keras checks the number even when it is not used
-        gradient_accumulation_steps=config.accumulate_steps
-        if config.accumulate_steps > 1
+        use_ema=config.ema_momentum is not None,
+        ema_momentum=config.ema_momentum
+        or 0.99,  # Keras checks the number even when it is not used
+        gradient_accumulation_steps=config.gradient_accumulation_steps
+        if config.gradient_accumulation_steps > 1
         else None,
         **own,
     )

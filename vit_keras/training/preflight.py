@@ -10,7 +10,7 @@ import os
 import re
 
 from vit_keras import validators
-from vit_keras.config import schema, stages
+from vit_keras.config import renamed, schema, stages
 from vit_keras.config.compose import compose
 from vit_keras.config.schema import AugmentConfig, Config, ModelConfig
 from vit_keras.data import dataset, registry, splits
@@ -75,7 +75,13 @@ def check_settings(config: Config) -> None:
         raise SettingError(
             f"name={config.name} cannot begin the name of a folder; use letters, digits, - and _"
         )
-    for setting in ("optim.name", "train.precision", "train.jit", "data.fit", "data.on_bad_file"):
+    for setting in (
+        "optim.name",
+        "train.precision",
+        "train.jit_compile",
+        "data.resize_mode",
+        "data.on_bad_file",
+    ):
         group, name = setting.split(".")
         value = getattr(getattr(config, group), name)
         words = str(value).lower() if isinstance(value, bool) else value
@@ -107,7 +113,7 @@ def has_handle(config: Config) -> None:
 
 
 def steps_per_epoch(config: Config, train_images: int) -> int:
-    """Batches an epoch, `train.limit_steps` at most; the few images over sit out.
+    """Batches an epoch, `train.limit_train_batches` at most; the few images over sit out.
 
     Raises:
         SettingError: there is no whole batch, or too few for one update of the weights.
@@ -126,13 +132,14 @@ def steps_per_epoch(config: Config, train_images: int) -> int:
                 f"more than the {train_images} images to train on{limited}; use {count} or less"
             )
         count = few
-    if config.train.limit_steps is not None:
-        count = min(count, config.train.limit_steps)
+    if config.train.limit_train_batches is not None:
+        count = min(count, config.train.limit_train_batches)
     together = count * stages.total_epochs(config)
-    if config.optim.accumulate_steps > together:
+    if config.optim.gradient_accumulation_steps > together:
         raise SettingError(
-            f"optim.accumulate_steps={config.optim.accumulate_steps} is more than the "
-            f"{together} steps of the whole run, which would train nothing; use {together} or less"
+            f"optim.gradient_accumulation_steps={config.optim.gradient_accumulation_steps} is more "
+            f"than the {together} steps of the whole run, which would train nothing; use "
+            f"{together} or less"
         )
     return count
 
@@ -148,11 +155,11 @@ def _pretrained(config: Config) -> None:
     """The handle exists or can be fetched, and nothing is set that its file decides."""
     settings = config.pretrained
     download.check(str(settings.handle), "pretrained.handle")
-    check_choice("pretrained.weights", settings.weights, schema.CHOICES["pretrained.weights"])
-    if settings.train_all and not settings.opaque:
+    if settings.train_all and not settings.wrap_saved_model:
         raise SettingError(
             "pretrained.train_all=true is of a SavedModel that is used whole; set "
-            "pretrained.opaque=true besides, or leave it out: a converted ViT trains as a whole"
+            "pretrained.wrap_saved_model=true too, or leave it out: a converted ViT trains as a "
+            "whole"
         )
     for name, value in vars(config.model).items():
         if name not in OPEN and value is not None:
@@ -216,25 +223,27 @@ def check_augment(config: Config) -> None:
 
 def _repeats(config: Config) -> None:
     """Copies fill a batch, of two images or more: one alone would be mixed with itself."""
-    repeats, batch = config.augment.repeats, config.train.batch_size
+    repeats, batch = config.augment.repeated_augmentation, config.train.batch_size
     if repeats > 1 and (batch % repeats or repeats == batch):
         fitting = [str(count) for count in range(2, min(batch, 9)) if not batch % count]
         raise SettingError(
-            f"augment.repeats={repeats} does not divide train.batch_size={batch} into copies of "
-            f"two images or more; use {' or '.join(['1', *fitting])}, or another batch size"
+            f"augment.repeated_augmentation={repeats} does not divide train.batch_size={batch} "
+            f"into copies of two images or more; use {' or '.join(['1', *fitting])}, or another "
+            "batch size"
         )
 
 
 def _augment(config: AugmentConfig) -> None:
     check_choice("augment.policy", config.policy, schema.POLICIES)
-    if config.jitter is not None:
-        if len(config.jitter) != len(schema.JITTER):
+    if config.color_jitter is not None:
+        if len(config.color_jitter) != len(schema.JITTER):
             raise SettingError(
-                f"augment.jitter={config.jitter} has {len(config.jitter)} values; give "
-                f"{len(schema.JITTER)}, of {', '.join(schema.JITTER)}, such as [0.3,0.3,0.3,0]"
+                f"augment.color_jitter={config.color_jitter} has {len(config.color_jitter)} "
+                f"values; give {len(schema.JITTER)}, of {', '.join(schema.JITTER)}, such as "
+                "[0.3,0.3,0.3,0]"
             )
-        for value, (name, most) in zip(config.jitter, schema.JITTER.items(), strict=True):
-            check_range(f"augment.jitter={config.jitter}: {name}", value, 0, True, most)
+        for value, (name, most) in zip(config.color_jitter, schema.JITTER.items(), strict=True):
+            check_range(f"augment.color_jitter={config.color_jitter}: {name}", value, 0, True, most)
     crop = config.resized_crop
     if crop is None:
         return
@@ -258,6 +267,7 @@ def load_config(*overrides: str) -> Config:
     Raises:
         SettingError: naming the setting, its value and what would do.
     """
+    overrides = tuple(renamed.current_words(overrides))
     result = compose(*overrides)
     if result.run.resume is not None:
         result = resumed_config(result, overrides)

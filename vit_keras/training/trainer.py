@@ -118,7 +118,7 @@ def _fit(
             run.path,
         )
         raise
-    if config.optim.ema is not None and (whole := checkpoint.load_latest(run)):
+    if config.optim.ema_momentum is not None and (whole := checkpoint.load_latest(run)):
         # Keras' `fit` ends with the average in the weights' place; the next stage needs them.
         checkpoint.restore_checkpoint(whole, model)
 
@@ -127,7 +127,7 @@ def _samples(
     config: Config, run: run_dir.Run, model: TrainingModel, splits: dataset.Splits
 ) -> list[keras.callbacks.Callback]:
     """Last in the list: it asks the model with the weights that are saved."""
-    if not (count := config.train.samples):
+    if not (count := config.train.sample_predictions):
         return []
     names = splits.class_names
     return [sample_predictions.SamplePredictions(run, model.vit, splits.validation, names, count)]
@@ -153,7 +153,7 @@ def _streams(
         len(recorder.rows),
         prefetch,
         steps=steps,
-        repeats=1 if model.on_features else model.augment_config.repeats,
+        repeats=1 if model.on_features else model.augment_config.repeated_augmentation,
         wait=recorder.wait,
     )
     return training, input_pipeline.evaluation_batches(validation, size, prefetch)

@@ -95,7 +95,7 @@ class TrainingModel(keras.Model):
         )
         # Keras' own "auto" leaves XLA off on a CPU, where it makes a step about 8% faster; a head
         # alone would be compiled for longer than it is trained.
-        jit_compile = str(config.train.jit).lower() != "false" and not self.on_features
+        jit_compile = str(config.train.jit_compile).lower() != "false" and not self.on_features
         self._compile(optimizer, jit_compile)
         self.optimizer.build(self.vit.trainable_variables)
         if before is not None:

@@ -41,7 +41,9 @@ def read(config: DataConfig) -> tuple[dict[str, tuple[LazyImages, np.ndarray]], 
     result = {}
     for split in dict.fromkeys(file.split for file, _ in good):
         own = [(file.label, entry) for file, entry in good if file.split == split]
-        images = LazyImages(root, [entry for _, entry in own], size, config.fit, config.workers)
+        images = LazyImages(
+            root, [entry for _, entry in own], size, config.resize_mode, config.workers
+        )
         result[split] = images, np.array([label for label, _ in own], np.int32)
     return result, bad
 

@@ -88,7 +88,7 @@ def check_network(addresses: Iterable[str]) -> None:
 def read(config: DataConfig, size: tuple[int, int] | None) -> tuple[dict[str, Arrays], list[str]]:
     """Its splits, `train` and the one that is tested on if there is one, and the classes' names.
 
-    Images that have a size of their own each come to `size`, (height, width), by `data.fit`.
+    Images of different sizes come to `size`, (height, width), by `data.resize_mode`.
 
     Raises:
         SettingError: the set is absent, cannot be fetched, or is damaged.
@@ -103,9 +103,9 @@ def read(config: DataConfig, size: tuple[int, int] | None) -> tuple[dict[str, Ar
         names = list(found.info.features[facts.label].names)
         if len(names) != facts.num_classes:
             raise ValueError(f"{facts.label}.labels.txt has {len(names)} classes")
-        splits = {"train": _split(found, "train", facts, size, config.fit)}
+        splits = {"train": _split(found, "train", facts, size, config.resize_mode)}
         for name in (name for name in TEST_SPLITS if name in counts):
-            images, labels = _split(found, name, facts, size, config.fit)
+            images, labels = _split(found, name, facts, size, config.resize_mode)
             if labels.min() >= 0:  # a contest keeps the labels of its test split
                 splits["test"] = images, labels
                 break

@@ -103,14 +103,14 @@ def class_names(config: DataConfig) -> list[str] | None:
 
 
 def tfds_root(config: DataConfig) -> Path:
-    """Where TFDS keeps its sets: `data.dir`, else TFDS_DATA_DIR, else its own default."""
+    """Where TFDS keeps its sets: `data.tfds_dir`, else TFDS_DATA_DIR, else its own default."""
     return Path(place(config)[1]).expanduser()
 
 
 def place(config: DataConfig) -> tuple[str, str]:
     """What says where TFDS keeps its sets, and what it says."""
     asked = {
-        "data.dir=": config.dir,
+        "data.tfds_dir=": config.tfds_dir,
         "TFDS_DATA_DIR=": os.environ.get("TFDS_DATA_DIR"),
         "": "~/tensorflow_datasets",
     }
@@ -146,7 +146,7 @@ def elsewhere(name: str) -> str:
     return (
         f'prepare it elsewhere with `python -c "import tensorflow_datasets as tfds; '
         f"tfds.load('{name}')\"`, copy ~/tensorflow_datasets here, and set TFDS_DATA_DIR or "
-        "data.dir to the copy"
+        "data.tfds_dir to the copy"
     )
 
 

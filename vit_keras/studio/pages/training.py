@@ -25,7 +25,7 @@ from vit_keras.studio.jobs.command import (
 from vit_keras.studio.jobs.queue import Job, Jobs
 
 GROUPS = ("data", "model", "augment", "optim")  # with named choices of their own
-COMMON = ("train.epochs", "train.batch_size", "optim.learning_rate", "train.samples")
+COMMON = ("train.epochs", "train.batch_size", "optim.learning_rate", "train.sample_predictions")
 # Asked for elsewhere on the page, or no matter of a new run.
 ELSEWHERE = ("data.name", "data.path", "run.root", "run.resume")
 TITLES = {
@@ -118,9 +118,9 @@ def _common(base: Config, key: str) -> list[str]:
         value = getattr(getattr(base, group), field)
         with column:
             # The page shows predictions unless they are not wanted; the recipes have none.
-            shown = value or SAMPLES if name == "train.samples" else value
+            shown = value or SAMPLES if name == "train.sample_predictions" else value
             word = setting_inputs.ask(options()[name], shown, key)
-        if name == "train.samples" and word is None and shown != value:
+        if name == "train.sample_predictions" and word is None and shown != value:
             word = f"{name}={shown}"
         words += [word] if word else []
     return words

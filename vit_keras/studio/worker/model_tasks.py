@@ -54,7 +54,9 @@ class ModelTasks:
         """
         predictor = self._opened(run)
         item = Item("image", base64.b64decode(image))
-        pixels = inputs.to_pixels(item, predictor.input_shape, predictor.run.config.data.fit)
+        pixels = inputs.to_pixels(
+            item, predictor.input_shape, predictor.run.config.data.resize_mode
+        )
         shown = {"seen": encode_png(plots.enlarged(pixels))}
         try:
             model = predictor.run.model

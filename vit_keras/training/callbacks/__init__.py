@@ -20,7 +20,7 @@ def build_callbacks(
     progress = Progress(run, stages.total_epochs(config), steps_per_epoch)
     result: list[Any] = [recorder.wait, stop_on_nan, recorder, progress]
     result.append(SaveCheckpoint(run, recorder))
-    if config.optim.ema is not None:
+    if config.optim.ema_momentum is not None:
         # After the checkpoint, which holds the raw weights; before the models that people use.
         result.append(ExactSwapEMAWeights(swap_on_epoch=True))
     result.append(SaveModels(run, vit, recorder))

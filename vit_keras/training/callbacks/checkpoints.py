@@ -65,7 +65,7 @@ def save_again(
 ) -> None:
     """Write the models of a restored epoch: a kill may have come before they were written."""
     save = SaveModels(run, vit, recorder)
-    if config.optim.ema is None:
+    if config.optim.ema_momentum is None:
         return save.save()
     swap = ExactSwapEMAWeights()
     swap.set_model(model)
