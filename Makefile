@@ -29,23 +29,24 @@ studio: setup
 	$(BIN)/python -m vit_keras.studio
 
 test: setup
-	$(BIN)/python -m pytest --ignore tests/peers --ignore tests/test_notebooks.py \
-		--ignore tests/test_jax_alone.py -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --ignore tests/reference \
+		--ignore tests/integration/test_notebooks.py \
+		--ignore tests/integration/test_jax_without_tensorflow.py -n 2 --dist loadfile --no-loadscope-reorder
 
 # The layers, the model, its input and a run on arrays, on the other backend; and runs on JAX where
 # there is no TensorFlow beside runs on TensorFlow.
 test-jax: setup
-	$(BIN)/python -m pytest tests/test_jax_alone.py -n 2 --dist load
-	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_layers.py tests/test_vit.py \
-		tests/test_switches.py tests/test_switch_layers.py tests/test_batches.py \
-		tests/test_augment*.py tests/test_arrays.py tests/test_given.py tests/test_decode.py \
-		tests/test_streams.py tests/test_explain.py tests/test_image_items.py \
-		tests/test_predict.py -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/integration/test_jax_without_tensorflow.py -n 2 --dist load
+	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/model/test_layers.py tests/model/test_vit.py \
+		tests/model/test_architecture_checks.py tests/model/test_optional_layers.py tests/data/test_input_pipeline.py \
+		tests/augment tests/data/readers/test_arrays.py tests/data/readers/test_in_memory.py tests/data/test_decode.py \
+		tests/data/test_lazy_images.py tests/explain/test_maps.py tests/predict/test_inputs.py \
+		tests/predict/test_predictor.py -n 2 --dist loadfile
 
 # Every notebook from top to bottom on a small budget, with its data set and without, two at a time;
 # and whether its committed outputs are whole.
 test-notebooks: setup
-	$(BIN)/python -m pytest tests/test_notebooks.py -n 2 --dist load
+	$(BIN)/python -m pytest tests/integration/test_notebooks.py -n 2 --dist load
 
 # Their outputs made anew, on the full budget: minutes for each.
 notebooks: setup
@@ -66,7 +67,7 @@ $(VENV)/.peers: requirements-peers.txt | setup
 
 # Our logits beside those of timm and Hugging Face.
 check-peers: $(VENV)/.peers
-	$(BIN)/python -m pytest tests/peers
+	$(BIN)/python -m pytest tests/reference
 
 # Our speed beside others': training, augmentation, decoding, 8 bits, prediction, the studio; and what caches save.
 bench: $(VENV)/.peers

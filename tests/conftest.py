@@ -3,13 +3,17 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+pytest.register_assert_rewrite("helpers")  # so that a failed assert there shows its values
+
+from helpers.paths import ROOT, SCRIPTS  # noqa: E402
+
 # The real script, in a Python where importing Keras or TensorFlow is a traceback.
 WITHOUT_KERAS = """
 import runpy, sys
@@ -36,6 +40,25 @@ def scans(tmp_path_factory, monkeypatch):
     cache = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     return cache / "vit_keras"
+
+
+@pytest.fixture
+def own_caches(tmp_path, monkeypatch):
+    """Nothing that was fetched before, and nothing left behind."""
+    for name in ("TFHUB_CACHE_DIR", "KAGGLEHUB_CACHE", "HF_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def no_network(own_caches, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("the network is blocked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +92,7 @@ def script(tmp_path):
 
     def start(*arguments, name="train_scratch"):
         done = subprocess.run(
-            [sys.executable, "-c", WITHOUT_KERAS, str(ROOT / f"scripts/{name}.py")]
+            [sys.executable, "-c", WITHOUT_KERAS, str(SCRIPTS / f"{name}.py")]
             + [str(argument) for argument in arguments],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},

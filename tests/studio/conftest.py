@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from helpers.paths import ROOT
+
 SHOTS = ROOT / "build" / "studio"  # screenshots, kept when the tests are over
 
 

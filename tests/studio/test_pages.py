@@ -6,18 +6,18 @@ import json
 import re
 import shutil
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.paths import ROOT
+
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
 pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
-from browsing import click, downloaded, enter, give, no_traceback, settled
+from helpers.browsing import click, downloaded, enter, give, no_traceback, settled
 
-ROOT = Path(__file__).parents[2]
 EVIL = "../<img src=x onerror=alert(1)>![x](http:evil.png)$a$.png"
 
 

@@ -6,18 +6,18 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import psutil
 import pytest
 
+from helpers.paths import ROOT
+
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
 pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
-from browsing import choose, click, command, enter, no_traceback, quick, start, state
 from playwright import sync_api
 
-ROOT = Path(__file__).parents[2]
+from helpers.browsing import choose, click, command, enter, no_traceback, quick, start, state
 
 
 def rows(run):

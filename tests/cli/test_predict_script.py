@@ -1,0 +1,194 @@
+"""scripts/predict.py: files in, a table, JSON or CSV out, and what is passed over or refused."""
+
+import csv
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from helpers.fake_runs import RELEASED, in_process
+from vit_keras import Predictor, SettingError
+from vit_keras.cli import arguments
+from vit_keras.predict import inputs, predictor, preflight
+
+BAD = ("empty.png", "half.jpeg", "text.jpg")
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """The working directory: digits 0 to 5 in folders, and three damaged files among them."""
+    monkeypatch.chdir(tmp_path)
+    for index in range(6):
+        path = Path("photos", "even" if index % 2 == 0 else "odd", f"{index}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray((load_digits().images[index] * 255 / 16).astype("uint8"))
+        picture.save(path)
+    big = io.BytesIO()
+    picture.resize((64, 64)).save(big, "JPEG")
+    for name, content in zip(BAD, (b"", big.getvalue()[:-300], b"a web page"), strict=True):
+        Path("photos", "odd", name).write_bytes(content)
+    Path("photos", "odd", "Thumbs.db").write_bytes(b"no image")
+    return Path("photos")
+
+
+@pytest.fixture(scope="module")
+def opened():
+    return Predictor(RELEASED)
+
+
+@pytest.fixture
+def predict(opened, monkeypatch, capsys):
+    """Runs the script in this process; gives (exit status, standard output, standard error)."""
+    monkeypatch.setattr(predictor, "Predictor", lambda run: opened)
+    start = in_process("predict", monkeypatch, capsys)
+    return lambda *words: start(f"run={RELEASED}", *words)
+
+
+def test_a_folder_as_json_with_damaged_files_named_beside(predict, photos):
+    status, out, err = predict("photos", "format=json", "top_k=2")
+    found = json.loads(out)
+    assert status == 0
+    files = [f"photos/even/{i}.png" for i in (0, 2, 4)] + [f"photos/odd/{i}.png" for i in (1, 3, 5)]
+    assert [one["file"] for one in found] == files
+    assert [one["class"] for one in found] == ["0", "2", "4", "1", "3", "5"]
+    for one in found:
+        assert len(one["top"]) == 2
+        assert one["top"][0] == {k: one[k] for k in ("class", "confidence")} | {
+            "index": int(one["class"])
+        }
+    lines = err.splitlines()
+    assert "photos/odd/empty.png: an empty file" in lines
+    assert "photos/odd/text.jpg: no JPEG, PNG, BMP, WebP or GIF by its content" in lines
+    assert any(line.startswith("photos/odd/half.jpeg: damaged: ") for line in lines)
+    assert lines[-1].startswith("6 of 9 images in ")
+    assert lines[-1].endswith("; 3 passed over")
+    assert "predicting: 100%" in err
+
+
+def test_csv_has_a_row_for_each_file_and_a_column_for_each_class(predict, photos):
+    _, out, _ = predict("photos/even", "format=csv", "top_k=3")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert list(rows[0]) == [
+        *("file", "class", "confidence", "class_2", "confidence_2", "class_3", "confidence_3")
+    ]
+    assert [row["class"] for row in rows] == ["0", "2", "4"]
+    assert all(0 < float(row["confidence_2"]) < float(row["confidence"]) <= 1 for row in rows)
+    _, out, _ = predict("photos/even/0.png", "format=csv", "top_k=1", "flip=true")
+    (mirrored,) = csv.DictReader(io.StringIO(out))
+    assert mirrored["class"] == "0"
+    assert mirrored["confidence"] != rows[0]["confidence"]
+
+
+def test_a_table_is_what_comes_unasked_for(predict, photos):
+    _, out, _ = predict("photos/even/0.png", "photos/odd/1.png", "top_k=1")
+    head, *lines = (line.split() for line in out.splitlines())
+    assert head == ["file", "class", "confidence"]
+    assert [line[:2] for line in lines] == [["photos/even/0.png", "0"], ["photos/odd/1.png", "1"]]
+
+
+def test_names_that_are_no_words_or_no_text(predict, photos):
+    names = ["a=b.png", "-x.png", "run=1.png", "with space.png", b"\xe4\n.png"]
+    for name in names:
+        shutil.copy("photos/even/0.png", os.fsencode(name))
+    words = ["a=b.png", "./-x.png", "./run=1.png", "with space.png", os.fsdecode(names[-1])]
+    status, out, _ = predict(*words, "format=json")
+    assert status == 0
+    assert [one["file"] for one in json.loads(out)] == words
+    _, out, _ = predict(*words)
+    assert len(out.splitlines()) == 6
+    assert "'\\udce4\\n.png'" in out
+
+
+def test_output_is_written_whole_and_not_over_another(predict, photos, tmp_path):
+    status, out, _ = predict("photos", "output=new/found.csv")
+    assert (status, out) == (0, "predictions: new/found.csv\n")
+    assert len(Path("new/found.csv").read_text().splitlines()) == 1 + 6
+    before = Path("new/found.csv").read_bytes()
+    status, _, err = predict("photos/odd", "output=new/found.csv")
+    assert status == 2
+    assert "output=new/found.csv is there already" in err
+    assert Path("new/found.csv").read_bytes() == before
+    status, _, _ = predict("photos/odd", "output=new/found.csv", "overwrite=true", "format=json")
+    assert len(json.loads(Path("new/found.csv").read_text())) == 3
+    assert [path.name for path in Path("new").iterdir()] == ["found.csv"]
+
+
+def test_a_disk_that_is_full_leaves_no_half(predict, photos, monkeypatch):
+    def full(path, content):
+        path.open("wb").write(content[:5])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    status, _, err = predict("photos", "output=found.csv")
+    assert status == 2
+    assert err.splitlines()[-1] == (
+        "error: output=found.csv cannot be written (No space left on device)"
+    )
+    assert not [path for path in Path().iterdir() if path.name != "photos"]
+
+
+def test_nothing_that_can_be_read_is_an_error(predict, photos):
+    status, out, err = predict("photos/odd/empty.png", "photos/odd/text.jpg", "output=a.csv")
+    assert (status, out) == (2, "")
+    assert err.splitlines()[-1].startswith("error: none of 2 files could be read")
+    assert "photos/odd/empty.png: an empty file" in err
+    assert not Path("a.csv").exists()
+
+
+def test_files_are_found_once_in_the_order_of_the_words(photos):
+    odd = [f"photos/odd/{name}" for name in ("1.png", "3.png", "5.png", *BAD)]
+    even = [f"photos/even/{name}.png" for name in (0, 2, 4)]
+    assert inputs.find_image_files(["photos/odd", "photos"]) == odd + even
+    assert inputs.find_image_files(["photos/**/*.png"]) == even + odd[:4]
+    assert inputs.find_image_files(["photos/odd/Thumbs.db"]) == ["photos/odd/Thumbs.db"]
+    Path("[a].png").write_bytes(b"")
+    assert inputs.find_image_files(["[a].png", "./[a].png"]) == ["[a].png"]
+
+
+def check(*words):
+    preflight.check_prediction(arguments.read(arguments.PredictSettings, words))
+
+
+def test_what_cannot_be_predicted_is_refused_before_keras(photos, tmp_path):
+    run = shutil.copytree(RELEASED, tmp_path / "run")
+    newer, half, cut = (shutil.copytree(RELEASED, tmp_path / name) for name in "abc")
+    with (newer / "config.yaml").open("a") as file:
+        file.write("teleport: true\n")
+    (half / "best.keras").unlink()
+    (cut / "best.keras").write_bytes((RELEASED / "best.keras").read_bytes()[:-5000])
+    hot = shutil.copytree(RELEASED, tmp_path / "hot")
+    (hot / "temperature.json").write_text('{"temperature": -1}')
+    (tmp_path / "void").mkdir()
+    refused = {
+        ("photos",): "run is not set",
+        (f"run={run}",): "images is not set: files, folders or globs",
+        (f"run={tmp_path}", "photos"): "is not a run",
+        (f"run={newer}", "photos"): "has teleport, which this version does not know",
+        (f"run={half}", "photos"): "cannot predict: it has no best.keras",
+        (f"run={cut}", "photos"): r"cannot predict: best.keras is damaged \(File is not a zip file",
+        (f"run={hot}", "photos"): "temperature.json is damaged",
+        (f"run={run}", "nowhere.png"): "nowhere.png is no file or folder",
+        (f"run={run}", "photos/*.jpg"): r"photos/\*.jpg is no file or folder, and matches none",
+        (f"run={run}", "void"): r"void has no image \(.jpg, .jpeg",
+        (f"run={run}", "photos", "topk=3"): r"topk is no setting; did you mean top_k\?",
+        (f"run={run}", "photos", "--flip"): "--flip sets nothing",
+        (f"run={run}", "photos", "flip=yes"): "flip=yes does not fit; use true or false",
+        (f"run={run}", "photos", "top_k=0"): "top_k=0 does not fit",
+        (f"run={run}", "photos", "format=xml"): "format=xml is unknown; known: csv, json, table",
+        (f"run={run}", "photos", "output=photos"): "output=photos is a folder",
+        (f"run={run}", "photos", "output=photos/even/0.png"): "is there already",
+        (f"run={run}", "photos", "output=photos/even/0.png/a.csv"): "is a file; choose a folder",
+    }
+    for words, message in refused.items():
+        with pytest.raises(SettingError, match=message):
+            check(*words)
+    check(f"run={run}", "photos", "flip=True", "output=new/place.csv")
+
+
+def test_the_script_refuses_without_importing_keras(refusal):
+    assert "is not a run" in refusal("run=nowhere", "image.png", name="predict")

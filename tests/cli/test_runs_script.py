@@ -1,0 +1,142 @@
+"""scripts/runs.py: ranks, compares and describes runs, and refuses what it cannot."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from helpers.fake_runs import begun, edited, finished, in_process, stopped
+from helpers.paths import ROOT
+from vit_keras import SettingError
+from vit_keras.runs.compare import compare
+from vit_keras.runs.listing import list_runs, rank
+
+
+@pytest.fixture(scope="module")
+def ten(tmp_path_factory):
+    """Nine runs of falling validation and rising test accuracy, and a tenth that is broken."""
+    root = tmp_path_factory.mktemp("ten")
+    for index in range(9):
+        figures = dict(best_val_accuracy=0.9 - index / 100, test_accuracy=0.5 + index / 100)
+        finished(root / f"run{index}", **figures, test_loss=1.0 - index / 10)
+    edited(root / "spoilt", "best.keras", lambda model: model[:1000])
+    return root
+
+
+@pytest.fixture
+def runs(monkeypatch, capsys):
+    return in_process("runs", monkeypatch, capsys)
+
+
+def test_ten_runs_are_ranked_and_the_broken_one_is_named(runs, ten):
+    status, out, err = runs("--root", ten)
+    assert (status, err) == (0, "")
+    head, *lines, last = out.splitlines()
+    assert head.split()[:3] == ["run", "best_val_accuracy", "test_accuracy"]
+    assert [line.split()[:3] for line in lines[:9]] == [
+        [str(place + 1), f"run{place}", f"{0.9 - place / 100:.4f}"] for place in range(9)
+    ]
+    assert lines[9].split()[:2] == ["-", "spoilt"]
+    assert lines[9].endswith("broken: best.keras is damaged (File is not a zip file)")
+    assert last == "9 finished, 1 broken; ranked by best_val_accuracy"
+    _, out, _ = runs("list", "--by", "test_accuracy", "--root", ten)
+    assert out.splitlines()[1].split()[:3] == ["1", "run8", "0.5800"]
+
+
+def test_of_losses_the_lowest_is_the_best(ten):
+    ranked = rank(list_runs(ten), "test_loss")
+    assert [one.run.name for one in ranked][:2] == ["run8", "run7"]
+    assert (ranked[-1].place, ranked[-1].run.name) == (None, "spoilt")
+
+
+REFUSED = {
+    "--by top5": "--by=top5 is unknown; ",
+    "--by test_acuracy": "did you mean test_accuracy? (known: best_epoch, best_val_accuracy, ",
+    "--root nowhere": "--root=nowhere is no folder",
+    "--root {ten}/run0": "is a run itself; name the folder above it",
+    "describe run10 --root {ten}": "run10 is no run in --root=",
+    "compare run0 --root {ten}": "the following arguments are required: second",
+    "compare run0 spoild --root {ten}": "did you mean spoilt?",
+    "compare run0 spoilt --root {ten}": "spoilt cannot be compared: best.keras is damaged",
+    "compare run0 {ten}/run0 --root {ten}": "are one run; name two",
+    "compare run0 run1 --root {ten} --output {ten}": "is a folder; name a file",
+    "clean spoild --root {ten}": "spoild is no run",
+    "lst": "invalid choice: 'lst'",
+    "clean --all": "unrecognized arguments: --all",
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_a_mistake_is_refused_in_one_line(words, runs, ten):
+    before = sorted(ten.rglob("*"))
+    status, out, err = runs(*words.format(ten=ten).split())
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ")
+    assert len(err.splitlines()) == 1
+    assert REFUSED[words] in err
+    assert sorted(ten.rglob("*")) == before
+
+
+def test_two_runs_are_compared(runs, tmp_path):
+    finished(tmp_path / "a")
+    stopped(tmp_path / "_b $x$", 2, "model.depth=6", "optim.learning_rate=5e-4")
+    status, out, _ = runs("compare", "a", "_b $x$", "--root", tmp_path)
+    assert status == 0
+    lines = [line.split() for line in out.splitlines()]
+    assert ["model.depth", "4", "6"] in lines
+    assert ["optim.learning_rate", "0.002", "0.0005"] in lines
+    assert not [line for line in lines if line[:1] == ["model.width"]]
+    assert ["best_epoch", "52", "2"] in lines
+    picture = Path(lines[-1][-1] if len(lines[-1]) == 2 else out.splitlines()[-1][8:])
+    assert picture == tmp_path / "a-and-_b $x$.png"
+    with Image.open(picture) as image:
+        image.load()
+        assert image.size == (1200, 360)
+    assert runs("compare", "a", "_b $x$", "--root", tmp_path)[0] == 0  # drawn anew
+    mine = tmp_path / "mine.png"
+    mine.write_text("mine")
+    with pytest.raises(SettingError, match=r"is there already; .* or set --overwrite"):
+        compare("a", "_b $x$", tmp_path, mine)
+    assert mine.read_text() == "mine"
+
+
+def test_a_run_is_described(runs, tmp_path):
+    finished(tmp_path / "a")
+    (tmp_path / "a" / "history.csv").unlink()
+    status, out, _ = runs("describe", "a", "--root", tmp_path)
+    lines = [line.split() for line in out.splitlines()]
+    assert status == 0
+    assert lines[0] == [f"{tmp_path / 'a'}:", "finished"]
+    for row in (["width", "48"], ["input", "8", "x", "8", "x", "1"], ["name", "digits"]):
+        assert row in lines
+    assert ["packages.keras", "3.15.1"] in lines
+    edited(tmp_path / "b", "environment.json", lambda text: b"{")
+    status, out, _ = runs("describe", tmp_path / "b")
+    assert status == 0
+    begun(tmp_path / "c")
+    assert "begun: stopped before" in runs("describe", "c", "--root", tmp_path)[1]
+
+
+WITHOUT = """
+import runpy, sys
+sys.modules["keras"] = sys.modules["tensorflow"] = sys.modules["jax"] = None
+root = sys.argv[1]
+main = runpy.run_path(sys.argv[2])["main"]
+for words in (["list"], ["describe", "a"], ["compare", "a", "b"], ["clean", "b", "--yes"]):
+    sys.argv = ["runs.py", *words, "--root", root]
+    main()
+"""
+
+
+def test_nothing_of_it_imports_keras(tmp_path):
+    finished(tmp_path / "a")
+    stopped(tmp_path / "b", 1)
+    command = [sys.executable, "-c", WITHOUT, tmp_path, ROOT / "scripts" / "runs.py"]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / "b").exists()

@@ -1,0 +1,185 @@
+"""Sets that are fetched: counted, whole, with the command to train on them; or a clear word."""
+
+import os
+import runpy
+import shlex
+import sys
+import types
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from helpers.paths import SCRIPTS
+from vit_keras import SettingError, load_config
+from vit_keras.config.schema import DataConfig
+from vit_keras.data import download as data_download
+from vit_keras.data.readers import tfds as readers_tfds
+from vit_keras.data.readers import tfds_index
+
+SCRIPT = SCRIPTS / "get_data.py"
+
+
+def get_data(*words, monkeypatch, capsys):
+    """(exit status, what it printed, what it complained of)."""
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *words])
+    status = 0
+    try:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    except SystemExit as stop:
+        status = stop.code
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+@pytest.fixture
+def say(monkeypatch, capsys):
+    return lambda *words: get_data(*words, monkeypatch=monkeypatch, capsys=capsys)
+
+
+def trains(command):
+    """The command that is said passes every check."""
+    program, script, *words = command.split()
+    assert (program, Path(script).parent.name) == ("python", "scripts")
+    assert (SCRIPT.parent / Path(script).name).is_file()
+    return load_config(*words)
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [("cifar10", [50000, 10000]), ("cifar100", [3000, 1000]), ("mnist:3.0.1", [60000, 10000])],
+)
+def test_what_is_there_is_counted_and_not_fetched_again(name, counts, tfds_dir, monkeypatch, say):
+    monkeypatch.setattr(readers_tfds, "prepare", None)
+    status, out, _ = say(name, "--to", tfds_dir)
+    assert status == 0
+    numbers = [
+        int(line.split()[0].replace(",", "")) for line in out.splitlines() if "images" in line
+    ]
+    assert numbers == counts
+    assert f"{name} is in {tfds_dir}" in out
+    config = trains(out.partition("train on it: ")[2].strip())
+    assert (config.data.name, config.data.tfds_dir) == (name, tfds_dir)
+
+
+def test_the_list_says_what_is_prepared_and_what_is_damaged(tfds_dir, tmp_path, say):
+    for name in ("mnist", "cifar100"):
+        (tmp_path / name).symlink_to(Path(tfds_dir, name))
+    (tmp_path / "cifar10" / "3.0.2").mkdir(parents=True)
+    (tmp_path / "cifar10" / "3.0.2" / "dataset_info.json").write_text("{")
+    (tmp_path / "beans" / "incomplete.ABCDEF_1.0.0").mkdir(parents=True)
+    (tmp_path / "downloads").mkdir()
+    status, out, _ = say("--list", "--to", str(tmp_path))
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert status == 0
+    assert lines[1:4] == [
+        "cifar10:3.0.2 damaged",
+        "cifar100:3.0.2 3,000 train, 1,000 test",
+        "mnist:3.0.1 60,000 train, 10,000 test",
+    ]
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize(
+    ("name", "phrases"),
+    [
+        ("beans", ["beans could not be fetched", "no answer from https://", "TFDS_DATA_DIR"]),
+        ("imagenet2012", ["downloads/manual by hand", "manual_dir should contain two files"]),
+        ("someone/photos", ["someone/photos cannot be fetched from Kaggle", "browser", "unpack"]),
+    ],
+)
+def test_without_a_network_it_says_at_once_what_to_do_by_hand(name, phrases, tmp_path, say):
+    pytest.importorskip("tensorflow_datasets")
+    pytest.importorskip("kagglehub")
+    status, _, err = say(name, "--to", str(tmp_path / "sets"))
+    assert status == 2
+    assert len(err.strip().splitlines()) == 1
+    for phrase in phrases:
+        assert phrase in err
+
+
+@pytest.mark.usefixtures("no_network")
+def test_a_training_that_downloads_says_so_too(tmp_path):
+    pytest.importorskip("tensorflow_datasets")
+    pytest.importorskip("tensorflow")
+    config = DataConfig(name="mnist", tfds_dir=str(tmp_path), download=True)
+    with pytest.raises(SettingError, match=r"mnist could not be fetched .*TFDS_DATA_DIR"):
+        readers_tfds.read(config, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "phrase"),
+    [
+        (["wikipedia"], "no image classification: it has"),
+        (["fashion_mnits"], "did you mean fashion_mnist?"),
+        (["digits"], "digits needs no fetching"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_not_fetched(words, phrase, tmp_path, monkeypatch, say):
+    pytest.importorskip("tensorflow_datasets")
+    monkeypatch.setattr(readers_tfds, "prepare", None)
+    status, _, err = say(*words, "--to", str(tmp_path))
+    assert (status, phrase in err) == (2, True)
+
+
+def test_ctrl_c_leaves_nothing_that_is_taken_for_whole(tmp_path, monkeypatch, say):
+    """TFDS itself prepares, in a folder beside, and is stopped in the middle of it."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+    pytest.importorskip("tensorflow")
+    seen = []
+
+    def stop(self, *args, **kwargs):
+        seen.extend(path.name for path in (tmp_path / "beans").iterdir())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tfds.core.GeneratorBasedBuilder, "_download_and_prepare", stop)
+    monkeypatch.setattr(readers_tfds, "check_network", lambda addresses: None)
+    status, _, err = say("beans", "--to", str(tmp_path))
+    assert (status, "run it again" in err) == (130, True)
+    assert seen[0].startswith("incomplete.")
+    assert data_download.prepared(str(tmp_path)) == {}
+    assert tfds_index.prepared(DataConfig(name="beans", tfds_dir=str(tmp_path))) is None
+
+
+@pytest.fixture
+def kaggle(tmp_path, monkeypatch):
+    """A kagglehub that "downloads" what the test puts into `content`: path -> number of images."""
+    content = {}
+
+    def download(handle, output_dir=None):
+        place = Path(output_dir or tmp_path / "cache")
+        for path, count in content.items():
+            (place / path).mkdir(parents=True)
+            for index in range(count):
+                Image.new("RGB", (4, 4)).save(place / path / f"{index}.PNG")
+        (place / "readme.txt").write_text(handle)
+        return str(place)
+
+    fake = types.SimpleNamespace(dataset_download=download)
+    monkeypatch.setitem(sys.modules, "kagglehub", fake)
+    monkeypatch.setattr(readers_tfds, "check_network", lambda addresses: None)
+    monkeypatch.setattr(tfds_index, "listed", lambda: ["imagenette"])
+    return content
+
+
+@pytest.mark.parametrize("handle", ["me/photos", "https://www.kaggle.com/datasets/me/photos/"])
+@pytest.mark.parametrize("below", ["", "archive/photos 1"])
+def test_classes_of_a_kaggle_set_are_found_wherever_they_lie(handle, below, kaggle, tmp_path, say):
+    kaggle |= {os.path.join(below, "ant"): 3, os.path.join(below, "bee"): 2, "docs": 0}
+    place = tmp_path / "here"
+    status, out, _ = say(handle, "--to", str(place))
+    assert status == 0
+    assert [line.split() for line in out.splitlines()[:2]] == [
+        ["3", "images", "ant"],
+        ["2", "images", "bee"],
+    ]
+    assert f"is in {place / below}\n" in out
+    words = shlex.split(out.partition("train on it: ")[2])
+    assert words[2:] == ["recipe=finetune_folder", f"data.path={place / below}"]
+
+
+def test_a_kaggle_set_without_classes_says_what_it_has(kaggle, say):
+    kaggle |= {"everything": 3}
+    status, _, err = say("me/photos")
+    assert status == 2
+    assert "no folder with a sub-folder of images for each class (everything, readme.txt)" in err

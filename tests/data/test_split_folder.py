@@ -1,0 +1,211 @@
+"""`scripts/split_images.py`: each image in one split, in proportion, whole or not at all."""
+
+import argparse
+import csv
+import os
+import shutil
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers.image_files import STRANGE, config, write
+from vit_keras import SettingError
+from vit_keras.data import split_folder
+from vit_keras.data.splits import load_splits
+
+RATIOS = split_folder.parse_ratios("80/10/10")
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Classes of 20, 33 and 7 images."""
+    for name, count in (("ant", 20), ("bee", 33), ("cat", 7)):
+        write(tmp_path / "photos" / name, count)
+    return tmp_path / "photos"
+
+
+def placed(folder):
+    """(split, class) -> the pixels' bytes of its images."""
+    return {
+        (split.name, kind.name): Counter(
+            np.asarray(Image.open(path)).tobytes() for path in kind.rglob("*.png")
+        )
+        for split in folder.iterdir()
+        if split.is_dir()
+        for kind in split.iterdir()
+    }
+
+
+def run(script, *words):
+    status, text = script(*words, name="split_images")
+    assert (status, text) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("80/10/10", {"train": 0.8, "val": 0.1, "test": 0.1}),
+        ("9/1", {"train": 0.9, "test": 0.1}),
+        ("0.6/0.2/0.2", {"train": 0.6, "val": 0.2, "test": 0.2}),
+    ],
+)
+def test_ratios_are_of_train_val_and_test_or_of_train_and_test(text, expected):
+    assert split_folder.parse_ratios(text) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("text", ["80", "80/20/0", "a/b", "1/2/3/4", "-1/2", "nan/1", "inf/1", ""])
+def test_other_ratios_are_refused(text):
+    with pytest.raises(SettingError, match="80/10/10"):
+        split_folder.parse_ratios(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "total"), [("50/60", "110"), ("80/10/1", "91"), ("0.8/0.3", "1.1")]
+)
+def test_ratios_that_are_no_whole_are_refused(text, total):
+    with pytest.raises(SettingError, match=f"{text} adds up to {total};"):
+        split_folder.parse_ratios(text)
+
+
+def test_every_image_is_in_one_split_in_proportion(source, tmp_path):
+    split_folder.write_split(split_folder.plan_split(source, RATIOS), source, tmp_path / "out")
+    parts = placed(tmp_path / "out")
+    sizes = {key: sum(images.values()) for key, images in parts.items()}
+    shares = {"train": 0.8, "val": 0.1, "test": 0.1}
+    for name, count in (("ant", 20), ("bee", 33), ("cat", 7)):
+        assert sum(sizes[split, name] for split in shares) == count
+        for split, share in shares.items():
+            assert abs(sizes[split, name] - share * count) <= 1
+            assert sizes[split, name] >= 1
+        whole = Counter(np.asarray(Image.open(p)).tobytes() for p in (source / name).iterdir())
+        assert sum((parts[split, name] for split in shares), Counter()) == whole
+
+
+def test_the_same_seed_gives_the_same_split_and_another_another(source):
+    assert split_folder.plan_split(source, RATIOS, 3) == split_folder.plan_split(source, RATIOS, 3)
+    assert split_folder.plan_split(source, RATIOS, 3) != split_folder.plan_split(source, RATIOS, 4)
+
+
+def test_equal_files_go_together_also_from_other_classes(source):
+    for index in range(6):
+        shutil.copy(source / f"bee/{index}.png", source / f"bee/{index} again.png")
+        shutil.copy(source / f"bee/{index}.png", source / f"ant/{index} too.png")
+    for seed in range(5):
+        splits = {}
+        for part in split_folder.plan_split(source, RATIOS, seed):
+            assert splits.setdefault(part.sha256, part.split) == part.split
+
+
+def test_a_file_under_two_labels_is_told(source, tmp_path, capsys):
+    shutil.copy(source / "bee/0.png", source / "ant/a bee.png")
+    settings = dict(ratios="80/10/10", seed=0, per_class=None, mode="copy", follow_links=False)
+    split_folder.main(
+        argparse.Namespace(source=source, destination=tmp_path / "out", dry_run=True, **settings)
+    )
+    told = [line for line in capsys.readouterr().out.splitlines() if "two labels" in line]
+    assert told == ["under two labels: ant/a bee.png", "under two labels: bee/0.png"]
+
+
+def test_a_subset_has_so_many_of_each_class(source):
+    parts = split_folder.plan_split(source, RATIOS, per_class=5)
+    assert Counter(part.class_name for part in parts) == {"ant": 5, "bee": 5, "cat": 5}
+    assert {p.source for p in parts} <= {p.source for p in split_folder.plan_split(source, RATIOS)}
+
+
+@pytest.mark.parametrize("mode", split_folder.MODES)
+def test_each_mode_gives_a_folder_to_train_on(mode, source, tmp_path):
+    (source / "ant" / "0.png").rename(source / "ant" / f"{STRANGE[2]}{STRANGE[3]}.png")
+    split_folder.write_split(
+        split_folder.plan_split(source, RATIOS), source, tmp_path / "out", mode
+    )
+    (path,) = tmp_path.glob("out/*/ant/two*.png")
+    assert path.is_symlink() == (mode == "symlink")
+    assert (path.stat().st_nlink == 2) == (mode == "hardlink")
+    splits = load_splits(config(tmp_path / "out", follow_links=mode == "symlink"), 0)
+    assert sum(len(s.labels) for s in (splits.train, splits.validation, splits.test)) == 60
+    assert splits.findings == ()
+
+
+def test_the_manifest_says_what_went_where_and_what_did_not(source, tmp_path):
+    (source / "cat" / 'a, "b"\n.png').write_text("a web page")
+    split_folder.write_split(split_folder.plan_split(source, RATIOS), source, tmp_path / "out")
+    with open(tmp_path / "out" / split_folder.MANIFEST, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 61
+    for row in rows:
+        if row["split"]:
+            assert row["file"].startswith(f"{row['split']}/{row['class']}/")
+            copied = (tmp_path / "out" / row["file"]).read_bytes()
+            assert copied == (source / row["source"]).read_bytes()
+    (bad,) = [row for row in rows if not row["split"]]
+    assert bad["source"] == 'cat/a, "b"\n.png'
+    assert bad["left_out_because"].startswith("no JPEG")
+
+
+def test_a_failure_leaves_nothing(source, tmp_path, monkeypatch):
+    real, done = shutil.copy2, []
+
+    def full(file, target):
+        if len(done) == 10:
+            raise OSError(28, "No space left on device")
+        done.append(real(file, target))
+
+    monkeypatch.setattr(split_folder.shutil, "copy2", full)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(SettingError, match="No space left"):
+        split_folder.write_split(split_folder.plan_split(source, RATIOS), source, tmp_path / "out")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def fill(source):
+    (source.parent / "out").mkdir()
+    (source.parent / "out" / "mine.txt").write_text("mine")
+
+
+REFUSED = {
+    "in use": (fill, "out", "is not empty"),
+    "inside": (lambda source: None, "photos/split", "is in"),
+    "a file": (lambda source: (source.parent / "out").write_text("mine"), "out", "no folder"),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_a_destination_that_is_taken_is_refused(why, source, tmp_path):
+    change, place, phrase = REFUSED[why]
+    change(source)
+    with pytest.raises(SettingError, match=phrase):
+        split_folder.write_split(split_folder.plan_split(source, RATIOS), source, tmp_path / place)
+
+
+def test_a_class_too_small_to_be_split_is_refused(source):
+    for path in sorted((source / "cat").iterdir())[2:]:
+        path.unlink()
+    with pytest.raises(SettingError, match="cat has 2 different images to take, and 3 splits"):
+        split_folder.plan_split(source, RATIOS)
+    assert split_folder.plan_split(source, split_folder.parse_ratios("50/50"))
+
+
+def test_a_folder_that_is_split_already_is_refused(source, tmp_path):
+    split_folder.write_split(split_folder.plan_split(source, RATIOS), source, tmp_path / "out")
+    with pytest.raises(SettingError, match="split already"):
+        split_folder.plan_split(tmp_path / "out", RATIOS)
+
+
+def test_the_script_splits_without_keras(source, script, tmp_path):
+    run(script, source, tmp_path / "one", "--dry-run")
+    assert not (tmp_path / "one").exists()
+    run(script, source, tmp_path / "one", "--ratios", "60/40", "--per-class", 5, "--seed", 1)
+    run(script, source, tmp_path / "two", "--ratios", "60/40", "--per-class", 5, "--seed", 1)
+    assert placed(tmp_path / "one") == placed(tmp_path / "two")
+    assert sorted(os.listdir(tmp_path / "one")) == [split_folder.MANIFEST, "test", "train"]
+    sizes = {key: sum(images.values()) for key, images in placed(tmp_path / "one").items()}
+    assert sizes == {
+        (split, name): count
+        for split, count in (("train", 3), ("test", 2))
+        for name in ("ant", "bee", "cat")
+    }
+    status, text = script(source, tmp_path / "one", name="split_images")
+    assert (status, text.count("\n")) == (2, 1)
+    assert text.startswith("error: ")

@@ -1,0 +1,391 @@
+"""An evaluation of a run: its files, its figures, where it goes, and what is refused."""
+
+import csv
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.special import log_softmax, softmax
+from sklearn import metrics
+
+from helpers.paths import SAVED_MODELS, SCRIPTS
+from vit_keras import SettingError, evaluate_run, load_config, open_run
+from vit_keras.cli import arguments
+from vit_keras.data import decode, splits
+from vit_keras.evaluation.preflight import check_evaluation
+from vit_keras.evaluation.task import EvaluationTask
+from vit_keras.runs import run_dir
+
+FILES = {
+    "evaluation.json",
+    "report.html",
+    "per_class.csv",
+    "confusion.csv",
+    "confusion.png",
+    "reliability.csv",
+    "reliability.png",
+    "mistakes.csv",
+    "mistakes.png",
+    "robustness.csv",
+    "robustness.png",
+    "sizes.csv",
+    "sizes.png",
+}
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """A copy of the released digits run, evaluated at two sizes."""
+    run = shutil.copytree(SAVED_MODELS / "digits", tmp_path_factory.mktemp("runs") / "digits")
+    return evaluate_run(run, sizes=(16, 8), images=50)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return splits.load_splits(load_config("data=digits").data, 0)
+
+
+@pytest.fixture(scope="module")
+def logits(evaluated, digits):
+    """Of the test split, by Keras alone."""
+    model = open_run(evaluated.path.parent).model
+    return model.predict(digits.test.images, verbose=0).astype("float64")
+
+
+@pytest.fixture
+def run(tmp_path):
+    return shutil.copytree(SAVED_MODELS / "digits", tmp_path / "run")
+
+
+def rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_everything_is_there_and_whole(evaluated):
+    folder = evaluated.path
+    assert folder.name == "evaluation"
+    assert {file.name for file in folder.iterdir()} == FILES
+    for file in folder.glob("*.png"):
+        with Image.open(file) as image:
+            image.load()
+    assert json.loads((folder / "evaluation.json").read_text()) == evaluated.report
+    assert [path.name for path in folder.parent.glob(".new-*")] == []
+
+
+def test_figures_are_scikit_learns(evaluated, logits, digits):
+    report, labels, predicted = evaluated.report, digits.test.labels, logits.argmax(axis=-1)
+    assert report["accuracy"] == metrics.accuracy_score(labels, predicted)
+    assert report["top5_accuracy"] == pytest.approx(
+        metrics.top_k_accuracy_score(labels, logits, k=5)
+    )
+    assert report["loss"] == pytest.approx(
+        metrics.log_loss(labels, softmax(logits, axis=-1)), abs=1e-5
+    )
+    assert report["macro_f1"] == metrics.f1_score(labels, predicted, average="macro")
+    known = metrics.classification_report(labels, predicted, output_dict=True)
+    for row in report["per_class"]:
+        assert row["precision"] == known[row["class"]]["precision"]
+        assert row["recall"] == known[row["class"]]["recall"]
+        assert row["f1"] == known[row["class"]]["f1-score"]
+        assert row["images"] == known[row["class"]]["support"]
+    counts = [list(row.values())[1:] for row in rows(evaluated.path / "confusion.csv")]
+    assert np.array(counts, int).tolist() == metrics.confusion_matrix(labels, predicted).tolist()
+    assert report["data"]["is_the_runs_own"]
+    assert report["accuracy"] == pytest.approx(
+        open_run(SAVED_MODELS / "digits").metrics["test_accuracy"]
+    )
+
+
+def error(logits, labels):
+    """The expected calibration error with 15 bins, written out."""
+    confidence = softmax(logits, axis=-1).max(axis=-1)
+    is_right = logits.argmax(axis=-1) == labels
+    total = 0.0
+    for low in range(15):
+        inside = (confidence > low / 15) & (confidence <= (low + 1) / 15)
+        if inside.any():
+            total += inside.mean() * abs(is_right[inside].mean() - confidence[inside].mean())
+    return total
+
+
+def test_calibration_is_that_of_the_run(evaluated, logits, digits):
+    """The temperature is the best on the validation split, and kept with what it was fitted on."""
+    run, part = evaluated.path.parent, evaluated.report["calibration"]
+    kept = json.loads((run / "temperature.json").read_text())
+    assert open_run(run).temperature == kept["temperature"] == part["temperature"] != 1
+    assert part["ece"] == pytest.approx(error(logits, digits.test.labels), abs=1e-5)
+    after = error(logits / part["temperature"], digits.test.labels)
+    assert part["ece_calibrated"] == pytest.approx(after, abs=1e-5)
+    images, labels = digits.validation
+    scores = open_run(run).model.predict(images, verbose=0).astype("float64")
+
+    def loss(temperature):
+        return -log_softmax(scores / temperature, axis=-1)[range(len(labels)), labels].mean()
+
+    best = loss(kept["temperature"])
+    assert best == pytest.approx(kept["loss_calibrated"], abs=1e-6)
+    assert best < min(loss(kept["temperature"] * factor) for factor in (0.97, 1.03))
+    assert kept["fitted_on"]["images"] == len(labels)
+    trained = json.loads((run / "environment.json").read_text())
+    assert kept["fitted_on"]["data_fingerprint"] == trained["data_fingerprint"]
+
+
+def test_mistakes_are_listed_the_surest_first(evaluated, logits, digits):
+    wrong = np.flatnonzero(logits.argmax(axis=-1) != digits.test.labels)
+    listed = rows(evaluated.path / "mistakes.csv")
+    assert {int(row["image"]) for row in listed} == {*wrong.tolist()}
+    confidences = [float(row["confidence"]) for row in listed]
+    assert confidences == sorted(confidences, reverse=True)
+    first = int(listed[0]["image"])
+    assert listed[0]["class"] == str(digits.test.labels[first])
+    assert listed[0]["predicted"] == str(logits[first].argmax())
+
+
+def test_the_corrupted_and_the_resized(evaluated):
+    report = evaluated.report
+    tried = [(row["corruption"], row["strength"]) for row in report["robustness"]["corruptions"]]
+    kinds = ("noise", "blur", "jpeg", "brightness")
+    assert tried == [(kind, strength) for kind in kinds for strength in (1, 3, 5)]
+    assert report["robustness"]["images"] == 50
+    assert report["robustness"]["clean"] > 0.9
+    by_size = {row["image_size"]: row for row in report["sizes"]}
+    assert list(by_size) == [8, 16]
+    assert by_size[8]["accuracy"] == report["accuracy"]
+    assert (by_size[8]["patches"], by_size[16]["patches"]) == (4, 16)
+    assert 0.1 < by_size[16]["accuracy"] < 1
+
+
+def test_another_evaluation_takes_the_place_of_an_earlier_one_when_it_is_whole(evaluated, run):
+    shutil.copytree(evaluated.path, run / "evaluation")
+    before = (run / "evaluation" / "evaluation.json").read_text()
+    with pytest.raises(SettingError, match="has not the classes of run="):
+        evaluate_run(run, data=two_classes())
+    in_colour = (np.zeros((100, 8, 8, 3), "uint8"), np.arange(100) % 10)
+    with pytest.raises(SettingError, match=r"has 3 channels and the model of run=.* takes 1"):
+        evaluate_run(run, data=in_colour)
+    assert (run / "evaluation" / "evaluation.json").read_text() == before
+    assert not (run / "temperature.json").exists()
+
+
+def two_classes():
+    images = np.zeros((40, 8, 8, 1), "uint8")
+    return {"train": (images, np.arange(40) % 2), "class_names": ["ant", "bee"]}
+
+
+def test_other_data_go_elsewhere_and_leave_the_temperature(evaluated, tmp_path, digits):
+    run = shutil.copytree(evaluated.path.parent, tmp_path / "run")
+    kept = (run / "temperature.json").read_bytes()
+    own = (run / "evaluation" / "evaluation.json").read_bytes()
+    test = digits.test
+    np.savez(
+        tmp_path / "other.npz",
+        x_train=digits.train.images,
+        y_train=digits.train.labels,
+        x_test=255 - test.images[:40],
+        y_test=test.labels[:40],
+    )
+    words = ["data=npz", f"data.path={tmp_path / 'other.npz'}"]
+    done = evaluate_run(run, words, images=5)
+    assert done.path.parent == run
+    assert done.path.name.startswith("evaluation-npz-")
+    assert done.report["images"] == 40
+    assert not done.report["data"]["is_the_runs_own"]
+    assert "data=npz" in done.report["data"]["note"]
+    assert done.report["calibration"]["temperature"] == json.loads(kept)["temperature"]
+    assert (run / "temperature.json").read_bytes() == kept
+    assert (run / "evaluation" / "evaluation.json").read_bytes() == own
+    with pytest.raises(SettingError, match="is for the run's evaluation on its own data"):
+        evaluate_run(run, words, output=run / "evaluation")
+
+
+def test_a_folder_of_photos_names_its_files(tmp_path):
+    """By a run on other data of the same classes, at the size that its model takes."""
+    run = shutil.copytree(
+        SAVED_MODELS / "cifar10_small",
+        tmp_path / "run",
+        ignore=shutil.ignore_patterns("evaluation", "temperature.json"),
+    )
+    photos(tmp_path / "photos")
+    words = ("data=folder", f"data.path={tmp_path / 'photos'}")
+    check(f"run={run}", *words)
+    done = evaluate_run(run, words, images=10)
+    assert done.report["images"] == 10
+    listed = [row["image"] for row in rows(done.path / "mistakes.csv")]
+    assert listed
+    assert all((tmp_path / "photos" / file).is_file() for file in listed)
+    assert done.report["images_per_second"] is None  # one batch, most of it compiling
+    assert not (run / "temperature.json").exists()
+
+
+def test_every_image_of_a_labelled_folder_is_measured(tmp_path):
+    """A folder without splits; a training would hold out a fifth of it to test on."""
+    run = shutil.copytree(
+        SAVED_MODELS / "cifar10_small",
+        tmp_path / "run",
+        ignore=shutil.ignore_patterns("evaluation", "temperature.json"),
+    )
+    whole = tmp_path / "whole"
+    for part in ("train", "val", "test"):
+        shutil.copytree(photos(tmp_path / part) / part, whole, dirs_exist_ok=True)
+    words = ["data=folder", f"data.path={whole}"]
+    done = evaluate_run(run, words, images=10, sizes=[24], split="all")
+    assert done.path.name.endswith("-all")
+    assert done.report["images"] == 30
+    with open(done.path / "confusion.csv") as file:
+        counts = [list(map(int, row[1:])) for row in list(csv.reader(file))[1:]]
+    assert [sum(row) for row in counts] == [3] * 10
+    wrong = {row["image"] for row in rows(done.path / "mistakes.csv")}
+    assert wrong <= {path.relative_to(whole).as_posix() for path in whole.rglob("*.png")}
+    assert len(wrong) == 30 - sum(row[index] for index, row in enumerate(counts))
+    assert "30 images, all that there are" in (done.path / "report.html").read_text()
+
+
+def test_a_run_is_not_measured_on_what_it_was_trained_on(run, digits):
+    """The same images come by another way: known by their pixels, when they are read."""
+    parts = {name: tuple(getattr(digits, name)) for name in ("train", "validation", "test")}
+    with pytest.raises(SettingError, match=r"split=all would measure .* that it was trained on"):
+        evaluate_run(run, data=parts, split="all")
+    assert not (run / "evaluation").exists()
+
+
+def photos(root, size=(40, 50, 3)):
+    """A folder of three splits, a photo for each class of CIFAR-10 in each."""
+    names = json.loads((SAVED_MODELS / "cifar10_small" / "class_mapping.json").read_text()).values()
+    rng = np.random.default_rng(0)
+    for part in ("train", "val", "test"):
+        for name in names:
+            place = root / part / name
+            place.mkdir(parents=True)
+            Image.fromarray(rng.integers(0, 256, size).astype("uint8")).save(place / f"{part}.png")
+    return root
+
+
+def test_files_are_read_at_each_size_and_arrays_as_they_are(tmp_path, digits):
+    """A photo enlarged from 32 pixels would say little of what a model makes of 48."""
+    root = photos(tmp_path / "photos")
+    words = ["recipe=folder", f"data.path={root}", "data.image_size=32", "train.batch_size=8"]
+    config = load_config(*words)
+    chosen = EvaluationTask(None, config, None, splits.load_splits(config.data, 0), "", True, "")
+    again = chosen.test_at(48)
+    np.testing.assert_array_equal(again.labels, chosen.splits.test.labels)
+    expected = decode.read(root / chosen.files[3], (48, 48), "crop")
+    np.testing.assert_array_equal(again.images[3:4][0], expected)
+    chosen = EvaluationTask(None, load_config("recipe=digits"), None, digits, "", True, "")
+    assert chosen.test_at(48) is digits.test
+    assert chosen.files is None
+
+
+def test_a_model_that_is_no_vit_of_ours_has_its_own_size_alone(run):
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
+    )
+    model.save(run / "best.keras")
+    with pytest.raises(SettingError, match=r"sizes=16 cannot be had .*is no model of build_vit"):
+        evaluate_run(run, sizes=[16])
+    report = evaluate_run(run, images=5).report
+    assert report["sizes"] == []
+    assert report["model"]["params"] == 650
+
+
+def check(*words):
+    check_evaluation(arguments.read(arguments.EvaluateSettings, words))
+
+
+def gone(run):
+    file = run / "config.yaml"
+    own, other = "data:\n  name: digits\n  path: null\n", "data:\n  name: folder\n  path: gone\n"
+    file.write_text(file.read_text().replace(own, other))
+
+
+def other_classes(run):
+    names = [*"0123456", "seven", "eight", "nine"]
+    mapping = {str(index): name for index, name in enumerate(names)}
+    (run / "class_mapping.json").write_text(json.dumps(mapping))
+
+
+def of_arrays(run):
+    file = run / "config.yaml"
+    file.write_text(file.read_text().replace("data:\n  name: digits", "data:\n  name: arrays"))
+
+
+def newer(run):
+    with open(run / "config.yaml", "a") as file:
+        file.write("teleport: true\n")
+
+
+def thesis(run):
+    (run / "evaluation").mkdir()
+    (run / "evaluation" / "thesis.txt").write_text("years of work")
+
+
+DAMAGES = [
+    (gone, (), "data.path=gone is no folder"),
+    (other_classes, (), "lacks seven, eight, nine and has 7, 8, 9 besides; use data of the same"),
+    (of_arrays, (), r"evaluate it there, by vit_keras.evaluate_run\(run, data=...\)"),
+    (newer, (), "has teleport, which this version does not know"),
+    (lambda run: (run / "best.keras").unlink(), (), "has no best.keras, which it once had"),
+    (thesis, (), "is not empty, and has no evaluation.json"),
+    (None, ("split=all",), "split=all would measure .* trained on; name other data besides"),
+    (None, ("split=all", "data.limit=100"), "split=all would measure .* it was trained on"),
+    (None, ("split=all", "data.name=digits:1.0.0"), "split=all would measure .* it was trained on"),
+    (None, ("split=train",), "split=train is unknown; known: all, test"),
+    (None, ("sizes=8,10",), "sizes=10 is no multiple of the model's patch size, 4; use 8 or 12"),
+    (None, ("sizes=8,big",), "sizes=big does not fit; use a whole number"),
+    (None, ("sizes=400000",), "sizes=400000 makes more than 65,536 patches"),
+    (None, ("data.limt=5",), "data.limt is no setting; did you mean data.limit?"),
+    (None, ("data.limit=0",), "data.limit=0 is out of range"),
+    (None, ("data.path=a b=[",), "cannot be read; put an unusual value in quotes twice"),
+    (None, ("data=foldr",), "data=foldr is unknown; did you mean folder?"),
+    (None, ("data=folder", "data.path=nowhere"), "data.path=nowhere is no folder"),
+    (None, ("data.classes=[5,3,1]",), r"lacks 0, 2, 4, 6, 7 and 2 more"),
+    (None, ("data.classes=[9,8,7,6,5,4,3,2,1,0]",), "has them in another order, 9, 8, 7, 6, 5"),
+    (None, ("model.depth=3",), "model.depth is no setting"),
+]
+
+
+@pytest.mark.parametrize(("damage", "words", "message"), DAMAGES)
+def test_what_cannot_be_evaluated_is_refused_before_keras(run, damage, words, message):
+    if damage:
+        damage(run)
+    before = sorted(run.rglob("*"))
+    with pytest.raises(SettingError, match=message):
+        check(f"run={run}", *words)
+    assert [path for path in sorted(run.rglob("*")) if path.name != ".lock"] == before
+
+
+def test_a_run_that_is_being_trained_is_left_alone(run):
+    held = run_dir.Run(run)
+    with pytest.raises(SettingError, match="is in use by another process"):
+        check(f"run={run}")
+    held.close()
+    check(f"run={run}", "sizes=8,16", "data.limit=100", "images=5", "output=elsewhere")
+
+
+def test_a_damaged_model_leaves_nothing_behind(run):
+    content = (run / "best.keras").read_bytes()
+    (run / "best.keras").write_bytes(content[: len(content) // 2])
+    with pytest.raises(SettingError, match=r"best.keras cannot be opened"):
+        evaluate_run(run)
+    assert not (run / "evaluation").exists()
+    assert not (run / "temperature.json").exists()
+
+
+def test_the_script_refuses_without_importing_keras(refusal):
+    assert "is not a run" in refusal("run=nowhere", "sizes=32", name="evaluate")
+
+
+def test_the_script_evaluates(run, capsys, monkeypatch):
+    import runpy
+
+    script = runpy.run_path(str(SCRIPTS / "evaluate.py"))
+    monkeypatch.setattr("sys.argv", ["evaluate.py", f"run={run}", "images=5", "data.limit=60"])
+    script["main"]()
+    out = capsys.readouterr().out
+    (folder,) = run.glob("evaluation-digits-*")  # a part of the run's data is not its data
+    assert "Wilson), top-5 1.0000, loss" in out
+    assert "WARNING: Other data than those that the run was trained on. data.limit=60" in out
+    assert out.endswith(f"report: {folder / 'report.html'}\nevaluation: {folder}\n")

@@ -1,0 +1,127 @@
+"""The page of an evaluation: whole in itself, safe with any name, legible in a browser."""
+
+import base64
+import io
+import re
+import shutil
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers.paths import SAVED_MODELS
+from vit_keras import evaluate_run
+from vit_keras.evaluation import plots
+from vit_keras.evaluation.html_report import render_report
+
+NASTY = '<script>document.title="owned"</script>'
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """A copy of the released digits run, evaluated."""
+    run = shutil.copytree(SAVED_MODELS / "digits", tmp_path_factory.mktemp("runs") / "digits")
+    return evaluate_run(run, sizes=[16], images=20)
+
+
+class Elements(HTMLParser):
+    """Every element of a page with its attributes."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+
+
+def nasty(evaluated):
+    """The page of a report whose every name is an attack."""
+    report = {**evaluated.report, "run": NASTY}
+    report["data"] = {**report["data"], "name": NASTY, "note": NASTY}
+    report["per_class"] = [{**row, "class": NASTY} for row in report["per_class"]]
+    report["mistakes"] = [{**row, "image": NASTY, "class": NASTY} for row in report["mistakes"]]
+    report["confused_pairs"] = [
+        {**row, "class": NASTY, "predicted": NASTY} for row in report["confused_pairs"]
+    ]
+    return render_report(report, evaluated.path)
+
+
+def test_nothing_is_loaded_from_elsewhere(evaluated):
+    text = (evaluated.path / "report.html").read_text(encoding="utf-8")
+    elements = Elements(text).found
+    assert {tag for tag, _ in elements} & {"script", "link", "iframe", "object", "base"} == set()
+    addresses = [
+        value
+        for _, attributes in elements
+        for name, value in attributes.items()
+        if name in ("src", "href", "srcset", "action", "data", "poster")
+    ]
+    assert len(addresses) == 5
+    for address in addresses:
+        kind, _, content = address.partition(",")
+        assert kind == "data:image/png;base64"
+        with Image.open(io.BytesIO(base64.b64decode(content))) as image:
+            image.load()
+    assert not re.search(r"https?:|file:|url\(|@import", re.sub(r"base64,[^\"]+", "", text))
+
+
+def test_every_picture_has_a_text_and_every_table_heads(evaluated):
+    elements = Elements((evaluated.path / "report.html").read_text(encoding="utf-8")).found
+    assert all(attributes["alt"] for tag, attributes in elements if tag == "img")
+    assert all(attributes["scope"] for tag, attributes in elements if tag == "th")
+
+
+def test_names_are_text(evaluated):
+    text = nasty(evaluated)
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;document") > 10
+
+
+def test_pictures_take_any_name(tmp_path):
+    """Dollars are mathematics to Matplotlib, and some scripts are in no font of its."""
+    names = ["$x^$", "a$_{b$", "two\nlines", "猫", "n" * 300]
+    matrix = np.eye(5, dtype=int)
+    plots.confusion(tmp_path / "confusion.png", matrix, names)
+    titles = [plots.title(name, name, 0.5) for name in names]
+    images = np.zeros((5, 8, 8, 3), "uint8")
+    plots.most_confident_errors(tmp_path / "mistakes.png", images, titles)
+    for file in tmp_path.iterdir():
+        with Image.open(file) as image:
+            image.load()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_a_browser_shows_it(browser, evaluated, width, scheme, tmp_path):
+    tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    asked, said = [], []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    address = (evaluated.path / "report.html").as_uri()
+    tab.goto(address)
+    assert [url for url in asked if not url.startswith("data:")] == [address]
+    assert said == []
+    shown = tab.evaluate("Array.from(document.images, image => image.naturalWidth)")
+    assert len(shown) == 5
+    assert min(shown) > 300
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    ink, ground = (
+        tab.evaluate(f"getComputedStyle(document.body).{name}")
+        for name in ("color", "backgroundColor")
+    )
+    (light, dark) = (ground, ink) if scheme == "light" else (ink, ground)
+    assert sum(map(int, re.findall(r"\d+", light))) > 600
+    assert sum(map(int, re.findall(r"\d+", dark))) < 150
+    tab.close()
+
+
+def test_a_browser_runs_nothing_that_a_name_says(browser, evaluated, tmp_path):
+    (tmp_path / "nasty.html").write_text(nasty(evaluated), encoding="utf-8")
+    tab = browser.new_page()
+    tab.goto((tmp_path / "nasty.html").as_uri())
+    assert tab.title() == f"Evaluation of {NASTY} on {NASTY}"
+    assert tab.locator("script").count() == 0
+    tab.close()

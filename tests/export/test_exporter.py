@@ -1,0 +1,235 @@
+"""Exported files, each opened by its own runtime and beside the Keras model it was made of."""
+
+import importlib.util
+import json
+import os
+import shutil
+import sys
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+import vit_keras
+from helpers.paths import SAVED_MODELS
+from vit_keras import SettingError, build_vit
+from vit_keras.cli import arguments
+from vit_keras.export import exporter, preflight
+from vit_keras.export.formats import FORMATS, format_module
+from vit_keras.predict import serving_model
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("exports are written from TensorFlow's graph", allow_module_level=True)
+
+TEMPERATURE = 2.0
+FLOATS = ("tf_saved_model", "onnx", "litert", "openvino")
+
+
+def images(count=7, size=(8, 8, 1)):
+    return np.random.default_rng(0).integers(0, 256, (count, *size), "uint8")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The released digits run with a temperature."""
+    folder = shutil.copytree(SAVED_MODELS / "digits", tmp_path_factory.mktemp("runs") / "digits")
+    (folder / "temperature.json").write_text(json.dumps({"temperature": TEMPERATURE}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(run):
+    """Exports a format once, and gives where it is."""
+    made = {}
+
+    def once(name):
+        for package, module in FORMATS[name].packages.items():
+            if importlib.util.find_spec(module) is None:
+                pytest.skip(f"needs {package}: pip install {package}")
+        if name not in made:
+            made[name] = exporter.export_run(run, name, images=50)
+        return made[name]
+
+    return once
+
+
+@pytest.fixture(scope="module")
+def expected(run):
+    """softmax(logits / temperature) of the run's own model, in NumPy."""
+    logits = vit_keras.open_run(run).model.predict(images(), verbose=0) / TEMPERATURE
+    raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return raised / raised.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_a_float_file_gives_what_keras_gives(name, exported, expected):
+    done = exported(name)
+    assert done.path.name == name
+    predict = format_module(name).reader(done.path)
+    np.testing.assert_allclose(predict(images()), expected, atol=1e-5)
+    np.testing.assert_allclose(predict(images()[:1]), expected[:1], atol=1e-5)  # another batch
+    report = json.loads((done.path / "export.json").read_text())
+    assert report == done.report
+    assert report["max_difference"] < 1e-5
+    assert report["top1_agreement"] == 1
+    assert report["accuracy"] == report["keras_accuracy"] > 0.9
+    assert report["images_from"] == "test split of digits"
+    assert report["temperature"] == TEMPERATURE
+    assert (done.path / "labels.txt").read_text().splitlines() == [str(i) for i in range(10)]
+
+
+@pytest.mark.parametrize("name", ["onnx_int8", "keras_int8"])
+def test_an_int8_file_is_smaller_and_nearly_the_same(name, exported, run, expected):
+    done = exported(name)
+    found = format_module(name).reader(done.path)(images())
+    assert 0 < np.abs(found - expected).max() < 0.1
+    assert done.report["top1_agreement"] >= 0.96
+    assert done.report["bytes"] < 0.6 * (run / "best.keras").stat().st_size
+
+
+def test_nobody_is_told_of_an_export(exported):
+    """OpenVINO reports what it is used for to Google, by a package that comes with it."""
+    exported("openvino")
+    assert "openvino" in sys.modules
+    assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")]
+
+
+def test_onnx_says_what_it_takes_and_what_it_tells_apart(exported):
+    onnx = pytest.importorskip("onnx", reason="needs onnx: pip install onnx")
+    for name in ("onnx", "onnx_int8"):
+        proto = onnx.load(str(exported(name).path / "model.onnx"))
+        onnx.checker.check_model(proto)
+        (pixels,), (probabilities,) = proto.graph.input, proto.graph.output
+        assert pixels.name == "pixels"
+        assert pixels.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+        assert pixels.type.tensor_type.shape.dim[0].dim_param == "batch"
+        assert probabilities.name == "probabilities"
+        names = {entry.key: entry.value for entry in proto.metadata_props}["names"]
+        assert json.loads(names) == {str(digit): str(digit) for digit in range(10)}
+        kinds = [node.op_type for node in proto.graph.node]
+        assert kinds.count("Erf") == 4  # the exact GELU of each block, and not its approximation
+        assert "Tanh" not in kinds
+
+
+def test_every_weight_of_the_encoder_is_in_8_bits(exported):
+    onnx = pytest.importorskip("onnx", reason="needs onnx: pip install onnx")
+    proto = onnx.load(str(exported("onnx_int8").path / "model.onnx"))
+    kinds = [node.op_type for node in proto.graph.node]
+    assert kinds.count("MatMulInteger") == 1 + 4 * 4  # patches; qkv, projection, hidden, output
+    assert kinds.count("MatMul") == 4 * 2 + 1  # q kᵀ and A v of each block; the head
+
+
+def test_a_saved_model_is_laid_out_for_tensorflow_serving(exported):
+    folder = exported("tf_saved_model").path
+    assert (folder / "1" / "saved_model.pb").is_file()  # below a version number
+    labels = (folder / "1" / "assets.extra" / "labels.txt").read_text().splitlines()
+    assert labels == [str(digit) for digit in range(10)]
+
+
+def test_the_int8_onnx_file_of_a_larger_vit_is_below_three_tenths(tmp_path):
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install onnxruntime")
+    pytest.importorskip("tf2onnx", reason="needs tf2onnx: pip install tf2onnx")
+    # Fresh, with biases of zero: tf2onnx leaves those out, and joins what stood beside them.
+    shape = dict(patch_size=4, width=192, depth=2, num_heads=3, mlp_dim=768)
+    model = build_vit(None, image_size=32, num_classes=10, **shape)
+    model.get_layer("head").kernel.assign(np.random.default_rng(0).normal(0, 0.1, (192, 10)))
+    pixels = keras.Input((32, 32, 3), dtype="uint8", name="pixels")
+    serving = keras.Model(pixels, keras.layers.Softmax(name="probabilities")(model(pixels)))
+    expected = serving.predict(images(5, (32, 32, 3)), verbose=0)
+    sizes = {}
+    for name in ("onnx", "onnx_int8"):
+        folder = tmp_path / name
+        folder.mkdir()
+        format_module(name).write(serving, folder, ["a"])
+        sizes[name] = (folder / "model.onnx").stat().st_size
+        found = format_module(name).reader(folder)(images(5, (32, 32, 3)))
+        np.testing.assert_allclose(found, expected, atol=1e-5 if name == "onnx" else 0.05)
+    assert sizes["onnx_int8"] <= 0.3 * sizes["onnx"]
+
+
+def test_half_precision_is_exported_in_float32():
+    keras.utils.set_random_seed(0)
+    sizes = dict(patch_size=4, width=12, depth=2, num_heads=2, mlp_dim=16)
+    half = build_vit(None, image_size=8, num_classes=3, dtype="mixed_bfloat16", **sizes)
+    head = half.get_layer("head")
+    head.kernel.assign(np.random.default_rng(0).normal(size=head.kernel.shape))
+    whole = serving_model.in_float32(half)
+    assert {layer.compute_dtype for layer in whole._flatten_layers()} == {"float32"}
+    for ours, theirs in zip(whole.get_weights(), half.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    pixels = images(5, (8, 8, 3))
+    difference = np.abs(np.asarray(whole(pixels)) - np.asarray(half(pixels))).max()
+    assert 0 < difference < 0.2
+    assert serving_model.in_float32(whole) is whole
+
+
+def test_random_pixels_stand_in_for_data_that_are_gone(run):
+    saved = vit_keras.open_run(run)
+    saved.config.data.name, saved.config.data.path = "folder", "/nowhere"
+    pixels, labels, source = exporter.test_images(saved, 6)
+    assert pixels.shape == (6, 8, 8, 1)
+    assert (labels, source) == (None, "random pixels")
+
+
+def test_a_comparison_has_the_figures_that_it_should():
+    ours = np.asarray([[0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6], [0.3, 0.4, 0.3]])
+    theirs = np.asarray([[0.5, 0.3, 0.2], [0.1, 0.7, 0.2], [0.35, 0.3, 0.35], [0.6, 0.2, 0.2]])
+    model = SimpleNamespace(predict_on_batch=lambda batch: ours[batch])
+    four = np.arange(4)
+    report = exporter.comparison(model, lambda batch: theirs[batch], four, np.asarray([0, 1, 1, 1]))
+    assert report["images"] == 4
+    assert report["max_difference"] == pytest.approx(0.3)
+    assert report["top1_agreement"] == 0.5
+    assert (report["keras_accuracy"], report["accuracy"]) == (0.75, 0.5)
+    unlabelled = exporter.comparison(model, lambda batch: theirs[batch], four, None)
+    assert "accuracy" not in unlabelled
+
+
+def test_a_damaged_temperature_is_refused(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    for text in ('{"temperature": 0}', '{"temperature": "warm"}', "[]", "{"):
+        (copy / "temperature.json").write_text(text)
+        with pytest.raises(SettingError, match=r"temperature.json is damaged"):
+            _ = vit_keras.open_run(copy).temperature
+
+
+def test_an_export_that_fails_leaves_nothing(run, monkeypatch, tmp_path):
+    def write(model, folder, class_names):
+        (folder / "model.keras").write_text("half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(format_module("keras_int8"), "write", write)
+    with pytest.raises(OSError, match="disk full"):
+        exporter.export_run(run, "keras_int8", output=tmp_path / "new")
+    assert not list(tmp_path.iterdir())
+
+
+def check(*words):
+    preflight.check_export(arguments.read(arguments.ExportSettings, words))
+
+
+def test_what_cannot_be_exported_is_refused_before_keras(run, tmp_path, monkeypatch):
+    with pytest.raises(SettingError, match=r"format=onx is unknown; did you mean onnx\?"):
+        check(f"run={run}", "format=onx")
+    with pytest.raises(SettingError, match="is not a run"):
+        check(f"run={tmp_path}", "format=keras_int8")
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(SettingError, match="is not empty"):
+        check(f"run={run}", "format=keras_int8", f"output={tmp_path}")
+    with pytest.raises(SettingError, match="KERAS_BACKEND=jax cannot write format=tf_saved_model"):
+        preflight.export_place(run, "tf_saved_model", None, "jax")
+    monkeypatch.setattr("importlib.util.find_spec", lambda module: None)
+    with pytest.raises(SettingError, match="not installed here: pip install ai-edge-litert"):
+        check(f"run={run}", "format=litert")
+
+
+def test_the_script_refuses_without_importing_keras(refusal):
+    assert "did you mean onnx?" in refusal("run=x", "format=onix", name="export")
+
+
+def test_keras_opens_its_int8_file_as_any_other(exported):
+    model = keras.models.load_model(exported("keras_int8").path / "model.keras")  # in safe mode
+    kernel = model.get_layer("vit_digits").get_layer("encoder_block_0").attention.qkv.kernel
+    assert keras.backend.standardize_dtype(kernel.dtype) == "int8"
+    assert os.path.getsize(exported("keras_int8").path / "model.keras") > 0

@@ -1,0 +1,7 @@
+"""Where the repository's files are."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SAVED_MODELS = ROOT / "saved_models"
+SCRIPTS = ROOT / "scripts"

@@ -1,0 +1,82 @@
+"""A run that is killed or stopped, and what it goes on with."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from helpers.processes import FINETUNE, SCRIPT, SMALL, script
+from helpers.tiny_runs import tiny_vit
+from helpers.trained_runs import assert_same
+
+
+def killed_after(epoch, run, *overrides, path=SCRIPT):
+    """Starts a run, and kills it when the checkpoint of `epoch` is there."""
+    with subprocess.Popen(
+        [sys.executable, path, *overrides, f"run.dir={run}"], stdout=subprocess.DEVNULL
+    ) as process:
+        while not (run / "checkpoint" / f"epoch-{epoch:05d}.npz").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert not (run / "metrics.json").exists()
+
+
+def test_sigkill_in_the_middle_of_an_epoch_changes_nothing(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    random = ("augment=heavy", "augment.repeated_augmentation=2", "model.dropout=0.1")
+    overrides = (*SMALL, *random, "train.epochs=12", "optim.ema_momentum=0.9")
+    assert script(*overrides, f"run.dir={whole}").returncode == 0
+
+    killed_after(3, killed, *overrides)
+
+    resumed = script(f"run.resume={killed}")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resuming" in resumed.stdout
+    assert_same(whole, killed)
+
+
+def test_sigkill_in_the_second_stage_of_a_fine_tuning_changes_nothing(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    overrides = (
+        f"pretrained.handle={tiny_vit(tmp_path / 'vit.keras')}",
+        *("pretrained.baseline=false", "data.limit=200", "train.batch_size=8"),
+        *("stages.head.epochs=2", "stages.all.epochs=8", "stages.all.layer_decay=0.7"),
+        *("model.dropout=0.1", "optim.ema_momentum=0.9", "train.jit_compile=false"),
+    )
+    done = script(*overrides, f"run.dir={whole}", path=FINETUNE)
+    assert (done.returncode, done.stderr) == (0, "")
+
+    killed_after(4, killed, *overrides, path=FINETUNE)
+
+    resumed = script(f"run.resume={killed}", path=FINETUNE)
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same(whole, killed)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_leaves_a_run_and_says_how_to_go_on(tmp_path):
+    run = tmp_path / "run"
+    with subprocess.Popen(
+        [
+            sys.executable,
+            SCRIPT,
+            *SMALL,
+            "train.jit_compile=false",
+            "train.epochs=500",
+            f"run.dir={run}",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while not (run / "checkpoint" / "epoch-00001.npz").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate()
+    assert process.returncode == 130
+    assert f"run.resume={run}" in stdout
+    assert "Traceback" not in stderr

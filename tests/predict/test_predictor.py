@@ -1,0 +1,156 @@
+"""The Predictor: the run's own logits, temperature and classes, for images of every kind."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+import vit_keras
+from helpers.paths import SAVED_MODELS
+from vit_keras import Predictor, SettingError
+from vit_keras.predict import predictor as predict_predictor
+
+RELEASED = SAVED_MODELS / "digits"
+DIGITS = (load_digits().images * 255 / 16).round().astype("uint8")[..., None]
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return Predictor(RELEASED, batch_size=8)
+
+
+@pytest.fixture(scope="module")
+def logits():
+    return vit_keras.open_run(RELEASED).model.predict(DIGITS[:20], verbose=0)
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def confidences(predictions):
+    """(n, classes) of predictions with all classes."""
+    table = np.zeros((len(predictions), 10))
+    for row, one in zip(table, predictions, strict=True):
+        for candidate in one.top:
+            row[candidate.index] = candidate.confidence
+    return table
+
+
+def test_confidences_are_the_models_own_softmax(predictor, logits):
+    """Twenty images in batches of eight: the last batch is filled up, and nobody sees that."""
+    predictions = predictor.predict(DIGITS[:20], top_k=10)
+    np.testing.assert_allclose(confidences(predictions), softmax(logits), atol=1e-5)
+    labels = [one.label for one in predictions]
+    assert labels == [str(index) for index in logits.argmax(axis=-1)]
+    assert (np.array(labels, int) == load_digits().target[:20]).mean() >= 0.9
+
+
+def test_a_temperature_flattens_them(logits, tmp_path):
+    run = shutil.copytree(RELEASED, tmp_path / "run")
+    (run / "temperature.json").write_text(json.dumps({"temperature": 4.0}))
+    predictions = Predictor(run).predict(DIGITS[:20], top_k=10)
+    np.testing.assert_allclose(confidences(predictions), softmax(logits / 4), atol=1e-5)
+
+
+def test_the_mirror_image_is_averaged_in(predictor):
+    plain = predictor.predict(DIGITS[:5], top_k=10)
+    mirrored = predictor.predict(DIGITS[:5, :, ::-1], top_k=10)
+    both = confidences(predictor.predict(DIGITS[:5], top_k=10, flip=True))
+    np.testing.assert_allclose(both, (confidences(plain) + confidences(mirrored)) / 2, atol=1e-6)
+
+
+def test_the_best_come_first_and_no_more_than_there_are(predictor):
+    (one,) = predictor.predict(DIGITS[0], top_k=3)
+    assert len(one.top) == 3
+    assert one.top[0].confidence >= one.top[1].confidence >= one.top[2].confidence
+    assert (one.label, one.confidence) == (one.top[0].label, one.top[0].confidence)
+    assert len(predictor.predict(DIGITS[0], top_k=99)[0].top) == 10
+
+
+def test_a_run_that_was_carried_elsewhere_predicts(tmp_path, monkeypatch):
+    """Its data are not there, and its folder is called otherwise."""
+    run = shutil.copytree(RELEASED, tmp_path / "mine")
+    text = (run / "config.yaml").read_text()
+    text = text.replace("name: digits\n  path: null", "name: folder\n  path: /gone")
+    (run / "config.yaml").write_text(text)
+    assert "path: /gone" in text
+    monkeypatch.chdir(tmp_path)
+    assert len(Predictor("mine").predict(DIGITS[0])) == 1
+
+
+def test_files_that_are_no_images_keep_their_places(predictor, tmp_path):
+    for name in ("0.png", "2.png"):
+        Image.fromarray(DIGITS[int(name[0]), ..., 0]).save(tmp_path / name)
+    (tmp_path / "1.png").write_text("no image")
+    files = [tmp_path / "0.png", tmp_path / "1.png", str(tmp_path / "2.png"), "nowhere.png"]
+    kinds = {predict_predictor.Prediction: "p", predict_predictor.Unreadable: "u"}
+    results = list(predictor.results(files))
+    assert "".join(kinds[type(one)] for one in results) == "pupu"
+    assert [one.source for one in results] == [str(file) for file in files]
+    assert results[1].reason == "no JPEG, PNG, BMP, WebP or GIF by its content"
+    assert results[3].reason == "No such file or directory"
+    alone = predictor.predict([files[0], files[2]], top_k=10)
+    together = list(predictor.results(files, top_k=10))[::2]
+    np.testing.assert_allclose(confidences(alone), confidences(together), atol=1e-6)
+    with pytest.raises(SettingError, match=r"2 of 4 images cannot be read \(.*1.png: no JPEG"):
+        predictor.predict(files)
+
+
+def test_nothing_is_compiled_for_each_number_of_images(predictor, monkeypatch):
+    shapes = set()
+    compute = predictor._model.predict_on_batch
+    monkeypatch.setattr(
+        predictor._model, "predict_on_batch", lambda x: (shapes.add(x.shape), compute(x))[1]
+    )
+    for count in range(1, 20):
+        assert len(predictor.predict(DIGITS[:count], top_k=1)) == count
+    assert {shape[0] for shape in shapes} == {1, 2, 4, 8}
+
+
+def test_an_endless_iterable_is_read_as_far_as_it_is_asked_for(predictor):
+    read = []
+
+    def camera():
+        while True:
+            read.append(DIGITS[len(read) % 10])
+            yield read[-1]
+
+    results = predictor.results(camera())
+    first = [next(results) for _ in range(3)]
+    results.close()
+    assert [one.source for one in first] == ["images[0]", "images[1]", "images[2]"]
+    assert len(read) <= 8 * (predict_predictor.AHEAD + 1)
+
+
+REFUSED = [
+    (lambda: Predictor("nowhere"), "run=nowhere is not a run"),
+    (lambda: Predictor(RELEASED, batch_size=0), "batch_size=0 is not a positive"),
+    (lambda: Predictor(RELEASED, workers=0), "workers=0 is not a positive"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), REFUSED)
+def test_what_cannot_be_opened_is_refused(make, message):
+    with pytest.raises(SettingError, match=message):
+        make()
+
+
+def test_wrong_arguments_are_refused_when_they_are_given(predictor):
+    with pytest.raises(SettingError, match="top_k=0 is not a positive"):
+        predictor.results(DIGITS[0], top_k=0)
+    with pytest.raises(SettingError, match="flip=1 is neither yes nor no"):
+        predictor.results(DIGITS[0], flip=1)
+    with pytest.raises(SettingError, match="multiply by 255"):
+        predictor.predict(DIGITS[:2] / 255)
+
+
+def test_a_run_whose_model_is_damaged_is_refused(tmp_path):
+    run = shutil.copytree(RELEASED, tmp_path / "run")
+    (run / "best.keras").write_bytes((run / "best.keras").read_bytes()[:100_000])
+    with pytest.raises(SettingError, match=r"best.keras cannot be opened"):
+        Predictor(run)

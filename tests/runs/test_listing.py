@@ -1,0 +1,194 @@
+"""The runs of a folder: each as what it is, with the reason where it is not whole; and ranked."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from helpers.fake_runs import HEAD, begun, edited, finished, stopped
+from helpers.paths import ROOT
+from vit_keras import SettingError, load_config
+from vit_keras.runs import run_dir
+from vit_keras.runs.describe import describe
+from vit_keras.runs.listing import find_run, list_runs, rank
+from vit_keras.training import resume
+
+
+def flipped(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
+
+
+# What is wrong with a run -> how it comes to be, its state, and what is said of it.
+BROKEN = {
+    "no_config": (
+        lambda path: (finished(path) / "config.yaml").unlink(),
+        "broken",
+        "it has no config.yaml",
+    ),
+    "damaged_config": (
+        lambda path: edited(path, "config.yaml", lambda text: text[:300]),
+        "broken",
+        "config.yaml is damaged (",
+    ),
+    "newer": (
+        lambda path: edited(path, "config.yaml", lambda text: text + b"teleport: true\n"),
+        "broken",
+        "config.yaml has teleport, which this version does not know: the run is of a newer one",
+    ),
+    "no_model": (
+        lambda path: (finished(path) / "best.keras").unlink(),
+        "broken",
+        "it has no best.keras",
+    ),
+    "cut_model": (
+        lambda path: edited(path, "best.keras", lambda model: model[:-5000]),
+        "broken",
+        "best.keras is damaged (File is not a zip file)",
+    ),
+    "flipped_model": (
+        lambda path: edited(path, "best.keras", flipped),
+        "broken",
+        "best.keras is damaged (checksum of model.weights.h5)",
+    ),
+    "other_zip": (
+        lambda path: (
+            shutil.make_archive(finished(path) / "best", "zip", ROOT / "scripts")
+            and (path / "best.zip").rename(path / "best.keras")
+        ),
+        "broken",
+        "best.keras is damaged (it has no metadata.json)",
+    ),
+    "no_classes": (
+        lambda path: (finished(path) / "class_mapping.json").unlink(),
+        "broken",
+        "it has no class_mapping.json",
+    ),
+    "damaged_metrics": (
+        lambda path: edited(path, "metrics.json", lambda text: text[:-20]),
+        "broken",
+        "metrics.json is damaged (",
+    ),
+    "damaged_temperature": (
+        lambda path: (finished(path) / "temperature.json").write_text("{}"),
+        "broken",
+        "temperature.json is damaged (",
+    ),
+    "damaged_history": (
+        lambda path: (stopped(path, 2) / "history.csv").write_text(HEAD + "1,all,?\n"),
+        "broken",
+        "history.csv is damaged (",
+    ),
+    "begun": (begun, "begun", "stopped before its first epoch ended; run.resume starts it again"),
+    "empty": (Path.mkdir, "empty", ""),
+    "killed_at_once": (
+        lambda path: path.mkdir() or (path / ".lock").touch(),
+        "begun",
+        "stopped before its settings were written",
+    ),
+    "stopped": (lambda path: stopped(path, 3), "stopped", "at epoch 3 of 80; run.resume goes on"),
+    "without_checkpoint": (
+        lambda path: shutil.rmtree(stopped(path, 2) / "checkpoint"),
+        "stopped",
+        "after 2 of 80 epochs; no whole checkpoint to go on from",
+    ),
+    "other_folder": (
+        lambda path: path.mkdir() or (path / "notes.txt").write_text("mine"),
+        "no run",
+        "it has no config.yaml",
+    ),
+}
+
+
+def test_a_file_nested_without_end_is_one_runs_matter(tmp_path):
+    edited(tmp_path / "nested", "metrics.json", lambda text: b"[" * 100_000)
+    finished(tmp_path / "whole")
+    states = {run.name: (run.state, run.reason) for run in list_runs(tmp_path)}
+    assert states["nested"][0] == "broken"
+    assert states["whole"] == ("finished", "")
+
+
+def test_a_run_on_two_batches_has_no_place_among_the_others(tmp_path):
+    """Its validation images are those that it learnt by heart."""
+    tried = finished(tmp_path / "tried", best_val_accuracy=1)
+    text = (tried / "config.yaml").read_text()
+    (tried / "config.yaml").write_text(text.replace("overfit_batches: null", "overfit_batches: 2"))
+    finished(tmp_path / "whole", best_val_accuracy=0.5)
+    found = rank(list_runs(tmp_path))
+    assert [(one.place, one.run.name) for one in found] == [(1, "whole"), (None, "tried")]
+    assert found[1].run.reason == "validated on its 2 training batches"
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [(Path.unlink, "it has no best.keras"), (lambda file: file.write_bytes(b"P"), "damaged")],
+)
+def test_a_run_whose_best_model_is_lost_cannot_go_on(damage, what, tmp_path):
+    going_on = stopped(tmp_path / "a", 3)  # the best epoch is the newest: written again
+    damage(going_on / "best.keras")
+    resume.check_resumable(load_config(f"run.resume={going_on}"))
+    rows = (going_on / "history.csv").read_text().splitlines()
+    rows[3] = rows[3].replace(",0.3,", ",0.1,")
+    (going_on / "history.csv").write_text("\n".join(rows) + "\n")
+    with pytest.raises(SettingError, match=rf"cannot go on: .*{what}.* it was of epoch 2; put a"):
+        load_config(f"run.resume={going_on}")
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_folder_is_listed_as_what_it_is(case, tmp_path):
+    make, state, reason = BROKEN[case]
+    make(tmp_path / case)
+    (found,) = list_runs(tmp_path)
+    assert (found.name, found.state) == (case, state)
+    assert found.reason.startswith(reason)
+    assert len(found.reason) < 120
+
+
+def test_a_renamed_run_is_a_run(tmp_path):
+    finished(tmp_path / "my best one")
+    (found,) = list_runs(tmp_path)
+    assert (found.name, found.state) == ("my best one", "finished")
+    assert found.metrics["test_accuracy"] == 0.9777158498764038
+
+
+def test_a_run_that_is_held_is_in_progress_and_looking_changes_nothing(tmp_path):
+    path = stopped(tmp_path / "a", 2)
+    held = run_dir.Run(path)
+    try:
+        (found,) = list_runs(tmp_path)
+        assert (found.state, found.reason) == ("in progress", "epoch 3 of 80")
+        assert found.metrics["best_val_accuracy"] == 0.2
+    finally:
+        held.close()
+    released = finished(tmp_path / "b")
+    before = set(released.iterdir())
+    assert [one.state for one in list_runs(tmp_path)] == ["stopped", "finished"]
+    assert set(released.iterdir()) == before
+
+
+def test_stages_and_a_baseline_within_a_run(tmp_path):
+    stages = (
+        "train.epochs=null",
+        "+stages.head={trainable: head, epochs: 2}",
+        "+stages.all={trainable: {last: 1}, epochs: 3}",
+    )
+    path = stopped(tmp_path / "tuned", 4, *stages)
+    rows = (path / "history.csv").read_text().replace("1,all", "1,head").replace("2,all", "2,head")
+    (path / "history.csv").write_text(rows)
+    finished(path / "from_scratch")
+    assert [one.name for one in list_runs(tmp_path)] == ["tuned", "tuned/from_scratch"]
+    assert find_run("tuned", tmp_path).reason == "at epoch 4 of 5; run.resume goes on"
+    head, rest = describe("tuned", tmp_path).stages
+    assert (head.trains, head.epochs, head.epochs_done, head.best_val_accuracy) == (
+        *("head", 2, 2, 0.2),
+    )
+    assert (rest.trains, rest.epochs_done, rest.best_val_accuracy) == ("the last 1 blocks", 2, 0.4)
+
+
+def test_runs_of_a_sweep_are_found_below(tmp_path):
+    finished(tmp_path / "2026-01-02" / "03-04-05" / "0")
+    begun(tmp_path / "2026-01-02" / "03-04-05" / "1")
+    (tmp_path / ".studio").mkdir()
+    (tmp_path / "picture.png").write_bytes(b"")
+    names = [one.name for one in list_runs(tmp_path)]
+    assert names == ["2026-01-02/03-04-05/0", "2026-01-02/03-04-05/1"]

@@ -1,0 +1,153 @@
+"""What the pages are made of, without a browser and without Keras."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+
+import pytest
+
+from helpers.paths import SAVED_MODELS
+
+pytest.importorskip("streamlit", reason="needs the extra `studio`")
+
+from vit_keras import SettingError
+from vit_keras.runs.listing import list_runs, rank
+from vit_keras.runs.notes import Notes
+from vit_keras.studio.components import run_details
+from vit_keras.studio.components.display import table
+from vit_keras.studio.components.run_table import chosen, rows
+from vit_keras.studio.worker import client
+from vit_keras.studio.worker.client import WorkerProcess
+from vit_keras.studio.worker.server import answer
+
+RUNS = SAVED_MODELS
+
+
+def test_a_model_is_drawn_from_the_pixels_to_the_logits():
+    drawn = run_details.dot(RUNS / "digits" / "best.keras")
+    with zipfile.ZipFile(RUNS / "digits" / "best.keras") as archive:
+        layers = json.loads(archive.read("config.json"))["config"]["layers"]
+    assert all(f'"{layer["name"]}" [label=' in drawn for layer in layers)
+    assert drawn.count(" -> ") >= len(layers) - 1
+    assert "8 x 8 x 1" in drawn
+
+
+def test_a_damaged_model_is_not_drawn(tmp_path):
+    (tmp_path / "best.keras").write_bytes(b"PK")
+    with pytest.raises(SettingError, match=r"best.keras says nothing of its layers"):
+        run_details.dot(tmp_path / "best.keras")
+
+
+def test_runs_are_found_by_name_setting_tag_and_note():
+    names = {"digits", "cifar10_small"}  # those that are committed, whatever else was trained
+    committed = [run for run in list_runs(RUNS) if run.name in names]
+    found = [(one, Notes(("kept",), "Paper")) for one in rank(committed)]
+    assert {one.run.name for one, _ in found} == names
+
+    def of(*asked):
+        return {one.run.name for one, _ in chosen(found, *asked)}
+
+    assert of("", [], []) == names
+    assert of("data.name=cifar10", [], []) == {"cifar10_small"}
+    assert of("PAPER digits", [], []) == {"digits"}
+    assert of("", ["broken"], []) == set()
+    assert of("", [], ["kept"]) == names
+    assert of("", [], ["kept", "other"]) == set()
+    head, *lines = rows(found, "test_loss")
+    assert head[2] == "test loss"
+    assert {len(line) for line in lines} == {len(head)}
+
+
+def test_a_table_shows_words_as_they_are():
+    lines = table([("a", "b"), ("x|y", "![x](http:e)\n<b>")]).splitlines()
+    assert len(lines) == 3
+    assert "\\|" in lines[2]
+    assert "<" not in lines[2].replace("\\<", "")
+
+
+def test_whatever_a_task_does_it_is_answered():
+    def refuses():
+        raise SettingError("a=1 is wrong; use 2")
+
+    def fails():
+        raise KeyError("x")
+
+    def is_full():
+        raise OSError(28, "No space left on device", "/tmp/x")
+
+    tasks = {"good": lambda a: a + 1, "refuses": refuses, "fails": fails, "full": is_full}
+    assert answer(tasks, "good", {"a": 1}) == {"result": 2}
+    assert answer(tasks, "refuses", {}) == {"refused": "a=1 is wrong; use 2"}
+    assert answer(tasks, "fails", {})["refused"].startswith("KeyError: 'x'; the terminal")
+    assert answer(tasks, "full", {})["refused"].startswith("/tmp/x: No space left on device")
+
+
+SLOW = (
+    "import sys, time\n"
+    "for line in sys.stdin:\n"
+    "    if 'slow' in line: time.sleep(60)\n"
+    "    if 'deadly' in line: sys.exit(1)\n"
+    "    print('{\"result\": 7}', flush=True)"
+)
+
+
+@pytest.fixture
+def worker(monkeypatch):
+    """One whose process answers 7, or is slow, or dies of the question."""
+
+    def running(self):
+        if self._process is None or self._process.poll() is not None:
+            self.started = getattr(self, "started", 0) + 1
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", SLOW],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                encoding="utf-8",
+            )
+        return self._process
+
+    monkeypatch.setattr(WorkerProcess, "_running", running)
+    made = WorkerProcess()
+    yield made
+    made._process.kill()
+
+
+def test_a_page_that_asks_for_something_else_does_not_wait_for_the_first(worker, monkeypatch):
+    monkeypatch.setattr(client, "PATIENCE", 0.2)
+    given_up = []
+
+    def ask():
+        with pytest.raises(SettingError, match="another question was asked instead"):
+            worker.ask("look", asker="me", words=["slow"])
+        given_up.append(True)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    time.sleep(1)
+    assert worker.ask("look", asker="me", words=["fast"]) == 7
+    thread.join(timeout=10)
+    assert given_up
+
+
+def test_a_worker_that_dies_is_started_anew_and_told_of_if_it_dies_again(worker):
+    assert worker.ask("open", run="a") == 7
+    worker._process.kill()
+    assert worker.ask("open", run="a") == 7
+    assert worker.started == 2
+    with pytest.raises(
+        SettingError, match=r"ended while it was at this \(status 1\), and a second"
+    ):
+        worker.ask("open", run="deadly")
+    assert worker.ask("open", run="a") == 7
+    assert worker.started == 4
+
+
+def test_the_pages_import_no_keras():
+    code = (
+        "import sys; from vit_keras.studio import inference_page, runs_page, data_page; "
+        "assert not {'keras', 'tensorflow', 'jax'} & {*sys.modules}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
