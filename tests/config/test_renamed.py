@@ -1,10 +1,9 @@
 """Settings by their old names: in commands, in dictionaries, in references and in files."""
 
-from pathlib import Path
-
 import pytest
 from omegaconf import OmegaConf
 
+from helpers.paths import ROOT
 from vit_keras import SettingError, load_config
 from vit_keras.cli import hydra_app
 from vit_keras.config import renamed
@@ -13,7 +12,6 @@ from vit_keras.config.renamed import NAMES, RENAMED, VALUES
 from vit_keras.config.schema import setting_names
 from vit_keras.runs.run_dir import read_config
 
-ROOT = Path(__file__).parent.parent
 FINETUNE = ("recipe=finetune_digits", "pretrained.handle=saved_models/digits/best.keras")
 # A value of each setting that is not its default.
 VALUES_OF = {
