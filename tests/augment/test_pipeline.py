@@ -13,6 +13,8 @@ from vit_keras.augment.pipeline import augment, random_crop, random_flip
 from vit_keras.config.schema import AugmentConfig
 from vit_keras.model.preprocessing import resize
 
+pytestmark = pytest.mark.jax
+
 COUNT = 600
 SHAPES = [(6, 9, 3), (9, 6, 1)]  # neither square, so that rows and columns cannot be swapped unseen
 DTYPES = ["uint8", "float32", "float16"]

@@ -8,6 +8,8 @@ from scipy import stats
 
 from vit_keras.augment import prng
 
+pytestmark = pytest.mark.jax
+
 IMAGES = 2000
 # Random123's kat_vectors, threefry2x32 20: key, counter, and what comes out.
 KNOWN = [

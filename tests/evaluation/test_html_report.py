@@ -93,6 +93,7 @@ def test_pictures_take_any_name(tmp_path):
             image.load()
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_a_browser_shows_it(browser, evaluated, width, scheme, tmp_path):
     tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
@@ -118,6 +119,7 @@ def test_a_browser_shows_it(browser, evaluated, width, scheme, tmp_path):
     tab.close()
 
 
+@pytest.mark.browser
 def test_a_browser_runs_nothing_that_a_name_says(browser, evaluated, tmp_path):
     (tmp_path / "nasty.html").write_text(nasty(evaluated), encoding="utf-8")
     tab = browser.new_page()

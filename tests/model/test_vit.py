@@ -14,6 +14,8 @@ from helpers.paths import ROOT
 from vit_keras import SettingError, build_vit
 from vit_keras.model.vit import describe
 
+pytestmark = pytest.mark.jax
+
 SIZES = dict(patch_size=4, width=16, depth=2, num_heads=4, mlp_dim=32)
 CLASSES = 5
 

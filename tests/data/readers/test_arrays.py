@@ -14,6 +14,8 @@ from vit_keras.data.readers import npz
 from vit_keras.data.readers.arrays import Pair, convert
 from vit_keras.data.splits import load_splits
 
+pytestmark = pytest.mark.jax
+
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (12, 6, 5, 3)).astype("uint8")
 LABELS = np.arange(12) % 3

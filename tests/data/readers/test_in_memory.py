@@ -15,6 +15,8 @@ from vit_keras.data.splits import load_splits
 from vit_keras.runs import run_dir
 from vit_keras.training import checkpoint, overfit_check, training_model
 
+pytestmark = pytest.mark.jax
+
 IMAGES = (load_digits().images * 255 / 16).round().astype("uint8")[:300]
 LABELS = load_digits().target[:300]
 SMALL = (
