@@ -109,7 +109,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_cannot_be_is_named_with_the_way_out(case):
+def test_invalid_arrays_are_refused_with_the_way_out(case):
     arrays, named, way_out = WRONG[case]
     with pytest.raises(SettingError, match=f"{named}.*{way_out}"):
         whole(**arrays)
