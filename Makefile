@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -n 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup train finetune studio test test-jax test-notebooks notebooks lint check check-peers bench
+.PHONY: setup train finetune studio test test-slow test-browser test-jax test-notebooks test-all \
+	notebooks lint check check-peers bench
 
 setup: $(VENV)/.ready
 
@@ -28,27 +30,31 @@ finetune: setup
 studio: setup
 	$(BIN)/python -m vit_keras.studio
 
+# The tests that need neither a browser nor minutes for one test.
 test: setup
-	$(BIN)/python -m pytest --ignore tests/reference \
-		--ignore tests/integration/test_notebooks.py \
-		--ignore tests/integration/test_jax_without_tensorflow.py -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not (slow or browser or notebooks or reference)" \
+		--dist loadfile --no-loadscope-reorder
 
-# The layers, the model, its input and a run on arrays, on the other backend; and runs on JAX where
-# there is no TensorFlow beside runs on TensorFlow.
+# Trainings in processes of their own: killed, resumed, swept, and on JAX without TensorFlow.
+test-slow: setup
+	$(PYTEST) -m slow --dist load
+
+# The studio and the evaluation's report, in chromium.
+test-browser: setup
+	$(PYTEST) -m browser --dist loadfile --no-loadscope-reorder
+
+# The layers, the model, its input and a run on arrays, on the other backend.
 test-jax: setup
-	$(BIN)/python -m pytest tests/integration/test_jax_without_tensorflow.py -n 2 --dist load
-	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/model/test_layers.py tests/model/test_vit.py \
-		tests/model/test_architecture_checks.py tests/model/test_optional_layers.py tests/data/test_input_pipeline.py \
-		tests/augment tests/data/readers/test_arrays.py tests/data/readers/test_in_memory.py tests/data/test_decode.py \
-		tests/data/test_lazy_images.py tests/explain/test_maps.py tests/predict/test_inputs.py \
-		tests/predict/test_predictor.py -n 2 --dist loadfile
+	KERAS_BACKEND=jax $(PYTEST) -m jax --dist loadfile
 
-# Every notebook from top to bottom on a small budget, with its data set and without, two at a time;
-# and whether its committed outputs are whole.
+# Every notebook from top to bottom on a small budget, with its data set and without;
+# and whether its committed outputs are complete.
 test-notebooks: setup
-	$(BIN)/python -m pytest tests/integration/test_notebooks.py -n 2 --dist load
+	$(PYTEST) tests/integration -m notebooks --dist load
 
-# Their outputs made anew, on the full budget: minutes for each.
+test-all: test test-slow test-browser test-jax test-notebooks check-peers
+
+# The notebooks' outputs, computed again on the full budget: minutes for each.
 notebooks: setup
 	$(BIN)/python notebooks/execute.py
 
@@ -67,7 +73,7 @@ $(VENV)/.peers: requirements-peers.txt | setup
 
 # Our logits beside those of timm and Hugging Face.
 check-peers: $(VENV)/.peers
-	$(BIN)/python -m pytest tests/reference
+	$(BIN)/python -m pytest tests/reference -m reference
 
 # Our speed beside others': training, augmentation, decoding, 8 bits, prediction, the studio; and what caches save.
 bench: $(VENV)/.peers

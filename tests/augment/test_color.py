@@ -12,6 +12,8 @@ from scipy import ndimage
 from vit_keras.augment.color import OPERATIONS, apply_color_ops
 from vit_keras.augment.ops import CODES, Step
 
+pytestmark = pytest.mark.jax
+
 PILLOW = {
     "brightness": lambda image, s: ImageEnhance.Brightness(image).enhance(1 + s),
     "contrast": lambda image, s: ImageEnhance.Contrast(image).enhance(1 + s),

@@ -13,6 +13,8 @@ from vit_keras.augment.ops import CODES, Step
 from vit_keras.augment.pipeline import augment
 from vit_keras.config.schema import AugmentConfig
 
+pytestmark = pytest.mark.jax
+
 SHAPES = [(24, 31, 3), (31, 24, 1)]
 MOVES = {"shear_x": 0.3, "shear_y": -0.2, "translate_x": 7, "translate_y": -5, "rotate": 23}
 

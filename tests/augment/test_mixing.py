@@ -9,6 +9,8 @@ from vit_keras.augment import mixing
 from vit_keras.augment.pipeline import augment
 from vit_keras.config.schema import AugmentConfig
 
+pytestmark = pytest.mark.jax
+
 BATCH, SHAPE, CLASSES = 6, (20, 16, 3), 10
 
 

@@ -13,6 +13,8 @@ from vit_keras.augment.pipeline import augment, random_crop, random_flip
 from vit_keras.config.schema import AugmentConfig
 from vit_keras.model.preprocessing import resize
 
+pytestmark = pytest.mark.jax
+
 COUNT = 600
 SHAPES = [(6, 9, 3), (9, 6, 1)]  # neither square, so that rows and columns cannot be swapped unseen
 DTYPES = ["uint8", "float32", "float16"]
@@ -128,7 +130,7 @@ def test_a_flip_is_drawn_apart_from_the_crop():
         assert len(np.unique(places[kind], axis=0)) == 25
 
 
-def test_nothing_asked_for_is_nothing_done():
+def test_default_augmentation_is_the_identity():
     images = pictures()
     np.testing.assert_array_equal(
         numpy(lambda x, seed: augment(x, None, AugmentConfig(), seed)[0], images, 1), images

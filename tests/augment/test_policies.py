@@ -9,6 +9,8 @@ from vit_keras.augment import policies, prng
 from vit_keras.augment.ops import CODES
 from vit_keras.config.schema import AugmentConfig
 
+pytestmark = pytest.mark.jax
+
 IMAGES = 20_000
 SIZE = (224, 320)
 NAMES = {code: name for name, code in CODES.items()}

@@ -11,6 +11,8 @@ from vit_keras.cli import show_augment
 from vit_keras.config.schema import AugmentConfig
 from vit_keras.data.splits import load_splits
 
+pytestmark = pytest.mark.jax
+
 
 def pictures(count=3, shape=(8, 12, 3)):
     return np.random.default_rng(0).integers(0, 256, (count, *shape)).astype("uint8")

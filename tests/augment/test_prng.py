@@ -8,6 +8,8 @@ from scipy import stats
 
 from vit_keras.augment import prng
 
+pytestmark = pytest.mark.jax
+
 IMAGES = 2000
 # Random123's kat_vectors, threefry2x32 20: key, counter, and what comes out.
 KNOWN = [
@@ -53,7 +55,7 @@ def test_every_number_is_uniform_and_apart_from_the_others():
     assert np.abs(related).max() < 6 / np.sqrt(IMAGES)
 
 
-def test_what_else_is_drawn_changes_no_number():
+def test_draws_are_independent_of_other_draws():
     alone, beside = drawn(3, "flip"), drawn(3, "crop", "flip", "erase")
     np.testing.assert_array_equal(alone["flip"], beside["flip"])
 

@@ -58,7 +58,7 @@ def test_a_folder_is_replaced_whole_or_stays(tmp_path):
     assert [path.name for path in folder.parent.iterdir()] == ["results"]  # nothing half is left
 
 
-def test_somebodys_folder_is_left_alone(tmp_path):
+def test_results_never_replace_a_folder_of_other_files(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(SettingError, match=r"is not empty, and has no mark.json"):
         write(tmp_path, "ours")

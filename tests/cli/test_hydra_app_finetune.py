@@ -95,7 +95,7 @@ def test_a_mistake_in_fine_tuning_is_refused(mistake, typed):
 
 
 @pytest.mark.parametrize("mistake", FROM_A_SHELL)
-def test_it_is_refused_in_one_line_before_keras_is_imported(mistake, refusal, typed):
+def test_fine_tuning_mistake_is_refused_before_keras_is_imported(mistake, refusal, typed):
     words, *phrases = FROM_A_SHELL[mistake]
     answer = refusal(*typed(words), name="finetune_hub")
     for phrase in phrases:

@@ -84,14 +84,14 @@ def test_csv_has_a_row_for_each_file_and_a_column_for_each_class(predict, photos
     assert mirrored["confidence"] != rows[0]["confidence"]
 
 
-def test_a_table_is_what_comes_unasked_for(predict, photos):
+def test_predict_prints_a_table_by_default(predict, photos):
     _, out, _ = predict("photos/even/0.png", "photos/odd/1.png", "top_k=1")
     head, *lines = (line.split() for line in out.splitlines())
     assert head == ["file", "class", "confidence"]
     assert [line[:2] for line in lines] == [["photos/even/0.png", "0"], ["photos/odd/1.png", "1"]]
 
 
-def test_names_that_are_no_words_or_no_text(predict, photos):
+def test_predict_accepts_unusual_file_names(predict, photos):
     names = ["a=b.png", "-x.png", "run=1.png", "with space.png", b"\xe4\n.png"]
     for name in names:
         shutil.copy("photos/even/0.png", os.fsencode(name))
@@ -132,7 +132,7 @@ def test_a_disk_that_is_full_leaves_no_half(predict, photos, monkeypatch):
     assert not [path for path in Path().iterdir() if path.name != "photos"]
 
 
-def test_nothing_that_can_be_read_is_an_error(predict, photos):
+def test_predict_fails_when_no_file_can_be_read(predict, photos):
     status, out, err = predict("photos/odd/empty.png", "photos/odd/text.jpg", "output=a.csv")
     assert (status, out) == (2, "")
     assert err.splitlines()[-1].startswith("error: none of 2 files could be read")

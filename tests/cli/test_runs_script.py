@@ -131,7 +131,7 @@ for words in (["list"], ["describe", "a"], ["compare", "a", "b"], ["clean", "b",
 """
 
 
-def test_nothing_of_it_imports_keras(tmp_path):
+def test_runs_script_does_not_import_keras(tmp_path):
     finished(tmp_path / "a")
     stopped(tmp_path / "b", 1)
     command = [sys.executable, "-c", WITHOUT, tmp_path, ROOT / "scripts" / "runs.py"]

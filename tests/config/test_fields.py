@@ -17,7 +17,7 @@ def test_every_setting_is_there_with_its_help():
     assert options()["data.classes"].help.startswith("names or numbers of the classes")
 
 
-def test_what_a_control_is_made_from():
+def test_options_have_kind_default_bounds_and_choices():
     rate = options()["optim.learning_rate"]
     assert (rate.kind, rate.default, rate.bounds) == ("number", 1e-3, "above 0")
     position = options()["model.position"]

@@ -14,6 +14,8 @@ from helpers.paths import ROOT
 from vit_keras.data import input_pipeline, input_wait
 from vit_keras.data.dataset import Split
 
+pytestmark = pytest.mark.jax
+
 COUNT, BATCH = 22, 5  # 4 batches, and 2 images over
 STEPS = COUNT // BATCH
 

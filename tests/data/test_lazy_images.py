@@ -10,6 +10,8 @@ from vit_keras.data import input_pipeline
 from vit_keras.data.lazy_images import LazyImages
 from vit_keras.data.splits import load_splits
 
+pytestmark = pytest.mark.jax
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):

@@ -44,7 +44,7 @@ def test_a_class_of_one_picture_is_named():
     assert problem == "all images of the train split are the same of bee"
 
 
-def test_one_image_of_a_class_is_no_news():
+def test_one_image_of_a_class_is_not_a_label_problem():
     assert quality_report.label_problems(splits(test=split([0, 1, 2]))) == []
 
 
@@ -79,7 +79,7 @@ def test_the_models_own_normalisation_is_said_beside():
     assert "the model takes mean 0.485 0.456 0.406, std 0.229 0.224 0.225 to 0 and 1" in said
 
 
-def test_a_model_without_one_is_no_trouble():
+def test_pixel_statistics_of_a_model_without_normalization():
     pixels = keras.Input((8, 8, 3))
     assert "model" not in quality_report.pixel_statistics(split([0]), keras.Model(pixels, pixels))
 

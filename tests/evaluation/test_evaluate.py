@@ -65,7 +65,7 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-def test_everything_is_there_and_whole(evaluated):
+def test_evaluation_writes_every_file(evaluated):
     folder = evaluated.path
     assert folder.name == "evaluation"
     assert {file.name for file in folder.iterdir()} == FILES
@@ -145,7 +145,7 @@ def test_mistakes_are_listed_the_surest_first(evaluated, logits, digits):
     assert listed[0]["predicted"] == str(logits[first].argmax())
 
 
-def test_the_corrupted_and_the_resized(evaluated):
+def test_robustness_covers_corruptions_and_image_sizes(evaluated):
     report = evaluated.report
     tried = [(row["corruption"], row["strength"]) for row in report["robustness"]["corruptions"]]
     kinds = ("noise", "blur", "jpeg", "brightness")

@@ -74,7 +74,7 @@ def test_every_picture_has_a_text_and_every_table_heads(evaluated):
     assert all(attributes["scope"] for tag, attributes in elements if tag == "th")
 
 
-def test_names_are_text(evaluated):
+def test_class_names_are_escaped_in_the_report(evaluated):
     text = nasty(evaluated)
     assert "<script" not in text
     assert text.count("&lt;script&gt;document") > 10
@@ -93,8 +93,9 @@ def test_pictures_take_any_name(tmp_path):
             image.load()
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_a_browser_shows_it(browser, evaluated, width, scheme, tmp_path):
+def test_report_renders_in_a_browser(browser, evaluated, width, scheme, tmp_path):
     tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     asked, said = [], []
     tab.on("request", lambda request: asked.append(request.url))
@@ -118,6 +119,7 @@ def test_a_browser_shows_it(browser, evaluated, width, scheme, tmp_path):
     tab.close()
 
 
+@pytest.mark.browser
 def test_a_browser_runs_nothing_that_a_name_says(browser, evaluated, tmp_path):
     (tmp_path / "nasty.html").write_text(nasty(evaluated), encoding="utf-8")
     tab = browser.new_page()

@@ -110,7 +110,7 @@ def test_the_temperature_that_logits_were_scaled_by_is_found():
     assert calibration.calibration_error(calibration.reliability(confidence, is_right)) < 0.02
 
 
-def test_where_nothing_is_wrong_there_is_no_temperature():
+def test_temperature_is_1_where_it_cannot_be_fitted():
     labels = np.arange(10)
     found = calibration.fit_temperature(3 * np.eye(10), labels)
     assert found.value == 1

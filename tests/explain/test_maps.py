@@ -13,6 +13,8 @@ from helpers import numpy_vit
 from vit_keras import SettingError, build_vit
 from vit_keras.explain import attention_maps, embedding_maps, explanation, relevance_maps
 
+pytestmark = pytest.mark.jax
+
 ROWS, COLUMNS, CLASSES = 2, 3, 3
 SIZES = dict(patch_size=4, width=12, depth=2, num_heads=2)
 

@@ -88,7 +88,7 @@ def test_an_int8_file_is_smaller_and_nearly_the_same(name, exported, run, expect
     assert done.report["bytes"] < 0.6 * (run / "best.keras").stat().st_size
 
 
-def test_nobody_is_told_of_an_export(exported):
+def test_openvino_export_sends_no_telemetry(exported):
     """OpenVINO reports what it is used for to Google, by a package that comes with it."""
     exported("openvino")
     assert "openvino" in sys.modules

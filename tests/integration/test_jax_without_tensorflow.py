@@ -11,6 +11,8 @@ from helpers.tiny_runs import tiny_vit
 from helpers.trained_runs import history
 from vit_keras import load_config, load_pretrained, save_pretrained, train_model
 
+pytestmark = pytest.mark.slow
+
 # Backends draw other numbers from a seed, and two draws of one backend differ by about a point:
 # to compare the backends and not the draws, both start from weights that NumPy drew. At a moderate
 # rate, because at the recipe's own, rounding grows until the runs part, also those of one backend

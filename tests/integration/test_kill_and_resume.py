@@ -11,6 +11,8 @@ from helpers.processes import FINETUNE, SCRIPT, SMALL, script
 from helpers.tiny_runs import tiny_vit
 from helpers.trained_runs import assert_same
 
+pytestmark = pytest.mark.slow
+
 
 def killed_after(epoch, run, *overrides, path=SCRIPT):
     """Starts a run, and kills it when the checkpoint of `epoch` is there."""

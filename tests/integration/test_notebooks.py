@@ -11,6 +11,8 @@ import pytest
 from helpers.paths import ROOT
 from vit_keras.config.schema import setting_names
 
+pytestmark = pytest.mark.notebooks
+
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 EXECUTION = runpy.run_path(str(ROOT / "notebooks/execute.py"))
 BUDGET = os.environ.get("VIT_KERAS_NOTEBOOK_BUDGET", "small")

@@ -1,6 +1,10 @@
 """What only shows in processes of their own: sweeping, and what a run prints."""
 
+import pytest
+
 from helpers.processes import SMALL, script
+
+pytestmark = pytest.mark.slow
 
 
 def test_multirun_makes_a_run_for_each_value(tmp_path):

@@ -12,6 +12,8 @@ from helpers.paths import SAVED_MODELS
 from vit_keras import SettingError, build_vit, features, load_pretrained
 from vit_keras.model.vit import describe
 
+pytestmark = pytest.mark.jax
+
 RELEASED = SAVED_MODELS / "digits" / "best.keras"
 P, D, L, H, M, CLASSES = 4, 16, 2, 4, 32, 5
 K, N = D // H, 6  # 8x12 pixels in patches of 4x4

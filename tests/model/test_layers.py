@@ -18,6 +18,8 @@ from vit_keras.model import (
     tokens,
 )
 
+pytestmark = pytest.mark.jax
+
 TOKENS = (2, 6, 8)  # B, N, D
 
 # Layer, arguments, input shape, output shape, weights, random generators: counted by hand. A dense

@@ -14,6 +14,8 @@ from vit_keras.model.pooling import AttentionPooling
 from vit_keras.model.position_embedding import Rotary
 from vit_keras.model.tokens import PatchDropout, Registers
 
+pytestmark = pytest.mark.jax
+
 GRID = (3, 4)
 KINDS = ["rope2d", "rope_mixed"]
 

@@ -14,6 +14,8 @@ from helpers.paths import ROOT
 from vit_keras import SettingError, build_vit
 from vit_keras.model.vit import describe
 
+pytestmark = pytest.mark.jax
+
 SIZES = dict(patch_size=4, width=16, depth=2, num_heads=4, mlp_dim=32)
 CLASSES = 5
 
@@ -206,7 +208,7 @@ def test_first_loss_is_that_of_guessing(pool):
     assert float(loss) == pytest.approx(np.log(CLASSES), rel=0.05)
 
 
-def test_one_batch_can_be_learnt_by_heart():
+def test_model_overfits_one_batch():
     model = tiny()
     images, labels = pixels(32, 8, 8, 3), np.random.default_rng(3).integers(0, CLASSES, 32)
     model.compile(
@@ -218,7 +220,7 @@ def test_one_batch_can_be_learnt_by_heart():
     assert model.evaluate(images, labels, batch_size=32, verbose=0)[1] == 1
 
 
-def test_an_image_is_judged_alone():
+def test_logits_are_independent_of_the_rest_of_the_batch():
     """Neither the order of a batch nor its company changes what is said of an image."""
     model = randomised(tiny())
     images = pixels(6, 8, 8, 3)
@@ -286,7 +288,7 @@ DESCRIBED = {
 
 
 @pytest.mark.parametrize("case", DESCRIBED)
-def test_a_model_tells_how_to_build_it_again(case):
+def test_describe_returns_the_arguments_of_build_vit(case):
     model = tiny(**DESCRIBED[case])
     arguments = describe(model)
     for name, value in DESCRIBED[case].items():

@@ -13,6 +13,8 @@ from helpers.paths import SAVED_MODELS
 from vit_keras import Predictor, SettingError
 from vit_keras.predict import predictor as predict_predictor
 
+pytestmark = pytest.mark.jax
+
 RELEASED = SAVED_MODELS / "digits"
 DIGITS = (load_digits().images * 255 / 16).round().astype("uint8")[..., None]
 

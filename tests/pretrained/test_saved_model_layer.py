@@ -258,7 +258,7 @@ def test_of_several_outputs_the_vectors_are_taken(signature, tmp_path):
     one_step(model)
 
 
-def test_it_runs_as_in_inference(tmp_path):
+def test_saved_model_is_called_with_training_false(tmp_path):
     class WithDropout(Net):
         @tf.function
         def __call__(self, x, training=True):
@@ -338,7 +338,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_refused_in_one_line_that_names_the_folder_and_the_way_out(case, tmp_path):
+def test_unusable_saved_model_is_refused_in_one_line(case, tmp_path):
     settings, spoil, arguments, words = REFUSED[case]
     folder = write(tmp_path / "saved", **settings)
     if spoil:

@@ -9,6 +9,8 @@ import pytest
 from helpers.random_torch_weights import randomise
 from vit_keras import VARIANTS, build_vit
 
+pytestmark = pytest.mark.reference
+
 TINY = dict(patch_size=8, width=24, depth=2, num_heads=3, mlp_dim=48)
 CASES = {  # sizes, side of the image, classes
     "tiny": (TINY, 32, 5),

@@ -12,6 +12,8 @@ from vit_keras.model.position_embedding import resize_positions
 from vit_keras.model.vit import describe
 from vit_keras.pretrained import load
 
+pytestmark = pytest.mark.reference
+
 SIDE, CLASSES = 32, 5
 IMAGENET = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 HALVES = dict(mean=0.5, std=0.5)

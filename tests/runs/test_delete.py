@@ -62,7 +62,7 @@ def test_a_run_goes_when_it_is_named_and_nothing_else(runs, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"b", "begun"}
 
 
-def test_what_must_not_go_stays(tmp_path, monkeypatch):
+def test_delete_refuses_folders_that_are_no_runs_or_in_use(tmp_path, monkeypatch):
     finished(tmp_path / "run")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")

@@ -100,7 +100,7 @@ BROKEN = {
 }
 
 
-def test_a_file_nested_without_end_is_one_runs_matter(tmp_path):
+def test_deeply_nested_json_breaks_only_its_own_run(tmp_path):
     edited(tmp_path / "nested", "metrics.json", lambda text: b"[" * 100_000)
     finished(tmp_path / "whole")
     states = {run.name: (run.state, run.reason) for run in list_runs(tmp_path)}

@@ -35,7 +35,7 @@ def test_notes_are_kept_shown_and_taken_away(runs, root):
     assert not (root / "one" / "notes.json").exists()
 
 
-def test_notes_that_cannot_be(root, tmp_path):
+def test_invalid_notes_are_refused(root, tmp_path):
     with pytest.raises(SettingError, match=r"is longer than 40 letters"):
         notes.tags("x" * 41)
     with pytest.raises(SettingError, match=r"is no run \(any more\)"):

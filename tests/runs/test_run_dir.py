@@ -70,7 +70,7 @@ def test_a_directory_that_cannot_be_made_is_refused(setting, tmp_path):
     assert f"run.{setting}={where}" in str(caught.value)
 
 
-def test_a_run_is_held_once(held_run):
+def test_run_directory_in_use_is_refused(held_run):
     with pytest.raises(SettingError, match="in use"):
         run_dir.Run(held_run.path)
     held_run.close()

@@ -19,6 +19,8 @@ pytest.importorskip("streamlit", reason="needs the extra `studio`")
 from helpers.browsing import click
 from vit_keras.studio.jobs.queue import Jobs
 
+pytestmark = pytest.mark.browser
+
 EVIL = "http://evil.example"
 
 

@@ -35,7 +35,7 @@ TYPED = {  # setting: what is typed -> what the configuration then has
 
 
 @pytest.mark.parametrize(("name", "typed"), TYPED.items())
-def test_what_is_typed_arrives(name, typed, tmp_path, monkeypatch):
+def test_typed_settings_reach_the_command(name, typed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     option, (text, value) = options()[name], typed
     command = Command("train_scratch", (word(name, option.kind, option.is_optional, text),))

@@ -23,6 +23,8 @@ from vit_keras.studio.__main__ import APP
 from vit_keras.studio.jobs import runner
 from vit_keras.studio.jobs.queue import Jobs
 
+pytestmark = pytest.mark.browser
+
 DIGITS = SAVED_MODELS / "digits"
 
 

@@ -18,6 +18,8 @@ pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
 from helpers.browsing import click, downloaded, enter, give, no_traceback, settled
 
+pytestmark = pytest.mark.browser
+
 EVIL = "../<img src=x onerror=alert(1)>![x](http:evil.png)$a$.png"
 
 

@@ -221,7 +221,7 @@ def test_a_log_is_shown_without_the_colours_of_a_terminal(tmp_path):
     assert live_run.tail(tmp_path / "output.txt") == "[I 2026] A new study"
 
 
-def test_the_studio_knows_no_keras():
+def test_studio_does_not_import_keras():
     code = (
         "import sys; import vit_keras.studio.pages.training, vit_keras.studio.jobs.runner;"
         "print({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules))"

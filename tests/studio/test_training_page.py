@@ -19,6 +19,8 @@ from playwright import sync_api
 
 from helpers.browsing import choose, click, command, enter, no_traceback, quick, start, state
 
+pytestmark = pytest.mark.browser
+
 
 def rows(run):
     with open(run / "history.csv") as file:

@@ -81,7 +81,7 @@ def plain_params(plain):
     return plain.count_params() + 6 * (plain.get_layer("head").input.shape[-1] + 1)
 
 
-def test_under_bfloat16_it_is_merged_in_float32(file, tmp_path, monkeypatch):
+def test_lora_factors_are_merged_in_float32_under_bfloat16(file, tmp_path, monkeypatch):
     seen = keep_snapshots(monkeypatch, tmp_path, look)
     tuned(
         *(tmp_path / "whole", file, "~stages.all", "~stages.head", LORA, "stages.lora.epochs=1"),
@@ -91,13 +91,13 @@ def test_under_bfloat16_it_is_merged_in_float32(file, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("epoch", [1, 2])
-def test_killed_before_or_in_it_it_ends_as_if_it_had_not_been(epoch, run, tmp_path):
+def test_lora_run_killed_before_or_in_the_stage_resumes_exactly(epoch, run, tmp_path):
     folder, result, _ = run
     shutil.copytree(folder / str(epoch), tmp_path / "run")
     assert resumed(tmp_path / "run").metrics["test_loss"] == result.metrics["test_loss"]
     assert_same(folder / "whole", tmp_path / "run")
 
 
-def test_a_stage_after_it_is_refused(file):
+def test_stage_after_the_lora_stage_is_refused(file):
     with pytest.raises(SettingError, match=r"stages.head.trainable=lora has to be the last stage"):
         tuning(file, "stages.head.trainable=lora")

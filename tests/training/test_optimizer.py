@@ -151,7 +151,7 @@ def test_the_optimizer_has_the_settings_asked_for(name, vit):
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_what_is_not_asked_for_is_off(name, vit):
+def test_optimizer_options_are_off_by_default(name, vit):
     settings = optimizer.build_optimizer(OptimConfig(name=name), vit, 0.1).get_config()
     for key in ("global_clipnorm", "clipnorm", "clipvalue", "gradient_accumulation_steps"):
         assert settings[key] is None, key

@@ -78,7 +78,7 @@ def test_a_stage_moves_every_weight_of_its_layers_and_no_other(epochs, layers, r
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 3, 4])
-def test_killed_in_or_between_stages_it_ends_as_if_it_had_not_been(epoch, run, tmp_path):
+def test_run_killed_in_or_between_stages_resumes_exactly(epoch, run, tmp_path):
     """After epoch 1 in the first stage, 2 between the two, 3 in the second, 4 at the end."""
     shutil.copytree(run / str(epoch), tmp_path / "run")
     result = resumed(tmp_path / "run")

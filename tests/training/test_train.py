@@ -138,7 +138,7 @@ def test_a_finished_run_goes_on_with_more_epochs(run, tmp_path):
     assert (kept.train.epochs, kept.run.resume) == (3, None)
 
 
-def test_a_finished_run_is_only_measured_again(run, tmp_path):
+def test_resuming_a_finished_run_only_evaluates_it(run, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(run.path, copy)
     config = run_dir.config_of_run(str(copy))

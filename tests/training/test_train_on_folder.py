@@ -106,7 +106,7 @@ def test_features_are_those_of_images_in_memory(root, tmp_path):
     np.testing.assert_array_equal(features[1].labels, held.train.labels)
 
 
-def test_what_is_said_survives_hydras_logging(capsys, monkeypatch):
+def test_console_logs_after_hydra_has_disabled_the_logger(capsys, monkeypatch):
     """Hydra configures logging after a folder was looked at, and disables what there is."""
     log = logging.getLogger("vit_keras")
     monkeypatch.setattr(log, "disabled", True)

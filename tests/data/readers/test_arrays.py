@@ -14,6 +14,8 @@ from vit_keras.data.readers import npz
 from vit_keras.data.readers.arrays import Pair, convert
 from vit_keras.data.splits import load_splits
 
+pytestmark = pytest.mark.jax
+
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (12, 6, 5, 3)).astype("uint8")
 LABELS = np.arange(12) % 3
@@ -107,7 +109,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_cannot_be_is_named_with_the_way_out(case):
+def test_invalid_arrays_are_refused_with_the_way_out(case):
     arrays, named, way_out = WRONG[case]
     with pytest.raises(SettingError, match=f"{named}.*{way_out}"):
         whole(**arrays)

@@ -15,6 +15,8 @@ from vit_keras.data.splits import load_splits
 from vit_keras.runs import run_dir
 from vit_keras.training import checkpoint, overfit_check, training_model
 
+pytestmark = pytest.mark.jax
+
 IMAGES = (load_digits().images * 255 / 16).round().astype("uint8")[:300]
 LABELS = load_digits().target[:300]
 SMALL = (
@@ -81,7 +83,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_of_data_is_the_same_data(kind):
+def test_every_kind_of_in_memory_data_has_the_same_fingerprint(kind):
     value = KINDS[kind]()
     parts = value if isinstance(value, dict) else {"train": value}
     assert build_splits(**parts).fingerprint == build_splits((IMAGES, LABELS)).fingerprint
@@ -105,7 +107,7 @@ def test_what_cannot_be_read_is_refused(kind, phrase, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_one_that_does_not_say_where_it_ends_is_not_read_for_ever(monkeypatch):
+def test_endless_dataset_is_refused_when_it_fills_half_of_the_memory(monkeypatch):
     from vit_keras.data.readers import in_memory
 
     monkeypatch.setattr(in_memory, "_half_the_memory", lambda: 10**6)
@@ -127,7 +129,7 @@ def trained(tmp_path_factory):
     return config, train_model(config, (IMAGES, LABELS))
 
 
-def test_a_run_on_arrays_says_so(trained):
+def test_config_of_a_run_on_arrays_names_arrays(trained):
     _, result = trained
     kept = run_dir.config_of_run(str(result.path))
     assert (kept.data.name, kept.data.path) == ("arrays", None)
@@ -146,7 +148,7 @@ def test_a_limit_of_steps_holds_for_batches_schedule_and_speed(trained):
         assert float(row["images_per_second"]) <= 3 * 32 / (float(row["seconds"]) * 0.001)
 
 
-def test_python_resumes_it_with_the_same_arrays_bit_for_bit(trained, tmp_path):
+def test_run_on_arrays_resumes_bit_for_bit_in_python(trained, tmp_path):
     from helpers.trained_runs import assert_same
 
     _, result = trained
@@ -162,7 +164,7 @@ def test_python_resumes_it_with_the_same_arrays_bit_for_bit(trained, tmp_path):
         train_model(config)
 
 
-def test_a_command_line_cannot_resume_it_and_says_why(trained, refusal):
+def test_command_line_refuses_to_resume_a_run_on_arrays(trained, refusal):
     _, result = trained
     answer = refusal(f"run.resume={result.path}")
     for phrase in ("data.name=arrays", "train_model(config, data=...)", "data=npz"):

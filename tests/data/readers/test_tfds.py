@@ -191,6 +191,6 @@ def test_a_set_to_download_is_described_by_tfds(root):
     assert registry.check_prepared(config) is None
 
 
-def test_pinned_as_plain_it_is_the_same_set(tfds_dir):
+def test_pinned_and_newest_tfds_version_have_the_same_fingerprint(tfds_dir):
     plain, pinned = (DataConfig(name=n, tfds_dir=tfds_dir) for n in ("cifar100", "cifar100:3.0.2"))
     assert load_splits(plain, 0).fingerprint == load_splits(pinned, 0).fingerprint
