@@ -71,26 +71,26 @@ def parser() -> Parser:
 
 
 def show_list(settings: argparse.Namespace) -> None:
-    print(tables.ranking(rank(list_runs(settings.root), settings.by), settings.by))
+    print(tables.ranking_table(rank(list_runs(settings.root), settings.by), settings.by))
 
 
 def show_comparison(settings: argparse.Namespace) -> None:
     names = settings.first, settings.second
     found = compare(*names, settings.root, settings.output, settings.overwrite)
-    print(tables.comparison(found))
+    print(tables.comparison_text(found))
 
 
 def show_description(settings: argparse.Namespace) -> None:
-    print(tables.description(describe(settings.run, settings.root)))
+    print(tables.description_text(describe(settings.run, settings.root)))
 
 
 def note(settings: argparse.Namespace) -> None:
     path = find_run(settings.run, settings.root).path
-    notes = runs_notes.read(path)
+    notes = runs_notes.read_notes(path)
     if settings.tags is not None or settings.note is not None:
-        tags = notes.tags if settings.tags is None else runs_notes.tags(settings.tags)
+        tags = notes.tags if settings.tags is None else runs_notes.parse_tags(settings.tags)
         notes = runs_notes.Notes(tags, notes.note if settings.note is None else settings.note)
-        runs_notes.write(path, notes)
+        runs_notes.write_notes(path, notes)
     print("tags:", ", ".join(map(one_line, notes.tags)) or "none")
     print("note:", notes.note or "none")
 
@@ -101,7 +101,7 @@ def write_zip(settings: argparse.Namespace) -> None:
     atomic.check_output_file(place, settings.overwrite, "--overwrite")
     with atomic.atomic_file(place) as new:
         count = archive.archive_run(path, new, settings.whole)
-    print(f"{count} files in {one_line(str(place))}, {tables.size(place.stat().st_size)}")
+    print(f"{count} files in {one_line(str(place))}, {tables.format_size(place.stat().st_size)}")
 
 
 def read_zip(settings: argparse.Namespace) -> None:
@@ -116,7 +116,7 @@ def clean(settings: argparse.Namespace) -> None:
     if not found:
         print(f"nothing half-written in {settings.root}; name a run to delete it")
         return
-    print(tables.candidates(found))
+    print(tables.candidates_table(found))
     if not settings.yes and not confirmed(len(found)):
         print("nothing is deleted")
         return

@@ -55,15 +55,15 @@ def test_of_losses_the_lowest_is_the_best(ten):
 REFUSED = {
     "--by top5": "--by=top5 is unknown; ",
     "--by test_acuracy": "did you mean test_accuracy? (known: best_epoch, best_val_accuracy, ",
-    "--root nowhere": "--root=nowhere is no folder",
-    "--root {ten}/run0": "is a run itself; name the folder above it",
-    "describe run10 --root {ten}": "run10 is no run in --root=",
+    "--root nowhere": "--root=nowhere is not a folder",
+    "--root {ten}/run0": "is itself a run; name its parent folder",
+    "describe run10 --root {ten}": "run10 is neither a run in --root=",
     "compare run0 --root {ten}": "the following arguments are required: second",
     "compare run0 spoild --root {ten}": "did you mean spoilt?",
     "compare run0 spoilt --root {ten}": "spoilt cannot be compared: best.keras is damaged",
     "compare run0 {ten}/run0 --root {ten}": "are one run; name two",
     "compare run0 run1 --root {ten} --output {ten}": "is a folder; name a file",
-    "clean spoild --root {ten}": "spoild is no run",
+    "clean spoild --root {ten}": "spoild is neither a run",
     "lst": "invalid choice: 'lst'",
     "clean --all": "unrecognized arguments: --all",
 }
@@ -117,7 +117,7 @@ def test_a_run_is_described(runs, tmp_path):
     status, out, _ = runs("describe", tmp_path / "b")
     assert status == 0
     begun(tmp_path / "c")
-    assert "begun: stopped before" in runs("describe", "c", "--root", tmp_path)[1]
+    assert "started: stopped before" in runs("describe", "c", "--root", tmp_path)[1]
 
 
 WITHOUT = """

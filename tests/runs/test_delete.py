@@ -19,7 +19,7 @@ def runs(monkeypatch, capsys):
 def test_cleaning_takes_what_is_half_written_after_asking(runs, tmp_path, monkeypatch):
     finished(tmp_path / "good")
     stopped(tmp_path / "resumable", 1)
-    begun(tmp_path / "begun")
+    begun(tmp_path / "started")
     (tmp_path / "killed at once").mkdir()
     (tmp_path / "killed at once" / ".lock").touch()
     (tmp_path / "empty").mkdir()
@@ -42,12 +42,12 @@ def test_with_nobody_to_ask_nothing_is_deleted(runs, tmp_path, monkeypatch):
     def nobody(prompt):
         raise EOFError
 
-    begun(tmp_path / "begun")
+    begun(tmp_path / "started")
     monkeypatch.setattr("builtins.input", nobody)
     status, _, err = runs("clean", "--root", tmp_path)
     assert status == 2
     assert err == "error: there is nobody to ask; --yes deletes without asking\n"
-    assert (tmp_path / "begun").is_dir()
+    assert (tmp_path / "started").is_dir()
     assert runs("clean", "--yes", "--root", tmp_path)[0] == 0
     assert not list(tmp_path.iterdir())
 
@@ -55,28 +55,28 @@ def test_with_nobody_to_ask_nothing_is_deleted(runs, tmp_path, monkeypatch):
 def test_a_run_goes_when_it_is_named_and_nothing_else(runs, tmp_path):
     for name in ("a", "b"):
         finished(tmp_path / name)
-    begun(tmp_path / "begun")
+    begun(tmp_path / "started")
     (tmp_path / "link").symlink_to("b")
     (tmp_path / "empty").mkdir()
     assert runs("clean", "a", "empty", tmp_path / "link", "--yes", "--root", tmp_path)[0] == 0
-    assert {path.name for path in tmp_path.iterdir()} == {"b", "begun"}
+    assert {path.name for path in tmp_path.iterdir()} == {"b", "started"}
 
 
 def test_delete_refuses_folders_that_are_no_runs_or_in_use(tmp_path, monkeypatch):
     finished(tmp_path / "run")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(SettingError, match=r"mine is no run .* delete it by hand"):
+    with pytest.raises(SettingError, match=r"mine is not a run .* delete it by hand"):
         candidates(["mine"], tmp_path)
     monkeypatch.chdir(tmp_path / "run")
-    with pytest.raises(SettingError, match=r"run holds .*; go elsewhere"):
+    with pytest.raises(SettingError, match=r"run contains .*; change the directory"):
         candidates(["run"], tmp_path)
     monkeypatch.chdir(tmp_path)
     (one,) = candidates(["run"], tmp_path)
     begun(tmp_path / "run" / "from_scratch")
     held = run_dir.Run(tmp_path / "run" / "from_scratch")
     try:
-        with pytest.raises(SettingError, match="run is in progress; stop it first"):
+        with pytest.raises(SettingError, match="run is running; stop it first"):
             candidates(["run"], tmp_path)
     finally:
         held.close()

@@ -79,18 +79,26 @@ BROKEN = {
         "broken",
         "history.csv is damaged (",
     ),
-    "begun": (begun, "begun", "stopped before its first epoch ended; run.resume starts it again"),
+    "started": (
+        begun,
+        "started",
+        "stopped before its first epoch ended; run.resume restarts it",
+    ),
     "empty": (Path.mkdir, "empty", ""),
     "killed_at_once": (
         lambda path: path.mkdir() or (path / ".lock").touch(),
-        "begun",
+        "started",
         "stopped before its settings were written",
     ),
-    "stopped": (lambda path: stopped(path, 3), "stopped", "at epoch 3 of 80; run.resume goes on"),
+    "stopped": (
+        lambda path: stopped(path, 3),
+        "stopped",
+        "at epoch 3 of 80; run.resume continues it",
+    ),
     "without_checkpoint": (
         lambda path: shutil.rmtree(stopped(path, 2) / "checkpoint"),
         "stopped",
-        "after 2 of 80 epochs; no whole checkpoint to go on from",
+        "after 2 of 80 epochs; no usable checkpoint to resume from",
     ),
     "other_folder": (
         lambda path: path.mkdir() or (path / "notes.txt").write_text("mine"),
@@ -156,7 +164,7 @@ def test_a_run_that_is_held_is_in_progress_and_looking_changes_nothing(tmp_path)
     held = run_dir.Run(path)
     try:
         (found,) = list_runs(tmp_path)
-        assert (found.state, found.reason) == ("in progress", "epoch 3 of 80")
+        assert (found.state, found.reason) == ("running", "epoch 3 of 80")
         assert found.metrics["best_val_accuracy"] == 0.2
     finally:
         held.close()
@@ -177,7 +185,7 @@ def test_stages_and_a_baseline_within_a_run(tmp_path):
     (path / "history.csv").write_text(rows)
     finished(path / "from_scratch")
     assert [one.name for one in list_runs(tmp_path)] == ["tuned", "tuned/from_scratch"]
-    assert find_run("tuned", tmp_path).reason == "at epoch 4 of 5; run.resume goes on"
+    assert find_run("tuned", tmp_path).reason == "at epoch 4 of 5; run.resume continues it"
     head, rest = describe("tuned", tmp_path).stages
     assert (head.trains, head.epochs, head.epochs_done, head.best_val_accuracy) == (
         *("head", 2, 2, 0.2),

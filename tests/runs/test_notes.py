@@ -28,7 +28,7 @@ def test_notes_are_kept_shown_and_taken_away(runs, root):
     status, out, _ = runs("note", "one", "--tags", "small, keeper,small", "--root", root)
     assert (status, out) == (0, "tags: keeper, small\nnote: none\n")
     runs("note", "one", "--note", "ein Satz\nund noch einer", "--root", root)
-    assert notes.read(root / "one") == Notes(("keeper", "small"), "ein Satz\nund noch einer")
+    assert notes.read_notes(root / "one") == Notes(("keeper", "small"), "ein Satz\nund noch einer")
     (run,) = list_runs(root)
     assert run.state == "finished"
     runs("note", "one", "--tags", "", "--note", "", "--root", root)
@@ -36,13 +36,13 @@ def test_notes_are_kept_shown_and_taken_away(runs, root):
 
 
 def test_invalid_notes_are_refused(root, tmp_path):
-    with pytest.raises(SettingError, match=r"is longer than 40 letters"):
-        notes.tags("x" * 41)
-    with pytest.raises(SettingError, match=r"is no run \(any more\)"):
-        notes.write(tmp_path, Notes(("a",)))
+    with pytest.raises(SettingError, match=r"is longer than 40 characters"):
+        notes.parse_tags("x" * 41)
+    with pytest.raises(SettingError, match=r"is not a run \(any more\)"):
+        notes.write_notes(tmp_path, Notes(("a",)))
     (root / "one" / "notes.json").write_text('{"tags": 3')
     with pytest.raises(SettingError, match=r"notes.json is damaged"):
-        notes.read(root / "one")
+        notes.read_notes(root / "one")
 
 
 def test_a_zip_has_what_others_need_and_no_links(runs, root, tmp_path, monkeypatch):
@@ -59,13 +59,13 @@ def test_a_zip_has_what_others_need_and_no_links(runs, root, tmp_path, monkeypat
         assert archive.read("one/best.keras") == (run / "best.keras").read_bytes()
     assert "one/config.yaml" in names
     assert not [name for name in names if "checkpoint" in name or "passwd" in name or "new" in name]
-    whole = [path.name for path in runs_archive.chosen(run, whole=True)]
+    whole = [path.name for path in runs_archive.files_to_archive(run, whole=True)]
     assert "epoch-001.keras" in whole
     status, _, err = runs("zip", "one", "--root", root)
     assert status == 2
     assert "one.zip is there already" in err
-    with pytest.raises(SettingError, match="is no folder"):
-        runs_archive.content(root / "gone")
+    with pytest.raises(SettingError, match="is not a folder"):
+        runs_archive.zip_bytes(root / "gone")
 
 
 def zipped(path, members):
@@ -110,12 +110,12 @@ RUN = {"one/config.yaml": "run: {resume: null}", "one/best.keras": "PK"}
         ({**RUN, "../out/config.yaml": ""}, "leads out of it"),
         ({**RUN, "one/../../out": ""}, "leads out of it"),
         ({**RUN, "/etc/one": ""}, "leads out of it"),
-        ({**RUN, "two/config.yaml": ""}, "has no run in it"),
-        ({"config.yaml": ""}, "has no run in it"),
-        ({"one/best.keras": "PK"}, "has no run in it"),
-        ({}, "has no run in it"),
+        ({**RUN, "two/config.yaml": ""}, "contains no run"),
+        ({"config.yaml": ""}, "contains no run"),
+        ({"one/best.keras": "PK"}, "contains no run"),
+        ({}, "contains no run"),
         ({**RUN, "one/a": "x", "one/a/b": "x"}, "has the name of another file there"),
-        ({**RUN, "one/config.yaml": "a: &a [1]\nb: *a"}, "has aliases"),
+        ({**RUN, "one/config.yaml": "a: &a [1]\nb: *a"}, "has YAML aliases"),
         ({**RUN, "one/config.yaml": "a: ["}, "config.yaml in the zip cannot be read"),
         ({**RUN, "one/metrics.json": " " * (2**24 + 1)}, "metrics.json' has 16,777,217 bytes"),
         ({**RUN, "one/best.keras": bomb()}, "config.json' in the zip unpacks to 30,000,000"),

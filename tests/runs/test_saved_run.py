@@ -74,11 +74,11 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
 
 
 MODEL_DAMAGES = [
-    (lambda directory: (directory / "best.keras").unlink(), "has no best.keras"),
+    (lambda directory: (directory / "best.keras").unlink(), "has lost its best.keras"),
     (damaged("best.keras", b"PK nothing"), r"best.keras cannot be opened"),
     (
         damaged("class_mapping.json", b'{"0": "zero", "1": "one"}'),
-        "tells 10 classes apart, and class_mapping.json beside it names 2",
+        "has 10 classes, and class_mapping.json beside it names 2",
     ),
 ]
 

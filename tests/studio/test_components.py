@@ -147,7 +147,7 @@ def test_a_worker_that_dies_is_started_anew_and_told_of_if_it_dies_again(worker)
 
 def test_the_pages_import_no_keras():
     code = (
-        "import sys; from vit_keras.studio import inference_page, runs_page, data_page; "
+        "import sys; from vit_keras.studio.pages import data, inference, runs; "
         "assert not {'keras', 'tensorflow', 'jax'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -96,7 +96,7 @@ def test_a_model_process_that_is_killed_is_started_anew(page, studio):
 
 
 def test_a_run_from_elsewhere_is_added(page, studio, tmp_path):
-    content = runs_archive.content(shutil.copytree(DIGITS, tmp_path / "from afar"))
+    content = runs_archive.zip_bytes(shutil.copytree(DIGITS, tmp_path / "from afar"))
     evil = io.BytesIO()
     with zipfile.ZipFile(evil, "w") as archive:
         archive.writestr("../out/config.yaml", "")

@@ -24,7 +24,7 @@ settings = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
 place = pathlib.Path(settings.get("run.dir", settings.get("run.resume", "")).strip('"'))
 place.mkdir(parents=True, exist_ok=True)
 (place / "config.yaml").write_text("run: {resume: null}")
-with open(place / "begun", "a") as file:
+with open(place / "started", "a") as file:
     file.write(" ".join(sys.argv[1:]) + chr(10))
 if "says" in settings:
     sys.exit("error: " + settings["says"])
@@ -63,7 +63,7 @@ def state(jobs, job):
 
 
 def begun(job):
-    file = os.path.join(job.place, "begun")
+    file = os.path.join(job.place, "started")
     return open(file).read().splitlines() if os.path.exists(file) else []
 
 

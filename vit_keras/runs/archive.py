@@ -1,4 +1,4 @@
-"""A run, or another folder of results, as one zip to be handed on; and a run out of such a zip."""
+"""Pack a run, or another folder of results, into a zip file, and unpack a run from one."""
 
 import io
 import os
@@ -13,45 +13,51 @@ from vit_keras.errors import SettingError
 from vit_keras.io import zip_files
 from vit_keras.runs.run_dir import CONFIG, LOCK
 
-TO_RESUME = ("checkpoint", "last.keras")  # several times the model, and of no use to others
-READ_WHOLE = (".json", ".yaml")  # files that are read into memory
-MAX_TEXT = 2**24  # bytes of one
-MAX_BYTES = 2**30  # that are held in memory
+TO_RESUME = (
+    "checkpoint",
+    "last.keras",
+)  # several times the size of the model, needed only to resume
+TEXT_SUFFIXES = (".json", ".yaml")  # files that are read into memory when a run is opened
+MAX_TEXT = 2**24  # bytes of one such file
+MAX_BYTES = 2**30  # largest zip that is built in memory
 
 
 def archive_run(folder: Path, target: str | Path | IO[bytes], whole: bool = False) -> int:
-    """Put a folder's files below its name into a zip; gives how many there are.
+    """Write the files of a folder into a zip, below the folder's name.
 
-    Links are left out, and so is what is half written.
+    Symbolic links and temporary files are left out.
 
     Args:
-        folder: a run, or any other.
-        target: the zip.
-        whole: also what a run is resumed from.
+        folder: a run, or any other folder.
+        target: the zip file.
+        whole: include what is needed to resume the run.
+
+    Returns:
+        The number of files.
 
     Raises:
-        SettingError: the folder is gone, or cannot be read.
+        SettingError: the folder does not exist (any more), or cannot be read.
     """
-    files = chosen(folder, whole)
+    files = files_to_archive(folder, whole)
     try:
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in files:
                 archive.write(file, Path(folder.resolve().name, file.relative_to(folder)))
     except OSError as error:
         raise SettingError(
-            f"{folder} cannot be zipped ({error.strerror}); see that it is whole and can be read"
+            f"{folder} cannot be zipped ({error.strerror}); check that its files can be read"
         ) from None
     return len(files)
 
 
-def chosen(folder: Path, whole: bool = False) -> list[Path]:
-    """The files that `write` takes, in order.
+def files_to_archive(folder: Path, whole: bool = False) -> list[Path]:
+    """The files that `archive_run` takes, sorted.
 
     Raises:
-        SettingError: the folder is gone.
+        SettingError: the folder does not exist (any more).
     """
     if not folder.is_dir():
-        raise SettingError(f"{folder} is no folder (any more); choose another run")
+        raise SettingError(f"{folder} is not a folder (any more); choose another run")
     found = []
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(n for n in folders if not n.startswith((".new-", ".old-")))
@@ -63,40 +69,43 @@ def chosen(folder: Path, whole: bool = False) -> list[Path]:
     return found
 
 
-def content(folder: Path, whole: bool = False) -> bytes:
-    """The zip in memory.
+def zip_bytes(folder: Path, whole: bool = False) -> bytes:
+    """The zip of a folder, built in memory.
 
     Raises:
-        SettingError: as `write`, or it is too large for that.
+        SettingError: as `archive_run`, or the folder is too large.
     """
-    check_size(folder, whole)
+    check_zip_size(folder, whole)
     stream = io.BytesIO()
     archive_run(folder, stream, whole)
     return stream.getvalue()
 
 
-def check_size(folder: Path, whole: bool = False) -> None:
-    """Refuse what is too large to be held in memory.
+def check_zip_size(folder: Path, whole: bool = False) -> None:
+    """Refuse a folder that is too large for a zip in memory.
 
     Raises:
-        SettingError: naming the size, and the script that holds nothing.
+        SettingError: naming the size and the command that streams to disk.
     """
-    size = sum(file.stat().st_size for file in chosen(folder, whole))
+    size = sum(file.stat().st_size for file in files_to_archive(folder, whole))
     if size > MAX_BYTES:
         raise SettingError(
-            f"{folder} has {size / 1e9:.1f} GB, {MAX_BYTES / 1e9:.1f} GB at most are held in "
-            "memory; write the zip by scripts/runs.py zip"
+            f"{folder} has {size / 1e9:.1f} GB, more than the {MAX_BYTES / 1e9:.1f} GB that fit in "
+            "memory; write the zip by `vit-keras runs zip`"
         )
 
 
 def unpack_run(file: str | Path | IO[bytes], root: Path) -> Path:
-    """The run in a zip of `write`, from anybody, as a new folder of `root`; gives that folder.
+    """Unpack the run in an untrusted zip into a new folder of `root`.
 
-    It is whole or not there. A name that is taken gets a number.
+    The folder appears complete or not at all; a name that is taken gets a number.
+
+    Returns:
+        The new folder.
 
     Raises:
-        SettingError: it is no zip, is damaged or has a password, has a path that leads out or a
-            link, unpacks to too much, or has no run in it.
+        SettingError: the file is not a zip, is damaged or encrypted, has a path that leads out or a
+            link, unpacks to too much, or contains no run.
     """
     with zip_files.open_untrusted(file) as archive:
         found = [
@@ -107,28 +116,31 @@ def unpack_run(file: str | Path | IO[bytes], root: Path) -> Path:
         tops = {parts[0] for _, parts in found}
         if len(tops) != 1 or all(parts[1:] != (CONFIG,) for _, parts in found):
             raise SettingError(
-                f"the zip has no run in it, which is one folder with a {CONFIG}; make it by "
-                "scripts/runs.py zip, or by Download as zip in the studio"
+                f"the zip contains no run, which is one folder with a {CONFIG}; make it by "
+                "`vit-keras runs zip`, or by Download as zip in the studio"
             )
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root, prefix=".new-") as new:
             for entry, (_, *parts) in found:
                 cleaned = [zip_files.sanitized_name(part) for part in parts]
-                if parts[-1].endswith(READ_WHOLE) and entry.file_size > MAX_TEXT:
+                if parts[-1].endswith(TEXT_SUFFIXES) and entry.file_size > MAX_TEXT:
                     raise SettingError(
                         f"{zip_files.printable_name(entry.filename)} has {entry.file_size:,} "
-                        f"bytes, and no run's has more than {MAX_TEXT:,}; leave it out"
+                        f"bytes, more than the {MAX_TEXT:,} that a file of a run may have; leave "
+                        "it out"
                     )
-                if cleaned == parts:  # nothing of a run is hidden, or has signs in its name
+                if (
+                    cleaned == parts
+                ):  # no file of a run is hidden or has control characters in its name
                     zip_files.extract_member(archive, entry, Path(new, "run", *parts))
             _check_contents(Path(new, "run"))
-            return _placed(Path(new, "run"), root / zip_files.sanitized_name(*tops))
+            return _move_to_free_name(Path(new, "run"), root / zip_files.sanitized_name(*tops))
 
 
 def _check_contents(run: Path) -> None:
-    """What is opened of a run later is a zip or a text, which may be a bomb again."""
+    """Models, checkpoints and settings are opened later, and each may be a bomb itself."""
     for file in (*run.rglob("*.keras"), *run.rglob("*.npz")):
-        if zipfile.is_zipfile(file):  # else it is damaged, and will be said to be
+        if zipfile.is_zipfile(file):  # otherwise it is damaged, which its status will report
             with zip_files.open_untrusted(file):
                 pass
     try:
@@ -136,13 +148,13 @@ def _check_contents(run: Path) -> None:
         has_aliases = any(isinstance(event, yaml.AliasEvent) for event in events)
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise SettingError(f"the {CONFIG} in the zip cannot be read ({error})") from None
-    if has_aliases:  # a few lines of them are millions when they are read
-        raise SettingError(f"the {CONFIG} in the zip has aliases, which no run's has")
+    if has_aliases:  # a few lines of aliases can expand to millions
+        raise SettingError(f"the {CONFIG} in the zip has YAML aliases, which runs never have")
 
 
-def _placed(new: Path, place: Path) -> Path:
+def _move_to_free_name(new: Path, place: Path) -> Path:
     for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
         target = place.with_name(place.name + suffix)
         if not target.exists():
             return new.rename(target)
-    raise SettingError(f"{place.parent} holds a thousand runs of {place.name}; delete some")
+    raise SettingError(f"{place.parent} has a thousand runs named {place.name}; delete some")

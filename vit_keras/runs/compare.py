@@ -1,4 +1,4 @@
-"""Two runs side by side: what differs in their settings and figures, and both runs' curves."""
+"""Compare two runs: settings, environment and metrics that differ, and their curves."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,16 +7,20 @@ from typing import Any
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
 from vit_keras.runs import curves, history
-from vit_keras.runs.describe import environment, flat
+from vit_keras.runs.describe import environment, flatten_settings
 from vit_keras.runs.listing import ROOT, find_run
 from vit_keras.runs.status import RunState
 
-OWN = ("command", "python", "platform")  # of an environment: says nothing about a result
+NOT_COMPARED = (
+    "command",
+    "python",
+    "platform",
+)  # parts of an environment that do not affect a result
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that two runs have otherwise; None is what a run has not."""
+    """A value that differs between two runs; None where a run has no such value."""
 
     name: str
     first: Any
@@ -31,8 +35,8 @@ class Comparison:
         first, second: the runs.
         settings: those that differ, by their names on the command line.
         environment: versions, device, precision, commit and data that differ.
-        metrics: the figures of both, those that are equal too.
-        picture: the curves of both over each other; None if neither has any.
+        metrics: the metrics of both runs, equal ones included.
+        picture: the curves of both runs in one plot; None if neither has an epoch.
     """
 
     first: RunState
@@ -54,54 +58,54 @@ def compare(
 
     Args:
         first: a name in `root`, or a path.
-        second: likewise.
+        second: a name in `root`, or a path.
         root: the folder of runs.
-        output: the PNG to write; None is `<first>-and-<second>.png` beside the first, drawn anew.
-        overwrite: replace `output` if it is there.
+        output: the PNG to write; None is `<first>-and-<second>.png` beside the first, replaced.
+        overwrite: replace `output` if it exists.
 
     Raises:
-        SettingError: one is no run, is broken, or the picture cannot be written.
+        SettingError: one is not a run or is broken, or the picture cannot be written.
     """
     runs = [find_run(name, root) for name in (first, second)]
     for run in runs:
         if run.config is None or run.state == "broken":
             raise SettingError(
-                f"{run.name} cannot be compared: {run.reason or run.state}; mend it, or name "
+                f"{run.name} cannot be compared: {run.reason or run.state}; repair it, or name "
                 "another run"
             )
     a, b = runs
     if a.path.samefile(b.path):
-        raise SettingError(f"{first} and {second} are one run; name two")
-    rows = {run.name: history.read(run.path) for run in runs}
-    place = _beside(a, b) if output is None else Path(output).expanduser()
-    atomic.check_output_file(place, overwrite or output is None, "--overwrite")
-    picture = _draw(rows, place) if any(rows.values()) else None
-    worlds = [
-        {name: value for name, value in environment(run.path).items() if name not in OWN}
+        raise SettingError(f"{first} and {second} are the same run; name two runs")
+    rows = {run.name: history.read_history(run.path) for run in runs}
+    target = _default_picture(a, b) if output is None else Path(output).expanduser()
+    atomic.check_output_file(target, overwrite or output is None, "--overwrite")
+    picture = _draw(rows, target) if any(rows.values()) else None
+    environments = [
+        {name: value for name, value in environment(run.path).items() if name not in NOT_COMPARED}
         for run in runs
     ]
     return Comparison(
         a,
         b,
-        _unequal(_differences(flat(a.config), flat(b.config))),
-        _unequal(_differences(*worlds)),
+        _only_different(_differences(flatten_settings(a.config), flatten_settings(b.config))),
+        _only_different(_differences(*environments)),
         _differences(a.metrics, b.metrics),
         picture,
     )
 
 
-def _beside(a: RunState, b: RunState) -> Path:
+def _default_picture(a: RunState, b: RunState) -> Path:
     names = (run.path.resolve().name for run in (a, b))
     return a.path.parent / ("-and-".join(names) + ".png")
 
 
-def _draw(rows: dict[str, list[dict[str, Any]]], place: Path) -> Path:
+def _draw(rows: dict[str, list[dict[str, Any]]], target: Path) -> Path:
     try:
-        with atomic.atomic_file(place) as new:
-            curves.draw_together({name: own for name, own in rows.items() if own}, new)
+        with atomic.atomic_file(target) as new:
+            curves.draw_curves_together({name: own for name, own in rows.items() if own}, new)
     except OSError as error:
-        raise SettingError(f"output={place} cannot be written ({error.strerror})") from None
-    return place
+        raise SettingError(f"output={target} cannot be written ({error.strerror})") from None
+    return target
 
 
 def _differences(first: dict[str, Any], second: dict[str, Any]) -> list[Difference]:
@@ -109,5 +113,5 @@ def _differences(first: dict[str, Any], second: dict[str, Any]) -> list[Differen
     return [Difference(name, first.get(name), second.get(name)) for name in names]
 
 
-def _unequal(differences: list[Difference]) -> list[Difference]:
+def _only_different(differences: list[Difference]) -> list[Difference]:
     return [one for one in differences if one.first != one.second]

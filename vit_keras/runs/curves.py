@@ -1,4 +1,4 @@
-"""The curves of a run, or of several, as one picture: loss, accuracy and learning rate by epoch."""
+"""Plot loss, accuracy and learning rate by epoch, of one run or of several."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,10 +9,10 @@ PANELS = {
     "accuracy": {"accuracy": "training", "val_accuracy": "validation"},
     "learning rate": {"learning_rate": "at the epoch's end"},
 }
-DASHES = ("--", "-")  # training, and validation, which is what is compared
+DASHES = ("--", "-")  # training dashed; validation, which is compared, solid
 
 
-def draw(rows: list[dict[str, Any]], path: Path) -> None:
+def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
     """Draw the rows of `history.csv` as a PNG of 1200 x 360 pixels."""
     figure, panels = _figure()
     epochs = [row["epoch"] for row in rows]
@@ -23,8 +23,8 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     _save(figure, path)
 
 
-def draw_together(runs: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
-    """Draw the rows of several runs over each other, a colour for each run."""
+def draw_curves_together(runs: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
+    """Draw the rows of several runs in one plot, one color per run."""
     figure, panels = _figure()
     for axes, lines in zip(panels, PANELS.values(), strict=True):
         dashes = DASHES[-len(lines) :]

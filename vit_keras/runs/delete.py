@@ -1,7 +1,7 @@
-"""Runs that can go: those that were never more than begun, or those that are named.
+"""Delete runs: those that stopped before their first epoch, or those that are named.
 
-A run that a process holds is never deleted, and one that git tracks only by name. What is deleted
-is first renamed, so that a kill in between leaves no half of a run.
+A run that a process has locked is never deleted, and one that git tracks only by name. A folder is
+renamed before it is deleted, so that an interruption leaves no partial run.
 """
 
 import os
@@ -15,7 +15,7 @@ from vit_keras.errors import SettingError
 from vit_keras.runs.describe import size_of
 from vit_keras.runs.listing import ROOT, find_run, list_runs
 from vit_keras.runs.run_dir import LOCK, Run
-from vit_keras.runs.status import RunState, is_held
+from vit_keras.runs.status import RunState, is_locked
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Candidate:
     """A run that can be deleted.
 
     Attributes:
-        run: as it was found.
-        bytes: of all its files.
-        is_tracked: git has files of it, which it can bring back.
+        run: its status.
+        bytes: total size of its files.
+        is_tracked: whether git tracks files of it.
     """
 
     run: RunState
@@ -34,13 +34,13 @@ class Candidate:
 
 
 def candidates(names: Sequence[str] = (), root: str | Path = ROOT) -> list[Candidate]:
-    """What `clean` would delete: the runs in `root` that were only begun, or exactly those named.
+    """Runs that `clean` would delete: those in `root` without an epoch, or exactly those named.
 
     Raises:
-        SettingError: a name is no run, or a run in progress.
+        SettingError: a name is not a run, or the run is running.
     """
     if not names:
-        found = [run for run in list_runs(root) if run.state == "begun"]
+        found = [run for run in list_runs(root) if run.state == "started"]
         all_of_them = [_candidate(run) for run in found]
         return [one for one in all_of_them if not one.is_tracked]
     runs = {run.path.resolve(): run for run in (find_run(name, root) for name in names)}
@@ -50,21 +50,21 @@ def candidates(names: Sequence[str] = (), root: str | Path = ROOT) -> list[Candi
 
 
 def delete(run: RunState) -> None:
-    """Delete a run's folder, whole; of a link to one, the link.
+    """Delete the folder of a run, or only the link if it is a symbolic link.
 
     Raises:
-        SettingError: a process holds it by now, or it may not be deleted.
+        SettingError: a process has locked it meanwhile, or it cannot be deleted.
     """
     try:
         if run.path.is_symlink():
             run.path.unlink()
             return
-        held = Run(run.path)  # nobody resumes it from here on
+        locked = Run(run.path)  # from here on nobody can resume it
         try:
             gone = run.path.with_name(f".deleted-{run.path.name}-{os.getpid()}")
             run.path.rename(gone)
         finally:
-            held.close()
+            locked.close()
         shutil.rmtree(gone)
     except OSError as error:
         raise SettingError(f"{run.path} cannot be deleted ({error.strerror})") from None
@@ -75,23 +75,27 @@ def _candidate(run: RunState) -> Candidate:
 
 
 def _check_deletable(run: RunState, root: Path) -> None:
-    if any(is_held(lock.parent) for lock in run.path.rglob(LOCK)):  # its baseline has its own
-        raise SettingError(f"{run.name} is in progress; stop it first, by Ctrl-C where it runs")
+    if any(
+        is_locked(lock.parent) for lock in run.path.rglob(LOCK)
+    ):  # the baseline has a lock of its own
+        raise SettingError(f"{run.name} is running; stop it first, by Ctrl-C in its terminal")
     if run.state == "no run":
         raise SettingError(
-            f"{run.name} is no run ({run.reason}), and may be somebody's; delete it by hand"
+            f"{run.name} is not a run ({run.reason}); delete it by hand if you are sure"
         )
     inside = run.path.resolve()
     for place in (Path.cwd(), root):
         if place.resolve().is_relative_to(inside):
-            raise SettingError(f"{run.name} holds {place}; go elsewhere, or delete it by hand")
+            raise SettingError(
+                f"{run.name} contains {place}; change the directory, or delete it by hand"
+            )
 
 
 def is_tracked(path: Path) -> bool:
-    """Whether git has a file in this folder."""
+    """Whether git tracks a file in this folder."""
     command = ["git", "ls-files", "--", "."]
     try:
         done = subprocess.run(command, cwd=path, capture_output=True, check=False)
-    except OSError:  # there is no git
+    except OSError:  # git is not installed
         return False
     return bool(done.stdout.strip())

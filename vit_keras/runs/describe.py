@@ -1,7 +1,4 @@
-"""One run, described: settings, model, data, stages and what it ran on, from its own files.
-
-The settings of a run as flat names, and what it ran on: to be described and compared.
-"""
+"""Describe one run from its files: settings, architecture, data, stages and environment."""
 
 import json
 import zipfile
@@ -19,10 +16,12 @@ from vit_keras.runs.listing import ROOT, find_run
 from vit_keras.runs.saved_run import MODEL
 from vit_keras.runs.status import RunState
 
+ENVIRONMENT = "environment.json"
+
 
 @dataclass(frozen=True)
-class StageFacts:
-    """One stage: what trained, for how long, and what was reached."""
+class StageSummary:
+    """One stage: what was trainable, its number of epochs, and the accuracy reached."""
 
     name: str
     trains: str
@@ -33,18 +32,18 @@ class StageFacts:
 
 @dataclass(frozen=True)
 class Description:
-    """A run; what its files do not say is empty.
+    """A run; parts that its files do not contain are empty.
 
     Attributes:
-        run: its state and figures.
-        settings: those that differ from what they are unless set, the model's and data's aside.
-        architecture: the sizes and switches that are set, those of a named variant too.
-        input_shape: (X, Y, C) of the model's images, None before there is a model.
-        data: the settings of the data that are set.
-        class_names: in order.
-        stages: in order; one where none are set.
-        environment: versions, device, precision, commit, fingerprint of the data, command.
-        files: name -> bytes of everything in the folder, a folder's in one.
+        run: its status and metrics.
+        settings: those that differ from the defaults, without the model's and data's.
+        architecture: sizes and options that are set, including those of a named variant.
+        input_shape: (X, Y, C) of the model's images; None before a model is saved.
+        data: data settings that differ from the defaults.
+        class_names: in the order of the logits.
+        stages: in order; a run without stages has one.
+        environment: versions, device, precision, commit, data fingerprint, command.
+        files: name -> bytes of each file or sub-folder.
     """
 
     run: RunState
@@ -53,20 +52,20 @@ class Description:
     input_shape: tuple[int, ...] | None
     data: dict[str, Any]
     class_names: list[str]
-    stages: list[StageFacts]
+    stages: list[StageSummary]
     environment: dict[str, Any]
     files: dict[str, int]
 
 
 def describe(name: str, root: str | Path = ROOT) -> Description:
-    """Describe the run called `name` in `root`, or in the folder `name`; also one that is broken.
+    """Describe the run `name` in `root`, or the run in the folder `name`; broken runs included.
 
     Raises:
         SettingError: there is no such folder.
     """
     run = find_run(name, root)
     config = run.config
-    settings = chosen(config) if config else {}
+    settings = non_default_settings(config) if config else {}
     rest = {k: v for k, v in settings.items() if not k.startswith(("model.", "data.", "stages."))}
     data = {k: v for k, v in settings.items() if k.startswith("data.")}
     if config:
@@ -79,13 +78,13 @@ def describe(name: str, root: str | Path = ROOT) -> Description:
         data=data,
         class_names=_class_names(run.path),
         stages=_stages(run),
-        environment=_if_whole(environment, run.path, {}),
+        environment=_read_or_default(environment, run.path, {}),
         files={path.name: size_of(path) for path in sorted(run.path.iterdir())},
     )
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder; links count for nothing."""
+    """Bytes of a file, or of all files in a folder; symbolic links count as 0."""
     if path.is_symlink():
         return 0
     files = path.rglob("*") if path.is_dir() else [path]
@@ -93,14 +92,14 @@ def size_of(path: Path) -> int:
 
 
 def _architecture(model: ModelConfig) -> dict[str, Any]:
-    """As it is set: of pretrained weights, the file says the rest."""
+    """Options that are set; a pretrained file decides the others."""
     values = {item.name: (getattr(model, item.name), item.default) for item in fields(model)}
     own = {name: value for name, (value, default) in values.items() if value != default}
     return {**VARIANTS.get(str(model.variant), {}), **own}
 
 
 def _input_shape(file: Path) -> tuple[int, ...] | None:
-    """(X, Y, C), as the model's own configuration has it: Keras is not needed for that."""
+    """(X, Y, C) from the configuration inside the model file, without Keras."""
     try:
         with zipfile.ZipFile(file) as archive:
             layers = json.loads(archive.read("config.json"))["config"]["layers"]
@@ -117,60 +116,57 @@ def _class_names(path: Path) -> list[str]:
         return []
 
 
-def _stages(run: RunState) -> list[StageFacts]:
+def _stages(run: RunState) -> list[StageSummary]:
     if run.config is None:
         return []
-    rows = _if_whole(history.read, run.path, [])
+    rows = _read_or_default(history.read_history, run.path, [])
     facts = []
     for stage in config_stages.plan(run.config):
-        # Runs from before there were stages have no such column, and one stage.
+        # Runs older than stages have no such column, and one stage.
         own = [row for row in rows if row.get("stage", stage.name) == stage.name]
         reached = max((row["val_accuracy"] for row in own), default=None)
         what = f"the last {stage.blocks} blocks" if stage.kind == "last" else stage.kind
-        facts.append(StageFacts(stage.name, what, stage.epochs, len(own), reached))
+        facts.append(StageSummary(stage.name, what, stage.epochs, len(own), reached))
     return facts
 
 
-def _if_whole(read: Any, path: Path, otherwise: Any) -> Any:
-    """What `read` reads, or `otherwise` where it is damaged: the run's state says that."""
+def _read_or_default(read: Any, path: Path, otherwise: Any) -> Any:
+    """`read(path)`, or `otherwise` if the file is damaged, which the run's status reports."""
     try:
         return read(path)
     except SettingError:
         return otherwise
 
 
-ENVIRONMENT = "environment.json"
-
-
-def flat(config: Any, prefix: str = "") -> dict[str, Any]:
-    """`{"data.name": "digits", ..., "stages.head.epochs": 5}`, but for where the run was put."""
+def flatten_settings(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Dotted name -> value of every setting, such as `stages.head.epochs`, without `run.*`."""
     result: dict[str, Any] = {}
     for item in fields(config):
         value, name = getattr(config, item.name), prefix + item.name
         if name == "run":
             continue
         if is_dataclass(value):
-            result |= flat(value, f"{name}.")
+            result |= flatten_settings(value, f"{name}.")
         elif name == "stages":
             for stage, settings in value.items():
-                result |= flat(settings, f"stages.{stage}.")
+                result |= flatten_settings(settings, f"stages.{stage}.")
         else:
             result[name] = value
     return result
 
 
-def chosen(config: Config) -> dict[str, Any]:
-    """The settings that differ from what they are unless set."""
-    defaults = flat(Config())
+def non_default_settings(config: Config) -> dict[str, Any]:
+    """The settings that differ from their defaults."""
+    defaults = flatten_settings(Config())
     return {
         name: value
-        for name, value in flat(config).items()
+        for name, value in flatten_settings(config).items()
         if name not in defaults or value != defaults[name]
     }
 
 
 def environment(run: Path) -> dict[str, Any]:
-    """What the run ran on, its packages as `packages.keras`; empty before it had begun.
+    """Environment of a run, packages as `packages.keras`; empty before training started.
 
     Raises:
         SettingError: `environment.json` is damaged.
@@ -182,5 +178,5 @@ def environment(run: Path) -> dict[str, Any]:
         found = json.loads(file.read_text(encoding="utf-8"))
         packages = {f"packages.{name}": version for name, version in found["packages"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SettingError(f"{file} is damaged ({error}); put a whole copy of it back") from None
+        raise SettingError(f"{file} is damaged ({error}); restore an intact copy of it") from None
     return {**{name: value for name, value in found.items() if name != "packages"}, **packages}

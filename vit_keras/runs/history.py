@@ -1,4 +1,4 @@
-"""The rows of a run's `history.csv`, one an epoch, and the best of them. Nothing imports Keras."""
+"""Read `history.csv`, one row per epoch, and find the best epoch. Imports no Keras."""
 
 import csv
 from pathlib import Path
@@ -10,8 +10,8 @@ FILE = "history.csv"
 NEEDED = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 
 
-def read(run: Path) -> list[dict[str, Any]]:
-    """Column -> number, or text where it is none, of each epoch; no row before the first.
+def read_history(run: Path) -> list[dict[str, Any]]:
+    """Column -> number (or text) for each epoch; empty before the first epoch has ended.
 
     Raises:
         SettingError: the file is damaged.
@@ -24,14 +24,14 @@ def read(run: Path) -> list[dict[str, Any]]:
             rows = [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(lines)]
         for row in rows:
             if wrong := [name for name in NEEDED if not isinstance(row.get(name), float)]:
-                raise ValueError(f"{wrong[0]} is no number")
+                raise ValueError(f"{wrong[0]} is not a number")
     except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise SettingError(f"{file} is damaged ({error}); put a whole copy of it back") from None
+        raise SettingError(f"{file} is damaged ({error}); restore an intact copy of it") from None
     return rows
 
 
 def best_epoch(rows: list[dict[str, Any]]) -> int:
-    """The epoch, counted from 1, of the highest validation accuracy; of equals, the lowest loss."""
+    """Epoch, counted from 1, of the highest validation accuracy; ties go to the lowest loss."""
     return max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))["epoch"]
 
 

@@ -1,7 +1,4 @@
-"""The runs in a folder: which there are, ranked by any of their figures.
-
-Neither Keras nor TensorFlow is imported.
-"""
+"""List the runs in a folder and rank them by a metric. Imports no Keras."""
 
 import math
 import os
@@ -17,42 +14,42 @@ from vit_keras.validators import check_choice
 
 ROOT = "saved_models"
 BY = "best_val_accuracy"
-DEPTH = 3  # folders below each other: a sweep's runs lie in <day>/<time>/<number>
-# Of these figures, less is better.
+DEPTH = 3  # nesting that is searched: the runs of a sweep are in <day>/<time>/<number>
+# Metrics of which a lower value is better.
 IS_COST = re.compile(r"loss|seconds|memory|params|error|latency|(^|_)(ece|nll|brier)(_|$)")
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """A run and its place among those that have the figure, from 1 on; None of the others."""
+    """A run and its rank by the metric, counted from 1; None without that metric."""
 
     place: int | None
     run: RunState
 
 
 def list_runs(root: str | Path = ROOT) -> list[RunState]:
-    """Everything in `root` that is a run, was one, or could be taken for one; by name.
+    """All folders in `root` with their status, sorted by name.
 
-    A folder that is none is looked into for runs; a fine-tuning's baseline comes behind it.
+    Folders that are not runs are searched for runs; a fine-tuning is followed by its baseline.
 
     Raises:
-        SettingError: `root` is no folder of runs.
+        SettingError: `root` is not a folder of runs.
     """
     place = Path(root).expanduser()
     if not place.is_dir():
-        raise SettingError(f"--root={root} is no folder; name the one that runs were put in")
+        raise SettingError(f"--root={root} is not a folder; name the folder that contains the runs")
     if (place / CONFIG).is_file():
         raise SettingError(
-            f"--root={root} is a run itself; name the folder above it, or describe {root}"
+            f"--root={root} is itself a run; name its parent folder, or describe {root}"
         )
     return [run_status(path, path.relative_to(place).as_posix()) for path in _folders(place, DEPTH)]
 
 
 def rank(runs: Iterable[RunState], by: str = BY) -> list[Ranked]:
-    """The best first; behind them, by name, those without the figure, or with none to believe.
+    """Runs sorted by a metric, the best first; then, by name, those that have no usable value.
 
     Raises:
-        SettingError: no run has a figure of that name.
+        SettingError: no run has a metric of that name.
     """
     runs = list(runs)
     having = [run for run in runs if run.is_usable and math.isfinite(run.metrics.get(by, math.nan))]
@@ -69,7 +66,7 @@ def rank(runs: Iterable[RunState], by: str = BY) -> list[Ranked]:
 
 
 def find_run(name: str, root: str | Path = ROOT) -> RunState:
-    """One run, by its name in `root` or by its path; its model is read to the end.
+    """Find one run by its name in `root` or by its path, and check its model file to the end.
 
     Raises:
         SettingError: there is no such folder.
@@ -79,7 +76,7 @@ def find_run(name: str, root: str | Path = ROOT) -> RunState:
     if not path.is_dir():
         known = [run.name for run in list_runs(root)] if Path(root).expanduser().is_dir() else []
         raise SettingError(
-            f"{name} is no run in --root={root}, and no path of one{did_you_mean(name, known)}"
+            f"{name} is neither a run in --root={root} nor a path{did_you_mean(name, known)}"
         )
     return run_status(path, name.rstrip("/"), whole=True)
 
@@ -97,11 +94,11 @@ def _folders(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _is_run(path: Path) -> bool:
-    return any(os.path.exists(path / name) for name in (CONFIG, *TRACES))  # False if forbidden
+    return any(os.path.exists(path / name) for name in (CONFIG, *TRACES))  # False without access
 
 
 def _within(folder: Path) -> list[Path]:
     try:
         return [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
-    except OSError:  # may not be looked into: shown as what it is by `look`
+    except OSError:  # no access: `run_status` reports it
         return []

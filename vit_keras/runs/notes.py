@@ -1,4 +1,4 @@
-"""What a person says of a run: tags to find it by, and a note, in its `notes.json`."""
+"""Tags and a note that a person attaches to a run, kept in its `notes.json`."""
 
 import json
 from collections.abc import Iterable
@@ -10,20 +10,20 @@ from vit_keras.io import atomic
 from vit_keras.runs.run_dir import CONFIG
 
 NOTES = "notes.json"
-MAX_TAG = 40  # letters
+MAX_TAG = 40  # characters
 MAX_NOTE = 10_000
 
 
 @dataclass(frozen=True)
 class Notes:
-    """Tags in the order of the alphabet, each once, and a text of any lines."""
+    """Sorted, unique tags and a free text."""
 
     tags: tuple[str, ...] = ()
     note: str = ""
 
 
-def read(run: Path) -> Notes:
-    """The notes of the run in this folder; none where nothing was noted.
+def read_notes(run: Path) -> Notes:
+    """Read the notes of a run; empty notes if there is no file.
 
     Raises:
         SettingError: the file is damaged.
@@ -35,19 +35,21 @@ def read(run: Path) -> Notes:
     except FileNotFoundError:
         return Notes()
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SettingError(f"{file} is damaged ({error}); mend it, or delete it") from None
+        raise SettingError(f"{file} is damaged ({error}); repair it, or delete it") from None
 
 
-def write(run: Path, notes: Notes) -> None:
-    """Keep the notes, in the place of earlier ones; empty ones leave no file.
+def write_notes(run: Path, notes: Notes) -> None:
+    """Write the notes of a run, replacing earlier ones; empty notes remove the file.
 
     Raises:
-        SettingError: the folder is no run (any more), or cannot be written to.
+        SettingError: the folder is not a run (any more), or cannot be written to.
     """
     if not (run / CONFIG).is_file():
-        raise SettingError(f"{run} is no run (any more): it has no {CONFIG}; choose another one")
+        raise SettingError(f"{run} is not a run (any more): it has no {CONFIG}; choose another one")
     if len(notes.note) > MAX_NOTE:
-        raise SettingError(f"a note of {len(notes.note):,} letters; {MAX_NOTE:,} at most are kept")
+        raise SettingError(
+            f"the note has {len(notes.note):,} characters; at most {MAX_NOTE:,} are kept"
+        )
     try:
         if notes == Notes():
             (run / NOTES).unlink(missing_ok=True)
@@ -59,15 +61,15 @@ def write(run: Path, notes: Notes) -> None:
         raise SettingError(f"{run / NOTES} cannot be written ({error.strerror})") from None
 
 
-def tags(text: str | Iterable[str]) -> tuple[str, ...]:
-    """`"b, a,b"` -> `("a", "b")`.
+def parse_tags(text: str | Iterable[str]) -> tuple[str, ...]:
+    """Parse tags: `"b, a,b"` -> `("a", "b")`.
 
     Raises:
-        SettingError: one is too long.
+        SettingError: a tag is too long.
     """
     words = text.split(",") if isinstance(text, str) else text
     found = sorted({" ".join(word.split()) for word in words} - {""})
     for tag in found:
         if len(tag) > MAX_TAG:
-            raise SettingError(f"the tag {tag[:MAX_TAG]}... is longer than {MAX_TAG} letters")
+            raise SettingError(f"the tag {tag[:MAX_TAG]}... is longer than {MAX_TAG} characters")
     return tuple(found)

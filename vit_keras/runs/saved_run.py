@@ -1,7 +1,4 @@
-"""A run that was trained before, opened by what its directory says of itself.
-
-Nothing here imports Keras until the model is asked for.
-"""
+"""Open a trained run from its directory. Keras is imported only when the model is loaded."""
 
 import json
 import math
@@ -29,8 +26,8 @@ class SavedRun:
 
     Attributes:
         path: the directory.
-        config: its settings; those that did not exist yet when it was trained have their defaults.
-        class_names: one for each logit, in order.
+        config: its settings; settings that are newer than the run have their defaults.
+        class_names: name of each logit, in order.
     """
 
     path: Path
@@ -39,15 +36,15 @@ class SavedRun:
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        """What `metrics.json` holds; empty of a run that has not ended."""
+        """Contents of `metrics.json`; empty for a run that has not finished."""
         return _json(self.path / "metrics.json") if (self.path / "metrics.json").exists() else {}
 
     @cached_property
     def temperature(self) -> float:
-        """What logits are divided by (Guo et al. 2017), as an evaluation found it; 1 before one.
+        """Temperature that divides the logits (Guo et al. 2017), fitted by an evaluation; else 1.
 
         Raises:
-            SettingError: the file that says it is damaged.
+            SettingError: temperature.json is damaged.
         """
         file = self.path / TEMPERATURE
         if not file.is_file():
@@ -57,26 +54,25 @@ class SavedRun:
         except (ValueError, TypeError, KeyError) as error:
             raise _no_temperature(file, error) from None
         if not 0 < value < math.inf:
-            raise _no_temperature(file, f"{value} is no temperature")
+            raise _no_temperature(file, f"{value} is not a temperature")
         return value
 
     @property
     def model_file(self) -> Path:
-        """Where the model lies.
+        """Path of the best model.
 
         Raises:
-            SettingError: there is none yet.
+            SettingError: there is no model yet.
         """
         file = self.path / MODEL
         if not file.is_file():
-            if history.read(self.path):
+            if history.read_history(self.path):
                 raise SettingError(
-                    f"run {self.path} has no {MODEL}, which it once had; put it back, or train "
-                    "again"
+                    f"run {self.path} has lost its {MODEL}; restore the file, or train again"
                 )
             raise SettingError(
-                f"run {self.path} has no {MODEL}: it was stopped before its first epoch ended; go "
-                f"on with it by run.resume={self.path}"
+                f"run {self.path} has no {MODEL}: it was stopped before its first epoch ended; "
+                f"resume it by run.resume={self.path}"
             )
         return file
 
@@ -85,32 +81,31 @@ class SavedRun:
         """The model of the best validation accuracy: (B, X, Y, C) pixels -> (B, classes) logits.
 
         Raises:
-            SettingError: there is none yet, it is damaged, or it has another number of classes.
+            SettingError: there is no model yet, it is damaged, or its number of classes differs.
         """
         import keras
 
         file = self.model_file
         try:
             model = keras.models.load_model(file, compile=False)
-        except Exception as error:  # zipfile's, h5py's and Keras' errors share no base
+        except Exception as error:  # errors of zipfile, h5py and Keras share no base class
             raise SettingError(
                 f"{file} cannot be opened ({(str(error) or 'no reason given').splitlines()[0]}); "
-                "put a whole copy of it back, or train again"
+                "restore an intact copy of it, or train again"
             ) from None
         if model.output_shape[-1] != len(self.class_names):
             raise SettingError(
-                f"{file} tells {model.output_shape[-1]} classes apart, and class_mapping.json "
-                f"beside it names {len(self.class_names)}; put back the one that belongs there"
+                f"{file} has {model.output_shape[-1]} classes, and class_mapping.json beside it "
+                f"names {len(self.class_names)}; restore the file that belongs to this run"
             )
         return model
 
 
 def open_run(directory: str | Path) -> SavedRun:
-    """The run in `directory`, wherever it was trained.
+    """Open the run in `directory`.
 
     Raises:
-        SettingError: the directory is no run, was never begun, is damaged, or is of a newer
-            version.
+        SettingError: the directory is not a run, is damaged, or was written by a newer version.
     """
     path = Path(directory).expanduser()
     if not (path / CONFIG).is_file():
@@ -123,20 +118,21 @@ def open_run(directory: str | Path) -> SavedRun:
 
 
 def class_names(path: Path) -> list[str]:
-    """The names of a run's classes, in order.
+    """Class names of a run, in the order of its logits.
 
     Raises:
-        SettingError: it was never begun, or is damaged.
+        SettingError: class_mapping.json is missing or damaged.
     """
     if not (path / "class_mapping.json").is_file():
         raise SettingError(
-            f"run={path} has no class_mapping.json: it was stopped before it had begun; train again"
+            f"run={path} has no class_mapping.json: it was stopped before training started; train "
+            "again"
         )
     mapping = _json(path / "class_mapping.json")
     if not isinstance(mapping, dict) or list(mapping) != [str(i) for i in range(len(mapping))]:
         raise SettingError(
-            f"{path / 'class_mapping.json'} is damaged: it is no list of 0, 1, ... with the name "
-            "of each class; put a whole copy of it back"
+            f"{path / 'class_mapping.json'} is damaged: it does not map 0, 1, ... to class names; "
+            "restore an intact copy of it"
         )
     return [str(name) for name in mapping.values()]
 
@@ -149,11 +145,11 @@ def _json(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise SettingError(f"{file} is damaged ({error}); put a whole copy of it back") from None
+        raise SettingError(f"{file} is damaged ({error}); restore an intact copy of it") from None
 
 
 def stamps(run: Path) -> tuple[tuple[int, int] | None, ...]:
-    """Tell a run's model, and its temperature, from those that are put in their place later."""
+    """Modification times and sizes of model and temperature file: they change when either does."""
     return tuple(_stamp(run / name) for name in (MODEL, TEMPERATURE))
 
 

@@ -15,30 +15,32 @@ from vit_keras.text import format_table, one_line
 
 SHOWN = ("best_val_accuracy", "test_accuracy", "epochs", "params")
 HASH = re.compile(r"^([0-9a-f]{12})[0-9a-f]{28,}")
-MANY = 20  # class names are written out up to so many
+MAX_CLASS_NAMES = 20  # more are only counted
 
 
-def ranking(ranked: Sequence[Ranked], by: str) -> str:
-    """A line for each run, and how many of which kind there are."""
+def ranking_table(ranked: Sequence[Ranked], by: str) -> str:
+    """One line per run, and the number of runs in each state."""
     if not ranked:
-        return "no runs here; scripts/train_scratch.py makes one"
+        return "no runs here; train one by `vit-keras train`"
     columns = [by, *(name for name in SHOWN if name != by)]
     rows = [("", "run", *columns, "data", "state")]
     for place, run in ((one.place, one.run) for one in ranked):
-        figures = (figure(run.metrics.get(name)) for name in columns)
-        rows.append((str(place or "-"), one_line(run.name), *figures, data_of(run), said(run)))
+        figures = (format_metric(run.metrics.get(name)) for name in columns)
+        rows.append(
+            (str(place or "-"), one_line(run.name), *figures, data_text(run), state_text(run))
+        )
     counts = Counter(one.run.state for one in ranked)
     kinds = ", ".join(f"{count} {state}" for state, count in counts.most_common())
     return f"{format_table(rows)}\n{kinds}; ranked by {by}"
 
 
-def comparison(found: Comparison) -> str:
-    """What differs, the figures of both, and where their curves are."""
+def comparison_text(found: Comparison) -> str:
+    """The differences, the metrics of both runs, and the path of their curves."""
     names = [one_line(run.name) for run in (found.first, found.second)]
     parts = {
-        "settings that differ": (found.settings, setting),
-        "environment that differs": (found.environment, short),
-        "figures": (found.metrics, figure),
+        "settings that differ": (found.settings, format_setting),
+        "environment that differs": (found.environment, format_hash),
+        "metrics": (found.metrics, format_metric),
     }
     lines = []
     for title, (differences, shown) in parts.items():
@@ -50,8 +52,8 @@ def comparison(found: Comparison) -> str:
     return "\n".join([*lines, f"curves: {found.picture or 'neither run has an epoch yet'}"])
 
 
-def description(found: Description) -> str:
-    """Section by section; those that the run's files say nothing of are left out."""
+def description_text(found: Description) -> str:
+    """The sections of a description; empty sections are left out."""
     run = found.run
     classes = found.class_names
     model = {
@@ -61,54 +63,54 @@ def description(found: Description) -> str:
     }
     data = {
         **{name.removeprefix("data."): value for name, value in found.data.items()},
-        "classes": ", ".join(classes) if len(classes) <= MANY else len(classes),
+        "classes": ", ".join(classes) if len(classes) <= MAX_CLASS_NAMES else len(classes),
     }
     stages = {
         stage.name: f"{stage.trains}, {stage.epochs_done} of {stage.epochs} epochs, validation "
-        f"accuracy {figure(stage.best_val_accuracy) or '-'}"
+        f"accuracy {format_metric(stage.best_val_accuracy) or '-'}"
         for stage in found.stages
     }
     sections = {
-        "figures": run.metrics,
+        "metrics": run.metrics,
         "model": model if found.architecture or found.input_shape else {},
         "data": data if found.data or classes else {},
         "other settings": found.settings,
         "stages": stages,
         "environment": found.environment,
-        "files": {name: size(count) for name, count in found.files.items()},
+        "files": {name: format_size(count) for name, count in found.files.items()},
     }
-    lines = [f"{one_line(str(run.path))}: {said(run)}"]
+    lines = [f"{one_line(str(run.path))}: {state_text(run)}"]
     for title, facts in sections.items():
-        shown = figure if facts is run.metrics else setting
+        shown = format_metric if facts is run.metrics else format_setting
         known = {name: value for name, value in facts.items() if value not in (None, "")}
         rows = [(f"  {one_line(name)}", shown(value)) for name, value in known.items()]
         lines += ["", title, format_table(rows)] if rows else []
     return "\n".join(lines)
 
 
-def candidates(found: Iterable[Candidate]) -> str:
-    """What would be deleted."""
+def candidates_table(found: Iterable[Candidate]) -> str:
+    """The runs that would be deleted."""
     rows = [
-        (one_line(str(one.run.path)), size(one.bytes), said(one.run))
+        (one_line(str(one.run.path)), format_size(one.bytes), state_text(one.run))
         + (("in git",) if one.is_tracked else ("",))
         for one in found
     ]
     return format_table(rows)
 
 
-def said(run: RunState) -> str:
+def state_text(run: RunState) -> str:
     return f"{run.state}: {one_line(run.reason)}" if run.reason else run.state
 
 
-def data_of(run: RunState) -> str:
+def data_text(run: RunState) -> str:
     if run.config is None:
         return ""
     path = run.config.data.path
     return run.config.data.name + (f" {one_line(Path(path).name)}" if path else "")
 
 
-def setting(value: Any) -> str:
-    """As it is written on a command line, or a dash."""
+def format_setting(value: Any) -> str:
+    """A value as written on a command line; a dash for None."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -118,13 +120,13 @@ def setting(value: Any) -> str:
     return one_line(" ".join(value) if _is_words(value) else str(value))
 
 
-def short(value: Any) -> str:
-    """A commit or a fingerprint by its first digits."""
-    return HASH.sub(r"\1", setting(value))
+def format_hash(value: Any) -> str:
+    """The first digits of a commit or a fingerprint; other values unchanged."""
+    return HASH.sub(r"\1", format_setting(value))
 
 
-def figure(value: Any) -> str:
-    """A share with four digits, a count with its thousands; nothing of None."""
+def format_metric(value: Any) -> str:
+    """A fraction with four digits, a count with thousands separators; empty for None."""
     if value is None:
         return ""
     if isinstance(value, float) and not value.is_integer():
@@ -136,7 +138,7 @@ def figure(value: Any) -> str:
     return str(value)
 
 
-def size(count: int) -> str:
+def format_size(count: int) -> str:
     return f"{count / 1e6:,.2f} MB" if count >= 10_000 else f"{count:,} bytes"
 
 

@@ -92,7 +92,7 @@ def _check_best(path: Path) -> None:
     """Refuse a run whose best model is lost: a checkpoint has its own epoch's weights alone."""
     whole = [file for file in path.glob(CHECKPOINTS) if zipfile.is_zipfile(file)]
     newest = max((int(file.stem.removeprefix("epoch-")) for file in whole), default=0)
-    rows = [row for row in history.read(path) if row["epoch"] <= newest]
+    rows = [row for row in history.read_history(path) if row["epoch"] <= newest]
     if not rows or history.best_epoch(rows) == newest:  # which is written again
         return
     if fault := zip_files.model_fault(path / "best.keras"):

@@ -8,7 +8,7 @@ import streamlit as st
 
 from vit_keras.evaluation.html_report import render_report
 from vit_keras.evaluation.preflight import EVALUATION
-from vit_keras.runs.tables import figure
+from vit_keras.runs.tables import format_metric
 from vit_keras.studio.components import display
 from vit_keras.studio.components.display import escape_markdown, show_errors
 
@@ -48,7 +48,7 @@ def _one(run: Path, folder: Path) -> None:
     if note := report["data"].get("note"):
         st.warning(escape_markdown(note))
     for column, (name, value) in zip(st.columns(len(figures)), figures.items(), strict=True):
-        column.metric(name.replace("_", " "), figure(value))
+        column.metric(name.replace("_", " "), format_metric(value))
     # Made anew of its figures: a run may be of somebody else, and its HTML whatever he wrote.
     name = f"{run.name}-{folder.name}.html"
     st.download_button("The report as a page", html, name, "text/html", key=f"report {folder}")

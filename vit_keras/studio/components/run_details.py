@@ -86,7 +86,7 @@ HEIGHT = 400  # pixels of a file that is shown
 def show(run: RunState) -> None:
     """Folded, one below the other."""
     with st.expander("Description"), show_errors():
-        st.code(tables.description(describe(str(run.path))), language=None, height=HEIGHT)
+        st.code(tables.description_text(describe(str(run.path))), language=None, height=HEIGHT)
     _file(run.path / CONFIG, "Settings", "yaml")
     _file(run.path / "model_summary.txt", "Table of layers", None)
     with st.expander("Diagram of the layers"), show_errors():

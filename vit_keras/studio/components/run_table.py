@@ -9,12 +9,12 @@ from pathlib import Path
 import streamlit as st
 
 from vit_keras.runs import listing, tables
-from vit_keras.runs.describe import chosen as set_settings
+from vit_keras.runs.describe import non_default_settings as set_settings
 from vit_keras.runs.listing import Ranked
 from vit_keras.runs.notes import Notes
 from vit_keras.runs.saved_run import MODEL
 from vit_keras.runs.status import RunState
-from vit_keras.runs.tables import figure
+from vit_keras.runs.tables import format_metric
 from vit_keras.studio.components.display import escape_markdown
 
 SECONDS = 5  # that a list is good for: a page is drawn at every click
@@ -56,7 +56,7 @@ def ask(root: Path) -> RunState | None:
 
 
 def _title(run: RunState) -> str:
-    reached = figure(run.metrics.get("best_val_accuracy"))
+    reached = format_metric(run.metrics.get("best_val_accuracy"))
     return f"{run.name} (validation accuracy {reached})" if reached else run.name
 
 
@@ -87,8 +87,8 @@ def chosen(
 def _text(one: Ranked, notes: Notes) -> str:
     """Everything of a run that can be searched."""
     settings = set_settings(one.run.config) if one.run.config else {}
-    set_ones = (f"{name}={tables.setting(value)}" for name, value in settings.items())
-    parts = (one.run.name, one.run.state, tables.data_of(one.run), *notes.tags, notes.note)
+    set_ones = (f"{name}={tables.format_setting(value)}" for name, value in settings.items())
+    parts = (one.run.name, one.run.state, tables.data_text(one.run), *notes.tags, notes.note)
     return "\n".join((*parts, *set_ones)).casefold()
 
 
@@ -100,9 +100,9 @@ def rows(found: Sequence[Found], by: str) -> list[tuple[str, ...]]:
         (
             str(one.place or "-"),
             one.run.name,
-            *(tables.figure(one.run.metrics.get(name)) for name in columns),
-            tables.data_of(one.run),
-            tables.said(one.run),
+            *(tables.format_metric(one.run.metrics.get(name)) for name in columns),
+            tables.data_text(one.run),
+            tables.state_text(one.run),
             ", ".join(notes.tags),
         )
         for one, notes in found

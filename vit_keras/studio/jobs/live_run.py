@@ -140,4 +140,4 @@ def settings_of(path: Path, names: tuple[str, ...]) -> list[str]:
         loaded = OmegaConf.load(path / CONFIG)
     except (OSError, yaml.YAMLError):
         return [""] * len(names)
-    return [tables.setting(OmegaConf.select(loaded, name)) for name in names]
+    return [tables.format_setting(OmegaConf.select(loaded, name)) for name in names]

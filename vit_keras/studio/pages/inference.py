@@ -121,7 +121,9 @@ def _export(run: RunState) -> None:
     folder = run.path / "export" / form
     if (folder / preflight.EXPORT).is_file():
         name = f"{run.path.name}-{form}.zip"
-        st.download_button("Download it", lambda: archive.content(folder), name, "application/zip")
+        st.download_button(
+            "Download it", lambda: archive.zip_bytes(folder), name, "application/zip"
+        )
     lacking = [name for name in FORMATS if name not in usable]
     if lacking:
         st.write(f"Not installed here: what {', '.join(lacking)} needs.")

@@ -92,7 +92,7 @@ def _table(runs: list[RunState]) -> list[Found]:
 def _notes(run: RunState) -> Notes:
     """A run whose notes are damaged is in the table as well; its own panel says what is wrong."""
     try:
-        return runs_notes.read(run.path)
+        return runs_notes.read_notes(run.path)
     except SettingError:
         return Notes()
 
@@ -110,7 +110,7 @@ def _one(found: list[Found], root: Path) -> None:
         st.error(escape_markdown(f"{run.path} is gone; it was deleted or moved meanwhile."))
         run_table.every.clear()
         return
-    st.markdown(f"State: **{escape_markdown(tables.said(run))}**")
+    st.markdown(f"State: **{escape_markdown(tables.state_text(run))}**")
     _buttons(run, root)
     with show_errors():
         _note(run)
@@ -129,10 +129,10 @@ def _buttons(run: RunState, root: Path) -> None:
             st.link_button("Try it", address, help="on the Inference page")
         name = f"{run.path.name}.zip"
         with show_errors():
-            archive.check_size(run.path, whole)
+            archive.check_zip_size(run.path, whole)
             st.download_button(
                 "Download as zip",
-                lambda: archive.content(run.path, whole),
+                lambda: archive.zip_bytes(run.path, whole),
                 name,
                 "application/zip",
             )
@@ -147,7 +147,7 @@ def _delete(run: RunState, root: Path) -> None:
     """The second click, which says what would go."""
     (candidate,) = delete.candidates([run.name], root)
     tracked = "; git has files of it" if candidate.is_tracked else ""
-    size = tables.size(candidate.bytes)
+    size = tables.format_size(candidate.bytes)
     st.warning(escape_markdown(f"{run.name}, {size}, is deleted for good{tracked}."))
     with st.container(horizontal=True):
         if st.button(
@@ -166,14 +166,14 @@ def _seen_anew() -> None:
 
 
 def _note(run: RunState) -> None:
-    notes = runs_notes.read(run.path)
+    notes = runs_notes.read_notes(run.path)
     with st.expander("Tags and note", expanded=bool(notes.tags or notes.note)):
         with st.form(f"notes {run.name} {notes}", border=False):
             typed = st.text_input("Tags, with commas between them", ", ".join(notes.tags))
             note = st.text_area("Note", notes.note)
             if not st.form_submit_button("Keep"):
                 return
-        runs_notes.write(run.path, Notes(runs_notes.tags(typed), note.strip()))
+        runs_notes.write_notes(run.path, Notes(runs_notes.parse_tags(typed), note.strip()))
         st.rerun()
 
 
@@ -190,9 +190,9 @@ def _two(found: list[Found], root: Path) -> None:
         if compared.picture:
             display.show_picture(compared.picture.read_bytes(), f"curves of {first} and {second}")
     for title, differences, text in (
-        ("Settings that differ", compared.settings, tables.setting),
-        ("Environment that differs", compared.environment, tables.short),
-        ("Figures", compared.metrics, tables.figure),
+        ("Settings that differ", compared.settings, tables.format_setting),
+        ("Environment that differs", compared.environment, tables.format_hash),
+        ("Figures", compared.metrics, tables.format_metric),
     ):
         st.markdown(f"**{title}**")
         lines = [(d.name, text(d.first), text(d.second)) for d in differences]

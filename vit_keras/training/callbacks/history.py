@@ -62,7 +62,7 @@ class HistoryLogger(keras.callbacks.Callback):
         writer.writerows(self.rows)
         self.run.write_text("history.csv", text.getvalue())
         with self.run.atomic_write("curves.png") as path:
-            curves.draw(self.rows, path)
+            curves.draw_curves(self.rows, path)
 
 
 EVERY = 1.0  # seconds between two writings, at least
