@@ -61,7 +61,7 @@ REFUSED = {
     "compare run0 --root {ten}": "the following arguments are required: second",
     "compare run0 spoild --root {ten}": "did you mean spoilt?",
     "compare run0 spoilt --root {ten}": "spoilt cannot be compared: best.keras is damaged",
-    "compare run0 {ten}/run0 --root {ten}": "are one run; name two",
+    "compare run0 {ten}/run0 --root {ten}": "are the same run; name two runs",
     "compare run0 run1 --root {ten} --output {ten}": "is a folder; name a file",
     "clean spoild --root {ten}": "spoild is neither a run",
     "lst": "invalid choice: 'lst'",
