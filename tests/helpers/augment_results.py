@@ -1,4 +1,4 @@
-"""Writes `tests/data/augment_results.npz`: TensorFlow's results, which both backends must equal.
+"""Writes `tests/fixtures/augment_results.npz`: results of TensorFlow, which both backends equal.
 
 python tests/helpers/augment_results.py
 """
@@ -11,7 +11,7 @@ from keras import ops
 from vit_keras.augment.pipeline import augment
 from vit_keras.config.schema import AugmentConfig
 
-FILE = Path(__file__).parents[1] / "data" / "augment_results.npz"
+FILE = Path(__file__).parents[1] / "fixtures" / "augment_results.npz"
 SEED = 11
 CASES = {
     "light": AugmentConfig(crop_padding=2, flip=True),
