@@ -1,6 +1,9 @@
-"""The words of a command line, before and after Hydra: what is wrong with one, in words of ours."""
+"""Overrides on a command line: what can be refused before Hydra reads them, with the way out.
 
-import itertools
+What Hydra and OmegaConf say well themselves is passed on in one line.
+"""
+
+import argparse
 import os
 import re
 from collections.abc import Sequence
@@ -8,7 +11,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hydra._internal.utils import get_args_parser  # the one list of Hydra's own options
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException
@@ -19,46 +21,35 @@ from vit_keras.config.schema import Config, StageConfig, setting_names
 from vit_keras.errors import SettingError, did_you_mean
 from vit_keras.io import atomic
 
-SETTINGS_ALONE = (
-    "name",
-    "pretrained",
-    "train",
-    "stages",
-    "run",
-)  # of which conf/ holds no named choices
+SETTINGS_ALONE = ("name", "pretrained", "train", "stages", "run")  # conf/ has no group of these
 CHOICES = ("recipe", *(f.name for f in fields(Config) if f.name not in SETTINGS_ALONE))
 WITHOUT_STAGES = "write ~stages.head, for each by its name, and set train.epochs"
 HYDRAS_FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
 
-# What Hydra's grammar stumbles over -> what was meant; matched with the word after it, below it.
-SLIPS = {
-    r"([^=]+)==+([^=\n]+)\n.*": r"one = is enough; write \1=\2",
-    r"(\S+=(?:\S*,|\[[^\]\s]*))\n([^=]+)": r"the space makes two words of it; write \1\2",
-    r"([^=]+=[^\n]+?),+\n.*": r"the comma at its end is too much; write \1",
-}
-# What OmegaConf says of a value -> what would do instead.
-WAYS_OUT = {
-    "nterpolation": "write ${...} around the name of another setting, such as ${train.seed}",
-    "missing mandatory": "give it a value, or leave it out",
-    "not Optional": "give it a value, or leave it out",
-    "to Integer": "use a whole number",
-    "to Float": "use a number",
-    "to string": "use a word, or text in quotes",
-    "valid bool": "use true or false",
-    "of StageConfig": "write a new stage whole, '+stages.more={trainable: all, epochs: 5}'",
-    "ListConfig": "use a list in brackets, such as [0,1]",
-}
+
+def _hydras_options() -> argparse.ArgumentParser:
+    """Hydra's command-line flags (hydra.cc/docs/advanced/hydra-command-line-flags)."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("overrides", nargs="*")
+    for flag in ("--help -h", "--hydra-help", "--version", "--run -r", "--multirun -m", "--resolve",
+                 "--shell-completion -sc"):  # fmt: skip
+        parser.add_argument(*flag.split(), action="store_true")
+    for option in ("--package -p", "--config-path -cp", "--config-name -cn", "--config-dir -cd",
+                   "--experimental-rerun"):  # fmt: skip
+        parser.add_argument(*option.split())
+    parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
+    parser.add_argument("--info", "-i", nargs="?", const="all")
+    parser.error = _refuse_option  # type: ignore[method-assign]  # it would print its usage
+    return parser
 
 
 def split_arguments(arguments: list[str]) -> tuple[list[str], list[str], bool]:
-    """(words that set something, Hydra's own options, whether --multirun is one of them).
+    """(overrides, Hydra's own options, whether --multirun is one of them).
 
     Raises:
-        SettingError: an option that Hydra does not have, or not so.
+        SettingError: an option that Hydra does not have, or a wrong value of one.
     """
-    parser = get_args_parser()
-    parser.error = _refuse_option  # type: ignore[method-assign]  # it would print its usage
-    found, unknown = parser.parse_known_intermixed_args(arguments)
+    found, unknown = _hydras_options().parse_known_intermixed_args(arguments)
     if unknown:
         following = arguments[arguments.index(unknown[0]) + 1 :]
         _refuse_dashes(unknown[0], following[0] if following else "...")
@@ -71,7 +62,7 @@ def _refuse_option(message: str) -> NoReturn:
 
 
 def _refuse_dashes(option: str, following: str) -> NoReturn:
-    """`--epochs 3` and `--epochs=3` are to be `train.epochs=3`."""
+    """Refuse `--epochs 3` and `--epochs=3` with `train.epochs=3` as the way out."""
     name, _, value = option.lstrip("-").partition("=")
     ending = f".{name.replace('-', '_')}"
     named = [item for item in (*CHOICES, *setting_names()) if f".{item}".endswith(ending)]
@@ -81,28 +72,28 @@ def _refuse_dashes(option: str, following: str) -> NoReturn:
 
 
 def expand_home(word: str) -> str:
-    """`run.root=~/runs` with the home directory, which neither a shell nor Hydra puts there."""
+    """`run.root=~/runs` with the home directory: neither the shell nor Hydra expands it there."""
     return re.sub(r"(?<==)~(?=/|$)", lambda _: str(Path.home()), word)
 
 
 def with_new_stages(words: Sequence[str]) -> list[str]:
-    """Before `+stages.more={epochs: 1}`, the word by which Hydra makes a stage to set that in.
+    """The overrides, with a new `StageConfig` before `+stages.more={epochs: 1}` sets values in it.
 
-    On its own it would put a plain dictionary where the schema has a `StageConfig`, and refuse.
+    Without it Hydra would put a plain dictionary where the schema has a `StageConfig`, and refuse.
     """
     found = (re.match(r"\+stages\.([\w-]+)=", word) for word in words)
     return [*(f"+stage@stages.{match[1]}=new" for match in found if match), *words]
 
 
 def check_overrides(words: Sequence[str]) -> None:
-    """Refuse what is no `setting=value`, in words of ours and not of Hydra's grammar.
+    """Refuse what is no `setting=value`.
 
     Raises:
         SettingError: naming the word and what to write instead.
     """
     parser = OverridesParser.create()
-    for word, following in itertools.zip_longest(words, words[1:], fillvalue=""):
-        name, sign, _ = word.partition("=")
+    for word in words:
+        name, sign, value = word.partition("=")
         if not re.match(r"[+~]*\w", name) or (not sign and not name.startswith("~")):
             recipes = [
                 path.stem for path in (Path(__file__).parents[1] / "conf/recipe").glob("*.yaml")
@@ -113,26 +104,19 @@ def check_overrides(words: Sequence[str]) -> None:
             )
         try:
             override = parser.parse_override(word)
-        except HydraException:
-            raise SettingError(f"{word} cannot be read; {_meant(word, following)}") from None
+        except HydraException as error:
+            reason = str(error).partition(" expecting ")[0].splitlines()[0]
+            raise SettingError(
+                f"{word} cannot be read: {reason}; write setting=value without spaces, lists as "
+                f"{name}=[1,2], and an unusual value in quotes twice, '{name}=\"{value}\"'"
+            ) from None
         _check_override(word, override)
     staged = [word for word in words if re.match(r"[+~]*stages\b", word)]
     if staged and any(word.startswith("run.resume=") for word in words):
         raise SettingError(
-            f"{staged[0]} cannot be said to a run that goes on by run.resume, which keeps its "
+            f"{staged[0]} cannot be set for a run that is resumed by run.resume, which keeps its "
             "stages; leave it out, or start a new run"
         )
-
-
-def _meant(word: str, following: str) -> str:
-    for pattern, hint in SLIPS.items():
-        if slip := re.fullmatch(pattern, f"{word}\n{following}"):
-            return slip.expand(hint)
-    name, _, value = word.partition("=")
-    return (
-        f"put an unusual value in quotes twice, '{name}=\"{value}\"', and a list in brackets, "
-        f"{name}=[1,2]"
-    )
 
 
 def _check_override(word: str, override: Override) -> None:
@@ -145,6 +129,11 @@ def _check_override(word: str, override: Override) -> None:
         )
     if name == "stages" and value == {}:
         raise SettingError(f"{word} takes no stage away; {WITHOUT_STAGES}")
+    if override.is_add() and (stage := re.fullmatch(r"stages\.([\w-]+)\.(\w+)", name)):
+        raise SettingError(
+            f"{word} sets a part of a new stage; set all of it in one, "
+            f"'+stages.{stage[1]}={{{stage[2]}: {value}}}'"
+        )
     if value == "":
         raise SettingError(f"{word} has no value; write one after the =, or leave {name} out")
     leaves = [item for item in setting_names() if item != "stages"]  # those have names of their own
@@ -155,7 +144,7 @@ def _check_override(word: str, override: Override) -> None:
 
 
 def _check_deletion(word: str, name: str) -> None:
-    """Only a choice can be left out by `~`: a setting has its default, or none."""
+    """Refuse `~` before a setting, which always has a value; a group's choice can be removed."""
     if name in CHOICES or name.startswith(("hydra", "stages.")):
         return
     if name == "stages":
@@ -182,19 +171,11 @@ def explain_error(error: Exception) -> str:
         if named and named[2]:
             return _unknown(f"{named[2]}.{found[1]}")
         return _unknown(named[1] if named else found[1])
-    if absent := re.search(
-        r"Could not delete from config. '(stages\.[\w-]+)' does not exist", text
-    ):
-        return (
-            f"~{absent[1]} takes nothing away: this recipe has no such stage; its file in "
-            "vit_keras/conf/recipe/ has their names"
-        )
-    if wrong := re.search(r"Error merging override (\S+)\n(?:\S+: )?(.+)", text):
-        return f"{wrong[1]} does not fit: {wrong[2].rstrip('.')}{_way_out(wrong[2])}"
     if isinstance(error, OmegaConfBaseException) and error.full_key:
-        reason = str(error).splitlines()[0]
-        return f"{error.full_key} has no value: {reason}{_way_out(reason)}"
-    return re.sub(r"\s*\n\s*", "; ", text.strip())
+        return f"{error.full_key} has no value: {str(error).splitlines()[0]}"
+    # OmegaConf ends with lines such as `full_key: model.depth`, which repeat the first.
+    lines = [line.strip() for line in re.split(r"\n\s+full_key:", text)[0].splitlines()]
+    return "; ".join(line for line in lines if line)
 
 
 def _unknown(name: str) -> str:
@@ -220,16 +201,12 @@ def _stage_hint(stage: str, field: str) -> str:
     )
 
 
-def _way_out(reason: str) -> str:
-    return next((f"; {way}" for said, way in WAYS_OUT.items() if said in reason), "")
-
-
-WORDS_OF_YAML = ("null", "true", "false", "nan", "inf")  # that are no text
+WORDS_OF_YAML = ("null", "true", "false", "nan", "inf")  # read as values, not as text
 
 
 def quote_override(value: Any) -> str:
-    """A text as a value of Hydra's grammar: as it is, or in quotes."""
-    text = os.path.expanduser(str(value))  # within quotes nobody else would
+    """A text as a value in Hydra's grammar: as it is, or in quotes."""
+    text = os.path.expanduser(str(value))  # nothing expands it within quotes
     if re.fullmatch(r"[\w./:-]+", text, re.ASCII) and text.lower() not in WORDS_OF_YAML:
         return text
     # Backslashes count twice before a quote, and there alone.
