@@ -1,14 +1,132 @@
-"""Numbers that a setting may have, and what would do instead.
+"""A setting's declaration as a dataclass field, and the checks of values against it.
 
-Nothing here imports Keras.
+`setting` declares default, help, bounds and choices in one place; `check_fields` holds the values
+of a dataclass to them. Nothing here imports Keras.
 """
 
+import functools
 import math
 import numbers
-from collections.abc import Iterable
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from vit_keras.errors import SettingError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The interval that a number has to lie in; an end that is None is open to infinity."""
+
+    above: float | None = None
+    at_least: float | None = None
+    below: float | None = None
+    at_most: float | None = None
+
+    def __contains__(self, value: float) -> bool:
+        return (
+            (self.above is None or value > self.above)
+            and (self.at_least is None or value >= self.at_least)
+            and (self.below is None or value < self.below)
+            and (self.at_most is None or value <= self.at_most)
+        )
+
+    def __str__(self) -> str:
+        """`above 0, 0.9 at most`; empty without bounds."""
+        ends = [
+            (self.above, f"above {self.above}"),
+            (self.at_least, f"{self.at_least} or more"),
+            (self.below, f"below {self.below}"),
+            (self.at_most, f"{self.at_most} at most"),
+        ]
+        return ", ".join(text for end, text in ends if end is not None)
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    choices: Iterable[str] = (),
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+) -> Any:
+    """A dataclass field with everything that is known of a setting.
+
+    Args:
+        default: its default; `list` or `dict` for an empty one, `dataclasses.MISSING` for none.
+        help: what it is for, in a sentence or two.
+        choices: the words that it may be.
+        above, at_least, below, at_most: the bounds of a number.
+    """
+    metadata = {
+        "help": help,
+        "choices": tuple(choices),
+        "bounds": Bounds(above, at_least, below, at_most),
+    }
+    if default in (list, dict):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@functools.cache
+def field_types(schema: type) -> dict[str, tuple[Any, bool]]:
+    """Field -> (its type, whether it may be None): `int | None` is (int, True)."""
+    found = {}
+    for name, hint in typing.get_type_hints(schema).items():
+        members = typing.get_args(hint)
+        is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+        present = [member for member in members if member is not types.NoneType]
+        kind = present[0] if is_union and len(present) == 1 else hint
+        found[name] = (kind, is_union and types.NoneType in members)
+    return found
+
+
+def check_fields(settings: Any, prefix: str = "") -> None:
+    """Check each field of a dataclass, and of those in it, against its declaration.
+
+    Raises:
+        SettingError: a value of another type, outside of its bounds, or none of the choices.
+    """
+    for name, value, item, (kind, is_optional) in _declared(settings, prefix):
+        if value is not None or not is_optional:
+            _check_value(name, value, item, kind)
+
+
+def _declared(settings: Any, prefix: str) -> Iterator[tuple[str, Any, Field, tuple[Any, bool]]]:
+    """(name, value, field, type) of each setting, depth first."""
+    schema: Any = type(settings)
+    kinds = field_types(schema)
+    for item in fields(settings):
+        name, value = f"{prefix}{item.name}", getattr(settings, item.name)
+        inner = value if isinstance(value, dict) else {}
+        if is_dataclass(value):
+            yield from _declared(value, f"{name}.")
+        elif inner and all(map(is_dataclass, inner.values())):
+            for key, one in inner.items():
+                yield from _declared(one, f"{name}.{key}.")
+        else:
+            yield name, value, item, kinds[item.name]
+
+
+def _check_value(name: str, value: Any, item: Field, kind: Any) -> None:
+    bounds, choices = item.metadata.get("bounds", Bounds()), item.metadata.get("choices", ())
+    if choices:
+        # `jit_compile` is a word or a boolean.
+        check_choice(name, str(value).lower() if isinstance(value, bool) else value, choices)
+    check = CHECKS.get(kind)
+    if check is not None:
+        check(name, value, str(bounds))
+    if kind in (int, float):
+        check_bounds(name, value, bounds)
+
+
+def check_bounds(name: str, value: float, bounds: Bounds) -> None:
+    if value not in bounds:
+        raise SettingError(f"{name}={value} is out of range; use {bounds}")
 
 
 def check_choice(setting: str, value: object, allowed: Iterable[str]) -> None:
@@ -18,29 +136,32 @@ def check_choice(setting: str, value: object, allowed: Iterable[str]) -> None:
         raise SettingError(f"{setting}={value} is unknown{did_you_mean(value, allowed)}")
 
 
-RATE = "0 up to below 1"
+def check_whole_number(name: str, value: Any, way_out: str = "") -> None:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise SettingError(f"{name}={value} is not a whole number; use {way_out or 'one'}")
+
+
+def check_number(name: str, value: Any, way_out: str = "") -> None:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise SettingError(f"{name}={value} is not a number; use {way_out or 'one'}")
+
+
+def check_bool(name: str, value: Any, way_out: str = "") -> None:
+    if not isinstance(value, bool):
+        raise SettingError(f"{name}={value} is neither yes nor no; use true or false")
+
+
+CHECKS: dict[Any, Callable[[str, Any, str], None]] = {
+    bool: check_bool,
+    int: check_whole_number,
+    float: check_number,
+}
 
 
 def check_int(name: str, value: Any, least: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        kind = "positive whole number" if least == 1 else "whole number"
-        raise SettingError(f"{name}={value} is not a {kind}; use {least} or more")
-
-
-def check_number(name: str, value: Any, way_out: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
-        raise SettingError(f"{name}={value} is not a number; use {way_out}")
-
-
-def check_rate(name: str, value: Any) -> None:
-    check_number(name, value, RATE)
-    if not 0 <= value < 1:
-        raise SettingError(f"{name}={value} is not a rate; use {RATE}")
-
-
-def check_bool(name: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise SettingError(f"{name}={value} is neither yes nor no; use true or false")
+    bounds = Bounds(at_least=least)
+    check_whole_number(name, value, str(bounds))
+    check_bounds(name, value, bounds)
 
 
 def as_list(setting: Any) -> list[Any]:
@@ -74,17 +195,6 @@ def multiples_around(value: int, factor: int) -> list[int]:
 def join_options(allowed: list[int]) -> str:
     *first, last = map(str, allowed)
     return f"{', '.join(first)} or {last}" if first else last
-
-
-def check_range(setting: str, value: Any, low: float, closed: bool, high: float | None) -> None:
-    if value is None:
-        return
-    good = value >= low if closed else value > low
-    if math.isfinite(value) and good and (high is None or value <= high):
-        return
-    above = f"{low:g} or more" if closed else f"above {low:g}"
-    below = f", {high} at most" if high is not None else ""
-    raise SettingError(f"{setting}={value} is out of range; use {above}{below}")
 
 
 def height_and_width(image_size: Any, name: str = "image_size") -> tuple[int, int]:

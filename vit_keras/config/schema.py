@@ -1,179 +1,327 @@
-"""What can be chosen, typed, with its default.
+"""The settings of a run: type, default, bounds, choices and help of each, in one place.
 
-The dataclasses are Hydra's schema; `conf/` holds the named choices, and `checks.py` says what
-cannot work. A field `learning_rate` of `OptimConfig` is `optim.learning_rate=3e-4` on the command
-line. None stands for "as the data set, the variant or the machine has it".
+The dataclasses are Hydra's schema; `conf/` holds named groups of values. The field `learning_rate`
+of `OptimConfig` is `optim.learning_rate=3e-4` on a command line. None means "as the data set, the
+variant or the machine has it".
 """
 
-from dataclasses import dataclass, field, fields, is_dataclass
+import typing
+from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from typing import Any
 
-from vit_keras.model.architecture import CHOICES as MODEL_CHOICES
-from vit_keras.model.architecture import VARIANTS
+from vit_keras.model.architecture import RATES, VARIANTS, Architecture
+from vit_keras.validators import field_types, setting
+
+MAX_EPOCHS = 1_000_000  # a schedule counts their steps in 64 bits
+# The strengths in `augment.color_jitter`, in order, with the largest of each.
+JITTER = {"brightness": 1, "contrast": 1, "saturation": 1, "hue": 0.5}
 
 
 @dataclass
 class DataConfig:
-    """Which images, and how many of them.
+    """Which images, and how many of them."""
 
-    `name` is `digits`, scikit-learn's; `folder`, a folder of images, and `npz`, a file of arrays,
-    both at `path`; `arrays`, what a Python program gives to `train_model`; and any other name is
-    that of an image classification set of TFDS: `cifar10`, `fashion_mnist:3.0.1`, or with a
-    configuration, `imagenette/160px-v2`.
-    """
-
-    name: str = "digits"  # digits, folder, npz, arrays, or a set of TFDS
-    path: str | None = None  # npz's file; or a folder of <class>/, or of {train,val,test}/<class>/
-    tfds_dir: str | None = None  # where TFDS keeps its sets; TFDS_DATA_DIR unless given
-    download: bool = False  # fetch the set when it is not there
-    image_size: Any = None  # pixels of a side, or [height, width]; the set's own unless given
-    classes: list[Any] | None = (
-        None  # names or numbers of the classes to keep, relabelled 0, 1, ...
+    name: str = setting(
+        "digits",
+        "Data set: digits (scikit-learn), folder or npz (at data.path), arrays (given to "
+        "train_model), or any image classification set of TFDS, such as cifar10, "
+        "fashion_mnist:3.0.1 or imagenette/160px-v2.",
     )
-    limit: int | None = None  # at most so many images of the training and of the test split
-    train_limit: int | None = None  # at most so many of the training split, validation among them
-    validation_fraction: float = 0.1  # carved out of the training split, stratified
-    prefetch: int = 4  # batches made ready ahead of the device
-    resize_mode: str = "crop"  # how images of many sizes come to image_size: crop, stretch or pad
-    on_bad_file: str = "skip"  # a folder's files that are no images: skip or fail
-    follow_links: bool = False  # also links that lead out of the folder
-    cache_mb: int = 2048  # a folder's images up to so many MB are decoded once and held in memory
-    workers: int | None = None  # threads that decode a folder's images; as many as there are cores
+    path: str | None = setting(
+        None,
+        "A folder with one sub-folder per class, or with train, val and test folders of such; or "
+        "an npz file.",
+    )
+    tfds_dir: str | None = setting(
+        None, "Where TensorFlow Datasets keeps its sets; TFDS_DATA_DIR unless set."
+    )
+    download: bool = setting(False, "Download the data set if it is not there.")
+    image_size: Any = setting(
+        None, "Side in pixels, or [height, width]; the data set's own unless set."
+    )
+    classes: list[Any] | None = setting(
+        None, "Names or numbers of the classes to keep, relabelled 0, 1, ..."
+    )
+    limit: int | None = setting(
+        None, "Largest number of images of the training and of the test split.", at_least=1
+    )
+    train_limit: int | None = setting(
+        None, "Largest number of training images, validation images included.", at_least=1
+    )
+    validation_fraction: float = setting(
+        0.1,
+        "Fraction of the training split that is held out for validation, stratified by class.",
+        above=0,
+        at_most=0.9,
+    )
+    prefetch: int = setting(4, "Batches that are prepared ahead of the device.", at_least=1)
+    resize_mode: str = setting(
+        "crop",
+        "How images of another shape come to image_size: resized and cropped (crop), stretched, "
+        "or resized and padded (pad).",
+        choices=("crop", "stretch", "pad"),
+    )
+    on_bad_file: str = setting(
+        "skip",
+        "What to do about files of a folder that are no images.",
+        choices=("skip", "fail"),
+    )
+    follow_links: bool = setting(False, "Follow symbolic links that lead out of the folder.")
+    cache_mb: int = setting(
+        2048,
+        "Images of a folder are decoded once and kept in memory if they take no more than this "
+        "many MB.",
+        at_least=0,
+    )
+    workers: int | None = setting(
+        None,
+        "Threads that decode the images of a folder; the number of cores unless set.",
+        at_least=1,
+        at_most=256,
+    )
+
+
+def _model_options() -> list[tuple[str, Any, Any]]:
+    """Each field of `Architecture` as a setting: (name, type, field).
+
+    A setting is None where the variant or the pretrained file decides; rates have a default, which
+    no variant changes. OmegaConf has no type for "a number or a list of numbers".
+    """
+    options = []
+    for item in fields(Architecture):
+        kind, _ = field_types(Architecture)[item.name]
+        is_rate = item.name in RATES
+        if kind in (int, float, str, bool):
+            kind = kind if is_rate else typing.Optional[kind]  # noqa: UP045
+        else:
+            kind = Any
+        default = item.default if is_rate else None
+        options.append((item.name, kind, field(default=default, metadata=item.metadata)))
+    return options
+
+
+_VARIANT = setting(
+    None, "A known architecture; unless set, every size has to be set.", choices=VARIANTS
+)
+_ModelOptions: Any = make_dataclass(
+    "_ModelOptions",
+    [("variant", typing.Optional[str], _VARIANT), *_model_options()],  # noqa: UP045
+)
 
 
 @dataclass
-class ModelConfig:
-    """Which ViT: a variant, and what differs from it (see `variants.Architecture`).
+class ModelConfig(_ModelOptions):
+    """Which ViT: a variant, and the options of `Architecture` that differ from it.
 
-    None is as the pretrained file has it, or the variant, or the paper: the first that is named.
+    None is as the pretrained file has it, or else the variant, or else the paper.
     """
-
-    variant: str | None = None  # ti16 s16 b16 b32 l16 h14 tiny_mnist; none: give every size
-    patch_size: int | None = None
-    width: int | None = None
-    depth: int | None = None
-    num_heads: int | None = None
-    mlp_dim: int | None = None
-    pool: str | None = None  # token, mean or map (attention with one learnt query)
-    position: str | None = None  # learned, sincos2d, rope2d, rope_mixed or none
-    gelu: str | None = None  # exact or tanh
-    mlp: str | None = None  # gelu or swiglu; mlp_dim is as given for both
-    parallel: bool | None = None  # attention and MLP of a block side by side
-    qk_norm: bool | None = None  # normalise each head's queries and keys
-    layer_scale: float | None = None  # what learnt factors of each branch begin at, such as 1e-5
-    registers: int | None = None  # further learnt tokens, which no pooling reads
-    stem: str | None = None  # patch or conv (depth stays as given)
-    patch_dropout: float = 0.0  # share of the patches that training leaves out
-    dropout: float = 0.0
-    attention_dropout: float = 0.0
-    stochastic_depth: float = 0.0
-    norm_epsilon: float | None = None  # of every layer normalisation
-    pixel_mean: Any = None  # one number or one per channel, in 0 to 1
-    pixel_std: Any = None
 
 
 @dataclass
 class PretrainedConfig:
-    """Which trained ViT to start from, if any; its file says the architecture."""
+    """Which trained ViT to start from, if any; its file decides the architecture."""
 
-    handle: str | None = None  # a path, an address on Kaggle or tfhub.dev, a Hugging Face id
-    load_weights: bool = True  # false: the same model with fresh weights
-    wrap_saved_model: bool = False  # use a SavedModel whole even if it can be converted
-    train_all: bool = False  # of one that is used whole, also what was saved as not trainable
-    ignore_weights: list[str] = field(
-        default_factory=list
-    )  # names in the file that may be left out
-    baseline: bool = False  # afterwards train the same model from fresh weights, to compare
+    handle: str | None = setting(
+        None, "A path, an address on Kaggle or tfhub.dev, or a Hugging Face id."
+    )
+    load_weights: bool = setting(
+        True, "Load the file's weights; false trains the same architecture from fresh ones."
+    )
+    wrap_saved_model: bool = setting(
+        False, "Wrap a SavedModel as one trainable layer even if its weights can be converted."
+    )
+    train_all: bool = setting(
+        False, "Of a wrapped SavedModel, also train variables that were saved as not trainable."
+    )
+    ignore_weights: list[str] = setting(
+        list, "Patterns of weight names in the file that may be left unused."
+    )
+    baseline: bool = setting(
+        False, "Afterwards train the same model from fresh weights, for comparison."
+    )
 
 
 @dataclass
 class StageConfig:
-    """A part of a fine-tuning: `stages.<name>`."""
+    """One stage of a fine-tuning: `stages.<name>`."""
 
-    trainable: Any = "all"  # head, all, lora, or {last: n}: the head and the last n blocks
-    epochs: int = 10
-    learning_rate: float | None = None  # optim's unless given
-    warmup_ratio: float | None = None  # optim's unless given; of this stage's steps
-    layer_decay: float = 1.0  # the rate of each layer as a share of the one above
-    lora_rank: int = 8
-    augment: bool = True  # false in a head stage: the backbone's features are computed once
+    trainable: Any = setting(
+        "all",
+        "Which layers are trained: head, all, lora, or {last: n}, the head and the last n blocks.",
+    )
+    epochs: int = setting(10, "Number of epochs.", at_least=1, at_most=MAX_EPOCHS)
+    learning_rate: float | None = setting(
+        None, "Peak learning rate; optim.learning_rate unless set.", above=0
+    )
+    warmup_ratio: float | None = setting(
+        None,
+        "Fraction of the stage's steps with a rising learning rate; optim.warmup_ratio unless set.",
+        at_least=0,
+        at_most=0.9,
+    )
+    layer_decay: float = setting(
+        1.0,
+        "Learning rate of each layer as a fraction of that of the layer above.",
+        above=0,
+        at_most=1,
+    )
+    lora_rank: int = setting(8, "Rank of the low-rank additions of LoRA.", at_least=1)
+    augment: bool = setting(
+        True, "Apply augmentation; false in a head stage computes the backbone's features once."
+    )
 
 
 @dataclass
 class AugmentConfig:
-    """What happens to a training batch on the device, in this order but for colours, first."""
+    """Augmentation of a training batch on the device, in this order except that colors go first."""
 
-    crop_padding: int = 0  # pixels of padding before a random crop back to size
-    flip: bool = False  # left and right, half of the images
-    resized_crop: list[float] | None = None  # or a box with [least, most] share of the area
-    color_jitter: list[float] | None = None  # of [brightness, contrast, saturation, hue]
-    policy: str = "none"  # none, randaugment, trivial_augment, autoaugment_cifar10, three_augment
-    policy_ops: int = 2  # randaugment's n
-    policy_magnitude: int = 9  # randaugment's m, of 0 to 30
-    random_erasing: float = 0.0  # probability that a box of an image is noise
-    mixup: float = 0.0  # alpha; 0 is off. With both on, a batch gets either
-    cutmix: float = 0.0  # alpha; 0 is off
-    mix_probability: float = 1.0  # that a batch is mixed at all
-    repeated_augmentation: int = (
-        1  # of each image in a batch (Hoffer et al. 2020), each time drawn anew
+    crop_padding: int = setting(
+        0, "Pixels of padding before a random crop back to the image's size.", at_least=0
+    )
+    flip: bool = setting(False, "Flip half of the images left to right.")
+    resized_crop: list[float] | None = setting(
+        None, "Random resized crop of [smallest, largest] fraction of the area."
+    )
+    color_jitter: list[float] | None = setting(
+        None, "Strengths of the jitter of [brightness, contrast, saturation, hue]."
+    )
+    policy: str = setting(
+        "none",
+        "Augmentation policy; three_augment is that of DeiT III.",
+        choices=("none", "randaugment", "trivial_augment", "autoaugment_cifar10", "three_augment"),
+    )
+    policy_ops: int = setting(2, "RandAugment's number of operations.", at_least=1, at_most=8)
+    policy_magnitude: int = setting(9, "RandAugment's magnitude.", at_least=0, at_most=30)
+    random_erasing: float = setting(
+        0.0, "Probability that a box of an image is replaced by noise.", at_least=0, at_most=1
+    )
+    mixup: float = setting(
+        0.0, "Alpha of MixUp; 0 is off. With CutMix on too, a batch gets one of them.", at_least=0
+    )
+    cutmix: float = setting(0.0, "Alpha of CutMix; 0 is off.", at_least=0)
+    mix_probability: float = setting(
+        1.0, "Probability that a batch is mixed at all.", at_least=0, at_most=1
+    )
+    repeated_augmentation: int = setting(
+        1,
+        # Hoffer et al. 2020, "Augment your batch".
+        "Copies of each image in a batch, each augmented differently.",
+        at_least=1,
     )
 
 
 @dataclass
 class OptimConfig:
-    """How the weights move."""
+    """Optimizer and learning-rate schedule."""
 
-    name: str = "adamw"  # adamw, adam or sgd
-    learning_rate: float = 1e-3  # the peak, reached after the warm-up
-    warmup_ratio: float = 0.0  # the share of all steps that the rate rises in, linearly, from 0
-    final_lr_fraction: float = 0.0  # the cosine's end, as a fraction of the peak
-    weight_decay: float = 0.0  # decoupled; on kernels alone
-    momentum: float = 0.9  # sgd's
-    beta_1: float = 0.9  # adam's and adamw's
-    beta_2: float = 0.999
-    clip_norm: float | None = None  # of all gradients together
-    label_smoothing: float = 0.0
-    ema_momentum: float | None = None  # momentum of the weights' average, such as 0.999
-    gradient_accumulation_steps: int = 1  # batches per update of the weights
+    name: str = setting("adamw", "Optimizer.", choices=("adamw", "adam", "sgd"))
+    learning_rate: float = setting(1e-3, "Peak learning rate, reached after the warm-up.", above=0)
+    warmup_ratio: float = setting(
+        0.0,
+        "Fraction of all steps with a learning rate that rises linearly from 0.",
+        at_least=0,
+        at_most=0.9,
+    )
+    final_lr_fraction: float = setting(
+        0.0,
+        "Learning rate at the end of the cosine decay, as a fraction of the peak.",
+        at_least=0,
+        at_most=1,
+    )
+    weight_decay: float = setting(0.0, "Decoupled weight decay of kernels.", at_least=0)
+    momentum: float = setting(0.9, "Momentum of sgd.", at_least=0, at_most=0.9999)
+    beta_1: float = setting(
+        0.9, "Decay rate of the first moment of adam and adamw.", at_least=0, at_most=0.9999
+    )
+    beta_2: float = setting(
+        0.999, "Decay rate of the second moment of adam and adamw.", at_least=0, at_most=0.999999
+    )
+    clip_norm: float | None = setting(
+        None, "Largest norm of all gradients together; larger ones are scaled down.", above=0
+    )
+    label_smoothing: float = setting(
+        0.0, "Label smoothing of the cross-entropy.", at_least=0, at_most=0.9
+    )
+    ema_momentum: float | None = setting(
+        None,
+        "Momentum of the exponential moving average of the weights, such as 0.999.",
+        above=0,
+        at_most=0.999999,
+    )
+    gradient_accumulation_steps: int = setting(
+        1, "Number of batches per update of the weights.", at_least=1
+    )
 
 
 @dataclass
 class TrainConfig:
-    """How long, on what, and how exactly."""
+    """How long to train, on what, and in which precision."""
 
-    epochs: int | None = 10  # null with stages, which have their own
-    batch_size: int = 128
-    seed: int = 0
-    precision: str = "auto"  # auto, float32, mixed_bfloat16 or mixed_float16
-    jit_compile: Any = "auto"  # compile by XLA: auto (wherever it can be), true or false
-    early_stopping: int | None = None  # epochs without a better validation accuracy
-    tensorboard: bool = False  # log for TensorBoard under <run>/tensorboard
-    overfit_batches: int | None = None  # to find a bug: train on so many batches, without changes
-    limit_train_batches: int | None = None  # to try something out: at most so many batches an epoch
-    sample_predictions: int = 0  # validation images whose predictions are kept after each epoch
+    epochs: int | None = setting(
+        10,
+        "Number of epochs; null with stages, which have their own.",
+        at_least=1,
+        at_most=MAX_EPOCHS,
+    )
+    batch_size: int = setting(128, "Images per batch.", at_least=1)
+    seed: int = setting(
+        0, "Seed of the weights, the data order and augmentation.", at_least=0, at_most=2**32 - 1
+    )
+    precision: str = setting(
+        "auto",
+        "Precision of the computation; auto is as the device suggests.",
+        choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
+    )
+    jit_compile: Any = setting(
+        "auto",
+        "Compile the training step with XLA; auto compiles wherever it is possible.",
+        choices=("auto", "true", "false"),
+    )
+    early_stopping: int | None = setting(
+        None, "Stop after this many epochs without a better validation accuracy.", at_least=1
+    )
+    tensorboard: bool = setting(False, "Write logs for TensorBoard to <run>/tensorboard.")
+    overfit_batches: int | None = setting(
+        None,
+        "For debugging: train on this many batches without regularisation, until overfitted.",
+        at_least=1,
+    )
+    limit_train_batches: int | None = setting(
+        None, "For a trial: the largest number of batches per epoch.", at_least=1
+    )
+    sample_predictions: int = setting(
+        0,
+        "Number of validation images whose predictions are saved after each epoch.",
+        at_least=0,
+        at_most=64,
+    )
 
 
 @dataclass
 class RunConfig:
-    """Where everything is put."""
+    """Where everything is written."""
 
-    root: str = "saved_models"
-    dir: str | None = None  # exactly here, instead of a fresh folder under root
-    resume: str | None = None  # go on with this run; its own settings hold
+    root: str = setting("saved_models", "Folder in which new run directories are made.")
+    dir: str | None = setting(None, "The run directory itself, instead of a new one in run.root.")
+    resume: str | None = setting(None, "The run directory to resume; its settings are kept.")
 
 
 @dataclass
 class Config:
-    """One run, whole."""
+    """All settings of one run."""
 
-    name: str = "custom"  # the recipe's, and the first part of the run directory's name
+    name: str = setting(
+        "custom", "The recipe's name, and the first part of the run directory's name."
+    )
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     pretrained: PretrainedConfig = field(default_factory=PretrainedConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-    stages: dict[str, StageConfig] = field(default_factory=dict)  # in order; none: all at once
+    stages: dict[str, StageConfig] = setting(
+        dict, "The stages of a fine-tuning, in order; without any, all layers train at once."
+    )
     run: RunConfig = field(default_factory=RunConfig)
 
 
@@ -187,68 +335,8 @@ def setting_names(schema: Any = Config, prefix: str = "") -> list[str]:
 
 
 def register() -> None:
-    """Tell Hydra's ConfigStore the schema that `conf/config.yaml` starts from, and a stage's."""
+    """Register with Hydra the schema that `conf/config.yaml` starts from, and that of a stage."""
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(name="schema", node=Config)
     ConfigStore.instance().store(group="stage", name="new", node=StageConfig)
-
-
-POLICIES = ("none", "randaugment", "trivial_augment", "autoaugment_cifar10", "three_augment")
-JITTER = {"brightness": 1, "contrast": 1, "saturation": 1, "hue": 0.5}  # the most of each
-
-# Setting -> the words that it may have.
-CHOICES: dict[str, tuple[str, ...]] = {
-    "data.resize_mode": ("crop", "stretch", "pad"),
-    "data.on_bad_file": ("skip", "fail"),
-    "model.variant": tuple(VARIANTS),
-    **{f"model.{name}": allowed for name, allowed in MODEL_CHOICES.items()},
-    "augment.policy": POLICIES,
-    "optim.name": ("adamw", "adam", "sgd"),
-    "train.precision": ("auto", "float32", "mixed_bfloat16", "mixed_float16"),
-    "train.jit_compile": ("auto", "true", "false"),
-}
-
-MOST_EPOCHS = 1_000_000  # a schedule counts their steps in 64 bits
-# Setting -> the smallest value, whether that value itself will do, and the largest (None: none).
-RANGES: dict[str, tuple[float, bool, float | None]] = {
-    "data.limit": (1, True, None),
-    "data.train_limit": (1, True, None),
-    "data.validation_fraction": (0, False, 0.9),
-    "data.prefetch": (1, True, None),
-    "data.cache_mb": (0, True, None),
-    "data.workers": (1, True, 256),
-    "augment.crop_padding": (0, True, None),
-    "augment.policy_ops": (1, True, 8),
-    "augment.policy_magnitude": (0, True, 30),
-    "augment.random_erasing": (0, True, 1),
-    "augment.mixup": (0, True, None),
-    "augment.cutmix": (0, True, None),
-    "augment.mix_probability": (0, True, 1),
-    "augment.repeated_augmentation": (1, True, None),
-    "optim.learning_rate": (0, False, None),
-    "optim.warmup_ratio": (0, True, 0.9),
-    "optim.final_lr_fraction": (0, True, 1),
-    "optim.weight_decay": (0, True, None),
-    "optim.momentum": (0, True, 0.9999),
-    "optim.beta_1": (0, True, 0.9999),
-    "optim.beta_2": (0, True, 0.999999),
-    "optim.clip_norm": (0, False, None),
-    "optim.label_smoothing": (0, True, 0.9),
-    "optim.ema_momentum": (0, False, 0.999999),
-    "optim.gradient_accumulation_steps": (1, True, None),
-    "train.epochs": (1, True, MOST_EPOCHS),
-    "train.batch_size": (1, True, None),
-    "train.seed": (0, True, 2**32 - 1),
-    "train.early_stopping": (1, True, None),
-    "train.overfit_batches": (1, True, None),
-    "train.limit_train_batches": (1, True, None),
-    "train.sample_predictions": (0, True, 64),
-}
-STAGE_RANGES: dict[str, tuple[float, bool, float | None]] = {
-    "epochs": (1, True, MOST_EPOCHS),
-    "learning_rate": (0, False, None),
-    "warmup_ratio": (0, True, 0.9),
-    "layer_decay": (0, False, 1),
-    "lora_rank": (1, True, None),
-}

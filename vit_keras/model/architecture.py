@@ -1,23 +1,16 @@
-"""The sizes of the known ViTs, and the checks that any size has to pass.
+"""The architecture of a ViT: its options, declared once, and the sizes of the known variants.
 
 Nothing here imports Keras: a wrong size is refused before anything slow is loaded.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from vit_keras.errors import SettingError, did_you_mean
-from vit_keras.validators import check_choice
+from vit_keras.validators import check_choice, setting
 
 ROTARY = ("rope2d", "rope_mixed")
-CHOICES = {
-    "pool": ("token", "mean", "map"),
-    "position": ("learned", "sincos2d", *ROTARY, "none"),
-    "gelu": ("exact", "tanh"),
-    "mlp": ("gelu", "swiglu"),
-    "stem": ("patch", "conv"),
-}
 
 
 def _size(patch_size: int, width: int, depth: int, num_heads: int, mlp_dim: int) -> dict[str, int]:
@@ -40,63 +33,100 @@ VARIANTS: dict[str, dict[str, int]] = {
 
 @dataclass
 class Architecture:
-    """Every size and switch of a ViT; the field's names (timm, big_vision).
+    """The architecture of a ViT; names as in timm and big_vision.
 
-    Attributes:
-        patch_size: P, the side of a square patch in pixels.
-        width: D, the length of a token.
-        depth: the number of encoder blocks.
-        num_heads: H, the number of attention heads; divides D.
-        mlp_dim: the hidden width of each block's MLP.
-        pool: `token` reads the class token; `mean` has none and averages the patch tokens; `map`
-            has none and attends to them (Zhai et al. 2022, "Scaling Vision Transformers").
-        position: `learned` for each position (eq. 1); `sincos2d`, fixed waves of row and column
-            (Beyer et al. 2022); `rope2d`, queries and keys turned by row and column, or
-            `rope_mixed`, by learned mixtures of the two (both Heo et al. 2024); or `none`.
-        gelu: `exact` (timm, Hugging Face) or `tanh` (Google's published weights).
-        mlp: `gelu`, or `swiglu` (Shazeer 2020), with three kernels of `mlp_dim` as given: two
-            thirds of a GELU's `mlp_dim` keep the number of parameters.
-        parallel: attention and MLP of a block side by side, behind one normalisation (ViT-22B,
-            Dehghani et al. 2023).
-        qk_norm: normalise the queries and keys of each head (ViT-22B).
-        layer_scale: what learned factors of each branch's channels begin at (CaiT, Touvron et al.
-            2021: 0.1 up to 18 blocks, 1e-5 up to 24, 1e-6 beyond); 0 for none.
-        registers: further learnt tokens, which no pooling reads (Darcet et al. 2024).
-        stem: `patch`, one linear map of each patch, or `conv`, 3x3 convolutions of stride 2 (Xiao
-            et al. 2021, who take one block less to make up for them: `depth` is as given).
-        patch_dropout: share of an image's patches that training leaves out, before the first
-            block (Liu et al. 2023; FLIP, Li et al. 2023).
-        dropout: rate on the embedded tokens and on the output of each attention and MLP.
-        attention_dropout: rate on the attention weights.
-        stochastic_depth: rate of the last block's residual branches; grows linearly from the
-            first block's 0 (a single block has it whole).
-        norm_epsilon: of every layer normalisation: 1e-6 in the paper's code and timm, 1e-12 in
-            Hugging Face's.
-        pixel_mean: per channel or one for all, in units of the full range: 0 to 1.
-        pixel_std: as `pixel_mean`. 0.5 and 0.5 bring pixels into [-1, 1].
+    `config.schema.ModelConfig`, the settings `model.*`, is made from these fields.
     """
 
-    patch_size: int
-    width: int
-    depth: int
-    num_heads: int
-    mlp_dim: int
-    pool: str = "token"
-    position: str = "learned"
-    gelu: str = "exact"
-    mlp: str = "gelu"
-    parallel: bool = False
-    qk_norm: bool = False
-    layer_scale: float = 0.0
-    registers: int = 0
-    stem: str = "patch"
-    patch_dropout: float = 0.0
-    dropout: float = 0.0
-    attention_dropout: float = 0.0
-    stochastic_depth: float = 0.0
-    norm_epsilon: float = 1e-6
-    pixel_mean: Sequence[float] | float = 0.5
-    pixel_std: Sequence[float] | float = 0.5
+    patch_size: int = setting(MISSING, "Side P of a square patch, in pixels.", at_least=1)
+    width: int = setting(MISSING, "Width D of a token.", at_least=1)
+    depth: int = setting(MISSING, "Number of encoder blocks.", at_least=1)
+    num_heads: int = setting(MISSING, "Number H of attention heads; divides the width.", at_least=1)
+    mlp_dim: int = setting(MISSING, "Hidden width of the MLP of each block.", at_least=1)
+    pool: str = setting(
+        "token",
+        # Zhai et al. 2022, "Scaling Vision Transformers", for `map`.
+        "What the head reads: the class token (token), the mean of the patch tokens (mean), or "
+        "an attention pooling with one learned query (map).",
+        choices=("token", "mean", "map"),
+    )
+    position: str = setting(
+        "learned",
+        # eq. 1; Beyer et al. 2022; Heo et al. 2024, for both rotary embeddings.
+        "Position embedding: learned, fixed 2-D sine-cosine (sincos2d), axial 2-D RoPE (rope2d), "
+        "RoPE with learned mixed frequencies (rope_mixed), or none.",
+        choices=("learned", "sincos2d", *ROTARY, "none"),
+    )
+    gelu: str = setting(
+        "exact",
+        "GELU: exact (timm, Hugging Face), or its tanh approximation (Google's weights).",
+        choices=("exact", "tanh"),
+    )
+    mlp: str = setting(
+        "gelu",
+        # Shazeer 2020. It has three kernels: two thirds of a GELU's mlp_dim keep the parameters.
+        "Feed-forward block: gelu, or swiglu with three kernels of width mlp_dim.",
+        choices=("gelu", "swiglu"),
+    )
+    parallel: bool = setting(
+        False,
+        # ViT-22B, Dehghani et al. 2023.
+        "Attention and MLP of a block in parallel, after one normalisation.",
+    )
+    qk_norm: bool = setting(False, "Normalise the queries and keys of each head.")  # ViT-22B
+    layer_scale: float = setting(
+        0.0,
+        # CaiT, Touvron et al. 2021: 0.1 up to 18 blocks, 1e-5 up to 24, 1e-6 beyond.
+        "Initial value of LayerScale, such as 1e-5; 0 for none.",
+        at_least=0,
+    )
+    registers: int = setting(
+        0,
+        # Darcet et al. 2024.
+        "Number of register tokens: learned tokens that no pooling reads.",
+        at_least=0,
+    )
+    stem: str = setting(
+        "patch",
+        # Xiao et al. 2021, who take one block less to make up for the convolutions.
+        "Patch embedding: one linear map of each patch (patch), or 3x3 convolutions of stride 2 "
+        "(conv).",
+        choices=("patch", "conv"),
+    )
+    patch_dropout: float = setting(
+        0.0,
+        # Liu et al. 2023; FLIP, Li et al. 2023.
+        "Fraction of the patches that are dropped during training, before the first block.",
+        at_least=0,
+        below=1,
+    )
+    dropout: float = setting(
+        0.0,
+        "Dropout rate of the embedded tokens and of the output of each attention and MLP.",
+        at_least=0,
+        below=1,
+    )
+    attention_dropout: float = setting(
+        0.0, "Dropout rate of the attention weights.", at_least=0, below=1
+    )
+    stochastic_depth: float = setting(
+        0.0,
+        "Drop-path rate of the last block; it grows linearly from 0 in the first block.",
+        at_least=0,
+        below=1,
+    )
+    norm_epsilon: float = setting(
+        1e-6,
+        "Epsilon of every layer normalisation: 1e-6 in the paper's code and timm, 1e-12 in "
+        "Hugging Face.",
+        above=0,
+    )
+    pixel_mean: Sequence[float] | float = setting(
+        0.5, "Mean that pixels are normalised with, from 0 to 1: one number or one per channel."
+    )
+    pixel_std: Sequence[float] | float = setting(
+        0.5, "Standard deviation that pixels are normalised with, from 0 to 1."
+    )
 
 
 SIZES = tuple(_size(1, 1, 1, 1, 1))

@@ -1,4 +1,4 @@
-"""What an architecture may have besides the paper's: the choices, and what goes with what.
+"""Validation of an architecture: which options go together, and whether it fits the images.
 
 Nothing here imports Keras: a wrong setting is refused before anything slow is loaded.
 """
@@ -7,28 +7,19 @@ import math
 
 from vit_keras import validators
 from vit_keras.errors import SettingError
-from vit_keras.model.architecture import CHOICES, RATES, ROTARY, SIZES, Architecture
-from vit_keras.validators import check_choice
+from vit_keras.model.architecture import ROTARY, Architecture
 
 
-def check_options(arch: Architecture, prefix: str = "") -> None:
-    """Refuse a choice that does not exist, or that does not go with another.
+def check_combinations(arch: Architecture, prefix: str = "") -> None:
+    """Refuse options that do not go together.
 
     Args:
-        arch: its sizes are whole numbers, and `num_heads` divides `width`.
+        arch: each of its values is valid alone, and `num_heads` divides `width`.
         prefix: put before names in error messages, such as `model.`.
 
     Raises:
         SettingError: naming the setting, its value, and what would do.
     """
-    for name, allowed in CHOICES.items():
-        check_choice(prefix + name, getattr(arch, name), allowed)
-    for name in ("qk_norm", "parallel"):
-        validators.check_bool(prefix + name, getattr(arch, name))
-    validators.check_int(f"{prefix}registers", arch.registers, least=0)
-    validators.check_number(f"{prefix}layer_scale", arch.layer_scale, "0 for none, or 1e-5")
-    if arch.layer_scale < 0:
-        raise SettingError(f"{prefix}layer_scale={arch.layer_scale} is below 0; use 0 or 1e-5")
     if arch.mlp == "swiglu" and arch.gelu != "exact" and arch.pool != "map":
         raise SettingError(
             f"{prefix}gelu={arch.gelu} has no effect with {prefix}mlp=swiglu, which has no GELU; "
@@ -75,8 +66,8 @@ def _check_stem(arch: Architecture, prefix: str) -> None:
         )
 
 
-# Attention compares each token with each: at so many, its float32 weights take 16 GiB for one image
-# in one head of one block, and a slip such as image_size=100000 would only freeze the machine.
+# Attention compares all pairs of tokens: with this many, the float32 weights of one head take
+# 16 GiB for one image, and a typing error such as image_size=100000 would freeze the machine.
 MAX_PATCHES = 2**16
 
 
@@ -93,16 +84,10 @@ def check(
     Raises:
         SettingError: naming the setting, its value, and what would do.
     """
-    for name in SIZES:
-        validators.check_int(prefix + name, getattr(arch, name))
+    validators.check_fields(arch, prefix)
     validators.check_int(f"{data_prefix}channels", channels)
     if num_classes != 0 or isinstance(num_classes, bool):
         validators.check_int(f"{data_prefix}num_classes", num_classes)
-    validators.check_number(f"{prefix}norm_epsilon", arch.norm_epsilon, "1e-6")
-    if arch.norm_epsilon <= 0:
-        raise SettingError(f"{prefix}norm_epsilon={arch.norm_epsilon} is not above 0; use 1e-6")
-    for name in RATES:
-        validators.check_rate(prefix + name, getattr(arch, name))
     for name in ("pixel_mean", "pixel_std"):
         validators.check_per_channel(
             prefix + name, getattr(arch, name), channels, positive=name == "pixel_std"
@@ -113,7 +98,7 @@ def check(
             f"{prefix}num_heads={arch.num_heads} does not divide {prefix}width={arch.width}; "
             f"use {validators.join_options(validators.divisors(arch.width, 1))}"
         )
-    check_options(arch, prefix)
+    check_combinations(arch, prefix)
 
 
 def _check_patches(

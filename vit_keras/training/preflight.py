@@ -1,8 +1,8 @@
-"""Everything that can be wrong in a configuration, found before anything slow starts.
+"""Preflight checks of a training run: everything that can be wrong, found before anything slow.
 
-Nothing here imports Keras or TensorFlow: a wrong setting is refused in about a second.
-
-What can be wrong in the settings of augmentation, found without Keras.
+Each setting is checked against its declaration in `config/schema.py`; here stand the checks of
+settings against each other, the data set and the environment. Nothing here imports Keras or
+TensorFlow: a wrong setting is refused in about a second.
 """
 
 import importlib.util
@@ -19,20 +19,24 @@ from vit_keras.model import architecture as model_architecture
 from vit_keras.model import architecture_checks
 from vit_keras.pretrained import download
 from vit_keras.training.resume import resumed_config
-from vit_keras.validators import check_choice, check_range
+from vit_keras.validators import Bounds, check_bounds, check_choice
 
 RATES = model_architecture.RATES
-# What a pretrained file may not say, and what it leaves open.
+# The options of a model that its pretrained file does not decide.
 OPEN = ("num_heads", "gelu", "norm_epsilon", "pixel_mean", "pixel_std", *RATES)
 BACKENDS = ("tensorflow", "jax")
 
 
 def check(config: Config, given: dataset.InMemoryData | None = None) -> None:
-    """Refuse a configuration that cannot train, on its data set or on what is given in its place.
+    """Refuse a configuration that cannot be trained on its data set, or on `given` in its place.
+
+    A configuration that was checked, and is as it was then, is not checked again.
 
     Raises:
         SettingError: naming the setting, its value and what would do.
     """
+    if given is None and _is_checked(config, "all"):
+        return
     check_settings(config)
     if given is not None:
         known, has_test = given.known, given.test is not None
@@ -43,7 +47,7 @@ def check(config: Config, given: dataset.InMemoryData | None = None) -> None:
     classes = splits.class_count(config.data, given)
     size = splits.image_size(config.data, known.size)
     if config.pretrained.handle is not None:
-        _pretrained(config)
+        _check_pretrained(config)
     else:
         architecture_checks.check(
             architecture(config.model),
@@ -53,41 +57,34 @@ def check(config: Config, given: dataset.InMemoryData | None = None) -> None:
             prefix="model.",
             data_prefix="data.",
         )
-    validators.check_range(
-        "augment.crop_padding", config.augment.crop_padding, 0, True, min(known.size)
-    )
-    if published is not None:  # with data.classes there are fewer, seen once labels are read
-        bounds = (config.data.limit, config.data.train_limit)
-        images = min([published, *(bound for bound in bounds if bound)])
+    padding = Bounds(at_least=0, at_most=min(known.size))
+    check_bounds("augment.crop_padding", config.augment.crop_padding, padding)
+    if published is not None:  # with data.classes there are fewer, known once labels are read
+        limits = (config.data.limit, config.data.train_limit)
+        images = min([published, *(limit for limit in limits if limit)])
         carves = given.validation is None if given else not registry.has_validation(config.data)
         if carves:
             images -= splits.validation_count(config.data, images)
         steps_per_epoch(config, images)
+    if given is None:
+        _mark_checked(config, "all")
 
 
 def check_settings(config: Config) -> None:
-    """Refuse what is wrong whatever the data are.
+    """Refuse settings that are wrong with any data.
 
     Raises:
         SettingError: naming the setting, its value and what would do.
     """
+    if _is_checked(config, "settings"):
+        return
     if not re.fullmatch(r"[\w.-]+", config.name):
         raise SettingError(
             f"name={config.name} cannot begin the name of a folder; use letters, digits, - and _"
         )
-    for setting in (
-        "optim.name",
-        "train.precision",
-        "train.jit_compile",
-        "data.resize_mode",
-        "data.on_bad_file",
-    ):
-        group, name = setting.split(".")
-        value = getattr(getattr(config, group), name)
-        words = str(value).lower() if isinstance(value, bool) else value
-        check_choice(setting, words, schema.CHOICES[setting])
-    _data_path(config)
-    _backend()
+    validators.check_fields(config)
+    _check_data_path(config)
+    _check_backend()
     if config.train.tensorboard:
         for package in ("tensorboard", "tensorflow"):  # Keras writes its logs through TensorFlow
             if not _is_installed(package):
@@ -95,15 +92,27 @@ def check_settings(config: Config) -> None:
                     f"train.tensorboard=true needs {package}; install it (pip install {package}) "
                     "or leave the setting out: history.csv and curves.png are written anyway"
                 )
-    for setting, bounds in schema.RANGES.items():
-        group, name = setting.split(".")
-        validators.check_range(setting, getattr(getattr(config, group), name), *bounds)
-    check_augment(config)
-    _stages(config)
+    _check_augment(config.augment)
+    _check_repeated_augmentation(config)
+    stages.check_stages(config)
+    _mark_checked(config, "settings")
+
+
+# A configuration carries what of it was checked, "settings" or "all", and how it read then:
+# it may be changed afterwards, and is then to be checked again.
+_CHECKED = "_checked"
+
+
+def _is_checked(config: Config, part: str) -> bool:
+    return getattr(config, _CHECKED, {}).get(part) == repr(config)
+
+
+def _mark_checked(config: Config, part: str) -> None:
+    setattr(config, _CHECKED, {**getattr(config, _CHECKED, {}), part: repr(config)})
 
 
 def has_handle(config: Config) -> None:
-    """Refuse a fine-tuning of nothing."""
+    """Refuse fine-tuning without a pretrained model."""
     if config.pretrained.handle is None:
         raise SettingError(
             "pretrained.handle is not set, so there is nothing to fine-tune; set it, or pick a "
@@ -113,10 +122,10 @@ def has_handle(config: Config) -> None:
 
 
 def steps_per_epoch(config: Config, train_images: int) -> int:
-    """Batches an epoch, `train.limit_train_batches` at most; the few images over sit out.
+    """Full batches per epoch, `train.limit_train_batches` at most; the remainder is left out.
 
     Raises:
-        SettingError: there is no whole batch, or too few for one update of the weights.
+        SettingError: there is no full batch, or too few for one update of the weights.
     """
     limited = f" (data.limit={config.data.limit})" if config.data.limit is not None else ""
     if config.train.batch_size > train_images:
@@ -144,15 +153,8 @@ def steps_per_epoch(config: Config, train_images: int) -> int:
     return count
 
 
-def _stages(config: Config) -> None:
-    stages.check_stages(config)
-    for name, stage in config.stages.items():
-        for field, bounds in schema.STAGE_RANGES.items():
-            validators.check_range(f"stages.{name}.{field}", getattr(stage, field), *bounds)
-
-
-def _pretrained(config: Config) -> None:
-    """The handle exists or can be fetched, and nothing is set that its file decides."""
+def _check_pretrained(config: Config) -> None:
+    """Refuse a handle that cannot be loaded, and options that its file decides."""
     settings = config.pretrained
     download.check(str(settings.handle), "pretrained.handle")
     if settings.train_all and not settings.wrap_saved_model:
@@ -167,13 +169,10 @@ def _pretrained(config: Config) -> None:
                 f"model.{name}={value} has no effect: pretrained.handle={settings.handle} says the "
                 f"architecture; leave it out (model=pretrained), {', '.join(OPEN)} can be set"
             )
-    check_choice("model.gelu", config.model.gelu or "exact", schema.CHOICES["model.gelu"])
-    for name in RATES:
-        validators.check_range(f"model.{name}", getattr(config.model, name), 0, True, 0.9999)
 
 
 def architecture(config: ModelConfig) -> model_architecture.Architecture:
-    """The variant with what the configuration changes in it."""
+    """The architecture that the settings `model.*` describe: a variant with changes."""
     settings = dict(vars(config))
     if config.variant in model_architecture.VARIANTS and all(
         settings[size] for size in model_architecture.SIZES
@@ -185,7 +184,7 @@ def architecture(config: ModelConfig) -> model_architecture.Architecture:
     return model_architecture.architecture(settings.pop("variant"), prefix="model.", **settings)
 
 
-def _data_path(config: Config) -> None:
+def _check_data_path(config: Config) -> None:
     name, path = config.data.name, config.data.path
     if path is not None and name not in ("folder", "npz"):
         raise SettingError(
@@ -194,8 +193,8 @@ def _data_path(config: Config) -> None:
         )
 
 
-def _backend() -> None:
-    """Keras' own choice, as far as the environment makes it, has to be one that we train on."""
+def _check_backend() -> None:
+    """Refuse a KERAS_BACKEND that is not supported or not installed."""
     backend = os.environ.get("KERAS_BACKEND")
     if backend is None:
         return
@@ -211,18 +210,11 @@ def _is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def check_augment(config: Config) -> None:
-    """Refuse an augmentation that cannot be.
+def _check_repeated_augmentation(config: Config) -> None:
+    """Refuse copies that do not fill a batch with two images or more.
 
-    Raises:
-        SettingError: naming the setting, its value and what would do.
+    MixUp and CutMix would mix the copies of a single image with themselves.
     """
-    _augment(config.augment)
-    _repeats(config)
-
-
-def _repeats(config: Config) -> None:
-    """Copies fill a batch, of two images or more: one alone would be mixed with itself."""
     repeats, batch = config.augment.repeated_augmentation, config.train.batch_size
     if repeats > 1 and (batch % repeats or repeats == batch):
         fitting = [str(count) for count in range(2, min(batch, 9)) if not batch % count]
@@ -233,8 +225,7 @@ def _repeats(config: Config) -> None:
         )
 
 
-def _augment(config: AugmentConfig) -> None:
-    check_choice("augment.policy", config.policy, schema.POLICIES)
+def _check_augment(config: AugmentConfig) -> None:
     if config.color_jitter is not None:
         if len(config.color_jitter) != len(schema.JITTER):
             raise SettingError(
@@ -243,14 +234,15 @@ def _augment(config: AugmentConfig) -> None:
                 "[0.3,0.3,0.3,0]"
             )
         for value, (name, most) in zip(config.color_jitter, schema.JITTER.items(), strict=True):
-            check_range(f"augment.color_jitter={config.color_jitter}: {name}", value, 0, True, most)
+            strength = f"augment.color_jitter={config.color_jitter}: {name}"
+            check_bounds(strength, value, Bounds(at_least=0, at_most=most))
     crop = config.resized_crop
     if crop is None:
         return
     if len(crop) != 2 or not 0 < crop[0] <= crop[1] <= 1:
         raise SettingError(
-            f"augment.resized_crop={crop} is no least and most share of the area; use two numbers "
-            "above 0, 1 at most, such as [0.08,1]"
+            f"augment.resized_crop={crop} is not the smallest and the largest area; use "
+            "two fractions above 0, 1 at most, such as [0.08,1]"
         )
     if config.crop_padding:
         raise SettingError(
@@ -262,7 +254,7 @@ def _augment(config: AugmentConfig) -> None:
 def load_config(*overrides: str) -> Config:
     """The checked configuration of a command line: `load_config("recipe=mnist", "train.epochs=3")`.
 
-    With `"data=arrays"`, of a training on data that `train_model(config, data=...)` is given.
+    `"data=arrays"` is for data that `train_model(config, data=...)` gets from a program.
 
     Raises:
         SettingError: naming the setting, its value and what would do.

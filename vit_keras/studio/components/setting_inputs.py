@@ -78,9 +78,9 @@ def _picked(option: Option, label: str, given: str, key: str, help: str) -> str:
 
 def described(option: Option) -> str:
     """What a setting is for, its bounds and its default, for a control's help."""
-    bounds = f" ({option.bounds})" if option.bounds else ""
+    bounds = f" Use {option.bounds}." if option.bounds else ""
     default = text_of(option.default) or "null"
-    return f"{option.help or option.name.replace('_', ' ')}{bounds}. Default: `{default}`."
+    return f"{option.help}{bounds} Default: `{default}`."
 
 
 def ask_choice(group: str, choices: dict[str, str], key: str) -> str | None:
