@@ -5,7 +5,6 @@ variable of the model and of the optimizer is stored, in order, with the history
 """
 
 import json
-import logging
 import re
 import zipfile
 from pathlib import Path
@@ -16,9 +15,8 @@ import numpy as np
 
 from vit_keras.errors import SettingError
 from vit_keras.io.zip_files import UNREADABLE
+from vit_keras.logs import log
 from vit_keras.runs.run_dir import CHECKPOINTS, Run, damaged_checkpoints
-
-log = logging.getLogger("vit_keras")
 
 MAX_CHECKPOINTS = 2  # the newest, and the one before in case the newest is damaged
 # Keras numbers an unnamed object by how many of its class were made before it in this process.

@@ -1,6 +1,5 @@
 """Fine-tune a pretrained ViT, and train the same model from scratch as a baseline if asked to."""
 
-import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,13 +7,11 @@ from typing import Any
 from vit_keras.config import schema, stages
 from vit_keras.config.schema import Config
 from vit_keras.data.readers.in_memory import to_in_memory
-from vit_keras.logs import console
+from vit_keras.logs import console, log
 from vit_keras.runs import run_dir
 from vit_keras.training import preflight
 from vit_keras.training.train import train_model
 from vit_keras.training.trainer import Result
-
-log = logging.getLogger("vit_keras")
 
 
 def finetune_model(config: Config, data: Any = None) -> Result:

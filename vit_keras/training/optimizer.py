@@ -80,9 +80,9 @@ class _PerVariableRates:
             self.assign_sub(variable, variable * rate * self._kernel_decay)
         if hasattr(self, "beta_1"):
             counted = self.iterations + 1
-            own = ops.cast(counted - self.first_updates[index], variable.dtype)
+            updates = ops.cast(counted - self.first_updates[index], variable.dtype)
             counted = ops.cast(counted, variable.dtype)
-            rate *= self._bias_correction(own) / self._bias_correction(counted)
+            rate *= self._bias_correction(updates) / self._bias_correction(counted)
         super().update_step(gradient, variable, rate)  # type: ignore[misc]
 
     def _bias_correction(self: Any, updates: Any) -> Any:

@@ -4,7 +4,6 @@ The model is unchanged, dropout included. Augmentation, mixing, repeated augment
 smoothing are off, and the validation images are the training images.
 """
 
-import logging
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +11,7 @@ import numpy as np
 
 from vit_keras.config.schema import AugmentConfig, Config
 from vit_keras.data.dataset import Splits, stratified_sample
-
-log = logging.getLogger("vit_keras")
+from vit_keras.logs import log
 
 OVERFIT_ACCURACY = 0.99  # on the training images, from which on they count as memorised
 

@@ -23,21 +23,13 @@ from vit_keras.training.training_model import TrainingModel
 
 
 class Prepared(NamedTuple):
-    """All that a training needs before its first step.
-
-    Attributes:
-        splits: under `train.overfit_batches`, a few batches as training and validation split.
-        plan: stages, steps per epoch and the configuration to train with.
-        precision: the dtype policy that the model computes in, and why.
-        model: built, not yet compiled.
-        weights_report: which pretrained weights were loaded; empty from scratch.
-    """
+    """All that a training needs before its first step."""
 
     splits: Splits
     plan: TrainingPlan
     precision: backend.Precision
-    model: TrainingModel
-    weights_report: str
+    model: TrainingModel  # built, not yet compiled
+    weights_report: str  # which pretrained weights were loaded; empty from scratch
 
 
 def train_model(config: Config, data: Any = None) -> Result:
@@ -64,7 +56,9 @@ def train_model(config: Config, data: Any = None) -> Result:
         run_dir.check_free(config.run)
         resume.check_resumable(config)
         prepared = prepare(config, arrays)
-        run = _open_run(config)  # after the model: one that cannot be built leaves no directory
+        resumed = config.run.resume
+        # After the model was built: one that cannot be leaves no directory behind.
+        run = Run(Path(resumed).resolve()) if resumed else run_dir.create(config)
         try:
             with log_file(run), lazy_images.report_decode_failures(prepared.splits):
                 _describe_run(run, config, prepared)
@@ -93,13 +87,6 @@ def prepare(config: Config, data: InMemoryData | None = None) -> Prepared:
     for stage in plan.stages:
         freezing.check_layers(model.vit, stage)
     return Prepared(splits, plan, precision, model, weights_report)
-
-
-def _open_run(config: Config) -> Run:
-    """A new run directory, or the one to resume."""
-    if config.run.resume:
-        return Run(Path(config.run.resume).resolve())
-    return run_dir.create(config)
 
 
 def _describe_run(run: Run, config: Config, prepared: Prepared) -> None:

@@ -18,19 +18,9 @@ from vit_keras.runs import run_dir
 from vit_keras.runs.history import best_epoch
 from vit_keras.runs.run_dir import Run
 from vit_keras.training import checkpoint, freezing, overfit_check
-from vit_keras.training.callbacks.checkpoints import (
-    ExactSwapEMAWeights,
-    ModelCheckpoint,
-    TrainingCheckpoint,
-)
+from vit_keras.training.callbacks import checkpoints, stopping
 from vit_keras.training.callbacks.history import HistoryLogger, Progress
 from vit_keras.training.callbacks.sample_predictions import SamplePredictions
-from vit_keras.training.callbacks.stopping import (
-    EarlyStopping,
-    StopOnInterrupt,
-    StopOnNaN,
-    has_stalled,
-)
 from vit_keras.training.plan import TrainingPlan
 from vit_keras.training.training_model import TrainingModel
 
@@ -114,10 +104,10 @@ class Trainer:
 
     def save_models(self) -> None:
         """Write `last.keras` and, after the best epoch, `best.keras`, as the callbacks do."""
-        save = ModelCheckpoint(self.run, self.model.vit, self.history)
+        save = checkpoints.ModelCheckpoint(self.run, self.model.vit, self.history)
         if self.config.optim.ema_momentum is None:
             return save.save()
-        swap = ExactSwapEMAWeights()
+        swap = checkpoints.ExactSwapEMAWeights()
         swap.set_model(self.model)
         swap.on_test_begin()
         save.save()
@@ -126,16 +116,16 @@ class Trainer:
     def callbacks(self, stage: Stage) -> list[keras.callbacks.Callback]:
         """What happens between the batches and epochs of `stage`; Keras calls them in order."""
         config, run, history, vit = self.config, self.run, self.history, self.model.vit
-        result: list[Any] = [history.data_wait, StopOnNaN(self.plan, stage), history]
+        result: list[Any] = [history.data_wait, stopping.StopOnNaN(self.plan, stage), history]
         result.append(Progress(run, self.plan))
-        result.append(TrainingCheckpoint(run, history))
+        result.append(checkpoints.TrainingCheckpoint(run, history))
         if config.optim.ema_momentum is not None:
             # After the checkpoint, which holds the raw weights; before the models, which hold the
             # averaged ones.
-            result.append(ExactSwapEMAWeights(swap_on_epoch=True))
-        result.append(ModelCheckpoint(run, vit, history))
+            result.append(checkpoints.ExactSwapEMAWeights(swap_on_epoch=True))
+        result.append(checkpoints.ModelCheckpoint(run, vit, history))
         if config.train.early_stopping is not None:
-            result.append(EarlyStopping(config.train.early_stopping, history))
+            result.append(stopping.EarlyStopping(config.train.early_stopping, history))
         if config.train.tensorboard:
             result.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
         if count := config.train.sample_predictions:
@@ -160,13 +150,15 @@ class Trainer:
 
     def _is_finished(self, stage: Stage) -> bool:
         rows = self.history.rows_of(stage.name)
-        return len(rows) >= stage.epochs or has_stalled(rows, self.config.train.early_stopping)
+        return len(rows) >= stage.epochs or stopping.has_stalled(
+            rows, self.config.train.early_stopping
+        )
 
     def _fit_epochs(self, stage: Stage) -> None:
         done, total = len(self.history.rows), self.plan.total_epochs
         epochs_left = stage.epochs - len(self.history.rows_of(stage.name))
         training, validation = self._batches()
-        interrupt = StopOnInterrupt()
+        interrupt = stopping.StopOnInterrupt()
         try:
             with interrupt.listening():
                 self.model.fit(

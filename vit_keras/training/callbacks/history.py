@@ -4,7 +4,6 @@ import csv
 import io
 import itertools
 import json
-import logging
 import statistics
 import time
 from typing import Any
@@ -12,11 +11,10 @@ from typing import Any
 import keras
 
 from vit_keras.data.input_wait import DataWait
+from vit_keras.logs import log
 from vit_keras.runs import curves
 from vit_keras.runs.run_dir import PROGRESS, Run
 from vit_keras.training.plan import TrainingPlan
-
-log = logging.getLogger("vit_keras")
 
 WRITE_INTERVAL = 1.0  # least seconds between two writes of `progress.json`
 
@@ -58,7 +56,7 @@ class HistoryLogger(keras.callbacks.Callback):
         values = (f"{k}={v}" if isinstance(v, str) else f"{k}={v:.6g}" for k, v in row.items())
         log.debug("epoch %s", " ".join(values))
         waited = 100 * self.data_wait.share
-        log.info("epoch %d: %.1f%% of the time waiting for data", epoch + 1, waited)
+        log.info("epoch %d: %.1f%% of the time spent waiting for data", epoch + 1, waited)
 
     def write(self) -> None:
         text = io.StringIO()
