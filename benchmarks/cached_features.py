@@ -15,10 +15,10 @@ import keras
 import numpy as np
 
 import vit_keras
-from vit_keras.config import stages
 from vit_keras.config.schema import Config, OptimConfig, PretrainedConfig, StageConfig, TrainConfig
 from vit_keras.data import dataset, input_pipeline
 from vit_keras.training.build_model import build_training_model
+from vit_keras.training.plan import resolve_plan
 
 BATCH, CLASSES = 20, 10
 
@@ -34,16 +34,16 @@ def head_stage(handle, epochs, splits, cached):
     )
     model, _ = build_training_model(config, splits, "float32")
     started = time.perf_counter()
-    steps = len(splits.train.labels) // BATCH
-    model.configure_stage(stages.plan(config)[0], config, steps, {"head": 0})
+    plan = resolve_plan(config, len(splits.train.labels))
+    model.configure_stage(plan.stages[0], plan, first_step=0)
     train, validation = splits.train, splits.validation
     if cached:
         train, validation = (model.features(split, BATCH) for split in (train, validation))
     else:
-        model.on_images()
+        model.use_images()
     history = model.fit(
         input_pipeline.training_batches(train, BATCH, seed=0, first_epoch=0, prefetch=4),
-        steps_per_epoch=steps,
+        steps_per_epoch=plan.steps_per_epoch,
         epochs=epochs,
         validation_data=input_pipeline.evaluation_batches(validation, BATCH, prefetch=4),
         shuffle=False,

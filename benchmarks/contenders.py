@@ -33,18 +33,18 @@ def ours_fit(heads, batch_size):
     """`model.fit` as `train_model` calls it: tf.data, augmentation in the step, NaN check, bar."""
     import keras
 
-    from vit_keras.config import stages
     from vit_keras.data import dataset, input_pipeline
     from vit_keras.training.build_model import build_training_model
     from vit_keras.training.callbacks import stopping
+    from vit_keras.training.plan import resolve_plan
 
     config = _config(heads, batch_size)
     split = dataset.Split(*batch(4096))
     splits = dataset.Splits(split, split, split, [str(index) for index in range(CLASSES)])
     model, _ = build_training_model(config, splits, "float32")
-    model.configure_stage(
-        stages.plan(config)[0], config, len(split.labels) // batch_size, {"all": 0}
-    )
+    plan = resolve_plan(config, len(split.labels))
+    (stage,) = plan.stages
+    model.configure_stage(stage, plan, first_step=0)
     stream = input_pipeline.training_batches(split, batch_size, seed=0, first_epoch=0, prefetch=4)
 
     class Clock(keras.callbacks.Callback):
@@ -56,7 +56,7 @@ def ours_fit(heads, batch_size):
 
     def run(steps):
         # One batch more, not timed: starting `fit` is not training.
-        clock, check = Clock(), stopping.StopOnNaN(config, steps)
+        clock, check = Clock(), stopping.StopOnNaN(plan, stage)
         model.fit(
             stream, steps_per_epoch=steps + 1, shuffle=False, verbose=2, callbacks=[check, clock]
         )

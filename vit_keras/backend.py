@@ -1,8 +1,4 @@
-"""TensorFlow's start without what its C++ side says on a machine that has no GPU.
-
-TF_CPP_MIN_LOG_LEVEL does not reach these lines: they are written while the library loads, before
-its logging is set up. Whatever is not one of them is passed on.
-"""
+"""The Keras backend: silent start-up, devices, peak memory and the precision policy."""
 
 import logging
 import os
@@ -12,17 +8,19 @@ import sys
 import tempfile
 from typing import NamedTuple
 
+# What TensorFlow's C++ code prints on a machine without a GPU. TF_CPP_MIN_LOG_LEVEL does not
+# silence these lines: they are written while the library loads, before its logging is set up.
 EXPECTED = re.compile(
     r"WARNING: All log messages before absl::InitializeLog"
     r"|I0000 .*(oneDNN custom operations are on|Could not find cuda drivers)"
     r"|E0000 .*failed call to cuInit"
 )
-# What TFDS says through absl of its own code, whenever a part of a set's features is decoded.
-OF_TFDS = "`FeatureConnector.dtype` is deprecated"
+# What TFDS logs about its own code whenever it decodes a part of the features of a data set.
+TFDS_WARNING = "`FeatureConnector.dtype` is deprecated"
 
 
 def import_keras() -> None:
-    """Import Keras and look for devices, keeping the expected lines from standard error."""
+    """Import Keras and find the devices, without the expected lines on standard error."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no XLA and CPU feature notes later on
     sys.stderr.flush()
     terminal = os.dup(2)
@@ -43,16 +41,16 @@ def import_keras() -> None:
             for line in caught.read().decode(errors="replace").splitlines():
                 if not EXPECTED.match(line):
                     print(line, file=sys.stderr)
-    # Only now: a logger that is asked for before Keras imports absl is not one of absl's kind.
-    logging.getLogger("absl").addFilter(_not_of_tfds)
+    # After the import: a logger created before absl is imported would not be of absl's class.
+    logging.getLogger("absl").addFilter(_is_not_tfds_warning)
 
 
-def _not_of_tfds(record: logging.LogRecord) -> bool:
-    return OF_TFDS not in record.getMessage()
+def _is_not_tfds_warning(record: logging.LogRecord) -> bool:
+    return TFDS_WARNING not in record.getMessage()
 
 
 def devices() -> list[str]:
-    """The devices that the backend computes on, GPUs by their name."""
+    """Names of the devices that the backend computes on."""
     import keras
 
     if keras.backend.backend() == "tensorflow":
@@ -68,7 +66,7 @@ def devices() -> list[str]:
 
 
 def peak_memory_mb() -> dict[str, float]:
-    """The most memory that this process held so far, in MB of 10^6 bytes: `host`, and `gpu`."""
+    """Peak memory of this process so far, in MB of 10^6 bytes: `host`, and a GPU's as `gpu`."""
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
@@ -100,7 +98,7 @@ class Precision(NamedTuple):
 
 
 def precision(asked: str) -> Precision:
-    """What `train.precision` means on this machine: `auto` is resolved, the rest taken as it is."""
+    """The dtype policy for `train.precision`; `auto` chooses one for this machine."""
     if asked != "auto":
         return Precision(asked, "as train.precision asks")
     capability = _compute_capability()
@@ -113,7 +111,7 @@ def precision(asked: str) -> Precision:
 
 
 def _compute_capability() -> tuple[int, int] | None:
-    """Of the first GPU that the backend sees; None without one."""
+    """The compute capability of the backend's first GPU; None without one."""
     import keras
 
     if keras.backend.backend() == "tensorflow":

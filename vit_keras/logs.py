@@ -1,4 +1,4 @@
-"""Where what the package has to say goes: standard output, and `train.log` of a run."""
+"""Logging: messages of the package to standard output and to a run's `train.log`."""
 
 import logging
 import sys
@@ -10,12 +10,10 @@ log = logging.getLogger("vit_keras")
 
 @contextmanager
 def console() -> Iterator[None]:
-    """What the package has to say goes to standard output, as it is, and once.
-
-    absl, which TFDS imports, gives the root logger a handler of its own.
-    """
+    """Print the package's log messages to standard output within this context."""
+    # absl, which TFDS imports, adds a handler to the root logger, which would print them again.
     propagated, log.propagate = log.propagate, False
-    log.disabled = False  # as Hydra leaves every logger that was there before it
+    log.disabled = False  # Hydra disables every logger that exists when it configures logging
     try:
         with log_handler(logging.StreamHandler(sys.stdout), "%(message)s", logging.INFO):
             yield
@@ -25,6 +23,7 @@ def console() -> Iterator[None]:
 
 @contextmanager
 def log_handler(handler: logging.Handler, pattern: str, level: int) -> Iterator[None]:
+    """Add `handler` to the package's logger within this context."""
     handler.setFormatter(logging.Formatter(pattern))
     handler.setLevel(level)
     before = log.level

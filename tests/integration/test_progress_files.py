@@ -18,7 +18,7 @@ from vit_keras.training.estimate import estimate
 @pytest.fixture
 def seen(monkeypatch):
     """Every `progress.json` that is written, in order."""
-    monkeypatch.setattr(history, "EVERY", 0)
+    monkeypatch.setattr(history, "WRITE_INTERVAL", 0)
     written, write = [], history.Progress._write
 
     def noted(self, step, logs):

@@ -10,6 +10,7 @@ from vit_keras.config import stages
 from vit_keras.data import splits
 from vit_keras.training import freezing, optimizer
 from vit_keras.training.build_model import build_training_model
+from vit_keras.training.plan import TrainingPlan
 
 STEPS = 5  # of each stage
 DECAY, LAYER_DECAY = 0.1, 0.5
@@ -100,13 +101,12 @@ def test_three_stages_equal_an_optimizer_for_each_variable(name, accumulate, fil
         freezing.freeze(vit, stage)
         paths = [variable.path for variable in vit.trainable_variables]
         assert layers_of(paths) == TRAINED.get(stage.name, layers_of(start))
-        of_layer = freezing.layer_multipliers(vit, stage)
-        shares = {path: of_layer[path.partition("/")[0]] for path in paths}
+        multipliers = freezing.variable_multipliers(vit, stage)
         new = optimizer.build_optimizer(
             config.optim,
             vit,
             RATES[stage.name],
-            shares if stage.name == "everything" else None,
+            multipliers if stage.name == "everything" else None,
             freezing.has_newly_trainable(vit, plan, stage.name),
         )
         new.build(vit.trainable_variables)
@@ -135,10 +135,10 @@ def test_batches_that_float16_skips_are_not_counted(file):
         *("optim.clip_norm=null", "stages.all.layer_decay=1", "stages.all.learning_rate=5e-4"),
     )
     model, _ = build_training_model(config, splits.load_splits(config.data, 0), "mixed_float16")
-    first_steps, steps = {}, 4
-    for stage, gradient, rate in zip(stages.plan(config), (np.inf, 1e6), (0, 5e-4), strict=True):
-        first_steps[stage.name] = stage.first_epoch * steps
-        model.configure_stage(stage, config, steps, first_steps)
+    steps = 4
+    plan = TrainingPlan(config, tuple(stages.plan(config)), steps)
+    for stage, gradient, rate in zip(plan.stages, (np.inf, 1e6), (0, 5e-4), strict=True):
+        model.configure_stage(stage, plan, stage.first_epoch * steps)
         for _ in range(steps):
             before = [ops.convert_to_numpy(weight).copy() for weight in model.trainable_weights]
             model.optimizer.apply([ops.full(weight.shape, gradient) for weight in before])

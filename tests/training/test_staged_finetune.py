@@ -24,6 +24,7 @@ from vit_keras.data import splits
 from vit_keras.errors import DivergedError
 from vit_keras.training import freezing
 from vit_keras.training.build_model import build_training_model
+from vit_keras.training.plan import TrainingPlan
 
 EMA = 0.9
 BLOCKS = {f"encoder_block_{index}" for index in range(DEPTH)}
@@ -100,11 +101,10 @@ def test_a_model_saved_while_layers_are_frozen_thaws_when_it_is_loaded(name, epo
 
 def begin(config, model, name, steps=4):
     """Begin the stage `name` of a run with so many steps an epoch."""
-    first_steps = {}
-    for stage in stages.plan(config):
-        first_steps[stage.name] = stage.first_epoch * steps
+    plan = TrainingPlan(config, tuple(stages.plan(config)), steps)
+    for stage in plan.stages:
         if stage.name == name:
-            return model.configure_stage(stage, config, steps, first_steps)
+            return model.configure_stage(stage, plan, stage.first_epoch * steps)
 
 
 def fresh(config):

@@ -79,8 +79,8 @@ def test_a_file_that_goes_in_training_ends_the_run_by_name_and_it_goes_on_from_t
     stamp = path.stat().st_mtime_ns
     real = history.HistoryLogger.on_epoch_end
 
-    def unlink(recorder, *arguments, **named):
-        real(recorder, *arguments, **named)
+    def unlink(self, *arguments, **named):
+        real(self, *arguments, **named)
         path.unlink(missing_ok=True)
 
     monkeypatch.setattr(history.HistoryLogger, "on_epoch_end", unlink)

@@ -6,10 +6,10 @@ import pytest
 
 from helpers.tiny_runs import tiny_vit, tuned, tuning
 from helpers.trained_runs import history
-from vit_keras.config import stages
 from vit_keras.data.splits import load_splits
 from vit_keras.model.preprocessing import resize
 from vit_keras.training.build_model import build_training_model
+from vit_keras.training.plan import resolve_plan
 from vit_keras.training.training_model import TrainingModel
 
 # Of another size than the digits' 8x8, and with three channels to their one.
@@ -73,8 +73,8 @@ def test_the_test_split_is_measured_on_images(cached, file):
 def test_only_what_stays_the_same_is_computed_once(overrides, constant, file):
     config = tuning(file, *overrides)
     model, _ = build_training_model(config, load_splits(config.data, 0), "float32")
-    stage = stages.plan(config)[0]
-    model.configure_stage(stage, config, 4, {stage.name: 0})
+    plan = resolve_plan(config, 100)
+    model.configure_stage(plan.stages[0], plan, first_step=0)
     assert model.on_features is constant
 
 

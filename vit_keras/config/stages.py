@@ -1,4 +1,4 @@
-"""What trains when: a run as a list of stages, each with its own layers, length and rate."""
+"""Staged training: which layers are trained, for how many epochs, at which learning rate."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,13 +14,12 @@ class Stage:
 
     Attributes:
         name: its key under `stages`.
-        kind: `head`; `last`, the head, the last norm, a pooling with weights and the last `blocks`
-            encoder blocks; `all`;
-            or `lora`, the head and low-rank additions (Hu et al. 2022) to each block's fused QKV
-            and MLP.
-        first_epoch: epochs of the run before it.
-        optim: the run's, with the stage's own rate and warm-up.
-        layer_decay: the rate of each layer as a share of that of the layer above.
+        kind: which layers are trained: `head`; `all`; `last`, which is the last `blocks` encoder
+            blocks, the last norm, the pooling and the head; or `lora`, which is the head and
+            low-rank updates (Hu et al. 2022) of each block's QKV and MLP kernels.
+        first_epoch: number of epochs in earlier stages.
+        optim: the run's optimizer settings, with the stage's own learning rate and warm-up.
+        layer_decay: the learning rate of a layer as a fraction of that of the layer above it.
         augment: whether the run's augmentation is applied.
     """
 
@@ -51,12 +50,12 @@ def plan(config: Config) -> list[Stage]:
 
 
 def total_epochs(config: Config) -> int:
-    """Of all stages together."""
+    """Epochs of all stages."""
     return plan(config)[-1].end
 
 
 def _stage(name: str, settings: StageConfig, first_epoch: int, optim: OptimConfig) -> Stage:
-    own = {
+    overrides = {
         field: getattr(settings, field)
         for field in ("learning_rate", "warmup_ratio")
         if getattr(settings, field) is not None
@@ -68,7 +67,7 @@ def _stage(name: str, settings: StageConfig, first_epoch: int, optim: OptimConfi
         blocks=blocks,
         epochs=settings.epochs,
         first_epoch=first_epoch,
-        optim=replace(optim, **own),
+        optim=replace(optim, **overrides),
         layer_decay=settings.layer_decay,
         lora_rank=settings.lora_rank,
         augment=settings.augment,
@@ -90,18 +89,18 @@ def _trainable(name: str, value: Any) -> tuple[str, int]:
 
 
 def check_stages(config: Config) -> None:
-    """Refuse stages that cannot be trained.
+    """Check the lengths of the stages and their order.
 
     Raises:
-        SettingError: naming the setting, its value and what would do.
+        SettingError: a length is missing or given twice, or a LoRA stage is not the last.
     """
     if bool(config.stages) == (config.train.epochs is not None):
         raise SettingError(
-            f"train.epochs={config.train.epochs} says nothing: the stages "
-            f"({', '.join(config.stages)}) have epochs of their own, such as "
+            f"train.epochs={config.train.epochs} has no effect: the stages "
+            f"({', '.join(config.stages)}) have their own epochs, such as "
             f"stages.{next(iter(config.stages))}.epochs; set train.epochs=null"
             if config.stages
-            else "train.epochs=null leaves a run without stages no length; set train.epochs"
+            else "train.epochs=null leaves a run without stages no epochs; set train.epochs"
         )
     stages = plan(config)
     for stage in stages[:-1]:

@@ -1,6 +1,6 @@
 """The run directory: everything about one training run, in files that explain themselves.
 
-A file is whole or absent: each is written beside its place and moved there in one step.
+A file is complete or absent: each is written under a temporary name and then renamed.
 """
 
 import contextlib
@@ -27,13 +27,15 @@ from vit_keras.logs import log, log_handler
 
 CONFIG = "config.yaml"
 LOCK = ".lock"
-BASELINE = "baseline"  # the folder of the baseline, in a fine-tuning's own
-OLD_BASELINE = "from_scratch"  # as runs of version 0.1 call it
+PROGRESS = "progress.json"  # epoch, step and time left; there only while the run trains
+SAMPLES = "samples/predictions.json"
+BASELINE = "baseline"  # folder of the baseline run, in that of a fine-tuning
+OLD_BASELINE = "from_scratch"  # its name in version 0.1
 CHECKPOINTS = "checkpoint/epoch-*.npz"
 
 
 class Run:
-    """A run directory, held by this process until `close` or the process's end."""
+    """A run directory, locked by this process until `close` or the end of the process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -50,7 +52,7 @@ class Run:
 
     @contextlib.contextmanager
     def atomic_write(self, name: str) -> Iterator[Path]:
-        """A path to write to; what was written becomes `name` when the block ends well."""
+        """A temporary path to write to, renamed to `name` unless the block raises."""
         target = self.path / name
         target.parent.mkdir(exist_ok=True)
         temporary = target.with_name(f".new-{target.name}")  # keeps the suffix, which Keras reads
@@ -92,24 +94,24 @@ def create(config: Config) -> Run:
             else make_run_dir(config.name, Path(settings.root))
         )
     except OSError as error:
-        raise _cannot_be_made(_asked(settings), error) from None
+        raise _cannot_be_made(_run_setting(settings), error) from None
     run = Run(path.resolve())
     write_config(run, config)
     return run
 
 
 def write_config(run: Run, config: Config) -> None:
-    """`config.yaml`, resolved. What resumes a run is no setting of the run."""
-    kept = dataclasses.replace(config, run=dataclasses.replace(config.run, resume=None))
-    run.write_text(CONFIG, OmegaConf.to_yaml(OmegaConf.structured(kept)))
+    """Write `config.yaml`, resolved; without `run.resume`, which is no setting of the run."""
+    stored = dataclasses.replace(config, run=dataclasses.replace(config.run, resume=None))
+    run.write_text(CONFIG, OmegaConf.to_yaml(OmegaConf.structured(stored)))
 
 
 def check_free(settings: RunConfig) -> None:
-    """Refuse a place that a new run cannot be put in, before any data is read."""
+    """Check that a new run directory can be made, before any data is read."""
     if settings.resume is not None:
         return
     path = Path(settings.dir or settings.root)
-    there = check_folder(_asked(settings), path)
+    there = check_folder(_run_setting(settings), path)
     if not settings.dir or there != path or not any(path.iterdir()):
         return
     if (path / CONFIG).exists():
@@ -128,12 +130,12 @@ def damaged_checkpoints(path: Path) -> SettingError:
 
 
 def baseline_dir(path: Path) -> Path:
-    """Where the baseline of the fine-tuning in `path` is, or goes to."""
+    """The folder of the baseline run of the fine-tuning in `path`."""
     old = path / OLD_BASELINE
     return old if old.is_dir() else path / BASELINE
 
 
-def _asked(settings: RunConfig) -> str:
+def _run_setting(settings: RunConfig) -> str:
     return f"run.dir={settings.dir}" if settings.dir else f"run.root={settings.root}"
 
 
@@ -206,7 +208,7 @@ def read_config(file: Path) -> Config:
 
 @contextmanager
 def log_file(run: Run) -> Iterator[None]:
-    """And, with the time, into `train.log`, which a resumed run adds to."""
+    """Log to `train.log` too, with the time; a resumed run appends."""
     handler = logging.FileHandler(run.path / "train.log", encoding="utf-8")
     with log_handler(handler, "%(asctime)s %(message)s", logging.DEBUG):
         log.debug("started at %s", time.strftime("%Y-%m-%d %H:%M:%S %z"))

@@ -1,20 +1,19 @@
-"""The model of a configuration: from scratch, or from a pretrained file."""
+"""Build the model of a configuration: from scratch, or from a pretrained file."""
 
 import re
 
 import keras
 
-from vit_keras.config import stages
 from vit_keras.config.schema import Config
 from vit_keras.data.dataset import Splits
 from vit_keras.data.splits import image_size
 from vit_keras.errors import SettingError
 from vit_keras.model import architecture
 from vit_keras.model.vit import build_vit, describe
-from vit_keras.training import freezing, preflight
+from vit_keras.training import preflight
 from vit_keras.training.training_model import TrainingModel
 
-# What an argument of `load_pretrained` is called in a configuration, as messages write it.
+# Argument of `load_pretrained`, as its messages write it -> the setting of the configuration.
 SETTINGS = {
     r"^handle=": "pretrained.handle=",
     r"^image_size=": "data.image_size=",
@@ -31,25 +30,23 @@ def _as_settings(message: str) -> str:
 
 
 def build_training_model(config: Config, splits: Splits, policy: str) -> tuple[TrainingModel, str]:
-    """The model that `fit` trains, for a stage to `begin`, and a report of its weights.
+    """The model that `fit` trains, not yet compiled, and a report of its pretrained weights.
 
     Args:
         config: a checked configuration.
-        splits: gives the channels and the classes.
-        policy: the Keras dtype policy that it computes in.
+        splits: their images' channels and the class names are used.
+        policy: the Keras dtype policy of the model.
 
     Raises:
-        SettingError: the pretrained weights cannot be had, or do not fit the data or the stages.
+        SettingError: the pretrained weights cannot be loaded, or do not fit the data.
     """
-    vit, report = _vit(config, splits, policy)
-    for stage in stages.plan(config):  # all, and not each when its turn comes
-        freezing.check_layers(vit, stage)
+    vit, report = _build_vit(config, splits, policy)
     return TrainingModel(vit, config, dtype=policy, name="training"), report
 
 
-def _vit(config: Config, splits: Splits, policy: str) -> tuple[keras.Model, str]:
+def _build_vit(config: Config, splits: Splits, policy: str) -> tuple[keras.Model, str]:
     if config.pretrained.handle is not None:
-        return _pretrained(config, splits, policy)
+        return _load_pretrained(config, splits, policy)
     vit = build_vit(
         None,
         image_size=image_size(config.data, splits.train.images.shape[1:3]),
@@ -62,13 +59,14 @@ def _vit(config: Config, splits: Splits, policy: str) -> tuple[keras.Model, str]
     return vit, ""
 
 
-def _pretrained(config: Config, splits: Splits, policy: str) -> tuple[keras.Model, str]:
+def _load_pretrained(config: Config, splits: Splits, policy: str) -> tuple[keras.Model, str]:
     from vit_keras.pretrained import load
 
     settings = config.pretrained
-    own = {name: getattr(config.model, name) for name in preflight.OPEN}
-    own |= {name: own[name] or None for name in preflight.RATES}  # 0, unless the file has another
-    own["train_all"] = settings.train_all or None
+    overrides = {name: getattr(config.model, name) for name in preflight.OPEN}
+    # A rate of 0 is the default, which leaves the file's own rate.
+    overrides |= {name: overrides[name] or None for name in preflight.RATES}
+    overrides["train_all"] = settings.train_all or None
     try:
         vit, report = load.load_with_report(
             str(settings.handle),
@@ -77,15 +75,16 @@ def _pretrained(config: Config, splits: Splits, policy: str) -> tuple[keras.Mode
             allow=settings.ignore_weights,
             opaque=settings.wrap_saved_model,
             dtype=policy,
-            **{name: value for name, value in own.items() if value is not None},
+            **{name: value for name, value in overrides.items() if value is not None},
         )
     except SettingError as error:
         raise SettingError(_as_settings(str(error))) from None
     is_wrapped = "patch_embedding" not in {layer.name for layer in vit.layers}
     if is_wrapped and (settings.baseline or not settings.load_weights):
         raise SettingError(
-            f"pretrained.handle={settings.handle} is wrapped whole, and has no fresh weights to "
-            "train from; set pretrained.baseline=false and pretrained.load_weights=true"
+            f"pretrained.handle={settings.handle} is a wrapped SavedModel, which cannot "
+            "be trained from random weights; set pretrained.baseline=false and "
+            "pretrained.load_weights=true"
         )
     channels, needed = splits.train.images.shape[-1], vit.input_shape[-1]
     if channels not in (1, needed):
@@ -94,5 +93,6 @@ def _pretrained(config: Config, splits: Splits, policy: str) -> tuple[keras.Mode
             f"{settings.handle} takes {needed}; choose other data or another model"
         )
     if not settings.load_weights:
-        return build_vit(None, dtype=policy, name=vit.name, **describe(vit)), "fresh weights"
+        untrained = build_vit(None, dtype=policy, name=vit.name, **describe(vit))
+        return untrained, "random initial weights"
     return vit, str(report)

@@ -1,11 +1,10 @@
-"""The state of a run after an epoch, whole: what an exact resume needs.
+"""Checkpoints for an exact resume: the complete state of a run after an epoch.
 
 Keras' own `save_weights` restores neither seed generators nor an unbuilt optimizer, so every
-variable of the model and of the optimizer is kept, in order, with the history so far.
+variable of the model and of the optimizer is stored, in order, with the history so far.
 """
 
 import json
-import logging
 import re
 import zipfile
 from pathlib import Path
@@ -16,27 +15,27 @@ import numpy as np
 
 from vit_keras.errors import SettingError
 from vit_keras.io.zip_files import UNREADABLE
+from vit_keras.logs import log
 from vit_keras.runs.run_dir import CHECKPOINTS, Run, damaged_checkpoints
 
-log = logging.getLogger("vit_keras")
-
 MAX_CHECKPOINTS = 2  # the newest, and the one before in case the newest is damaged
-# Keras numbers what has no name of its own by how many came before in this process.
+# Keras numbers an unnamed object by how many of its class were made before it in this process.
 _AUTOMATIC = re.compile(r"(?<=seed_generator)_\d+")
 
 
 def save_checkpoint(run: Run, epoch: int, model: keras.Model, state: dict[str, Any]) -> None:
-    """Write `checkpoint/epoch-<epoch>.npz`, then drop all but the newest `KEPT`."""
+    """Write `checkpoint/epoch-<epoch>.npz`, then delete all but the newest `MAX_CHECKPOINTS`."""
     arrays = {key: keras.ops.convert_to_numpy(value) for key, value in _variables(model).items()}
     with run.atomic_write(f"checkpoint/{_name(epoch)}") as path:
-        kept = {"names": list(arrays), "state": state}
-        np.savez(path, kept=np.array(json.dumps(kept)), **arrays)
+        # Under "kept", a name of the file format: the names of the others, and the history.
+        header = {"names": list(arrays), "state": state}
+        np.savez(path, kept=np.array(json.dumps(header)), **arrays)
     for old in _newest_first(run)[MAX_CHECKPOINTS:]:
         old.unlink()
 
 
 class Checkpoint(NamedTuple):
-    """A whole checkpoint, read."""
+    """A checkpoint in memory: variable values and the history up to it."""
 
     path: Path
     arrays: dict[str, np.ndarray]
@@ -44,12 +43,12 @@ class Checkpoint(NamedTuple):
 
 
 def load_latest(run: Run) -> Checkpoint | None:
-    """The newest whole checkpoint, or None before the first one.
+    """The newest intact checkpoint, or None before the first one.
 
-    A damaged file (its zip checksums tell) is passed over with a warning.
+    A damaged file (by its zip checksums) is skipped with a warning.
 
     Raises:
-        SettingError: there are some, and none is whole.
+        SettingError: all of them are damaged.
     """
     found = _newest_first(run)
     for path in found:
@@ -62,13 +61,13 @@ def load_latest(run: Run) -> Checkpoint | None:
     return None
 
 
-def restore_checkpoint(kept: Checkpoint, model: keras.Model) -> None:
-    """Give `model`, compiled and its optimizer built, the values that were kept.
+def restore_checkpoint(source: Checkpoint, model: keras.Model) -> None:
+    """Assign the values of `source` to `model`, which is compiled and has its optimizer built.
 
     Raises:
         SettingError: the checkpoint is of another model or optimizer.
     """
-    _assign(_variables(model), kept.arrays, kept.path)
+    _assign(_variables(model), source.arrays, source.path)
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -77,10 +76,10 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             raise ValueError(f"checksum of {damaged}")
     with np.load(path, allow_pickle=False) as archive:
         arrays = dict(archive)
-    kept = json.loads(str(arrays.pop("kept")))
-    if list(arrays) != kept["names"]:  # the archive's own directory has no checksum
+    header = json.loads(str(arrays.pop("kept")))
+    if list(arrays) != header["names"]:  # the archive's own directory has no checksum
         raise ValueError("its directory")
-    return arrays, kept["state"]
+    return arrays, header["state"]
 
 
 def _assign(variables: dict[str, Any], arrays: dict[str, np.ndarray], path: Path) -> None:
@@ -106,7 +105,7 @@ def _variables(model: keras.Model) -> dict[str, Any]:
 
 
 def _without_metrics(model: keras.Model, variables: list[Any]) -> list[Any]:
-    """Metrics start anew each epoch, and exist only once the model was called."""
+    """Metrics are reset each epoch, and exist only once the model was called."""
     metrics = {id(variable) for metric in model.metrics for variable in metric.variables}
     return [variable for variable in variables if id(variable) not in metrics]
 

@@ -1,4 +1,4 @@
-"""What a run ran on: `environment.json`, and the memory that it took."""
+"""The environment of a run, for `environment.json`: versions, devices, git commit."""
 
 import importlib.metadata
 import platform
@@ -31,7 +31,7 @@ def describe(precision: Precision, data_fingerprint: str) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that a figure depends on, those that are installed."""
+    """Versions of the installed packages that results depend on."""
     return {name: version for name in PACKAGES if (version := _version(name))}
 
 
@@ -43,7 +43,7 @@ def _version(package: str) -> str | None:
 
 
 def _git_commit() -> str | None:
-    """The commit of this code, `-dirty` behind it with changes; None outside a checkout."""
+    """The commit of this code, with `-dirty` if there are changes; None outside a checkout."""
     describe_command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         return subprocess.run(

@@ -1,4 +1,4 @@
-"""What a training will take, by a few real steps of it: parameters, memory and time."""
+"""Estimate parameters, memory and time of a training from a few of its steps."""
 
 import time
 from dataclasses import dataclass
@@ -7,31 +7,31 @@ import keras
 import numpy as np
 
 from vit_keras import backend
-from vit_keras.config import stages
 from vit_keras.config.schema import Config
 from vit_keras.config.stages import Stage
-from vit_keras.data import dataset, input_pipeline
-from vit_keras.data.splits import load_splits
+from vit_keras.data.dataset import Splits
+from vit_keras.data.input_pipeline import evaluation_batches, training_batches
 from vit_keras.logs import console
 from vit_keras.text import format_duration
-from vit_keras.training import freezing, overfit_check, preflight
-from vit_keras.training.build_model import build_training_model
+from vit_keras.training import freezing, preflight
+from vit_keras.training.plan import TrainingPlan
+from vit_keras.training.train import prepare
 from vit_keras.training.training_model import TrainingModel
 
-STEPS = 4  # that are timed, of each stage and each of training and validation
+STEPS = 4  # timed per stage, in training and in validation; one more, which compiles, is not
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What was measured.
+    """Expected size, memory and time of a training.
 
     Attributes:
-        params: of the model.
-        memory_mb: the most that the process held so far, in MB of 10^6 bytes: `host`, and `gpu`.
-        start_seconds: to read the data, build the model and compile it.
-        epoch_seconds: of each stage, validation included.
+        params: parameters of the model.
+        memory_mb: peak memory of the process, in MB of 10^6 bytes: `host`, and `gpu`.
+        start_seconds: to load the data, build the model and compile each stage.
+        epoch_seconds: of an epoch of each stage, validation included.
         epochs: of each stage.
-        images_per_second: of training, in the last stage.
+        images_per_second: training speed of the last stage.
     """
 
     params: int
@@ -43,11 +43,12 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
+        """Of the whole training."""
         pairs = zip(self.epoch_seconds, self.epochs, strict=True)
         return self.start_seconds + sum(epoch * count for epoch, count in pairs)
 
     def lines(self) -> list[str]:
-        """As it is printed, `<what>: <how much>` each."""
+        """Printable lines, `<quantity>: <value>` each."""
         memory = ", ".join(f"{mb:,.0f} MB ({where})" for where, mb in self.memory_mb.items())
         pairs = zip(self.epochs, self.epoch_seconds, strict=True)
         epochs = " + ".join(f"{count} epochs of {seconds:.1f} s" for count, seconds in pairs)
@@ -61,43 +62,35 @@ class Estimate:
 
 
 def estimate(config: Config) -> Estimate:
-    """Train `config` for a few steps of each stage, and make no run of it.
+    """Train `config` for a few steps of each stage, without a run directory.
 
-    A stage that trains on features which are computed once is taken for one that computes them each
-    time: it will be faster than this.
+    A stage that would be trained on cached features is timed without the cache: it will be faster.
 
     Raises:
         SettingError: the configuration or its data cannot work.
     """
-    began = time.perf_counter()
+    started = time.perf_counter()
     preflight.check(config)
     with console():
-        keras.utils.set_random_seed(config.train.seed)
-        splits = load_splits(config.data, config.train.seed)
-        steps = preflight.steps_per_epoch(config, len(splits.train.labels))
-        splits = overfit_check.select_overfit_batches(splits, config)
-        policy = backend.precision(config.train.precision).policy
-        model, _ = build_training_model(
-            overfit_check.disable_regularisation(config), splits, policy
-        )
-        start, seconds, speed = time.perf_counter() - began, [], 0.0
-        for stage in stages.plan(config):
-            compiling, step, validating = _timed(config, model, splits, stage, steps)
-            start += compiling
-            seconds.append(step * steps + validating)
-            speed = config.train.batch_size / step
+        splits, plan, _, model, _ = prepare(config)
+        start_seconds = time.perf_counter() - started
+        epoch_seconds, step_seconds = [], 0.0
+        for stage in plan.stages:
+            compile_seconds, step_seconds, validation_seconds = _time(model, splits, plan, stage)
+            start_seconds += compile_seconds
+            epoch_seconds.append(step_seconds * plan.steps_per_epoch + validation_seconds)
     return Estimate(
         params=freezing.count_params(model.vit),
         memory_mb=backend.peak_memory_mb(),
-        start_seconds=start,
-        epoch_seconds=tuple(seconds),
-        epochs=tuple(stage.epochs for stage in stages.plan(config)),
-        images_per_second=speed,
+        start_seconds=start_seconds,
+        epoch_seconds=tuple(epoch_seconds),
+        epochs=tuple(stage.epochs for stage in plan.stages),
+        images_per_second=config.train.batch_size / step_seconds,
     )
 
 
-class _Clock(keras.callbacks.Callback):
-    """When each batch ended."""
+class _BatchTimer(keras.callbacks.Callback):
+    """Notes when each batch ends."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,32 +101,38 @@ class _Clock(keras.callbacks.Callback):
 
     on_test_batch_end = on_train_batch_end
 
-    def pace(self) -> float:
-        """Seconds a batch: the median, without the first, which compiles."""
+    def seconds_per_batch(self) -> float:
+        """The median, without the first batch, which compiles; 0 if there was no other."""
         return float(np.median(np.diff(self.ends))) if len(self.ends) > 1 else 0.0
 
 
-def _timed(
-    config: Config, model: TrainingModel, splits: dataset.Splits, stage: Stage, steps: int
+def _time(
+    model: TrainingModel, splits: Splits, plan: TrainingPlan, stage: Stage
 ) -> tuple[float, float, float]:
-    """Seconds to compile a stage, of one of its steps, and of a validation."""
-    began, size, prefetch = time.perf_counter(), config.train.batch_size, config.data.prefetch
-    firsts = {earlier.name: 0 for earlier in stages.plan(config)}
-    model.configure_stage(stage, overfit_check.disable_regularisation(config), steps, firsts)
-    model.on_images()
-    training, validation = _Clock(), _Clock()
-    stream = input_pipeline.training_batches(
-        splits.train, size, config.train.seed, 0, prefetch, steps=steps,
+    """Seconds to compile `stage`, of one of its steps, and of a validation."""
+    started, train_timer, validation_timer = time.perf_counter(), _BatchTimer(), _BatchTimer()
+    size, prefetch = plan.config.train.batch_size, plan.config.data.prefetch
+    model.configure_stage(stage, plan, first_step=0)
+    model.use_images()
+    training = training_batches(
+        splits.train,
+        size,
+        plan.config.train.seed,
+        first_epoch=0,
+        prefetch=prefetch,
+        steps=plan.steps_per_epoch,
         repeats=model.augment_config.repeated_augmentation,
-    )  # fmt: skip
-    model.fit(
-        stream, steps_per_epoch=min(steps, STEPS + 1), epochs=1, callbacks=[training],
-        shuffle=False, verbose=0,
-    )  # fmt: skip
-    few = splits.validation.take(np.arange(min(len(splits.validation.labels), size * (STEPS + 1))))
-    model.evaluate(
-        input_pipeline.evaluation_batches(few, size, prefetch), callbacks=[validation], verbose=0
     )
-    step = training.pace() or training.ends[0] - began
-    whole = -(-len(splits.validation.labels) // size)
-    return training.ends[0] - began, step, validation.pace() * whole
+    steps = min(plan.steps_per_epoch, STEPS + 1)
+    model.fit(training, steps_per_epoch=steps, callbacks=[train_timer], shuffle=False, verbose=0)
+    images = len(splits.validation.labels)
+    timed = splits.validation.take(np.arange(min(images, size * (STEPS + 1))))
+    validation = evaluation_batches(timed, size, prefetch)
+    model.evaluate(validation, callbacks=[validation_timer], verbose=0)
+    compile_seconds = train_timer.ends[0] - started
+    batches = -(-images // size)
+    return (
+        compile_seconds,
+        train_timer.seconds_per_batch() or compile_seconds,
+        validation_timer.seconds_per_batch() * batches,
+    )

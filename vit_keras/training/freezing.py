@@ -1,9 +1,6 @@
-"""What trains when: a run as a list of stages, each with its own layers, length and rate.
+"""Freezing: which layers of a model a stage trains, and at which share of the learning rate."""
 
-A run from scratch is one stage, in which everything trains. Nothing here imports Keras.
-"""
-
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,10 +13,10 @@ LORA = "/lora_kernel_"  # in the paths of low-rank factors, as Keras names them
 
 
 def check_layers(vit: Any, stage: Stage) -> None:
-    """Refuse a stage of layers that the model does not have, or has and that get no rate.
+    """Check that the model has the layers that `stage` trains, and that each gets a rate.
 
     Raises:
-        SettingError: naming the setting, its value and what would do.
+        SettingError: it has not.
     """
     trained_layers(vit, stage)
     if stage.layer_decay != 1:
@@ -27,10 +24,10 @@ def check_layers(vit: Any, stage: Stage) -> None:
 
 
 def freeze(vit: Any, stage: Stage) -> None:
-    """Make exactly what `stage` trains trainable; takes effect when the model is compiled."""
-    chosen = trained_layers(vit, stage)
+    """Make exactly the layers of `stage` trainable; takes effect when the model is compiled."""
+    trained = trained_layers(vit, stage)
     for layer in vit.layers:
-        layer.trainable = layer.name in chosen
+        layer.trainable = layer.name in trained
     if stage.kind == "lora":
         for layer in vit.layers:
             if layer.name.startswith("encoder_block_"):
@@ -39,42 +36,39 @@ def freeze(vit: Any, stage: Stage) -> None:
 
 def _add_lora(block: Any, rank: int) -> None:
     block.trainable = True
-    added_to = (block.attention.qkv, block.mlp.hidden, block.mlp.output_projection)
-    for part in (*block._layers, *block.attention._layers):
-        if part not in (block.attention, block.mlp, *added_to):
-            part.trainable = False
-    for dense in added_to:
+    adapted = (block.attention.qkv, block.mlp.hidden, block.mlp.output_projection)
+    for layer in (*block._layers, *block.attention._layers):
+        if layer not in (block.attention, block.mlp, *adapted):
+            layer.trainable = False
+    for dense in adapted:
         dense.enable_lora(rank)
         dense.bias.trainable = False
 
 
 @contextmanager
-def merging_exactly(vit: Any) -> Iterator[None]:
-    """In here Keras merges low-rank factors into the kernels that it saves in float32.
+def merging_lora_in_float32(vit: Any) -> Iterator[None]:
+    """Within this context, saving merges LoRA's low-rank factors into the kernels in float32.
 
-    It would merge them in the precision that the model computes in, and round all of the kernel.
+    Keras merges in the compute dtype; half precision would round the whole kernel.
     """
-    policies = {
-        part: part.dtype_policy
-        for part in vit._flatten_layers()
-        if getattr(part, "lora_enabled", False)
-    }
-    for part in policies:
-        part.dtype_policy = "float32"
+    adapted = [layer for layer in vit._flatten_layers() if getattr(layer, "lora_enabled", False)]
+    policies = [layer.dtype_policy for layer in adapted]
+    for layer in adapted:
+        layer.dtype_policy = "float32"
     try:
         yield
     finally:
-        for part, policy in policies.items():
-            part.dtype_policy = policy
+        for layer, policy in zip(adapted, policies, strict=True):
+            layer.dtype_policy = policy
 
 
 def count_params(vit: Any) -> int:
-    """Of the model as it is saved: low-rank factors are merged then."""
+    """Parameters of the model as it is saved, with LoRA's low-rank factors merged."""
     return sum(_size(weight) for weight in vit.weights if LORA not in weight.path)
 
 
 def trained_layers(vit: Any, stage: Stage) -> set[str]:
-    """The names of the layers that `stage` trains whole."""
+    """Names of the layers of which `stage` trains every weight."""
     names = {layer.name for layer in vit.layers}
     blocks = sum(name.startswith("encoder_block_") for name in names)
     if stage.kind == "all":
@@ -82,7 +76,7 @@ def trained_layers(vit: Any, stage: Stage) -> set[str]:
     if stage.kind in ("last", "lora") and not blocks:
         raise SettingError(
             f"stages.{stage.name}.trainable={stage.kind} needs the encoder blocks of a ViT, and "
-            f"{vit.name} is wrapped whole; use head or all"
+            f"{vit.name} is a wrapped SavedModel; use head or all"
         )
     if stage.blocks > blocks:
         raise SettingError(
@@ -93,21 +87,23 @@ def trained_layers(vit: Any, stage: Stage) -> set[str]:
     return {"head", *last, *(TOP if last else [])}
 
 
-def has_newly_trainable(vit: Any, stages: list[Stage], name: str) -> bool:
-    """Whether the stage called `name` trains something that one before it did not."""
+def has_newly_trainable(vit: Any, stages: Sequence[Stage], name: str) -> bool:
+    """Whether the stage called `name` trains a variable that an earlier stage did not."""
     index = [stage.name for stage in stages].index(name)
-    here = trained_layers(vit, stages[index]) | ({LORA} if stages[index].kind == "lora" else set())
-    return any(here - trained_layers(vit, earlier) for earlier in stages[:index])
+    trained = trained_layers(vit, stages[index])
+    if stages[index].kind == "lora":
+        trained.add(LORA)
+    return any(trained - trained_layers(vit, earlier) for earlier in stages[:index])
 
 
 def layer_multipliers(vit: Any, stage: Stage) -> dict[str, float]:
-    """Layer -> its share of the rate: `layer_decay` to the power of the layers above it.
+    """Layer name -> learning-rate multiplier: `layer_decay` to the power of the layers above it.
 
     As in BEiT (Bao et al. 2022, appendix): the embedding is layer 0, block i is layer i + 1, and
-    the last norm, the pooling and the head are the top.
+    the last norm, the pooling and the head are the top layer.
 
     Raises:
-        SettingError: a layer with weights has no place in that order.
+        SettingError: a layer with weights is none of these.
     """
     blocks = sum(layer.name.startswith("encoder_block_") for layer in vit.layers)
     depths = dict.fromkeys(EMBEDDING, 0) | dict.fromkeys(TOP, blocks + 1)
@@ -121,8 +117,15 @@ def layer_multipliers(vit: Any, stage: Stage) -> dict[str, float]:
     return {name: stage.layer_decay ** (blocks + 1 - depth) for name, depth in depths.items()}
 
 
+def variable_multipliers(vit: Any, stage: Stage) -> dict[str, float]:
+    """Path of a trainable variable -> the learning-rate multiplier of its layer."""
+    multipliers = layer_multipliers(vit, stage)
+    paths = [variable.path for variable in vit.trainable_variables]
+    return {path: multipliers[path.partition("/")[0]] for path in paths}
+
+
 def trainable_table(vit: Any, stage: Stage) -> str:
-    """What trains and what is frozen, a line a layer with weights, blocks alike in one."""
+    """Trained and frozen parameters and the peak learning rate of each layer with weights."""
     rates = layer_multipliers(vit, stage) if stage.layer_decay != 1 else {}
     rows = []
     for layer in vit.layers:
@@ -133,7 +136,7 @@ def trainable_table(vit: Any, stage: Stage) -> str:
             rows.append((layer.name, f"{trained:,}", f"{frozen:,}", rate))
     trained = sum(_size(weight) for weight in vit.trainable_weights)
     frozen = sum(_size(weight) for weight in vit.weights) - trained
-    rows.append(("together", f"{trained:,}", f"{frozen:,}", ""))
+    rows.append(("total", f"{trained:,}", f"{frozen:,}", ""))
     head = ("", "trained", "frozen", "peak rate")
     return "\n".join(f"  {a:<20}{b:>14}{c:>14}{d:>12}" for a, b, c, d in [head, *rows])
 

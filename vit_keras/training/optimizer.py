@@ -1,4 +1,4 @@
-"""How the weights move: schedule, weight decay, and the precision that it is computed in."""
+"""Optimizer, weight decay and learning-rate schedule."""
 
 from typing import Any
 
@@ -13,149 +13,161 @@ def learning_rate_schedule(
 ) -> Any:
     """Linear warm-up from 0, then a cosine down to `final_lr_fraction` of the peak.
 
-    Loshchilov & Hutter 2017 (SGDR), eq. 5 with one cycle, in steps of one batch; it begins at
-    `first_step` of the run.
+    Loshchilov & Hutter 2017 (SGDR), eq. 5 with one cycle.
+
+    Args:
+        config: peak, warm-up and final fraction.
+        epochs: of the stage.
+        steps_per_epoch: steps of one batch each.
+        first_step: the step of the run at which the stage begins.
     """
-    schedule = _schedule(config, epochs * steps_per_epoch)
+    schedule = _warmup_cosine(config, epochs * steps_per_epoch)
     return OffsetSchedule(first_step, schedule) if first_step else schedule
 
 
 class OffsetSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule that begins at a later step than the optimizer's count."""
+    """A schedule that begins at step `first_step` of the optimizer's count."""
 
     def __init__(self, first_step: int, schedule: Any) -> None:
         self.first_step, self.schedule = first_step, schedule
 
     def __call__(self, step):
-        # A batch whose update was skipped, in float16, is not counted.
+        # In float16 a batch whose update is skipped is not counted: the count may lag behind.
         return self.schedule(ops.maximum(step - self.first_step, 0))
 
     def get_config(self):
         return {"first_step": self.first_step, "schedule": self.schedule}
 
 
-def _schedule(config: OptimConfig, steps: int) -> Any:
+def _warmup_cosine(config: OptimConfig, steps: int) -> Any:
     warmup = min(round(config.warmup_ratio * steps), steps - 1)
-    rest = dict(decay_steps=steps - warmup, alpha=config.final_lr_fraction)
-    schedule = keras.optimizers.schedules.CosineDecay
+    decay = dict(decay_steps=steps - warmup, alpha=config.final_lr_fraction)
+    cosine = keras.optimizers.schedules.CosineDecay
     if not warmup:
-        return schedule(config.learning_rate, **rest)
-    return schedule(0.0, warmup_target=config.learning_rate, warmup_steps=warmup, **rest)
+        return cosine(config.learning_rate, **decay)
+    return cosine(0.0, warmup_target=config.learning_rate, warmup_steps=warmup, **decay)
 
 
-class _LayerRates:
-    """Mixed into an optimizer: variables that learn at shares of the rate, or joined later.
+class _PerVariableRates:
+    """Mixin for an optimizer: learning-rate multipliers, and variables that begin to train later.
 
-    A variable that joined at update s has taken t - s updates when the optimizer counts t. Adam
-    corrects its averages for their start at zero by t (Kingma & Ba 2015, algorithm 1); the factor
-    here makes that t - s, as an optimizer that counts for each variable has it.
+    A variable that begins to train at update s has had t - s updates when the optimizer has counted
+    t. Adam's bias correction (Kingma & Ba 2015, algorithm 1) uses t; the rate is scaled here so
+    that it is corrected by t - s, as in an optimizer that counts for each variable.
     """
 
-    def set_rates(self, shares: dict[str, float], decay: float) -> None:
-        """By variable path; `decay` is the decoupled weight decay, on kernels alone."""
-        self._shares, self._decay = shares, decay
+    def set_multipliers(self, multipliers: dict[str, float], weight_decay: float) -> None:
+        """By variable path. `weight_decay` is decoupled, and acts on kernels alone."""
+        self._multipliers, self._kernel_decay = multipliers, weight_decay
 
     def build(self: Any, variables: list[Any]) -> None:
         if self.built:
             return
         super().build(variables)  # type: ignore[misc]
-        # Kept and not worked out again: an optimizer that scales the loss skips some batches.
-        self.joined = [
+        # State, not derived from the step of the run: loss scaling skips updates. "joined" in the
+        # names is part of the checkpoint format.
+        self.first_updates = [
             self.add_variable((), "zeros", "int", name=f"{v.path.replace('/', '_')}_joined")
             for v in variables
         ]
 
     def update_step(self: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index = self._get_variable_index(variable)
-        of = self._trainable_variables[index]
-        rate = ops.cast(learning_rate, variable.dtype) * self._shares[of.path]
-        if self._decay and of.name.endswith("kernel"):
-            self.assign_sub(variable, variable * rate * self._decay)
+        # On TensorFlow, `variable` is the tf.Variable, which has no path.
+        model_variable = self._trainable_variables[index]
+        rate = ops.cast(learning_rate, variable.dtype) * self._multipliers[model_variable.path]
+        if self._kernel_decay and model_variable.name.endswith("kernel"):
+            self.assign_sub(variable, variable * rate * self._kernel_decay)
         if hasattr(self, "beta_1"):
-            run = self.iterations + 1
-            own = ops.cast(run - self.joined[index], variable.dtype)
-            rate *= self._correction(own) / self._correction(ops.cast(run, variable.dtype))
+            counted = self.iterations + 1
+            updates = ops.cast(counted - self.first_updates[index], variable.dtype)
+            counted = ops.cast(counted, variable.dtype)
+            rate *= self._bias_correction(updates) / self._bias_correction(counted)
         super().update_step(gradient, variable, rate)  # type: ignore[misc]
 
-    def _correction(self: Any, updates: Any) -> Any:
+    def _bias_correction(self: Any, updates: Any) -> Any:
         return ops.sqrt(1 - self.beta_2**updates) / (1 - self.beta_1**updates)
 
 
 def build_optimizer(
     config: OptimConfig,
     model: keras.Model,
-    rate: Any,
-    shares: dict[str, float] | None = None,
-    is_joined: bool = False,
+    learning_rate: Any,
+    multipliers: dict[str, float] | None = None,
+    newly_trainable: bool = False,
 ) -> Any:
-    """The optimizer that `config` names, built for `model`.
+    """The optimizer that `config` names, for the trainable variables of `model`.
 
-    Weight decay is decoupled and acts on kernels alone: biases, normalisations, the class token
-    and the position embedding are left out.
+    Weight decay is decoupled and acts on kernels alone, not on biases, normalisations, the class
+    token or the position embedding.
 
     Args:
-        config: its kind and numbers.
-        model: its trainable variables are those that will move.
-        rate: a schedule.
-        shares: variable path -> its share of the rate, where they differ.
-        is_joined: whether some variable begins later in the run than others; `carry_over` says.
+        config: its kind and hyperparameters.
+        model: its trainable variables are updated.
+        learning_rate: a number or a schedule.
+        multipliers: variable path -> learning-rate multiplier, where they differ.
+        newly_trainable: some variables begin to train later in the run than others;
+            `transfer_optimizer_state` sets when.
     """
-    adam = dict(beta_1=config.beta_1, beta_2=config.beta_2)
-    decay = dict(weight_decay=config.weight_decay or None)
-    kinds: dict[str, tuple[Any, dict[str, Any]]] = {
-        "adamw": (keras.optimizers.AdamW, {**adam, "weight_decay": config.weight_decay}),
-        "adam": (keras.optimizers.Adam, {**adam, **decay}),
-        "sgd": (keras.optimizers.SGD, dict(momentum=config.momentum, nesterov=True, **decay)),
+    classes = {
+        "adamw": keras.optimizers.AdamW,
+        "adam": keras.optimizers.Adam,
+        "sgd": keras.optimizers.SGD,
     }
-    kind, own = kinds[config.name]
-    paths = [variable.path for variable in model.trainable_variables]
-    by_layer = shares is not None or is_joined
-    if by_layer:
-        kind = keras.optimizers.SGD if config.name == "sgd" else keras.optimizers.Adam
-        kind = type(f"LayerRates{kind.__name__}", (_LayerRates, kind), {})
-        own.pop("weight_decay", None)  # the mixin's, instead
-    result = kind(
+    optimizer_class = classes[config.name]
+    arguments: dict[str, Any] = dict(beta_1=config.beta_1, beta_2=config.beta_2)
+    if config.name == "sgd":
+        arguments = dict(momentum=config.momentum, nesterov=True)
+    # None where there is none, so that Keras skips the step; AdamW alone refuses None.
+    no_decay = 0.0 if config.name == "adamw" else None
+    arguments["weight_decay"] = config.weight_decay or no_decay
+    per_variable = multipliers is not None or newly_trainable
+    if per_variable:
+        base = keras.optimizers.SGD if config.name == "sgd" else keras.optimizers.Adam
+        optimizer_class = type(f"PerVariableRates{base.__name__}", (_PerVariableRates, base), {})
+        del arguments["weight_decay"]  # the mixin applies it
+    accumulate = config.gradient_accumulation_steps
+    optimizer = optimizer_class(
         name=config.name,
-        learning_rate=rate,
+        learning_rate=learning_rate,
         global_clipnorm=config.clip_norm,
         use_ema=config.ema_momentum is not None,
-        ema_momentum=config.ema_momentum
-        or 0.99,  # Keras checks the number even when it is not used
-        gradient_accumulation_steps=config.gradient_accumulation_steps
-        if config.gradient_accumulation_steps > 1
-        else None,
-        **own,
+        # Keras checks the number even when it is not used.
+        ema_momentum=config.ema_momentum or 0.99,
+        gradient_accumulation_steps=accumulate if accumulate > 1 else None,
+        **arguments,
     )
-    if by_layer:
-        result.set_rates(shares or dict.fromkeys(paths, 1.0), config.weight_decay)
+    if per_variable:
+        paths = [variable.path for variable in model.trainable_variables]
+        optimizer.set_multipliers(multipliers or dict.fromkeys(paths, 1.0), config.weight_decay)
     elif config.weight_decay:
         undecayed = [v for v in model.trainable_variables if not v.name.endswith("kernel")]
-        result.exclude_from_weight_decay(var_list=undecayed)
-    return result
+        optimizer.exclude_from_weight_decay(var_list=undecayed)
+    return optimizer
 
 
 def transfer_optimizer_state(old: Any, new: Any) -> None:
-    """Give `new`, which is built, the step count and the averages that `old` has for its variables.
+    """Copy the step count and the moments of `old` into `new`, which is built.
 
-    A variable that `old` did not train joins now: its averages start at zero, and the average of
-    the weight itself at its value.
+    A variable that `old` did not train begins now: its moments are zero, and the moving average of
+    the weight is the weight.
     """
-    kept = {variable.path: variable for variable in old.variables}
+    old_values = {variable.path: variable for variable in old.variables}
     for variable in new.variables:
-        if variable.path in kept and "learning_rate" not in variable.path:
-            variable.assign(kept[variable.path])
+        if variable.path in old_values and "learning_rate" not in variable.path:
+            variable.assign(old_values[variable.path])
     trained = {variable.path for variable in _inner(old)._trainable_variables}
     inner: Any = _inner(new)
     for index, variable in enumerate(inner._trainable_variables):
         if variable.path in trained:
             continue
-        # Copies, because JAX gives each buffer away, once.
-        if hasattr(inner, "joined"):
-            inner.joined[index].assign(ops.copy(inner.iterations))
+        # Copies, because JAX donates each buffer, once.
+        if hasattr(inner, "first_updates"):
+            inner.first_updates[index].assign(ops.copy(inner.iterations))
         if inner.use_ema:
             inner._model_variables_moving_average[index].assign(ops.copy(variable))
 
 
 def _inner(optimizer: Any) -> Any:
-    """What Keras may have wrapped to scale the loss."""
+    """The optimizer inside Keras' LossScaleOptimizer, where there is one."""
     return getattr(optimizer, "inner_optimizer", optimizer)

@@ -1,10 +1,9 @@
-"""`train.overfit_batches`: a model that cannot learn a few images by heart has a bug somewhere.
+"""Overfit a few batches (`train.overfit_batches`): a model that cannot points to a bug.
 
-The model stays as it is, dropout included. What makes training harder on purpose is off:
-augmentation, mixing, repeated copies and label smoothing; it is validated on what it is trained on.
+The model is unchanged, dropout included. Augmentation, mixing, repeated augmentation and label
+smoothing are off, and the validation images are the training images.
 """
 
-import logging
 from dataclasses import replace
 from typing import Any
 
@@ -12,14 +11,13 @@ import numpy as np
 
 from vit_keras.config.schema import AugmentConfig, Config
 from vit_keras.data.dataset import Splits, stratified_sample
+from vit_keras.logs import log
 
-log = logging.getLogger("vit_keras")
-
-LEARNT = 0.99  # training accuracy
+OVERFIT_ACCURACY = 0.99  # on the training images, from which on they count as memorised
 
 
 def disable_regularisation(config: Config) -> Config:
-    """The configuration without what would keep a sound model from learning by heart."""
+    """Switch off augmentation and label smoothing under `train.overfit_batches`."""
     if config.train.overfit_batches is None:
         return config
     optim = replace(config.optim, label_smoothing=0.0)
@@ -27,7 +25,7 @@ def disable_regularisation(config: Config) -> Config:
 
 
 def select_overfit_batches(splits: Splits, config: Config) -> Splits:
-    """So many batches of the training images, as training and as validation split."""
+    """Train and validate on `train.overfit_batches` batches of the training images."""
     count = config.train.overfit_batches
     if count is None:
         return splits
@@ -38,13 +36,13 @@ def select_overfit_batches(splits: Splits, config: Config) -> Splits:
 
 
 def warn_if_not_overfit(config: Config, rows: list[dict[str, Any]]) -> None:
-    """Say where to look when the last epoch was not near all right."""
-    if config.train.overfit_batches is None or rows[-1]["accuracy"] >= LEARNT:
+    """Warn, and say where to look, if the last epoch's training accuracy is not near 1."""
+    if config.train.overfit_batches is None or rows[-1]["accuracy"] >= OVERFIT_ACCURACY:
         return
     log.warning(
-        "train.overfit_batches=%d: %.4f of so few images are learnt after %d epochs, below %g. "
-        "Look at the labels first (are images and labels in one order? is one image there under "
-        "two labels?), then try another optim.learning_rate, model.dropout=0 and more epochs; "
-        "what is left is a model that is too small, or a bug",
-        *(config.train.overfit_batches, rows[-1]["accuracy"], len(rows), LEARNT),
+        "train.overfit_batches=%d: the training accuracy is %.4f after %d epochs, below %g. "
+        "Look at the labels first (are images and labels in the same order? does an image appear "
+        "under two labels?), then try another optim.learning_rate, model.dropout=0 and more "
+        "epochs; otherwise the model is too small, or there is a bug",
+        *(config.train.overfit_batches, rows[-1]["accuracy"], len(rows), OVERFIT_ACCURACY),
     )

@@ -1,82 +1,121 @@
-"""Train: data and a configuration in, a run directory out."""
+"""Train a run: check the settings, load the data, build the model, fit it, evaluate it."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
 from vit_keras import backend
 from vit_keras.config.schema import Config
-from vit_keras.data import dataset, lazy_images, quality_report
+from vit_keras.data import lazy_images, quality_report
+from vit_keras.data.dataset import InMemoryData, Splits
 from vit_keras.data.readers import in_memory
 from vit_keras.data.splits import load_splits
-from vit_keras.logs import console
-from vit_keras.runs import progress, run_dir
+from vit_keras.errors import SettingError
+from vit_keras.logs import console, log
+from vit_keras.runs import run_dir
 from vit_keras.runs.run_dir import Run, log_file
-from vit_keras.training import environment, overfit_check, preflight
-from vit_keras.training import resume as training_resume
+from vit_keras.training import environment, freezing, overfit_check, preflight, resume
 from vit_keras.training.build_model import build_training_model
-from vit_keras.training.trainer import Result, _describe, _train, log
+from vit_keras.training.plan import TrainingPlan, resolve_plan
+from vit_keras.training.trainer import Result, Trainer
+from vit_keras.training.training_model import TrainingModel
+
+
+class Prepared(NamedTuple):
+    """All that a training needs before its first step."""
+
+    splits: Splits
+    plan: TrainingPlan
+    precision: backend.Precision
+    model: TrainingModel  # built, not yet compiled
+    weights_report: str  # which pretrained weights were loaded; empty from scratch
 
 
 def train_model(config: Config, data: Any = None) -> Result:
     """Train the run that `config` describes, from data to metrics.
 
-    With `config.run.resume` set, goes on from that run's last whole checkpoint and ends bit for bit
-    (on a CPU) where the run would have ended uninterrupted.
+    With `config.run.resume` set, continues that run after its last intact checkpoint; on a CPU the
+    result is bit for bit that of an uninterrupted run.
 
     Args:
         config: of the run; `load_config` makes one.
-        data: in the place of `config.data.name`: (images, labels), a dictionary of such pairs, a
-            tf.data.Dataset, a Keras PyDataset, or what `build_splits` gives; read into memory.
+        data: replaces `config.data.name`: (images, labels), a dictionary of such pairs, a
+            tf.data.Dataset, a Keras PyDataset, or the result of `build_splits`; read into memory.
 
     Raises:
         SettingError: the configuration, the data or the run directory cannot work.
-        DivergedError: the loss is not finite any more; the last checkpoint stands.
-        KeyboardInterrupt: stopped by hand; the run can be resumed.
+        DivergedError: the loss is not finite any more; the last checkpoint remains.
+        KeyboardInterrupt: stopped by Ctrl-C; the run can be resumed.
     """
     preflight.check_settings(config)
     with console():
-        given = None if data is None else in_memory.to_in_memory(data)
-        config = in_memory.with_array_source(config, given)
-        preflight.check(config, given)
+        arrays = None if data is None else in_memory.to_in_memory(data)
+        config = in_memory.with_array_source(config, arrays)
+        preflight.check(config, arrays)
         run_dir.check_free(config.run)
-        training_resume.check_resumable(config)
-        keras.utils.set_random_seed(config.train.seed)
-        return _run(config, given)
+        resume.check_resumable(config)
+        prepared = prepare(config, arrays)
+        resumed = config.run.resume
+        # After the model was built: one that cannot be leaves no directory behind.
+        run = Run(Path(resumed).resolve()) if resumed else run_dir.create(config)
+        try:
+            with log_file(run), lazy_images.report_decode_failures(prepared.splits):
+                _describe_run(run, config, prepared)
+                return Trainer(config, run, prepared.plan, prepared.splits, prepared.model).fit()
+        finally:
+            (run.path / run_dir.PROGRESS).unlink(missing_ok=True)
+            run.close()
 
 
-def _run(config: Config, given: dataset.InMemoryData | None) -> Result:
-    """Load the data, make the model and the run directory, and train."""
-    splits = load_splits(config.data, config.train.seed, given)
-    preflight.steps_per_epoch(config, len(splits.train.labels))
+def prepare(config: Config, data: InMemoryData | None = None) -> Prepared:
+    """Seed Keras, load the data, resolve the plan and the precision, and build the model.
+
+    Args:
+        config: a checked configuration.
+        data: replaces `config.data.name`.
+
+    Raises:
+        SettingError: the data or the pretrained weights cannot be loaded, or do not fit the stages.
+    """
+    keras.utils.set_random_seed(config.train.seed)
+    splits = load_splits(config.data, config.train.seed, data)
+    plan = resolve_plan(config, len(splits.train.labels))
     splits = overfit_check.select_overfit_batches(splits, config)
     precision = backend.precision(config.train.precision)
-    # Before there is a run: a model that cannot be had leaves none behind.
-    model, report = build_training_model(
-        overfit_check.disable_regularisation(config), splits, precision.policy
-    )
-    resume = config.run.resume
-    run = run_dir.Run(Path(resume).resolve()) if resume else run_dir.create(config)
-    try:
-        with log_file(run):
-            log.info("data: %s\n%s", config.data.name, splits.table())
-            write_data_report(run, splits, model.vit)
-            log.info("precision: %s (%s)", precision.policy, precision.reason)
-            description = environment.describe(precision, splits.fingerprint)
-            _describe(run, model.vit, splits, description)
-            if report:
-                log.info("pretrained: %s", report)
-                run.write_text("pretrained.txt", report + "\n")
-            with lazy_images.report_decode_failures(splits):
-                return _train(config, run, splits, model)
-    finally:
-        (run.path / progress.PROGRESS).unlink(missing_ok=True)
-        run.close()
+    model, weights_report = build_training_model(plan.config, splits, precision.policy)
+    for stage in plan.stages:
+        freezing.check_layers(model.vit, stage)
+    return Prepared(splits, plan, precision, model, weights_report)
 
 
-def write_data_report(run: Run, splits: dataset.Splits, vit: Any) -> None:
-    """Say what is suspicious about the data, and list a folder's files of that kind in the run."""
+def _describe_run(run: Run, config: Config, prepared: Prepared) -> None:
+    """Log what is known before training and write it into the run.
+
+    Raises:
+        SettingError: the data are not those that the run to resume was trained on.
+    """
+    splits, vit, precision = prepared.splits, prepared.model.vit, prepared.precision
+    log.info("data: %s\n%s", config.data.name, splits.table())
+    _report_data_quality(run, splits, vit)
+    log.info("precision: %s (%s)", precision.policy, precision.reason)
+    description = environment.describe(precision, splits.fingerprint)
+    lines: list[str] = []
+    vit.summary(line_length=80, print_fn=lines.append)
+    log.info("\n".join(lines))
+    if (run.path / "class_mapping.json").exists():  # resumed, and the file that is written last
+        _check_fingerprint(run, splits.fingerprint)
+    else:
+        run.write_text("model_summary.txt", "\n".join(lines) + "\n")
+        run.write_json("environment.json", description)
+        run.write_json("class_mapping.json", dict(enumerate(splits.class_names)))
+    if prepared.weights_report:
+        log.info("pretrained: %s", prepared.weights_report)
+        run.write_text("pretrained.txt", prepared.weights_report + "\n")
+
+
+def _report_data_quality(run: Run, splits: Splits, vit: keras.Model) -> None:
+    """Warn of suspicious data, and list the affected files of a folder in the run."""
     if splits.findings:
         run.write_text(quality_report.REPORT, quality_report.table(splits.findings))
     for line in quality_report.summary(splits.findings):
@@ -84,3 +123,11 @@ def write_data_report(run: Run, splits: dataset.Splits, vit: Any) -> None:
     for problem in quality_report.label_problems(splits):
         log.warning("warning: %s", problem)
     log.info("pixels: %s", quality_report.pixel_statistics(splits.train, vit))
+
+
+def _check_fingerprint(run: Run, fingerprint: str) -> None:
+    if run.read_json("environment.json")["data_fingerprint"] != fingerprint:
+        raise SettingError(
+            f"the images or classes are not those that run.resume={run.path} was trained on "
+            "(fingerprint in environment.json); resume with the run's own data, or start a new run"
+        )

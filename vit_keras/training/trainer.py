@@ -1,6 +1,5 @@
-"""The loop: data and a configuration in, a run directory out."""
+"""The Trainer: fits a model stage by stage, saves it after each epoch, and evaluates the best."""
 
-import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,218 +9,217 @@ import keras
 import numpy as np
 
 from vit_keras import backend
-from vit_keras.config import stages
 from vit_keras.config.schema import Config
 from vit_keras.config.stages import Stage
-from vit_keras.data import dataset, input_pipeline
-from vit_keras.errors import SettingError
-from vit_keras.runs import history as runs_history
+from vit_keras.data.dataset import Splits
+from vit_keras.data.input_pipeline import evaluation_batches, training_batches
+from vit_keras.logs import log
 from vit_keras.runs import run_dir
-from vit_keras.training import callbacks, checkpoint, freezing, overfit_check, preflight
-from vit_keras.training.callbacks import checkpoints, history, sample_predictions, stopping
+from vit_keras.runs.history import best_epoch
+from vit_keras.runs.run_dir import Run
+from vit_keras.training import checkpoint, freezing, overfit_check
+from vit_keras.training.callbacks import checkpoints, stopping
+from vit_keras.training.callbacks.history import HistoryLogger, Progress
+from vit_keras.training.callbacks.sample_predictions import SamplePredictions
+from vit_keras.training.plan import TrainingPlan
 from vit_keras.training.training_model import TrainingModel
-
-log = logging.getLogger("vit_keras")
 
 
 @dataclass(frozen=True)
 class Result:
-    """Where a run was put and what it reached, as `metrics.json` has it."""
+    """Where a run is and what it reached, as in its `metrics.json`."""
 
     path: Path
     metrics: dict[str, Any]
 
 
-def _train(
-    config: Config, run: run_dir.Run, splits: dataset.Splits, model: TrainingModel
-) -> Result:
-    kept = checkpoint.load_latest(run) if config.run.resume else None
-    rows = kept.state["rows"] if kept else []
-    if config.run.resume:
-        run_dir.write_config(run, config)  # with more epochs, if they were asked for
+class Trainer:
+    """Trains one run, from its start or from its last intact checkpoint.
+
+    Attributes:
+        config: the run's settings, as they are stored in it.
+        run: the run directory, held by this process.
+        plan: stages, steps per epoch and the configuration to train with.
+        splits: training, validation and test images.
+        model: what is fitted; `model.vit` is what is saved.
+        history: a row for each finished epoch of the run.
+    """
+
+    def __init__(
+        self, config: Config, run: Run, plan: TrainingPlan, splits: Splits, model: TrainingModel
+    ) -> None:
+        self.config, self.run, self.plan = config, run, plan
+        self.splits, self.model = splits, model
+        self._checkpoint = checkpoint.load_latest(run) if config.run.resume else None
+        rows = self._checkpoint.state["rows"] if self._checkpoint else []
+        self.history = HistoryLogger(run, rows, plan.steps_per_epoch * config.train.batch_size)
+
+    def fit(self) -> Result:
+        """Train every stage that is not finished, then evaluate the best model."""
+        if self.config.run.resume:
+            run_dir.write_config(self.run, self.config)  # train.epochs may have been raised
+            done, total = len(self.history.rows), self.plan.total_epochs
+            log.info("resuming %s after epoch %d of %d", self.run.path, done, total)
+        for stage in self.plan.stages:
+            self.fit_stage(stage)
+        overfit_check.warn_if_not_overfit(self.config, self.history.rows)
+        return self.evaluate()
+
+    def fit_stage(self, stage: Stage) -> None:
+        """Train `stage` to its end, or only restore it where it had ended already.
+
+        Raises:
+            DivergedError: the loss is not finite any more.
+            KeyboardInterrupt: stopped by Ctrl-C, after the last batch's end.
+        """
+        if self._checkpoint and self.history.rows[-1]["stage"] != stage.name:
+            return  # the checkpoint is of a later stage
+        self._configure(stage)
+        if self._checkpoint:
+            self._restore(self._checkpoint)
+            self._checkpoint = None
+        if not self._is_finished(stage):
+            self._fit_epochs(stage)
+
+    def evaluate(self) -> Result:
+        """Evaluate the best model on the test split, once, and write `metrics.json`."""
+        self.model.vit.load_weights(self.run.path / "best.keras")
+        self.model.use_images()
+        config = self.config
+        test = evaluation_batches(self.splits.test, config.train.batch_size, config.data.prefetch)
+        scores = self.model.evaluate(test, verbose=_verbosity(), return_dict=True)
+        metrics = self._metrics(scores)
+        self.run.write_json("metrics.json", metrics)
         log.info(
-            "resuming %s after epoch %d of %d", run.path, len(rows), stages.total_epochs(config)
+            "test accuracy %.4f (loss %.4f) with best.keras of epoch %d; trained in %.0f s",
+            metrics["test_accuracy"],
+            metrics["test_loss"],
+            metrics["best_epoch"],
+            metrics["train_seconds"],
         )
-    steps = preflight.steps_per_epoch(config, len(splits.train.labels))
-    recorder = history.HistoryLogger(run, rows, steps * config.train.batch_size)
-    for stage in stages.plan(config):
-        is_kept = bool(rows) and rows[-1]["stage"] == stage.name
-        own = recorder.rows_of(stage.name)
-        has_stalled = stopping.has_stalled(own, config.train.early_stopping)
-        is_over = len(own) >= stage.epochs or has_stalled
-        if is_over and not (kept and is_kept):
-            continue
-        _begin(config, model, stage, steps, recorder)
-        if kept and is_kept:
-            checkpoint.restore_checkpoint(kept, model)
-            recorder.write()  # a history that ran ahead of the checkpoint is cut back to it
-            checkpoints.save_again(config, run, model, model.vit, recorder)
-            kept = None
-        if not is_over:
-            _fit(config, run, model, splits, recorder, stage)
-    return _finish(config, run, model, splits, recorder)
+        log.info("model: %s", self.run.path / "best.keras")
+        log.info("curves: %s", self.run.path / "curves.png")
+        log.info("run: %s", self.run.path)
+        return Result(self.run.path, metrics)
 
+    def save_models(self) -> None:
+        """Write `last.keras` and, after the best epoch, `best.keras`, as the callbacks do."""
+        save = checkpoints.ModelCheckpoint(self.run, self.model.vit, self.history)
+        if self.config.optim.ema_momentum is None:
+            return save.save()
+        swap = checkpoints.ExactSwapEMAWeights()
+        swap.set_model(self.model)
+        swap.on_test_begin()
+        save.save()
+        swap.on_test_end()
 
-def _begin(
-    config: Config, model: TrainingModel, stage: Stage, steps: int, recorder: history.HistoryLogger
-) -> None:
-    first_steps, before = {}, 0
-    for earlier in stages.plan(config):
-        first_steps[earlier.name] = before * steps
-        if earlier.name == stage.name:
-            break
-        before += len(recorder.rows_of(earlier.name))
-    recorder.stage = stage.name
-    model.configure_stage(stage, overfit_check.disable_regularisation(config), steps, first_steps)
-    if config.stages:
-        table = freezing.trainable_table(model.vit, stage)
-        epochs = f"{stage.epochs} epoch{'s' if stage.epochs > 1 else ''}"
-        log.info("\nstage %s, %s:\n%s", stage.name, epochs, table)
+    def callbacks(self, stage: Stage) -> list[keras.callbacks.Callback]:
+        """What happens between the batches and epochs of `stage`; Keras calls them in order."""
+        config, run, history, vit = self.config, self.run, self.history, self.model.vit
+        result: list[Any] = [history.data_wait, stopping.StopOnNaN(self.plan, stage), history]
+        result.append(Progress(run, self.plan))
+        result.append(checkpoints.TrainingCheckpoint(run, history))
+        if config.optim.ema_momentum is not None:
+            # After the checkpoint, which holds the raw weights; before the models, which hold the
+            # averaged ones.
+            result.append(checkpoints.ExactSwapEMAWeights(swap_on_epoch=True))
+        result.append(checkpoints.ModelCheckpoint(run, vit, history))
+        if config.train.early_stopping is not None:
+            result.append(stopping.EarlyStopping(config.train.early_stopping, history))
+        if config.train.tensorboard:
+            result.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
+        if count := config.train.sample_predictions:
+            names, validation = self.splits.class_names, self.splits.validation
+            result.append(SamplePredictions(run, vit, validation, names, count))
+        return result
 
+    def _configure(self, stage: Stage) -> None:
+        # Counted in recorded epochs: early stopping may have shortened earlier stages.
+        earlier = len(self.history.rows) - len(self.history.rows_of(stage.name))
+        self.model.configure_stage(stage, self.plan, earlier * self.plan.steps_per_epoch)
+        self.history.stage = stage.name
+        if self.config.stages:
+            table = freezing.trainable_table(self.model.vit, stage)
+            epochs = f"{stage.epochs} epoch{'s' if stage.epochs > 1 else ''}"
+            log.info("\nstage %s, %s:\n%s", stage.name, epochs, table)
 
-def _fit(
-    config: Config,
-    run: run_dir.Run,
-    model: TrainingModel,
-    splits: dataset.Splits,
-    recorder: history.HistoryLogger,
-    stage: Stage,
-) -> None:
-    first_epoch, steps = (
-        len(recorder.rows),
-        preflight.steps_per_epoch(config, len(splits.train.labels)),
-    )
-    training, validation = _streams(config, model, splits, recorder, steps)
-    interrupt = stopping.StopOnInterrupt()
-    left = stage.epochs - len(recorder.rows_of(stage.name))
-    try:
-        with interrupt.listening():
-            model.fit(
-                training,
-                steps_per_epoch=steps,
-                initial_epoch=first_epoch,
-                epochs=first_epoch + left,
-                validation_data=validation,
-                callbacks=[
-                    *callbacks.build_callbacks(config, run, model.vit, recorder, steps),
-                    *_samples(config, run, model, splits),
-                    interrupt,
-                ],
-                shuffle=False,  # the order is the epoch's own, and Keras would warn
-                verbose=_verbosity(),
-            )
-    except KeyboardInterrupt:
-        log.info(
-            "\nstopped after epoch %d of %d; go on with run.resume=%s",
-            len(recorder.rows),
-            stages.total_epochs(config),
-            run.path,
+    def _restore(self, latest: checkpoint.Checkpoint) -> None:
+        checkpoint.restore_checkpoint(latest, self.model)
+        self.history.write()  # drops epochs that were recorded after the checkpoint
+        self.save_models()  # the run may have been killed before it wrote them
+
+    def _is_finished(self, stage: Stage) -> bool:
+        rows = self.history.rows_of(stage.name)
+        return len(rows) >= stage.epochs or stopping.has_stalled(
+            rows, self.config.train.early_stopping
         )
-        raise
-    if config.optim.ema_momentum is not None and (whole := checkpoint.load_latest(run)):
-        # Keras' `fit` ends with the average in the weights' place; the next stage needs them.
-        checkpoint.restore_checkpoint(whole, model)
 
+    def _fit_epochs(self, stage: Stage) -> None:
+        done, total = len(self.history.rows), self.plan.total_epochs
+        epochs_left = stage.epochs - len(self.history.rows_of(stage.name))
+        training, validation = self._batches()
+        interrupt = stopping.StopOnInterrupt()
+        try:
+            with interrupt.listening():
+                self.model.fit(
+                    training,
+                    steps_per_epoch=self.plan.steps_per_epoch,
+                    initial_epoch=done,
+                    epochs=done + epochs_left,
+                    validation_data=validation,
+                    callbacks=[*self.callbacks(stage), interrupt],
+                    shuffle=False,  # the batches come shuffled, and Keras would warn
+                    verbose=_verbosity(),
+                )
+        except KeyboardInterrupt:
+            done, path = len(self.history.rows), self.run.path
+            log.info("\nstopped after epoch %d of %d; go on with run.resume=%s", done, total, path)
+            raise
+        is_averaged = self.config.optim.ema_momentum is not None
+        if is_averaged and (latest := checkpoint.load_latest(self.run)):
+            # `fit` leaves the averaged weights in the model; the next stage needs the raw ones.
+            checkpoint.restore_checkpoint(latest, self.model)
 
-def _samples(
-    config: Config, run: run_dir.Run, model: TrainingModel, splits: dataset.Splits
-) -> list[keras.callbacks.Callback]:
-    """Last in the list: it asks the model with the weights that are saved."""
-    if not (count := config.train.sample_predictions):
-        return []
-    names = splits.class_names
-    return [sample_predictions.SamplePredictions(run, model.vit, splits.validation, names, count)]
-
-
-def _streams(
-    config: Config,
-    model: TrainingModel,
-    splits: dataset.Splits,
-    recorder: history.HistoryLogger,
-    steps: int,
-) -> tuple[Any, Any]:
-    """The batches to train on, from the epoch that is next, and those to validate on."""
-    size, prefetch = config.train.batch_size, config.data.prefetch
-    train, validation = splits.train, splits.validation
-    if model.on_features:
-        log.info("the frozen backbone's features are computed once")
-        train, validation = (model.features(split, size) for split in (train, validation))
-    training = input_pipeline.training_batches(
-        train,
-        size,
-        config.train.seed,
-        len(recorder.rows),
-        prefetch,
-        steps=steps,
-        repeats=1 if model.on_features else model.augment_config.repeated_augmentation,
-        wait=recorder.wait,
-    )
-    return training, input_pipeline.evaluation_batches(validation, size, prefetch)
-
-
-def _finish(
-    config: Config,
-    run: run_dir.Run,
-    model: TrainingModel,
-    splits: dataset.Splits,
-    recorder: history.HistoryLogger,
-) -> Result:
-    """Measure the best model on the test split, once, and say where everything was put."""
-    rows = recorder.rows
-    overfit_check.warn_if_not_overfit(config, rows)
-    model.vit.load_weights(run.path / "best.keras")
-    model.on_images()
-    test = input_pipeline.evaluation_batches(
-        splits.test, config.train.batch_size, config.data.prefetch
-    )
-    scores = model.evaluate(test, verbose=_verbosity(), return_dict=True)
-    best = runs_history.best_epoch(rows)
-    # The first epoch compiles; where there are others, it says nothing about speed.
-    speeds = [row["images_per_second"] for row in rows[1:] or rows]
-    peaks = backend.peak_memory_mb()
-    metrics = {
-        "test_accuracy": scores["accuracy"],
-        "test_loss": scores["loss"],
-        "best_val_accuracy": rows[best - 1]["val_accuracy"],
-        "best_epoch": best,
-        "epochs": len(rows),
-        "params": freezing.count_params(model.vit),
-        "images_per_second": float(np.median(speeds)),
-        "train_seconds": round(sum(row["seconds"] for row in rows), 1),
-        "peak_memory_mb": peaks["host"],
-        "peak_gpu_memory_mb": peaks.get("gpu"),
-    }
-    run.write_json("metrics.json", metrics)
-    log.info(
-        "test accuracy %.4f (loss %.4f) with best.keras of epoch %d; trained in %.0f s",
-        metrics["test_accuracy"],
-        metrics["test_loss"],
-        best,
-        metrics["train_seconds"],
-    )
-    log.info("model: %s\ncurves: %s", run.path / "best.keras", run.path / "curves.png")
-    log.info("run: %s", run.path)
-    return Result(run.path, metrics)
-
-
-def _describe(
-    run: run_dir.Run, vit: keras.Model, splits: dataset.Splits, description: dict[str, Any]
-) -> None:
-    """Write what is known before training, or hold a resumed run to what it was started with."""
-    lines: list[str] = []
-    vit.summary(line_length=80, print_fn=lines.append)
-    log.info("\n".join(lines))
-    mapping = {str(index): name for index, name in enumerate(splits.class_names)}
-    if not (run.path / "class_mapping.json").exists():
-        run.write_text("model_summary.txt", "\n".join(lines) + "\n")
-        run.write_json("environment.json", description)
-        run.write_json("class_mapping.json", mapping)
-        return
-    if run.read_json("environment.json")["data_fingerprint"] != description["data_fingerprint"]:
-        raise SettingError(
-            f"the images or classes are not those that run.resume={run.path} was trained on "
-            "(fingerprint in environment.json); resume with the run's own data, or start a new run"
+    def _batches(self) -> tuple[Any, Any]:
+        """Training batches, from the next epoch on, and validation batches."""
+        size, prefetch = self.config.train.batch_size, self.config.data.prefetch
+        train, validation = self.splits.train, self.splits.validation
+        repeats = self.model.augment_config.repeated_augmentation
+        if self.model.on_features:
+            log.info("the frozen backbone's features are computed once and cached")
+            train, validation = (self.model.features(split, size) for split in (train, validation))
+            repeats = 1
+        training = training_batches(
+            train,
+            size,
+            self.config.train.seed,
+            len(self.history.rows),
+            prefetch,
+            steps=self.plan.steps_per_epoch,
+            repeats=repeats,
+            wait=self.history.data_wait,
         )
+        return training, evaluation_batches(validation, size, prefetch)
+
+    def _metrics(self, scores: dict[str, float]) -> dict[str, Any]:
+        """The content of `metrics.json`: test scores, the best epoch, size, speed and memory."""
+        rows = self.history.rows
+        best = best_epoch(rows)
+        # The first epoch includes compilation; it counts only where it is the only one.
+        speeds = [row["images_per_second"] for row in rows[1:] or rows]
+        peaks = backend.peak_memory_mb()
+        return {
+            "test_accuracy": scores["accuracy"],
+            "test_loss": scores["loss"],
+            "best_val_accuracy": rows[best - 1]["val_accuracy"],
+            "best_epoch": best,
+            "epochs": len(rows),
+            "params": freezing.count_params(self.model.vit),
+            "images_per_second": float(np.median(speeds)),
+            "train_seconds": round(sum(row["seconds"] for row in rows), 1),
+            "peak_memory_mb": peaks["host"],
+            "peak_gpu_memory_mb": peaks.get("gpu"),
+        }
 
 
 def _verbosity() -> int:

@@ -1,4 +1,4 @@
-"""The model that `fit` trains: a ViT, and before it what happens to a batch on the device."""
+"""The model that `fit` trains: augmentation and label smoothing on the device, then the ViT."""
 
 from typing import Any
 
@@ -7,7 +7,6 @@ import numpy as np
 from keras import ops
 
 from vit_keras.augment.pipeline import augment
-from vit_keras.config import stages
 from vit_keras.config.schema import AugmentConfig, Config
 from vit_keras.config.stages import Stage
 from vit_keras.data import input_pipeline
@@ -15,19 +14,23 @@ from vit_keras.data.dataset import Split
 from vit_keras.model.preprocessing import OnBatches, to_model_input
 from vit_keras.training import freezing
 from vit_keras.training import optimizer as training_optimizer
+from vit_keras.training.plan import TrainingPlan
 
 
 class TrainingModel(keras.Model):
-    """A ViT with what happens to a batch on the way to it, on the device.
+    """A ViT with the augmentation of its batches on the device.
 
-    Takes (images, labels), (B, x, y, C) and (B,), and gives `logits` and `targets`, both
-    (B, classes) float32. In training, targets are smoothed (Szegedy et al. 2016, section 7) and
-    images augmented, which may mix both; images of another size than the ViT's are resized, and
-    grey ones repeated over its three channels, always.
+    (images, labels), (B, x, y, C) and (B,), to `logits` and `targets`, both (B, classes) float32.
+    In training, targets are smoothed (Szegedy et al. 2016, section 7) and images augmented. Always,
+    images of another size than the ViT's are resized, and grey ones repeated over its channels.
+
+    Labels are an input of the model, and loss and metrics read `y_pred["targets"]` and never `y`:
+    MixUp and CutMix change images and labels together inside the compiled step, and Keras passes
+    the `y` of a data set to the loss unchanged.
 
     Attributes:
-        vit: from pixels to logits.
-        augment_config: of the stage that is trained.
+        vit: pixels to logits.
+        augment_config: the augmentation of the current stage.
         on_features: the first input is what the head reads, (B, D), and not images.
     """
 
@@ -63,49 +66,52 @@ class TrainingModel(keras.Model):
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         return super().compute_metrics(x, y_pred["targets"], y_pred["logits"], sample_weight)
 
-    def configure_stage(
-        self, stage: Stage, config: Config, steps: int, first_steps: dict[str, int]
-    ) -> None:
-        """Compile for `stage`: freeze, and give what trains an optimizer.
+    def configure_stage(self, stage: Stage, plan: TrainingPlan, first_step: int) -> None:
+        """Freeze what `stage` does not train and compile the model for it.
 
-        The optimizer goes on with the step count and the averages of the one before, for the
-        variables that both train.
+        The new optimizer continues with the previous one's step count and moments, for the
+        variables that both stages train.
 
         Args:
-            stage: whose layers, rate and augmentation hold from now on.
-            config: the run's.
-            steps: batches an epoch.
-            first_steps: the steps of the run before each stage, up to this one, in order.
+            stage: one of the plan's.
+            plan: the run's.
+            first_step: steps of the run before this stage.
         """
-        before = getattr(self, "optimizer", None)
+        previous_optimizer = getattr(self, "optimizer", None)
         freezing.freeze(self.vit, stage)
-        self.augment_config = config.augment if stage.augment else AugmentConfig()
+        self.augment_config = plan.config.augment if stage.augment else AugmentConfig()
         self.on_features = self.can_cache_features(stage)
-        rate = training_optimizer.learning_rate_schedule(
-            stage.optim, stage.epochs, steps, first_steps[stage.name]
-        )
-        paths = [variable.path for variable in self.vit.trainable_variables]
-        is_joined = freezing.has_newly_trainable(self.vit, stages.plan(config), stage.name)
-        shares = None
-        if stage.layer_decay != 1:
-            of_layer = freezing.layer_multipliers(self.vit, stage)
-            shares = {path: of_layer[path.partition("/")[0]] for path in paths}
-        optimizer = training_optimizer.build_optimizer(
-            stage.optim, self.vit, rate, shares, is_joined
-        )
-        # Keras' own "auto" leaves XLA off on a CPU, where it makes a step about 8% faster; a head
-        # alone would be compiled for longer than it is trained.
-        jit_compile = str(config.train.jit_compile).lower() != "false" and not self.on_features
-        self._compile(optimizer, jit_compile)
+        optimizer = self._build_optimizer(stage, plan, first_step)
+        self._compile(optimizer, jit_compile=self._use_xla(plan.config))
         self.optimizer.build(self.vit.trainable_variables)
-        if before is not None:
-            training_optimizer.transfer_optimizer_state(before, self.optimizer)
+        if previous_optimizer is not None:
+            training_optimizer.transfer_optimizer_state(previous_optimizer, self.optimizer)
 
-    def on_images(self) -> None:
-        """Take images from now on, whatever the last stage took."""
+    def use_images(self) -> None:
+        """Take images from now on, also where the last stage was trained on features."""
         if self.on_features:
             self.on_features = False
             self._compile(self.optimizer, jit_compile=self.jit_compile)
+
+    def _build_optimizer(self, stage: Stage, plan: TrainingPlan, first_step: int) -> Any:
+        schedule = training_optimizer.learning_rate_schedule(
+            stage.optim, stage.epochs, plan.steps_per_epoch, first_step
+        )
+        multipliers = None
+        if stage.layer_decay != 1:
+            multipliers = freezing.variable_multipliers(self.vit, stage)
+        return training_optimizer.build_optimizer(
+            stage.optim,
+            self.vit,
+            schedule,
+            multipliers,
+            freezing.has_newly_trainable(self.vit, plan.stages, stage.name),
+        )
+
+    def _use_xla(self, config: Config) -> bool:
+        # Keras' own "auto" leaves XLA off on a CPU, where it makes a step about 8% faster. A head
+        # alone would take longer to compile than to train.
+        return str(config.train.jit_compile).lower() != "false" and not self.on_features
 
     def _compile(self, optimizer: Any, jit_compile: bool) -> None:
         self.compile(
@@ -116,13 +122,15 @@ class TrainingModel(keras.Model):
         )
 
     def can_cache_features(self, stage: Stage) -> bool:
-        """Whether an image gives the head of this stage the same features each time."""
-        dropouts = [part for part in self.vit._flatten_layers() if hasattr(part, "rate")]
-        is_plain = self.augment_config == AugmentConfig()
-        return stage.kind == "head" and is_plain and not any(part.rate for part in dropouts)
+        """Whether each epoch of this stage gives the head the same features of an image."""
+        dropouts = [layer for layer in self.vit._flatten_layers() if hasattr(layer, "rate")]
+        is_augmented = self.augment_config != AugmentConfig()
+        return (
+            stage.kind == "head" and not is_augmented and not any(layer.rate for layer in dropouts)
+        )
 
     def features(self, split: Split, batch_size: int) -> Split:
-        """What the head reads of each image, (n, D), in the place of the images."""
+        """The split with the features that the head reads, (n, D), instead of images."""
         vit = self.vit
         backbone = keras.Model(vit.input, vit.get_layer("head").input)
         extract = OnBatches(backbone, dtype=self.dtype_policy, name="features")

@@ -195,13 +195,13 @@ def test_settings_are_checked_against_the_arrays(tmp_path):
 def test_few_batches_are_trained_on_as_they_are(tmp_path, monkeypatch, capsys):
     """Nothing that makes training harder, the same images to validate on; what to do is said."""
     seen = []
-    begin = training_model.TrainingModel.begin
+    configure = training_model.TrainingModel.configure_stage
 
     def spy(self, *args):
-        begin(self, *args)
+        configure(self, *args)
         seen.append((self.augment_config, self.label_smoothing))
 
-    monkeypatch.setattr(training_model.TrainingModel, "begin", spy)
+    monkeypatch.setattr(training_model.TrainingModel, "configure_stage", spy)
     words = ("train.overfit_batches=2", "augment=light", "optim.label_smoothing=0.3")
     config = small(tmp_path / "run", *words)
     result = train_model(config, (IMAGES, LABELS))

@@ -11,11 +11,9 @@ import yaml
 from omegaconf import OmegaConf
 
 from vit_keras.runs import tables
-from vit_keras.runs.run_dir import CONFIG
+from vit_keras.runs.run_dir import CONFIG, PROGRESS, SAMPLES
 from vit_keras.studio.jobs.queue import Job, Jobs
 
-# `vit_keras.progress` and `vit_keras.samples` write these; they import Keras.
-PROGRESS, SAMPLES = "progress.json", "samples/predictions.json"
 TAIL = 20_000  # bytes of a log that are shown
 # What the last lines of a training that failed may hold -> the way out.
 WAYS_OUT = {

@@ -1,4 +1,4 @@
-"""What the model says of a few validation images, epoch by epoch: `samples/` in the run."""
+"""Callback: predictions of a few validation images after each epoch, in `samples/` of the run."""
 
 import json
 from typing import Any
@@ -10,18 +10,18 @@ from PIL import Image
 
 from vit_keras.data.dataset import Split
 from vit_keras.model.preprocessing import to_model_input
-from vit_keras.runs.run_dir import Run
+from vit_keras.runs.run_dir import SAMPLES, Run
 
-SAMPLES = "samples/predictions.json"
-SIDE = 96  # pixels that a smaller image is enlarged to, so that it can be seen
+SIDE = 96  # pixels to which smaller images are enlarged
 
 
 class SamplePredictions(keras.callbacks.Callback):
-    """The class and its probability for some images of a split, after each epoch.
+    """Writes the predicted class and its probability for some images of a split.
 
     Args:
-        vit: (B, X, Y, C) pixels -> (B, classes) logits; with the weights that are saved.
-        split: n images, of which `count` are taken, spread evenly.
+        vit: (B, X, Y, C) pixels to (B, classes) logits. The callback comes after the one that swaps
+            in averaged weights, so that the predictions are those of the saved model.
+        split: `count` of its images are used, evenly spaced.
     """
 
     def __init__(
@@ -29,33 +29,34 @@ class SamplePredictions(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.run, self.vit, self.class_names = run, vit, class_names
-        chosen = np.linspace(0, len(split.labels) - 1, min(count, len(split.labels)))
-        self.images, labels = split.images[chosen.astype(int)], split.labels[chosen.astype(int)]
-        self.labels = [class_names[label] for label in labels]
+        total = len(split.labels)
+        indices = np.linspace(0, total - 1, min(count, total)).astype(int)
+        self.images = split.images[indices]
+        self.labels = [class_names[label] for label in split.labels[indices]]
 
     def on_epoch_end(self, epoch, logs=None):
         images = to_model_input(ops.cast(self.images, "float32"), self.vit.input_shape[1:])
         probabilities = ops.convert_to_numpy(ops.softmax(self.vit(images, training=False)))
         best = probabilities.argmax(axis=-1)
-        said = {
+        row = {
             "epoch": epoch + 1,
             "predicted": [self.class_names[index] for index in best],
-            "confidence": [round(float(row.max()), 4) for row in probabilities],
+            "confidence": [round(float(p.max()), 4) for p in probabilities],
         }
-        # A resumed run says anew what its last epochs said that the checkpoint lacked.
-        before = [row for row in self._kept() if row["epoch"] <= epoch]
+        # A resumed run repeats the epochs after its checkpoint, and replaces their rows.
+        before = [earlier for earlier in self._read_rows() if earlier["epoch"] <= epoch]
         if not before:
             self._write_images()
-        self.run.write_json(SAMPLES, {"labels": self.labels, "epochs": [*before, said]})
+        self.run.write_json(SAMPLES, {"labels": self.labels, "epochs": [*before, row]})
 
-    def _kept(self) -> list[dict[str, Any]]:
+    def _read_rows(self) -> list[dict[str, Any]]:
         try:
             return json.loads((self.run.path / SAMPLES).read_text(encoding="utf-8"))["epochs"]
         except (OSError, ValueError, KeyError):
             return []
 
     def _write_images(self) -> None:
-        """`samples/00.png`, ...: as the data set has them, small ones in larger pixels."""
+        """`samples/00.png`, ...: the images of the data set, small ones enlarged."""
         for number, pixels in enumerate(self.images):
             picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
             factor = max(1, SIDE // max(picture.size))

@@ -1,4 +1,4 @@
-"""What ends a training early."""
+"""Callbacks that stop a training: NaN loss, Ctrl-C and early stopping."""
 
 import signal
 import threading
@@ -9,21 +9,21 @@ from typing import Any
 import keras
 import numpy as np
 
-from vit_keras.config import stages
-from vit_keras.config.schema import Config
+from vit_keras.config.stages import Stage
 from vit_keras.errors import DivergedError
 from vit_keras.runs.history import best_epoch
 from vit_keras.training.callbacks.history import HistoryLogger
+from vit_keras.training.plan import TrainingPlan
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Raise `DivergedError`, naming the step, as soon as the loss is not finite."""
+    """Raises `DivergedError`, naming the step, as soon as the loss is not finite."""
 
-    def __init__(self, config: Config, steps_per_epoch: int, stage: str) -> None:
+    def __init__(self, plan: TrainingPlan, stage: Stage) -> None:
         super().__init__()
-        self.steps_per_epoch, self.epoch = steps_per_epoch, 0
-        self.place = f"stages.{stage}" if config.stages else "optim"
-        self.optim = next(item.optim for item in stages.plan(config) if item.name == stage)
+        self.steps_per_epoch, self.epoch = plan.steps_per_epoch, 0
+        self.settings = f"stages.{stage.name}" if plan.config.stages else "optim"
+        self.optim = stage.optim
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
@@ -35,16 +35,16 @@ class StopOnNaN(keras.callbacks.Callback):
         rate, warmup = self.optim.learning_rate, self.optim.warmup_ratio
         raise DivergedError(
             f"the loss became {logs['loss']} at step {step} (epoch {self.epoch + 1}, batch "
-            f"{batch + 1}); lower {self.place}.learning_rate={rate:g}, raise "
-            f"{self.place}.warmup_ratio={warmup:g} or set optim.clip_norm=1"
+            f"{batch + 1}); lower {self.settings}.learning_rate={rate:g}, raise "
+            f"{self.settings}.warmup_ratio={warmup:g} or set optim.clip_norm=1"
         )
 
 
 class StopOnInterrupt(keras.callbacks.Callback):
-    """Raise `KeyboardInterrupt` at the end of the batch in which Ctrl-C came.
+    """Raises `KeyboardInterrupt` at the end of the batch during which Ctrl-C is pressed.
 
-    Raised where it comes, as Python does, it is lost whenever that is in a destructor or a callback
-    of a library's. A second Ctrl-C does not wait.
+    Python raises it at once, and it is lost where that is in a destructor or in a library's
+    callback. A second Ctrl-C does not wait for the batch.
     """
 
     def __init__(self) -> None:
@@ -53,18 +53,18 @@ class StopOnInterrupt(keras.callbacks.Callback):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Listen for Ctrl-C unless it is to be ignored, or Python tells another thread of it."""
+        """Handle Ctrl-C in this context, unless it is ignored or this is not the main thread."""
         is_main = threading.current_thread() is threading.main_thread()
         if not is_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
             yield
             return
-        self.previous = signal.signal(signal.SIGINT, self._note)
+        self.previous = signal.signal(signal.SIGINT, self._handle_interrupt)
         try:
             yield
         finally:
             signal.signal(signal.SIGINT, self.previous)
 
-    def _note(self, number, frame):
+    def _handle_interrupt(self, number, frame):
         self.interrupted = True
         signal.signal(signal.SIGINT, self.previous)
 
@@ -76,22 +76,22 @@ class StopOnInterrupt(keras.callbacks.Callback):
 
 
 class EarlyStopping(keras.callbacks.Callback):
-    """Stop the stage after `patience` epochs without a better validation accuracy.
+    """Stops the stage after `patience` epochs without a better validation accuracy.
 
-    Counted from the recorded rows and not in the callback, as Keras' own does: a resumed run stops
-    where the uninterrupted one would have.
+    Keras' own counts in the callback; this counts in the history, so that a resumed run stops where
+    the uninterrupted one would have.
     """
 
-    def __init__(self, patience: int, recorder: HistoryLogger) -> None:
+    def __init__(self, patience: int, history: HistoryLogger) -> None:
         super().__init__()
-        self.patience, self.recorder = patience, recorder
+        self.patience, self.history = patience, history
 
     def on_epoch_end(self, epoch, logs=None):
-        rows = self.recorder.rows_of(self.recorder.stage)
+        rows = self.history.rows_of(self.history.stage)
         if has_stalled(rows, self.patience):
             self.model.stop_training = True
 
 
 def has_stalled(rows: list[dict[str, Any]], patience: int | None) -> bool:
-    """Whether `patience` epochs went by since the best one."""
+    """Whether the best epoch is `patience` epochs or more before the last one."""
     return bool(patience and rows) and rows[-1]["epoch"] - best_epoch(rows) >= patience
