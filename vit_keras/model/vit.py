@@ -62,11 +62,11 @@ def build_vit(
 
     pixels = keras.Input((rows, columns, channels), name="pixels")
     x = normalization(arch.pixel_mean, arch.pixel_std)(pixels)
-    x, kept_indices = _embed(x, arch, dtype)  # z_0, eq. 1
+    x, kept_indices = _embed(x, arch, dtype)  # z_0 of eq. 1
     # Only RoPE needs to know which patches patch dropout kept.
     block_inputs = {} if kept_indices is None else {"kept": kept_indices}
     for index in range(arch.depth):
-        x = _block(arch, index, (rows, columns), dtype)(x, **block_inputs)  # z_index+1, eq. 2 and 3
+        x = _block(arch, index, (rows, columns), dtype)(x, **block_inputs)  # eq. 2 and 3
     x = keras.layers.LayerNormalization(
         epsilon=arch.norm_epsilon, dtype=dtype, name="encoder_norm"
     )(x)

@@ -76,7 +76,7 @@ def load_with_report(
     allow = [allow] if isinstance(allow, str) else list(allow)
     weight_file = None if opaque else readers.read(path)
     if weight_file is None:
-        return _wrapped(path, image_size, num_classes, name, **overrides)
+        return _wrap(path, image_size, num_classes, name, **overrides)
     new_head = num_classes is not None
     weight_format = convert.require_format(weight_file, allow, new_head)
     inferred = infer_architecture.infer_architecture(weight_file, weight_format, **overrides)
@@ -107,10 +107,10 @@ def _check_size(image_size: tuple[int, int], patch_size: int) -> None:
     for side in image_size:
         if side % patch_size:
             below = side // patch_size * patch_size
-            fitting = " or ".join(str(n) for n in (below, below + patch_size) if n)
+            valid = " or ".join(str(n) for n in (below, below + patch_size) if n)
             raise SettingError(
                 f"image_size={side} is no multiple of the model's patch size, {patch_size}; use "
-                f"{fitting}"
+                f"{valid}"
             )
 
 
@@ -159,7 +159,7 @@ def _compare(
     return difference
 
 
-def _wrapped(
+def _wrap(
     path: Path, image_size: Any, num_classes: int | None, name: str | None, **overrides: Any
 ) -> tuple[keras.Model, convert.ConversionReport]:
     from vit_keras.pretrained.saved_model_layer import wrapped_model

@@ -90,14 +90,14 @@ HEAD = ("head/kernel", "head/bias")
 BLOCK = "encoder_block_{i}/"
 
 
-def _mapping(layout: Layout, *names: str) -> WeightMapping:
+def _from(layout: Layout, *names: str) -> WeightMapping:
     return WeightMapping(layout, names)
 
 
 def _norm(ours: str, theirs: str, gamma: str, beta: str) -> dict[str, WeightMapping]:
     return {
-        f"{ours}/gamma": _mapping(SAME, theirs + gamma),
-        f"{ours}/beta": _mapping(SAME, theirs + beta),
+        f"{ours}/gamma": _from(SAME, theirs + gamma),
+        f"{ours}/beta": _from(SAME, theirs + beta),
     }
 
 
@@ -106,8 +106,8 @@ def _dense(
 ) -> dict[str, WeightMapping]:
     bias_layout = TO_HEADS if layout is TO_HEADS else SAME
     return {
-        f"{ours}/kernel": _mapping(layout, *kernels),
-        f"{ours}/bias": _mapping(bias_layout, *biases),
+        f"{ours}/kernel": _from(layout, *kernels),
+        f"{ours}/bias": _from(bias_layout, *biases),
     }
 
 
@@ -131,8 +131,8 @@ def _google() -> WeightFormat:
         "Google (flax)",
         {
             **_flax("patch_embedding/projection", "embedding", layout=CONV),
-            CLASS_TOKEN: _mapping(SAME, "cls"),
-            POSITIONS: _mapping(SAME, "Transformer/posembed_input/pos_embedding"),
+            CLASS_TOKEN: _from(SAME, "cls"),
+            POSITIONS: _from(SAME, "Transformer/posembed_input/pos_embedding"),
             **_norm(BLOCK + "attention_norm", theirs + "LayerNorm_0", *norm),
             **_flax(
                 BLOCK + "attention/qkv",
@@ -164,8 +164,8 @@ def _hugging_face() -> WeightFormat:
                 "embeddings.patch_embeddings.projection",
                 layout=CONV_TORCH,
             ),
-            CLASS_TOKEN: _mapping(SAME, "embeddings.cls_token"),
-            POSITIONS: _mapping(SAME, "embeddings.position_embeddings"),
+            CLASS_TOKEN: _from(SAME, "embeddings.cls_token"),
+            POSITIONS: _from(SAME, "embeddings.position_embeddings"),
             **_norm(BLOCK + "attention_norm", theirs + "layernorm_before", *norm),
             **_torch(
                 BLOCK + "attention/qkv",
@@ -200,8 +200,8 @@ def _timm() -> WeightFormat:
         "timm",
         {
             **_torch("patch_embedding/projection", "patch_embed.proj", layout=CONV_TORCH),
-            CLASS_TOKEN: _mapping(SAME, "cls_token"),
-            POSITIONS: _mapping(SAME, "pos_embed"),
+            CLASS_TOKEN: _from(SAME, "cls_token"),
+            POSITIONS: _from(SAME, "pos_embed"),
             **_norm(BLOCK + "attention_norm", theirs + "norm1", *norm),
             **_torch(BLOCK + "attention/qkv", theirs + "attn.qkv"),
             **_torch(BLOCK + "attention/projection", theirs + "attn.proj"),
@@ -233,8 +233,8 @@ def _keras_hub() -> WeightFormat:
         "keras-hub",
         {
             **_keras("patch_embedding/projection", embedding + "patch_embedding", layout=CONV),
-            CLASS_TOKEN: _mapping(SAME, embedding + "vars/0"),
-            POSITIONS: _mapping(UNBATCHED, embedding + "position_embedding/vars/0"),
+            CLASS_TOKEN: _from(SAME, embedding + "vars/0"),
+            POSITIONS: _from(UNBATCHED, embedding + "position_embedding/vars/0"),
             **_norm(BLOCK + "attention_norm", block + "layer_norm_1", *norm),
             **_keras(
                 BLOCK + "attention/qkv",
@@ -254,7 +254,7 @@ def _keras_hub() -> WeightFormat:
 
 GOOGLE, HUGGING_FACE, TIMM, KERAS_HUB = _google(), _hugging_face(), _timm(), _keras_hub()
 OWN = WeightFormat(
-    "vit_keras", {ours: _mapping(SAME, ours) for ours in GOOGLE.mappings}, patch_axes=None
+    "vit_keras", {ours: _from(SAME, ours) for ours in GOOGLE.mappings}, patch_axes=None
 )
 FORMATS = (GOOGLE, HUGGING_FACE, TIMM, KERAS_HUB, OWN)
 
@@ -277,7 +277,7 @@ def weight_mappings(
         depth: number of blocks.
         ours: our weight names, for the format OWN, whose names are the same.
     """
-    result = {path: _mapping(SAME, path) for path in ours} if weight_format is OWN else {}
+    result = {path: _from(SAME, path) for path in ours} if weight_format is OWN else {}
     for name, mapping in weight_format.mappings.items():
         for i in range(depth) if "{i}" in name else [0]:
             result[name.format(i=i)] = mapping._replace(names=names_in_block(mapping.names, i))
