@@ -31,8 +31,11 @@ BLOCK_1 = "Transformer/encoderblock_1/"
 NORM_0 = "Transformer/encoderblock_0/LayerNorm_0/scale"
 POSITIONS = "Transformer/posembed_input/pos_embedding"
 NPZ = {  # what is wrong with Google's weights -> them, and what the message has
-    "names": (lambda w: {"conv/kernel": w["cls"]}, ["conv/kernel", "not known", "Google", "timm"]),
-    "nothing": (lambda w: {}, ["(none ...)", "not known"]),
+    "names": (
+        lambda w: {"conv/kernel": w["cls"]},
+        ["conv/kernel", "an unknown format", "Google", "timm"],
+    ),
+    "nothing": (lambda w: {}, ["(none ...)", "an unknown format"]),
     "missing": (
         lambda w: without(w, BLOCK_1 + "MlpBlock_3/Dense_0/bias"),
         [f"lacks {BLOCK_1}MlpBlock_3/Dense_0/bias", "download it again"],

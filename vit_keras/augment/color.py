@@ -126,7 +126,7 @@ def _hue(images: Any, fraction: Any) -> Any:
     # The hue in sixths of the circle: red 0, green 2, blue 4.
     hue = ops.where(value == green, 2 + (blue - red) / spread, 4 + (red - green) / spread)
     hue = ops.where(value == red, (green - blue) / spread, hue)
-    # Back to RGB: k of "HSV to RGB alternative", f(n) = V - V S max(0, min(k, 4 - k, 1)).
+    # Back to RGB: V - V S max(0, min(k, 4 - k, 1)) with k = (n + hue) mod 6, n = 5, 3 and 1.
     k = (hue + 6 * _per_image(fraction)[..., 0])[..., None] + np.array([5, 3, 1], "float32")
     k = k - 6 * ops.floor(k / 6)
     loss = ops.clip(ops.minimum(k, 4 - k), 0, 1) * (value - low)[..., None]
