@@ -243,7 +243,7 @@ def test_only_what_is_used_is_held_and_only_what_has_a_gradient_counts_as_traine
 def test_every_size_is_taken_where_the_saved_model_takes_every_size(tmp_path):
     folder = write(tmp_path, spec=(None, None, None, 3))
     assert wrapped_model(folder, image_size=(5, 7)).input_shape == (None, 5, 7, 3)
-    with pytest.raises(SettingError, match=r"image_size is not set.*give image_size"):
+    with pytest.raises(SettingError, match=r"image_size is not set.*set image_size"):
         wrapped_model(folder)
 
 
