@@ -17,7 +17,7 @@ pytestmark = pytest.mark.jax
 PILLOW = {
     "brightness": lambda image, s: ImageEnhance.Brightness(image).enhance(1 + s),
     "contrast": lambda image, s: ImageEnhance.Contrast(image).enhance(1 + s),
-    "colour": lambda image, s: ImageEnhance.Color(image).enhance(1 + s),
+    "color": lambda image, s: ImageEnhance.Color(image).enhance(1 + s),
     "sharpness": lambda image, s: ImageEnhance.Sharpness(image).enhance(1 + s),
     "posterize": lambda image, s: ImageOps.posterize(image, int(s)),
     "solarize": lambda image, s: ImageOps.solarize(image, s),
@@ -25,7 +25,7 @@ PILLOW = {
     "equalize": lambda image, s: ImageOps.equalize(image),
 }
 BLENDS = (-0.99, -0.9, -0.27, 0.0, 0.27, 0.5, 0.9, 0.99)
-STRENGTHS = dict.fromkeys(("brightness", "contrast", "colour", "sharpness"), BLENDS)
+STRENGTHS = dict.fromkeys(("brightness", "contrast", "color", "sharpness"), BLENDS)
 STRENGTHS |= {"posterize": (2, 4, 7, 8), "solarize": (0, 1, 128, 178.5, 255)}
 
 
@@ -50,10 +50,10 @@ def jitted(function):
     return tf.function(function, jit_compile=True)
 
 
-def step(names, strengths, among=None):
+def step(names, strengths, possible=None):
     codes = ops.convert_to_tensor(np.array([CODES[name] for name in names], "int32"))
     strengths = ops.convert_to_tensor(np.array(strengths, "float32"))
-    return Step(codes, strengths, frozenset(among or names))
+    return Step(codes, strengths, frozenset(possible or names))
 
 
 def ours(images, *steps):
@@ -83,9 +83,9 @@ def test_each_image_of_a_batch_gets_its_own_operations_in_order():
     """More of one kind than are computed at a time; others none, which stay exactly as they are."""
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (50, 12, 12, 3)).astype("uint8")
-    names = ["equalize"] * 19 + ["sharpness", "identity", "rotate", "colour"] * 7 + ["solarize"] * 3
+    names = ["equalize"] * 19 + ["sharpness", "identity", "rotate", "color"] * 7 + ["solarize"] * 3
     second = list(rng.permutation(names))
-    strength = {"sharpness": 0.9, "colour": -0.9, "solarize": 100}
+    strength = {"sharpness": 0.9, "color": -0.9, "solarize": 100}
     steps = [step(all_of, [strength.get(name, 0) for name in all_of]) for all_of in (names, second)]
     made = ours(images, *steps)
     for image, result, *both in zip(images, made, names, second, strict=True):
@@ -123,7 +123,7 @@ def test_compiled_a_batch_is_what_each_image_is_alone():
 
 def test_grey_is_pillows():
     image = pictures()[0]
-    made = ours(image[None], step(["colour"], [-1]))[0]
+    made = ours(image[None], step(["color"], [-1]))[0]
     expected = np.asarray(ImageOps.grayscale(Image.fromarray(image)))
     np.testing.assert_array_equal(made, np.repeat(expected[..., None], 3, axis=-1))
 

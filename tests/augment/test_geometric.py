@@ -16,7 +16,7 @@ from vit_keras.config.schema import AugmentConfig
 pytestmark = pytest.mark.jax
 
 SHAPES = [(24, 31, 3), (31, 24, 1)]
-MOVES = {"shear_x": 0.3, "shear_y": -0.2, "translate_x": 7, "translate_y": -5, "rotate": 23}
+GEOMETRIC_OPS = {"shear_x": 0.3, "shear_y": -0.2, "translate_x": 7, "translate_y": -5, "rotate": 23}
 
 
 def pictures(shape, count=1):
@@ -62,9 +62,9 @@ CHANGES = {
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("name", MOVES)
+@pytest.mark.parametrize("name", GEOMETRIC_OPS)
 def test_a_move_is_pillows(name, shape, sign):
-    images, size, strength = pictures(shape), shape[:2], sign * MOVES[name]
+    images, size, strength = pictures(shape), shape[:2], sign * GEOMETRIC_OPS[name]
     made = ours(images, moved(name, strength, size), size)[0]
     expected = pillow(images[0], CHANGES[name](strength, size))
     off = np.abs(made - expected)
@@ -72,13 +72,13 @@ def test_a_move_is_pillows(name, shape, sign):
     assert np.quantile(off, 0.99) < 0.1  # at the very border either may call a place outside
 
 
-@pytest.mark.parametrize("name", MOVES)
+@pytest.mark.parametrize("name", GEOMETRIC_OPS)
 def test_inside_a_move_is_scipys(name):
     images, size = pictures(SHAPES[0]), SHAPES[0][:2]
     a, b, c, d, e, f = (
-        float(part[0]) for part in map(ops.convert_to_numpy, moved(name, MOVES[name], size))
+        float(part[0]) for part in map(ops.convert_to_numpy, moved(name, GEOMETRIC_OPS[name], size))
     )
-    made = ours(images, moved(name, MOVES[name], size), size)[0]
+    made = ours(images, moved(name, GEOMETRIC_OPS[name], size), size)[0]
     matrix = np.array([[e, d], [b, a]])  # rows first, and from the centre of the first pixel
     offset = np.array([f, c]) + matrix @ [0.5, 0.5] - 0.5
     for at in range(3):
@@ -94,10 +94,10 @@ def test_two_maps_in_a_row_are_two_warps_in_a_row():
     """Shifts and turns by right angles, which need no interpolation to be compared."""
     images, size = pictures((24, 24, 3)), (24, 24)
     one, two = moved("rotate", 90, size), moved("translate_x", 7, size)
-    once = ours(images, geometric.after(one, two), size)
+    once = ours(images, geometric.compose(one, two), size)
     twice = ours(ours(images, one, size), two, size)
     np.testing.assert_allclose(once, twice, atol=0.05)
-    assert np.abs(once - ours(images, geometric.after(two, one), size)).max() > 50
+    assert np.abs(once - ours(images, geometric.compose(two, one), size)).max() > 50
 
 
 def test_nothing_moved_is_nothing_changed():
@@ -109,16 +109,18 @@ def test_nothing_moved_is_nothing_changed():
 
 def test_crop_and_mirror_as_maps_are_those_of_whole_pixels():
     images = np.round(pictures((9, 7, 3), 40))
-    crop, flip = prng.draw(prng.key_of(1), 40, ["crop", "flip"]).values()
-    places = geometric.after(geometric.padded_crop(crop, 2), geometric.mirrored(flip, 7))
+    crop, flip = prng.random_numbers(prng.make_key(1), 40, ["crop", "flip"]).values()
+    places = geometric.compose(geometric.crop_map(crop, 2), geometric.flip_map(flip, 7))
     config = AugmentConfig(crop_padding=2, flip=True)
     whole, _ = augment(ops.convert_to_tensor(images), None, config, 1)
     np.testing.assert_array_equal(ours(images, places, (9, 7)), ops.convert_to_numpy(whole))
 
 
 def crops(share, size, count=3000):
-    uniform = prng.draw(prng.key_of(1), count, ["resized_crop"])["resized_crop"]
-    a, b, c, d, e, f = map(ops.convert_to_numpy, geometric.resized_crop(uniform, share, size, size))
+    uniform = prng.random_numbers(prng.make_key(1), count, ["resized_crop"])["resized_crop"]
+    a, b, c, d, e, f = map(
+        ops.convert_to_numpy, geometric.resized_crop_map(uniform, share, size, size)
+    )
     assert not b.any()
     assert not d.any()
     return f, c, e * size[0], a * size[1]  # top, left, height, width
@@ -167,8 +169,8 @@ def test_a_resized_crop_is_pillows_enlargement_of_the_box(size):
     made, _ = augment(ops.convert_to_tensor(images), None, config, 1, size)
     made = ops.convert_to_numpy(made)
     assert made.shape == (6, *size, 3)
-    uniform = prng.draw(prng.key_of(1), 6, ["resized_crop"])["resized_crop"]
-    places = geometric.resized_crop(uniform, config.resized_crop, SHAPES[0][:2], size)
+    uniform = prng.random_numbers(prng.make_key(1), 6, ["resized_crop"])["resized_crop"]
+    places = geometric.resized_crop_map(uniform, config.resized_crop, SHAPES[0][:2], size)
     a, _, c, _, e, f = map(ops.convert_to_numpy, places)
     for at in range(6):
         edges = (c[at], f[at], c[at] + a[at] * size[1], f[at] + e[at] * size[0])

@@ -9,7 +9,7 @@ from keras import ops
 from PIL import Image
 
 from helpers import augment_results
-from vit_keras.augment.pipeline import augment, random_crop, random_flip
+from vit_keras.augment.pipeline import augment
 from vit_keras.config.schema import AugmentConfig
 from vit_keras.model.preprocessing import resize
 
@@ -18,11 +18,18 @@ pytestmark = pytest.mark.jax
 COUNT = 600
 SHAPES = [(6, 9, 3), (9, 6, 1)]  # neither square, so that rows and columns cannot be swapped unseen
 DTYPES = ["uint8", "float32", "float16"]
-BOTH = AugmentConfig(crop_padding=2, flip=True)
+
+
+def augmented(**settings):
+    """A function of images and a seed that augments with these settings."""
+    config = AugmentConfig(**settings)
+    return lambda images, seed: augment(images, None, config, seed)[0]
+
+
 CASES = {
-    "crop": lambda images, seed: random_crop(images, 2, seed),
-    "flip": random_flip,
-    "both": lambda images, seed: augment(images, None, BOTH, seed)[0],
+    "crop": augmented(crop_padding=2),
+    "flip": augmented(flip=True),
+    "both": augmented(crop_padding=2, flip=True),
 }
 
 
@@ -60,9 +67,8 @@ def offsets(images, cropped, padding):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_crop_is_a_window_of_the_padded_image(shape, padding):
     images = pictures(shape)
-    places = offsets(
-        images, numpy(CASES["crop"] if padding == 2 else one_pixel, images, 1), padding
-    )
+    cropped = numpy(augmented(crop_padding=padding), images, 1)
+    places = offsets(images, cropped, padding)
     seen, often = np.unique(places, axis=0, return_counts=True)
     kinds = (2 * padding + 1) ** 2
     assert len(seen) == kinds
@@ -71,14 +77,10 @@ def test_a_crop_is_a_window_of_the_padded_image(shape, padding):
     assert np.abs(often - mean).max() < 6 * np.sqrt(mean * (1 - 1 / kinds))
 
 
-def one_pixel(images, seed):
-    return random_crop(images, 1, seed)
-
-
 @pytest.mark.parametrize("shape", SHAPES)
 def test_half_of_the_images_are_mirrored_left_to_right(shape):
     images = pictures(shape)
-    flipped = numpy(random_flip, images, 1)
+    flipped = numpy(CASES["flip"], images, 1)
     kept, mirrored = (
         (flipped == other).all(axis=(1, 2, 3)) for other in (images, images[:, :, ::-1])
     )

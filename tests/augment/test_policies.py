@@ -14,7 +14,7 @@ pytestmark = pytest.mark.jax
 IMAGES = 20_000
 SIZE = (224, 320)
 NAMES = {code: name for name, code in CODES.items()}
-BLENDS = ("brightness", "colour", "contrast", "sharpness")
+BLENDS = ("brightness", "color", "contrast", "sharpness")
 PLAIN = ("identity", "autocontrast", "equalize")
 # torchvision's RandAugment: the strength of the last of 31 bins; of solarize, of the first.
 RANDAUGMENT = {"shear_x": 0.3, "shear_y": 0.3, "rotate": 30, **dict.fromkeys(BLENDS, 0.9)}
@@ -25,13 +25,13 @@ TRIVIAL |= {"translate_x": 32, "translate_y": 32}
 
 def drawn(**settings):
     """[(names, strengths)] of each step, for IMAGES images."""
-    uniform = prng.draw(prng.key_of(5), IMAGES, ["policy"])["policy"]
-    steps = policies.steps(AugmentConfig(**settings), uniform, SIZE)
+    uniform = prng.random_numbers(prng.make_key(5), IMAGES, ["policy"])["policy"]
+    steps = policies.policy_steps(AugmentConfig(**settings), uniform, SIZE)
     result = []
     for step in steps:
         codes, strength = (ops.convert_to_numpy(part) for part in step[:2])
         names = np.array([NAMES[code] for code in codes])
-        assert set(names) <= {*step.among, "identity"}
+        assert set(names) <= {*step.possible, "identity"}
         result.append((names, strength))
     return result
 
@@ -88,7 +88,7 @@ def test_autoaugment_applies_each_operation_as_often_as_published():
         "translate_y": (0.4 + 0.9 + 0.7, 0.7 + 0.7),
         "rotate": (0.7, 0),
         "brightness": (0.9 + 0.1, 0.6 + 0.7),
-        "colour": (0.4 + 0.7 + 0.9, 0.2 + 0.7),
+        "color": (0.4 + 0.7 + 0.9, 0.2 + 0.7),
         "contrast": (0.6, 0.2),
         "sharpness": (0.8 + 0.3, 0.9 + 0.6 + 0.2),
         "posterize": (0, 0.3),
@@ -117,7 +117,7 @@ def test_autoaugment_applies_each_operation_as_often_as_published():
 def test_three_augment_draws_one_of_three_evenly():
     ((names, strength),) = drawn(policy="three_augment")
     assert evenly(names, 3)
-    assert set(strength[names == "colour"]) == {-1}
+    assert set(strength[names == "color"]) == {-1}
     assert set(strength[names == "solarize"]) == {128}
     blurs = strength[names == "blur"]
     assert stats.kstest(blurs, stats.uniform(0.1, 1.9).cdf).pvalue > 1e-4
@@ -128,12 +128,12 @@ def test_no_policy_has_no_steps():
 
 
 def test_jitter_is_torchvisions_in_an_order_of_its_own_for_each_image():
-    uniform = prng.draw(prng.key_of(5), IMAGES, ["jitter"])["jitter"]
+    uniform = prng.random_numbers(prng.make_key(5), IMAGES, ["jitter"])["jitter"]
     steps = policies.jitter_steps([0.4, 0.0, 1.0, 0.1], uniform)
     codes = np.stack([ops.convert_to_numpy(step.operation) for step in steps], axis=1)
     strength = np.stack([ops.convert_to_numpy(step.strength) for step in steps], axis=1)
     assert evenly(["-".join(NAMES[code] for code in row) for row in codes], 6)
-    for name, most in {"brightness": 0.4, "colour": 1.0, "hue": 0.1}.items():
+    for name, most in {"brightness": 0.4, "color": 1.0, "hue": 0.1}.items():
         found = strength[codes == CODES[name]]
         assert len(found) == IMAGES
         assert stats.kstest(found, stats.uniform(-most, 2 * most).cdf).pvalue > 1e-4

@@ -24,7 +24,7 @@ def words(*values):
 
 
 def drawn(seed, *names, batch=IMAGES):
-    made = prng.draw(prng.key_of(seed), batch, names)
+    made = prng.random_numbers(prng.make_key(seed), batch, names)
     return {name: ops.convert_to_numpy(part) for name, part in made.items()}
 
 
@@ -46,8 +46,8 @@ def test_threefry_is_that_of_jax():
 
 
 def test_every_number_is_uniform_and_apart_from_the_others():
-    numbers = np.concatenate(list(drawn(3, *prng.COUNTS).values()), axis=1)
-    assert numbers.shape == (IMAGES, sum(prng.COUNTS.values()))
+    numbers = np.concatenate(list(drawn(3, *prng.NUMBERS_PER_IMAGE).values()), axis=1)
+    assert numbers.shape == (IMAGES, sum(prng.NUMBERS_PER_IMAGE.values()))
     assert numbers.min() >= 0
     assert numbers.max() < 1
     assert min(stats.kstest(column, "uniform").pvalue for column in numbers.T) > 1e-5
@@ -73,13 +73,13 @@ def test_a_generator_gives_other_numbers_each_step_the_first_those_of_its_seed()
 
 def test_whole_numbers_are_as_likely_and_never_too_large():
     largest = np.float32(1 - 2**-24)
-    assert [int(prng.whole(largest, count)) for count in (1, 14, 31, 224)] == [0, 13, 30, 223]
-    made = ops.convert_to_numpy(prng.whole(drawn(3, "flip")["flip"], 14))
+    assert [int(prng.randint(largest, count)) for count in (1, 14, 31, 224)] == [0, 13, 30, 223]
+    made = ops.convert_to_numpy(prng.randint(drawn(3, "flip")["flip"], 14))
     assert stats.chisquare(np.bincount(made.ravel(), minlength=14)).pvalue > 1e-4
 
 
 def test_noise_has_every_level_as_often_and_no_two_images_the_same():
-    made = ops.convert_to_numpy(prng.noise(prng.key_of(1), 6, (32, 32, 3)))
+    made = ops.convert_to_numpy(prng.noise(prng.make_key(1), 6, (32, 32, 3)))
     assert made.shape == (6, 32, 32, 3)
     counts = np.bincount(made.astype(int).ravel(), minlength=256)
     assert len(counts) == 256

@@ -284,7 +284,7 @@ def test_a_model_that_is_no_vit_of_ours_has_its_own_size_alone(run):
         [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
     )
     model.save(run / "best.keras")
-    with pytest.raises(SettingError, match=r"sizes=16 cannot be had .*is no model of build_vit"):
+    with pytest.raises(SettingError, match=r"sizes=16 cannot be had .*was not made by build_vit"):
         evaluate_run(run, sizes=[16])
     report = evaluate_run(run, images=5).report
     assert report["sizes"] == []

@@ -17,11 +17,11 @@ HANDLES = {
     "empty": ("", ["handle='' is no handle", *WAYS]),
     "blank": ("  ", ["is no handle", *WAYS]),
     "nothing": (None, ["handle=None is no handle", *WAYS]),
-    "not there": ("/no/such/folder", ["handle=/no/such/folder is not there", *WAYS]),
-    "no file": ("./weights.npz", ["handle=./weights.npz is not there", *WAYS]),
-    "nobody's home": ("~nobody-of-that-name/x", ["is not there", *WAYS]),
-    "a page": ("https://example.org/model", ["is not there", *WAYS]),
-    "too long": ("x" * 5000, ["is not there", *WAYS]),
+    "not there": ("/no/such/folder", ["handle=/no/such/folder does not exist", *WAYS]),
+    "no file": ("./weights.npz", ["handle=./weights.npz does not exist", *WAYS]),
+    "nobody's home": ("~nobody-of-that-name/x", ["does not exist", *WAYS]),
+    "a page": ("https://example.org/model", ["does not exist", *WAYS]),
+    "too long": ("x" * 5000, ["does not exist", *WAYS]),
 }
 
 
@@ -43,7 +43,7 @@ def test_a_path_without_weights_is_refused_with_the_forms_there_are(content, tmp
         handle.mkdir()
         if content == "folder":
             (handle / "README.md").write_text("hello")
-    with pytest.raises(SettingError, match=r"nothing that weights can be read from; give a Saved"):
+    with pytest.raises(SettingError, match=r"has no weights that can be read; use a Saved"):
         load_pretrained(str(handle))
 
 
@@ -127,12 +127,12 @@ def test_a_failed_download_leaves_no_half_a_model_in_the_cache(cut, server, arch
     address = f"http://127.0.0.1:{server.server_port}/model.tar.gz"
     server.content, server.sent = archive, CUTS[cut](archive)
     with pytest.raises(SettingError, match=f"handle={address} cannot be fetched"):
-        download.local(address)
+        download.fetch(address)
     assert not [path for path in (tmp_path / "TFHUB_CACHE_DIR").iterdir() if path.is_dir()]
 
     server.sent = len(archive)
-    whole = download.local(address)
+    whole = download.fetch(address)
     assert tmp_path in whole.parents
     assert load_pretrained(str(whole)).output_shape == (None, 5)
     server.sent = 0
-    assert download.local(address) == whole  # fetched once
+    assert download.fetch(address) == whole  # fetched once

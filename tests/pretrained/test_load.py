@@ -141,7 +141,7 @@ def test_npz_says_what_it_does_not_hold(tmp_path, caplog):
     handle = str(write_npz(tmp_path / "in.npz", google()))
     model = load_pretrained(handle)
     (said,) = caplog.messages
-    assert said.endswith("as Google's own files have it")
+    assert said.endswith("as in Google's models")
     caplog.clear()
     save_pretrained(model, tmp_path / "as_google.npz")
     model = load_pretrained(handle, gelu="exact", pixel_std=[0.229, 0.224, 0.225])

@@ -53,7 +53,7 @@ def test_jax_reads_all_but_a_saved_model(tmp_path):
     assert done.returncode == 0, done.stderr
     message, backend = done.stdout.splitlines()
     assert message.startswith(f"handle={tmp_path / 'saved_model'} is a SavedModel")
-    assert "only TensorFlow reads; pip install tensorflow" in message
+    assert "which needs TensorFlow; pip install tensorflow" in message
     assert backend == "jax False"
     for logits in np.load(tmp_path / "logits.npy"):
         np.testing.assert_allclose(logits, model.predict(images, verbose=0), rtol=1e-4, atol=1e-4)

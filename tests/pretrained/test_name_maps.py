@@ -31,11 +31,14 @@ BLOCK_1 = "Transformer/encoderblock_1/"
 NORM_0 = "Transformer/encoderblock_0/LayerNorm_0/scale"
 POSITIONS = "Transformer/posembed_input/pos_embedding"
 NPZ = {  # what is wrong with Google's weights -> them, and what the message has
-    "names": (lambda w: {"conv/kernel": w["cls"]}, ["conv/kernel", "not known", "Google", "timm"]),
-    "nothing": (lambda w: {}, ["(none ...)", "not known"]),
+    "names": (
+        lambda w: {"conv/kernel": w["cls"]},
+        ["conv/kernel", "an unknown format", "Google", "timm"],
+    ),
+    "nothing": (lambda w: {}, ["(none ...)", "an unknown format"]),
     "missing": (
         lambda w: without(w, BLOCK_1 + "MlpBlock_3/Dense_0/bias"),
-        [f"lacks {BLOCK_1}MlpBlock_3/Dense_0/bias", "fetch it again"],
+        [f"lacks {BLOCK_1}MlpBlock_3/Dense_0/bias", "download it again"],
     ),
     "missing block": (lambda w: without(w, BLOCK_1), [f"lacks {BLOCK_1}LayerNorm_0/scale"]),
     "missing first block": (
@@ -59,7 +62,7 @@ NPZ = {  # what is wrong with Google's weights -> them, and what the message has
     ),
     "no image": (
         lambda w: replaced(w, POSITIONS, lambda x: x[:, :-1]),
-        ["15 patches", "no square image", "fetch it again"],
+        ["15 patches", "no square image", "download it again"],
     ),
     "axes": (
         lambda w: replaced(w, "embedding/kernel", lambda x: x[0]),
@@ -93,10 +96,10 @@ TIMM = {
     "distilled_head": ("head_dist.weight", (5, 16), "distillation (DeiT)"),
     "registers": ("reg_token", (1, 4, 16), "register tokens"),
     "pre_logits": ("pre_logits.fc.weight", (16, 16), "hidden layer before the head"),
-    "fc_norm": ("fc_norm.weight", (16,), "after the average"),
-    "layer_scale_shape": ("blocks.0.ls1.gamma", (15,), "no place"),
-    "layer_scale_number": ("blocks.0.ls2.gamma", (), "no place"),
-    "query_norm": ("blocks.0.attn.q_norm.weight", (8,), "no place"),
+    "fc_norm": ("fc_norm.weight", (16,), "after the mean pooling"),
+    "layer_scale_shape": ("blocks.0.ls1.gamma", (15,), "no such weight"),
+    "layer_scale_number": ("blocks.0.ls2.gamma", (), "no such weight"),
+    "query_norm": ("blocks.0.attn.q_norm.weight", (8,), "no such weight"),
 }
 
 
@@ -158,7 +161,7 @@ def test_an_index_that_names_no_file_of_its_folder_is_refused(case, tmp_path):
     index, phrase = SHARDS[case]
     message = refusal(hugging_face(tmp_path, {}, index))
     assert phrase in message
-    assert "fetch it again" in message
+    assert "download it again" in message
 
 
 def test_distilled_deit_of_hugging_face_is_named(tmp_path):
@@ -171,11 +174,11 @@ def test_distilled_deit_of_hugging_face_is_named(tmp_path):
     save_file({**without(deit, "classifier"), **heads}, folder / "model.safetensors")
     message = refusal(folder)
     assert "cls_classifier.weight" in message
-    assert "take the undistilled model" in message
+    assert "use the undistilled model" in message
 
 
 CONFIGS = {
-    "relu": ({"hidden_act": "relu"}, ["hidden_act=relu", "no GELU"]),
+    "relu": ({"hidden_act": "relu"}, ["hidden_act=relu", "is not supported"]),
     "num_labels": (
         {"num_labels": 7},
         ["num_classes=7", "its head has 5", "num_classes= for a new head"],

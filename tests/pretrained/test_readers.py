@@ -69,7 +69,7 @@ def test_a_file_that_is_cut_off_is_refused(suffix, share, tmp_path):
     cut.write_bytes(content[: int(len(content) * share)])
     message = refusal(cut, **HEADS)
     assert f"{cut} is damaged" in message
-    assert "fetch it again" in message
+    assert "download it again" in message
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
@@ -123,7 +123,7 @@ def test_a_safetensors_header_that_lies_is_refused(case, tmp_path):
     handle.write_bytes(LIES[case])
     message = refusal(handle)
     assert f"{handle} is damaged" in message
-    assert "fetch it again" in message
+    assert "download it again" in message
 
 
 def no_shard(folder):
@@ -180,7 +180,7 @@ def test_a_saved_model_with_a_part_missing_is_refused(case, saved_model, tmp_pat
     message = refusal(folder)
     assert str(folder) in message
     assert phrase in message
-    assert "fetch it again, whole" in message
+    assert "download it again" in message
 
 
 def folder_of(tmp_path, *names):

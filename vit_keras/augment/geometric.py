@@ -1,8 +1,11 @@
-"""All that moves the pixels of an image, as one affine map and one interpolation.
+"""Geometric operations: crops, flips, shears, shifts and rotations as one affine map.
 
-A map is six (B,) numbers a to f, in Pillow's manner: the pixel of the result at (x, y), x along a
-row, is read at (a x + b y + c, d x + e y + f), where the centre of the first pixel is (0.5, 0.5).
-Sizes are (rows, columns).
+In shapes: B batch, (x, y) and (X, Y) height and width before and after, C channels. Sizes are
+(rows, columns). `uniform` are random numbers in [0, 1).
+
+An affine map is six (B,) tensors a to f, as in Pillow: the output pixel in column u and row v is
+read from the input at column a u + b v + c, row d u + e v + f; the first pixel's centre is
+(0.5, 0.5).
 """
 
 import math
@@ -10,129 +13,128 @@ from typing import Any
 
 from keras import ops
 
-from vit_keras.augment.ops import CODES, MOVES, Step
-from vit_keras.augment.prng import TRIES, whole
+from vit_keras.augment.ops import CODES, GEOMETRIC_OPS, Step
+from vit_keras.augment.prng import TRIES, randint
 
-Map = tuple[Any, Any, Any, Any, Any, Any]
+AffineMap = tuple[Any, Any, Any, Any, Any, Any]
 
 
-def warp(images: Any, places: Map, size: tuple[int, int]) -> Any:
-    """(B, x, y, C) -> (B, X, Y, C), for `size` (X, Y): read bilinearly, black outside.
+def warp(images: Any, affine: AffineMap, size: tuple[int, int]) -> Any:
+    """Apply an affine map: (B, x, y, C) -> (B, X, Y, C) for `size` (X, Y).
 
-    What is read from the outer half of the outermost pixels has their level, as in Pillow.
+    Bilinear interpolation, black outside of the image.
     """
     rows, columns, channels = images.shape[1:]
-    a, b, c, d, e, f = (ops.reshape(part, (-1, 1, 1)) for part in places)
+    a, b, c, d, e, f = (ops.reshape(part, (-1, 1, 1)) for part in affine)
     x = ops.arange(size[1], dtype="float32") + 0.5
     y = ops.arange(size[0], dtype="float32")[:, None] + 0.5
     column, row = a * x + b * y + c, d * x + e * y + f  # (B, X, Y)
     inside = (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
     left, upper = ops.floor(column - 0.5), ops.floor(row - 0.5)
-    right_share, lower_share = column - 0.5 - left, row - 0.5 - upper
-    pixels = ops.reshape(images, (-1, channels))  # the batch as one long row
-    image = ops.arange(ops.shape(images)[0], dtype="int32")[:, None, None] * (rows * columns)
+    right_weight, lower_weight = column - 0.5 - left, row - 0.5 - upper
+    pixels = ops.reshape(images, (-1, channels))
+    first_pixel = ops.arange(ops.shape(images)[0], dtype="int32")[:, None, None] * (rows * columns)
 
     def read(row, column):
+        # Clipped: within half a pixel of the border Pillow repeats the outermost pixel.
         row = ops.cast(ops.clip(row, 0, rows - 1), "int32")
         column = ops.cast(ops.clip(column, 0, columns - 1), "int32")
-        return ops.take(pixels, image + row * columns + column, axis=0)
+        return ops.take(pixels, first_pixel + row * columns + column, axis=0)
 
-    def mix(one, other, share):
-        return one + share[..., None] * (other - one)
+    def lerp(start, end, weight):
+        return start + weight[..., None] * (end - start)
 
-    above = mix(read(upper, left), read(upper, left + 1), right_share)
-    below = mix(read(upper + 1, left), read(upper + 1, left + 1), right_share)
-    return mix(above, below, lower_share) * ops.cast(inside, "float32")[..., None]
+    above = lerp(read(upper, left), read(upper, left + 1), right_weight)
+    below = lerp(read(upper + 1, left), read(upper + 1, left + 1), right_weight)
+    return lerp(above, below, lower_weight) * ops.cast(inside, "float32")[..., None]
 
 
-def after(first: Map, then: Map) -> Map:
-    """The map of doing `first` and `then` to an image, one after the other.
-
-    Written out: a matrix product would be rounded to fewer digits on many accelerators.
-    """
+def compose(first: AffineMap, then: AffineMap) -> AffineMap:
+    """The affine map of applying `first` and then `then` to an image."""
     a, b, c, d, e, f = first
     p, q, r, s, t, u = then
+    # Written out: many accelerators compute matrix products in reduced precision.
     return (
         *(a * p + b * s, a * q + b * t, a * r + b * u + c),
         *(d * p + e * s, d * q + e * t, d * r + e * u + f),
     )
 
 
-def padded_crop(uniform: Any, padding: int) -> Map:
-    """Cut out at one of (2 padding + 1)² places: (B, 2) numbers in [0, 1) -> a map."""
-    offset = ops.cast(whole(uniform, 2 * padding + 1) - padding, "float32")
+def crop_map(uniform: Any, padding: int) -> AffineMap:
+    """Random crop of the padded image, at (2 padding + 1)² offsets: uniform (B, 2) -> a map."""
+    offset = ops.cast(randint(uniform, 2 * padding + 1) - padding, "float32")
     one, zero = ops.ones_like(offset[:, 0]), ops.zeros_like(offset[:, 0])
     return one, zero, offset[:, 1], zero, one, offset[:, 0]
 
 
-def mirrored(uniform: Any, columns: int) -> Map:
-    """Left and right swapped for half of the images: (B, 1) numbers in [0, 1) -> a map."""
-    is_swapped = uniform[:, 0] < 0.5
+def flip_map(uniform: Any, columns: int) -> AffineMap:
+    """Horizontal flip with probability 1/2: uniform (B, 1) -> a map."""
+    is_flipped = uniform[:, 0] < 0.5
     one, zero = ops.ones_like(uniform[:, 0]), ops.zeros_like(uniform[:, 0])
-    return (
-        ops.where(is_swapped, -one, one),
-        zero,
-        ops.where(is_swapped, columns, zero),
-        zero,
-        one,
-        zero,
-    )
+    a, c = ops.where(is_flipped, -one, one), ops.where(is_flipped, columns, zero)
+    return a, zero, c, zero, one, zero
 
 
-def resized_crop(
-    uniform: Any, share: list[float], old: tuple[int, int], new: tuple[int, int]
-) -> Map:
-    """A box of the image brought to `new` (Szegedy et al. 2015, section 6).
+def resized_crop_map(
+    uniform: Any, area: list[float], old: tuple[int, int], new: tuple[int, int]
+) -> AffineMap:
+    """Random resized crop (Szegedy et al. 2015, section 6), as torchvision's RandomResizedCrop.
 
-    The box has a share of the area as likely as any other, and a width of 3/4 to 4/3 of its
-    height. Where none of ten fits, it is the middle of the image, as large as can be.
+    Args:
+        uniform: (B, 2 TRIES + 2) numbers in [0, 1).
+        area: least and largest fraction of the image's area; the aspect ratio is 3/4 to 4/3.
+        old: size of the images.
+        new: size after resizing.
     """
-    height, width, fits = box(uniform, share, (3 / 4, 4 / 3), old, old)
-    most = min(old[1], round(old[0] * 4 / 3)), min(old[0], round(old[1] * 4 / 3))
-    height, width = ops.where(fits, height, most[1]), ops.where(fits, width, most[0])
+    height, width, fits = random_box(uniform, area, (3 / 4, 4 / 3), old, old)
+    # Where no box fits: the largest centre crop whose aspect ratio is in range.
+    largest_width = min(old[1], round(old[0] * 4 / 3))
+    largest_height = min(old[0], round(old[1] * 4 / 3))
+    height, width = ops.where(fits, height, largest_height), ops.where(fits, width, largest_width)
     free = ops.stack([old[0] - height, old[1] - width], axis=1)
-    drawn = ops.cast(whole(uniform[:, 2 * TRIES : 2 * TRIES + 2], free + 1), "float32")
-    offset = ops.where(fits[:, None], drawn, ops.floor(free / 2))
+    random_offset = ops.cast(randint(uniform[:, 2 * TRIES : 2 * TRIES + 2], free + 1), "float32")
+    offset = ops.where(fits[:, None], random_offset, ops.floor(free / 2))
     zero = ops.zeros_like(height)
     return width / new[1], zero, offset[:, 1], zero, height / new[0], offset[:, 0]
 
 
-def box(
+def random_box(
     uniform: Any,
-    share: Any,
+    area: Any,
     ratio: tuple[float, float],
     size: tuple[int, int],
     largest: tuple[int, int],
 ) -> tuple[Any, Any, Any]:
-    """The first of ten boxes that fits: height, width, and whether one does, (B,) each.
+    """The first of TRIES random boxes that fits: height, width and whether one fits, (B,) each.
 
     Args:
-        uniform: (B, 20 or more) numbers in [0, 1).
-        share: the least and the most of the area of `size`.
-        ratio: the least and the most of width / height, whose logarithm is drawn.
+        uniform: (B, 2 TRIES or more) numbers in [0, 1).
+        area: least and largest fraction of the image's area, uniformly distributed.
+        ratio: least and largest aspect ratio, width / height, log-uniformly distributed.
         size: of the image.
-        largest: rows and columns that a box can have.
+        largest: largest size of a box.
     """
-    low, high = share
-    area = (low + (high - low) * uniform[:, :TRIES]) * (size[0] * size[1])
+    low, high = area
+    pixels = (low + (high - low) * uniform[:, :TRIES]) * (size[0] * size[1])
     low, high = math.log(ratio[0]), math.log(ratio[1])
-    proportion = ops.exp(low + (high - low) * uniform[:, TRIES : 2 * TRIES])
-    width, height = ops.round(ops.sqrt(area * proportion)), ops.round(ops.sqrt(area / proportion))
+    aspect = ops.exp(low + (high - low) * uniform[:, TRIES : 2 * TRIES])
+    width, height = ops.round(ops.sqrt(pixels * aspect)), ops.round(ops.sqrt(pixels / aspect))
     fits = (width <= largest[1]) & (height <= largest[0]) & (width > 0) & (height > 0)
     first = ops.argmax(ops.cast(fits, "int32"), axis=1)[:, None]
-    height, width = (ops.take_along_axis(part, first, axis=1)[:, 0] for part in (height, width))
+    height = ops.take_along_axis(height, first, axis=1)[:, 0]
+    width = ops.take_along_axis(width, first, axis=1)[:, 0]
     return height, width, ops.any(fits, axis=1)
 
 
-def geometric_map(step: Step, size: tuple[int, int]) -> Map:
-    """What a step of shears, shifts and turns does; nothing to an image of another operation."""
+def geometric_map(step: Step, size: tuple[int, int]) -> AffineMap:
+    """The shears, shifts and rotations of a step; the identity for any other operation."""
     amount = {
         name: ops.where(ops.equal(step.operation, CODES[name]), step.strength, 0.0)
-        for name in MOVES
+        for name in GEOMETRIC_OPS
     }
     cosine = ops.cos(amount["rotate"] * (math.pi / 180))
     sine = ops.sin(amount["rotate"] * (math.pi / 180))
-    x, y = size[1] / 2, size[0] / 2  # what it is turned about
+    x, y = size[1] / 2, size[0] / 2  # the centre of rotation
     return (
         cosine,
         amount["shear_x"] - sine,
@@ -143,22 +145,22 @@ def geometric_map(step: Step, size: tuple[int, int]) -> Map:
     )
 
 
-def shift_and_mirror(images: Any, offset: Any, is_mirrored: Any) -> Any:
-    """(B, X, Y, C) -> (B, X, Y, C) of any dtype: whole pixels moved, black where none came from.
+def shift_and_flip(images: Any, offset: Any, is_flipped: Any) -> Any:
+    """Shift by whole pixels and flip: (B, X, Y, C) -> (B, X, Y, C), any dtype, black padding.
 
     Args:
         images: (B, X, Y, C).
-        offset: (B, 2) int32, the row and the column that the first pixel is read at.
-        is_mirrored: (B,) booleans.
+        offset: (B, 2) int32, the row and column from which the first output pixel is read.
+        is_flipped: (B,) booleans.
     """
     rows, columns, channels = images.shape[1:]
     row = offset[:, 0, None] + ops.arange(rows, dtype="int32")  # (B, X)
-    along = ops.arange(columns, dtype="int32")
-    along = ops.where(is_mirrored[:, None], columns - 1 - along, along)
-    column = offset[:, 1, None] + along  # (B, Y)
+    column = ops.arange(columns, dtype="int32")
+    column = ops.where(is_flipped[:, None], columns - 1 - column, column)
+    column = offset[:, 1, None] + column  # (B, Y)
     inside = ((row >= 0) & (row < rows))[:, :, None] & ((column >= 0) & (column < columns))[:, None]
     row, column = ops.clip(row, 0, rows - 1), ops.clip(column, 0, columns - 1)
-    image = ops.arange(ops.shape(images)[0], dtype="int32")[:, None, None] * (rows * columns)
-    pixel = image + row[:, :, None] * columns + column[:, None]  # (B, X, Y)
+    first_pixel = ops.arange(ops.shape(images)[0], dtype="int32")[:, None, None] * (rows * columns)
+    pixel = first_pixel + row[:, :, None] * columns + column[:, None]  # (B, X, Y)
     read = ops.take(ops.reshape(images, (-1, channels)), pixel, axis=0)
     return ops.where(inside[..., None], read, ops.zeros_like(read))

@@ -1,22 +1,19 @@
-"""Batch augmentation on the device, inside the compiled training step.
+"""Augmentation pipeline: color operations, one geometric transform, random erasing, mixing.
 
-Every number that is drawn follows from a seed, an int (the same each time) or a
-`keras.random.SeedGenerator` (its next state, one for a batch), and is the same on every backend.
+All random numbers follow from a seed, an int or a `keras.random.SeedGenerator` (its next state, one
+per batch), and are the same on every backend.
 
-Colours are changed first, then all that moves pixels is done at once, by one interpolation, then
-boxes are hidden and images mixed. Applied one by one, as Pillow would, each operation would blur
-the image again; and equalize, contrast and autocontrast would count the black that earlier ones
-had brought in, or not see what a crop had cut away. The other way round, what one shift has moved
-out of sight another can bring back here.
+Letters: B batch, (x, y) and (X, Y) height and width before and after, C channels.
 """
 
+import functools
 from typing import Any
 
 from keras import ops
 
 from vit_keras.augment import geometric, mixing, policies, prng
 from vit_keras.augment.color import apply_color_ops
-from vit_keras.augment.ops import MOVES, Step
+from vit_keras.augment.ops import GEOMETRIC_OPS, Step
 from vit_keras.config.schema import AugmentConfig
 
 
@@ -27,56 +24,46 @@ def augment(
     seed: Any,
     size: tuple[int, int] | None = None,
 ) -> tuple[Any, Any]:
-    """All that `config` asks for: (B, x, y, C), (B, classes) -> (B, X, Y, C), (B, classes).
+    """Augment a batch: (B, x, y, C), (B, classes) -> (B, X, Y, C), (B, classes).
 
     Args:
-        images: levels of 0 to 255, of one channel or three. What comes out is float32, or the
-            same dtype where pixels are only moved.
-        targets: shares of each class, which mixing changes; may be None where nothing is mixed.
-        config: what to do.
+        images: 0 to 255, one channel or three. The result is float32, or of the same dtype where
+            pixels are only shifted or flipped.
+        targets: probabilities of the classes, changed by MixUp and CutMix; None without mixing.
+        config: the augmentation.
         seed: an int or a `keras.random.SeedGenerator`.
-        size: (X, Y) that is wanted in the end. A resized crop makes it directly, unless it is
-            smaller than the image; otherwise the size stays, for `resize` to change.
+        size: (X, Y) of the model's input. A random resized crop produces it directly, unless it
+            is smaller than the image; otherwise (X, Y) = (x, y).
     """
-    wanted = _draws(config)
-    if not wanted:
+    needed = _needed_numbers(config)
+    if not needed:
         return images, targets
-    key, batch = prng.key_of(seed), ops.shape(images)[0]
-    drawn = prng.draw(key, batch, wanted)
+    key, batch = prng.make_key(seed), ops.shape(images)[0]
+    numbers = prng.random_numbers(key, batch, needed)
+    # Color first, then one interpolation for all geometric operations, then erasing and mixing.
+    # Interpolating once per operation, as Pillow would, blurs again and again; and equalize,
+    # contrast and autocontrast would count the black borders that geometric operations bring in.
     steps = []
-    if "policy" in drawn:
-        steps += policies.steps(config, drawn["policy"], images.shape[1:3])
+    if "policy" in numbers:
+        steps += policies.policy_steps(config, numbers["policy"], images.shape[1:3])
     if config.color_jitter is not None:
-        steps += policies.jitter_steps(config.color_jitter, drawn["jitter"])
+        steps += policies.jitter_steps(config.color_jitter, numbers["jitter"])
     if steps:
         images = apply_color_ops(ops.cast(images, "float32"), steps)
-    images = _moved(images, config, drawn, steps, size)
-    if "erase" in drawn:
+    images = _apply_geometric(images, config, numbers, steps, size)
+    if "erase" in numbers:
         images = mixing.erase(
-            ops.cast(images, "float32"), config.random_erasing, key, drawn["erase"]
+            ops.cast(images, "float32"), config.random_erasing, key, numbers["erase"]
         )
-    if "mix" in drawn:
+    if "mix" in numbers:
         settings = config.mixup, config.cutmix, config.mix_probability
         images = ops.cast(images, "float32")
-        images, targets = mixing.mix(images, targets, *settings, drawn["mix"][0])
+        images, targets = mixing.mix(images, targets, *settings, numbers["mix"][0])
     return images, targets
 
 
-def random_crop(images: Any, padding: int, seed: Any) -> Any:
-    """Pad by `padding` black pixels and cut each image out again at a place of its own.
-
-    He et al. 2016, section 4.2, with a padding of 4 at 32x32.
-    """
-    return augment(images, None, AugmentConfig(crop_padding=padding), seed)[0]
-
-
-def random_flip(images: Any, seed: Any) -> Any:
-    """Mirror each image left to right with probability 1/2."""
-    return augment(images, None, AugmentConfig(flip=True), seed)[0]
-
-
-def _draws(config: AugmentConfig) -> list[str]:
-    """The names of `draws.COUNTS` that `config` needs."""
+def _needed_numbers(config: AugmentConfig) -> list[str]:
+    """The keys of `prng.NUMBERS_PER_IMAGE` that `config` needs."""
     needed = {
         "crop": config.crop_padding > 0,
         "flip": config.flip,
@@ -89,42 +76,42 @@ def _draws(config: AugmentConfig) -> list[str]:
     return [name for name, is_needed in needed.items() if is_needed]
 
 
-def _moved(
+def _apply_geometric(
     images: Any,
     config: AugmentConfig,
-    drawn: dict[str, Any],
+    numbers: dict[str, Any],
     steps: list[Step],
     size: tuple[int, int] | None,
 ) -> Any:
-    """Crop, mirror, and what the steps shear, shift and turn, in this order."""
+    """Resized crop, padded crop, flip and the geometric steps, composed in this order."""
     old = new = images.shape[1:3]
-    moves = [step for step in steps if step.among & MOVES]
-    if not moves and "resized_crop" not in drawn:
-        return _shifted(images, config, drawn)
+    geometric_steps = [step for step in steps if step.possible & GEOMETRIC_OPS]
+    if not geometric_steps and "resized_crop" not in numbers:
+        return _apply_shifts(images, config, numbers)
     maps = []
     if config.resized_crop is not None:
         if size is not None and size[0] >= old[0] and size[1] >= old[1]:
             new = size
-        maps.append(geometric.resized_crop(drawn["resized_crop"], config.resized_crop, old, new))
-    if "crop" in drawn:
-        maps.append(geometric.padded_crop(drawn["crop"], config.crop_padding))
-    if "flip" in drawn:
-        maps.append(geometric.mirrored(drawn["flip"], new[1]))
-    maps += [geometric.geometric_map(step, new) for step in moves]
-    places = maps[0]
-    for then in maps[1:]:
-        places = geometric.after(places, then)
-    return geometric.warp(ops.cast(images, "float32"), places, new)
+        maps.append(
+            geometric.resized_crop_map(numbers["resized_crop"], config.resized_crop, old, new)
+        )
+    if "crop" in numbers:
+        maps.append(geometric.crop_map(numbers["crop"], config.crop_padding))
+    if "flip" in numbers:
+        maps.append(geometric.flip_map(numbers["flip"], new[1]))
+    maps += [geometric.geometric_map(step, new) for step in geometric_steps]
+    affine = functools.reduce(geometric.compose, maps)
+    return geometric.warp(ops.cast(images, "float32"), affine, new)
 
 
-def _shifted(images: Any, config: AugmentConfig, drawn: dict[str, Any]) -> Any:
-    """Whole pixels, which need no interpolation."""
-    if not {"crop", "flip"} & set(drawn):
+def _apply_shifts(images: Any, config: AugmentConfig, numbers: dict[str, Any]) -> Any:
+    """Padded crop and flip by whole pixels, which need no interpolation."""
+    if not {"crop", "flip"} & set(numbers):
         return images
     batch, padding = ops.shape(images)[0], config.crop_padding
-    offset, is_mirrored = ops.zeros((batch, 2), "int32"), ops.zeros((batch,), "bool")
-    if "crop" in drawn:
-        offset = prng.whole(drawn["crop"], 2 * padding + 1) - padding
-    if "flip" in drawn:
-        is_mirrored = drawn["flip"][:, 0] < 0.5
-    return geometric.shift_and_mirror(images, offset, is_mirrored)
+    offset, is_flipped = ops.zeros((batch, 2), "int32"), ops.zeros((batch,), "bool")
+    if "crop" in numbers:
+        offset = prng.randint(numbers["crop"], 2 * padding + 1) - padding
+    if "flip" in numbers:
+        is_flipped = numbers["flip"][:, 0] < 0.5
+    return geometric.shift_and_flip(images, offset, is_flipped)

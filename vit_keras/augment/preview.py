@@ -1,4 +1,4 @@
-"""A picture of what an augmentation does: images above, several draws of each below."""
+"""Augmentation preview: a sheet of images and their augmented versions."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from vit_keras.augment.pipeline import augment
 from vit_keras.config.schema import AugmentConfig
 from vit_keras.model.preprocessing import resize
 
-CELL = 96  # pixels of an image's longer side on the sheet, at least
-GAP = 4
+CELL = 96  # least length of an image's longer side on the sheet, in pixels
+GAP = 4  # width of the white border, in pixels
 
 
 def augmentation_sheet(
@@ -21,39 +21,39 @@ def augmentation_sheet(
     seed: int = 0,
     size: tuple[int, int] | None = None,
 ) -> Image.Image:
-    """(B, X, Y, C) -> a picture of B columns: the images, and below them `draws` rows of others.
+    """Draw a sheet of B columns: the images (B, X, Y, C) above `draws` rows of augmented versions.
 
     Args:
-        images: levels of 0 to 255, of one channel or three; a batch, mixed among themselves.
-        config: what is done to them.
-        draws: how many times it is done, each with other numbers.
-        seed: of the first row.
-        size: (rows, columns) that all are resized to in the end; their own unless given.
+        images: 0 to 255, one channel or three; one batch, within which MixUp and CutMix mix.
+        config: the augmentation.
+        draws: number of augmented versions of each image.
+        seed: of the first row; each further row adds 1.
+        size: (rows, columns) to which all are resized; default, the size of the images.
     """
     images = np.asarray(images, "float32")
     rows = [images]
     for draw in range(draws):
-        made, _ = augment(
+        augmented, _ = augment(
             ops.convert_to_tensor(images), ops.zeros((len(images), 1)), config, seed + draw, size
         )
-        rows.append(made)
+        rows.append(augmented)
     size = size or images.shape[1:3]
-    shown = [ops.convert_to_numpy(resize(ops.cast(row, "float32"), size)) for row in rows]
-    cells = [[_cell(image) for image in row] for row in shown]
+    resized = [ops.convert_to_numpy(resize(ops.cast(row, "float32"), size)) for row in rows]
+    cells = [[_cell(image) for image in row] for row in resized]
     width, height = cells[0][0].size
     sheet = Image.new("RGB", (len(images) * width, len(rows) * height), "white")
-    for row, line in enumerate(cells):
-        for column, cell in enumerate(line):
+    for row, row_cells in enumerate(cells):
+        for column, cell in enumerate(row_cells):
             sheet.paste(cell, (column * width, row * height))
     return sheet
 
 
 def _cell(image: np.ndarray) -> Image.Image:
-    """One image, small ones enlarged by a whole number, with a white border."""
-    levels = np.clip(np.round(image), 0, 255).astype("uint8")
-    picture = Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels).convert("RGB")
-    times = -(-CELL // max(picture.size))
+    """(X, Y, C) -> an RGB picture with a white border; small images are enlarged by an integer."""
+    pixels = np.clip(np.round(image), 0, 255).astype("uint8")
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
+    factor = -(-CELL // max(picture.size))
     picture = picture.resize(
-        (picture.width * times, picture.height * times), Image.Resampling.NEAREST
+        (picture.width * factor, picture.height * factor), Image.Resampling.NEAREST
     )
     return ImageOps.expand(picture, GAP, "white")

@@ -1,5 +1,4 @@
-"""Attention of an image's tokens to each other (Dosovitskiy et al. 2021, https://arxiv.org/abs/2010.11929,
-appendix A).
+"""Multi-head self-attention (Dosovitskiy et al. 2021, https://arxiv.org/abs/2010.11929).
 
 Letters: B batch, N tokens, D width, H heads, K = D / H width of a head. Equation numbers are the
 paper's.
@@ -22,10 +21,11 @@ class Attention(keras.layers.Layer):
     Args:
         num_heads: H; must divide D.
         dropout: rate on the attention weights, during training only.
-        qk_norm: normalise each query and key over its K channels, with a factor for each channel
-            that the heads share (ViT-22B, Dehghani et al. 2023, section 2).
-        rotary: `rope2d` or `rope_mixed` turns queries and keys by their place in `grid`.
-        grid: (rows, columns) of patches, for `rotary`.
+        qk_norm: layer normalisation of queries and keys over the K channels of a head, with a
+            scale that the heads share and no bias (ViT-22B, Dehghani et al. 2023, section 2).
+        rotary: rotary position embedding of queries and keys, `rope2d` or `rope_mixed`; None for
+            no rotation.
+        grid: (rows, columns) of patches, needed with `rotary`.
         epsilon: of `qk_norm`.
 
     Raises:
@@ -49,12 +49,9 @@ class Attention(keras.layers.Layer):
         self.dropout = keras.layers.Dropout(dropout, dtype=dtype, name="dropout")
         self.qk_norm = qk_norm
         if qk_norm:
-            self.query_norm, self.key_norm = (
-                keras.layers.LayerNormalization(
-                    epsilon=epsilon, center=False, dtype=dtype, name=name
-                )
-                for name in ("query_norm", "key_norm")
-            )
+            norm_kwargs = dict(epsilon=epsilon, center=False, dtype=dtype)
+            self.query_norm = keras.layers.LayerNormalization(name="query_norm", **norm_kwargs)
+            self.key_norm = keras.layers.LayerNormalization(name="key_norm", **norm_kwargs)
         self.rotary = Rotary(grid, rotary, dtype=dtype, name="rotary") if rotary else None
 
     def build(self, input_shape):
@@ -69,19 +66,23 @@ class Attention(keras.layers.Layer):
         self.projection = keras.layers.Dense(width, dtype=self.dtype_policy, name="projection")
         self.qkv.build(input_shape)
         self.projection.build(input_shape)
-        compared = [self.query_norm, self.key_norm] if self.qk_norm else []
-        for part in (*compared, *([self.rotary] if self.rotary else [])):
-            part.build((batch, tokens, self.num_heads, width // self.num_heads))
+        head_shape = (batch, tokens, self.num_heads, width // self.num_heads)
+        if self.qk_norm:
+            self.query_norm.build(head_shape)
+            self.key_norm.build(head_shape)
+        if self.rotary:
+            self.rotary.build(head_shape)
 
     def call(self, x, kept=None, training=None):
+        """(B, N, D) -> (B, N, D); `kept` as in `queries_keys_values`."""
         q, k, v = self.queries_keys_values(x, kept)  # each (B, N, H, K)
         x = self._attend(q, k, v, training)  # (B, N, H, K)
         return self.projection(ops.reshape(x, (-1, *x.shape[1:-2], x.shape[-2] * x.shape[-1])))
 
     def queries_keys_values(self, x, kept=None):
-        """(B, N, D) -> q, k and v, each (B, N, H, K), as they are compared and mixed. Eq. 5.
+        """(B, N, D) -> q, k and v, each (B, N, H, K), after QK normalisation and rotation. Eq. 5.
 
-        `kept` (B, N) says which tokens of the whole image `x` has, if not all.
+        `kept` (B, N): with patch dropout, the indices of the tokens of `x` in the full sequence.
         """
         tokens, width = x.shape[1:]
         qkv = ops.reshape(self.qkv(x), (-1, tokens, 3, self.num_heads, width // self.num_heads))
@@ -97,7 +98,7 @@ class Attention(keras.layers.Layer):
         return attention_weights(q, k)
 
     def _attend(self, q, k, v, training):
-        # JAX has fused kernels, which never hold the (N, N) weights and so cannot drop any.
+        # JAX has fused kernels; they never hold the (N, N) weights, so dropout cannot be applied.
         if keras.backend.backend() == "jax" and not (training and self.dropout.rate):
             return ops.dot_product_attention(q, k, v)
         weights = self.dropout(self.weights_of(q, k), training=training)
@@ -111,17 +112,10 @@ class Attention(keras.layers.Layer):
             **super().get_config(),
             "num_heads": self.num_heads,
             "dropout": self.dropout.rate,
-            **self.switches,
-            "epsilon": self.epsilon,
-        }
-
-    @property
-    def switches(self):
-        """What the paper's attention does not have, as arguments."""
-        return {
             "qk_norm": self.qk_norm,
-            "rotary": self.rotary and self.rotary.kind,
-            "grid": self.rotary and self.rotary.grid,
+            "rotary": self.rotary.kind if self.rotary else None,
+            "grid": self.rotary.grid if self.rotary else None,
+            "epsilon": self.epsilon,
         }
 
 

@@ -1,4 +1,4 @@
-"""The encoder of a Vision Transformer (Dosovitskiy et al. 2021, https://arxiv.org/abs/2010.11929).
+"""Encoder block of a Vision Transformer (Dosovitskiy et al. 2021, https://arxiv.org/abs/2010.11929).
 
 Letters: B batch, N tokens, D width, H heads, K = D / H width of a head, M hidden width of the MLP.
 Equation numbers are the paper's.
@@ -12,38 +12,26 @@ from vit_keras.model.mlp import MLP, SwiGLU
 
 serializable = keras.saving.register_keras_serializable("vit_keras")
 
-# A layer's configuration names a switch only where it is on: the file of a plain model is what it
-# was before there were any, and opens where there are none.
-OFF = {
-    "mlp": "gelu",
-    "parallel": False,
-    "qk_norm": False,
-    "layer_scale": 0.0,
-    "registers": 0,
-    "rotary": None,
-    "grid": None,
-}
-
 
 @serializable
 class EncoderBlock(keras.layers.Layer):
-    """One pre-norm block: (B, N, D) -> (B, N, D).
+    """Pre-norm transformer block: (B, N, D) -> (B, N, D).
 
-    z' = Attention(LN(z)) + z, then MLP(LN(z')) + z' (eq. 2 and 3). Stochastic depth (Huang et al.
-    2016) leaves out a branch for a whole image at a time and scales the rest up to make up for it.
+    z' = Attention(LN(z)) + z, then MLP(LN(z')) + z' (eq. 2 and 3), with optional layer scale and
+    stochastic depth (drop path; Huang et al. 2016) on each residual branch.
 
     Args:
         num_heads: H; must divide D.
         mlp_dim: M.
         dropout: rate on the output of each branch.
         attention_dropout: rate on the attention weights.
-        stochastic_depth: rate at which each branch is left out.
+        stochastic_depth: drop-path rate of each branch.
         gelu: `exact` or `tanh`.
         epsilon: of the layer normalisations.
-        mlp: `gelu`, or `swiglu` for a gated one.
+        mlp: `gelu` for an MLP, `swiglu` for a gated one.
         parallel: z + Attention(LN(z)) + MLP(LN(z)) with one LN (ViT-22B, Dehghani et al. 2023).
-        qk_norm, rotary, grid: of the attention.
-        layer_scale: what the factors of each branch's channels begin at; 0 for no such factors.
+        qk_norm, rotary, grid: see `Attention`.
+        layer_scale: initial value of the layer scale of each branch; 0 for no layer scale.
     """
 
     def __init__(
@@ -64,37 +52,40 @@ class EncoderBlock(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.rates = {"dropout": dropout, "stochastic_depth": stochastic_depth}
-        self.gelu, self.parallel, self.layer_scale = gelu, parallel, layer_scale
+        self.dropout = dropout
+        self.stochastic_depth = stochastic_depth
+        self.gelu = gelu
+        self.parallel = parallel
+        self.layer_scale = layer_scale
         dtype = self.dtype_policy
-        norm = dict(epsilon=epsilon, dtype=dtype)
-        self.attention_norm = keras.layers.LayerNormalization(**norm, name="attention_norm")
-        attention = dict(qk_norm=qk_norm, rotary=rotary, grid=grid, epsilon=epsilon)
+        norm_kwargs = dict(epsilon=epsilon, dtype=dtype)
+        self.attention_norm = keras.layers.LayerNormalization(name="attention_norm", **norm_kwargs)
         self.attention = Attention(
-            num_heads, attention_dropout, **attention, dtype=dtype, name="attention"
+            num_heads,
+            attention_dropout,
+            qk_norm=qk_norm,
+            rotary=rotary,
+            grid=grid,
+            epsilon=epsilon,
+            dtype=dtype,
+            name="attention",
         )
         if not parallel:
-            self.mlp_norm = keras.layers.LayerNormalization(**norm, name="mlp_norm")
-        kinds = {"gelu": (MLP, (mlp_dim, gelu)), "swiglu": (SwiGLU, (mlp_dim,))}
-        kind, arguments = kinds[mlp]
-        self.mlp = kind(*arguments, dtype=dtype, name="mlp")
-        self.attention_drop, self.attention_path = self._branch_dropouts("attention")
-        self.mlp_drop, self.mlp_path = self._branch_dropouts("mlp")
+            self.mlp_norm = keras.layers.LayerNormalization(name="mlp_norm", **norm_kwargs)
+        if mlp == "swiglu":
+            self.mlp = SwiGLU(mlp_dim, dtype=dtype, name="mlp")
+        else:
+            self.mlp = MLP(mlp_dim, gelu, dtype=dtype, name="mlp")
+        # Stochastic depth is Dropout(noise_shape=(None, 1, 1)): one random number per image, so a
+        # branch is dropped for all tokens and channels, and scaled up by 1 / (1 - rate) otherwise.
+        path_kwargs = dict(rate=stochastic_depth, noise_shape=(None, 1, 1), dtype=dtype)
+        self.attention_drop = keras.layers.Dropout(dropout, dtype=dtype, name="attention_drop")
+        self.attention_path = keras.layers.Dropout(name="attention_path", **path_kwargs)
+        self.mlp_drop = keras.layers.Dropout(dropout, dtype=dtype, name="mlp_drop")
+        self.mlp_path = keras.layers.Dropout(name="mlp_path", **path_kwargs)
         if layer_scale:
-            self.attention_scale, self.mlp_scale = (
-                LayerScale(layer_scale, dtype=dtype, name=f"{branch}_scale")
-                for branch in ("attention", "mlp")
-            )
-
-    def _branch_dropouts(self, branch):
-        dropout, stochastic_depth = self.rates.values()
-        path_shape = (None, 1, 1)  # one draw for all of an image
-        return (
-            keras.layers.Dropout(dropout, dtype=self.dtype_policy, name=f"{branch}_drop"),
-            keras.layers.Dropout(
-                stochastic_depth, path_shape, dtype=self.dtype_policy, name=f"{branch}_path"
-            ),
-        )
+            self.attention_scale = LayerScale(layer_scale, dtype=dtype, name="attention_scale")
+            self.mlp_scale = LayerScale(layer_scale, dtype=dtype, name="mlp_scale")
 
     def build(self, input_shape):
         parts = [self.attention_norm, self.attention]
@@ -104,7 +95,10 @@ class EncoderBlock(keras.layers.Layer):
             part.build(input_shape)
 
     def call(self, z, kept=None, training=None):
-        """`kept` (B, N) says which tokens of the whole image `z` has, if not all."""
+        """(B, N, D) -> (B, N, D).
+
+        `kept` (B, N): with patch dropout, the indices of the tokens of `z` in the full sequence.
+        """
         normed = self.attention_norm(z)
         attended = z + self._attention_branch(normed, kept, training)  # eq. 2
         if not self.parallel:
@@ -125,32 +119,34 @@ class EncoderBlock(keras.layers.Layer):
         return input_shape
 
     def get_config(self):
+        attention = self.attention.get_config()
         return {
             **super().get_config(),
-            **self.rates,
-            "num_heads": self.attention.num_heads,
+            "dropout": self.dropout,
+            "stochastic_depth": self.stochastic_depth,
+            "num_heads": attention["num_heads"],
             "mlp_dim": self.mlp.hidden_dim,
-            "attention_dropout": self.attention.dropout.rate,
+            "attention_dropout": attention["dropout"],
             "gelu": self.gelu,
             "epsilon": self.attention_norm.epsilon,
-            **_switched_on(
-                mlp="swiglu" if isinstance(self.mlp, SwiGLU) else "gelu",
-                parallel=self.parallel,
-                layer_scale=self.layer_scale,
-                **self.attention.switches,
-            ),
+            "mlp": "swiglu" if isinstance(self.mlp, SwiGLU) else "gelu",
+            "parallel": self.parallel,
+            "layer_scale": self.layer_scale,
+            "qk_norm": attention["qk_norm"],
+            "rotary": attention["rotary"],
+            "grid": attention["grid"],
         }
 
 
 @serializable
 class LayerScale(keras.layers.Layer):
-    """A learnt factor for each channel: (B, N, D) -> (B, N, D).
+    """Layer scale, one learned factor per channel: (B, N, D) -> (B, N, D).
 
-    The diag(λ) of CaiT (Touvron et al. 2021, https://arxiv.org/abs/2103.17239, eq. 4): deep models
-    begin with small branches.
+    The diag(λ) of CaiT (Touvron et al. 2021, https://arxiv.org/abs/2103.17239, eq. 4). A small
+    initial value stabilises the training of deep models.
 
     Args:
-        value: of each factor at first.
+        value: initial value of the factors.
     """
 
     def __init__(self, value, **kwargs):
@@ -169,7 +165,3 @@ class LayerScale(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "value": self.value}
-
-
-def _switched_on(**switches):
-    return {name: value for name, value in switches.items() if value != OFF[name]}

@@ -1,4 +1,4 @@
-"""What an encoder block does to each token alone.
+"""Feed-forward layers of an encoder block: MLP and SwiGLU.
 
 Letters: B batch, N tokens, D width, M hidden width.
 """
@@ -11,7 +11,7 @@ serializable = keras.saving.register_keras_serializable("vit_keras")
 
 @serializable
 class MLP(keras.layers.Layer):
-    """Two dense layers with a GELU between them, on each token alone: (B, N, D) -> (B, N, D).
+    """Two dense layers with a GELU in between, applied per token: (B, N, D) -> (B, N, D).
 
     Args:
         hidden_dim: M.
@@ -43,13 +43,14 @@ class MLP(keras.layers.Layer):
 
 @serializable
 class SwiGLU(keras.layers.Layer):
-    """A gated MLP on each token alone: (B, N, D) -> (B, N, D).
+    """Gated MLP, applied per token: (B, N, D) -> (B, N, D).
 
     (swish(x W) ⊙ x V) W₂ with biases (Shazeer 2020, https://arxiv.org/abs/2002.05202, eq. 6); W and
     V are one fused kernel, (D, 2M).
 
     Args:
-        hidden_dim: M as given. Three kernels instead of two: 2/3 of an MLP's M costs as much.
+        hidden_dim: M. SwiGLU has three kernels where an MLP has two, so 2/3 of the MLP's M gives
+            the same number of parameters.
     """
 
     def __init__(self, hidden_dim, **kwargs):
@@ -58,7 +59,7 @@ class SwiGLU(keras.layers.Layer):
 
     def build(self, input_shape):
         width, hidden = input_shape[-1], 2 * self.hidden_dim
-        # So scaled over the fused (D, 2M), it is Glorot over each (D, M) part.
+        # With this scale over the fused (D, 2M) kernel, each (D, M) half is Glorot-initialised.
         scale = (width + hidden) / (width + self.hidden_dim)
         self.hidden = keras.layers.Dense(
             hidden,

@@ -1,5 +1,4 @@
-"""Attention as pooling (Zhai et al. 2022, "Scaling Vision Transformers",
-https://arxiv.org/abs/2106.04560, after the PMA of Lee et al. 2019).
+"""Pooling of the tokens into one vector: class token, mean, or attention pooling.
 
 Letters: B batch, N tokens, D width, H heads, K = D / H width of a head.
 """
@@ -8,7 +7,6 @@ import keras
 from keras import ops
 
 from vit_keras.model.attention import attention_weights
-from vit_keras.model.encoder_block import _switched_on
 from vit_keras.model.mlp import MLP
 
 serializable = keras.saving.register_keras_serializable("vit_keras")
@@ -16,11 +14,11 @@ serializable = keras.saving.register_keras_serializable("vit_keras")
 
 @serializable
 class Pooling(keras.layers.Layer):
-    """Many tokens to one vector: (B, N, D) -> (B, D).
+    """Class token or mean of the tokens: (B, N, D) -> (B, D).
 
     Args:
-        pool: `token` takes the first token (eq. 4), `mean` the average of all.
-        registers: how many tokens before the patches the average leaves out.
+        pool: `token` takes the first token (Dosovitskiy et al. 2021, eq. 4), `mean` the average.
+        registers: number of register tokens before the patches, which the average excludes.
     """
 
     def __init__(self, pool="token", registers=0, **kwargs):
@@ -37,29 +35,23 @@ class Pooling(keras.layers.Layer):
         return (input_shape[0], input_shape[-1])
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "pool": self.pool,
-            **_switched_on(registers=self.registers),
-        }
-
-
-serializable = keras.saving.register_keras_serializable("vit_keras")
+        return {**super().get_config(), "pool": self.pool, "registers": self.registers}
 
 
 @serializable
 class AttentionPooling(keras.layers.Layer):
-    """One learnt query attends to all patches: (B, N, D) -> (B, D).
+    """Multi-head attention pooling with one learned query: (B, N, D) -> (B, D).
 
-    z = Attention(probe, tokens), then MLP(LN(z)) + z, as big_vision's `MAPHead` has it (ViT-G/14,
-    SigLIP).
+    z = Attention(probe, tokens), then MLP(LN(z)) + z (Zhai et al. 2022, "Scaling Vision
+    Transformers", https://arxiv.org/abs/2106.04560, after the PMA of Lee et al. 2019), as in
+    big_vision's `MAPHead`.
 
     Args:
         num_heads: H; must divide D.
         mlp_dim: hidden width of the MLP.
-        gelu: the MLP's, `exact` or `tanh`.
-        epsilon: of the normalisation.
-        registers: how many tokens before the patches are left out.
+        gelu: of the MLP, `exact` or `tanh`.
+        epsilon: of the layer normalisation.
+        registers: number of register tokens before the patches, which are excluded.
 
     Raises:
         ValueError: D is not a multiple of `num_heads`.
@@ -82,18 +74,20 @@ class AttentionPooling(keras.layers.Layer):
         self.probe = self.add_weight(
             shape=(1, 1, width), initializer="glorot_uniform", name="probe"
         )
-        self.query, self.key, self.value, self.projection = (
-            keras.layers.Dense(width, dtype=self.dtype_policy, name=name)
-            for name in ("query", "key", "value", "projection")
-        )
+        dtype = self.dtype_policy
+        self.query = keras.layers.Dense(width, dtype=dtype, name="query")
+        self.key = keras.layers.Dense(width, dtype=dtype, name="key")
+        self.value = keras.layers.Dense(width, dtype=dtype, name="value")
+        self.projection = keras.layers.Dense(width, dtype=dtype, name="projection")
         for part in (self.query, self.key, self.value, self.projection, self.norm, self.mlp):
             part.build((batch, 1, width))
 
     def call(self, tokens):
         patches = tokens[:, self.registers :]
         probe = ops.cast(self.probe, patches.dtype)
-        q, k, v = self.query(probe), self.key(patches), self.value(patches)
-        q, k, v = (self._split_heads(part) for part in (q, k, v))  # (1, 1, H, K), (B, N, H, K)
+        q = self._split_heads(self.query(probe))  # (1, 1, H, K)
+        k = self._split_heads(self.key(patches))  # (B, N, H, K)
+        v = self._split_heads(self.value(patches))  # (B, N, H, K)
         q = ops.broadcast_to(q, (ops.shape(k)[0], *q.shape[1:]))
         z = ops.einsum("bhnm,bmhk->bnhk", attention_weights(q, k), v)  # (B, 1, H, K)
         z = self.projection(ops.reshape(z, (-1, 1, tokens.shape[-1])))

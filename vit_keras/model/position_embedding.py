@@ -1,7 +1,7 @@
-"""Positions as rotations (Heo et al. 2024, "Rotary Position Embedding for Vision Transformer",
-https://arxiv.org/abs/2403.13298).
+"""Position embeddings: learned, 2-D sine-cosine and rotary (RoPE), and interpolation to a new grid.
 
-Letters: B batch, N tokens, H heads, K width of a head.
+Letters: B batch, N tokens, D width, H heads, K = D / H width of a head. A grid is (rows, columns)
+of patches.
 """
 
 import math
@@ -11,123 +11,19 @@ import numpy as np
 from keras import ops
 from PIL import Image
 
-
-def resize_positions(
-    embedding: np.ndarray, old: tuple[int, int], new: tuple[int, int]
-) -> np.ndarray:
-    """Positions for another grid of patches: (1, E + rows columns, D) -> (1, E + ROWS COLUMNS, D).
-
-    Bicubic with antialias, as timm's `resample_abs_pos_embed` has it; the E tokens in front (a
-    class token) have no place in the grid and stay as they are.
-
-    Args:
-        embedding: E and D are read from its shape.
-        old: (rows, columns).
-        new: (ROWS, COLUMNS).
-    """
-    extra = embedding.shape[1] - old[0] * old[1]
-    width = embedding.shape[-1]
-    planes = embedding[0, extra:].reshape(*old, width).transpose(2, 0, 1).astype("float32")
-    size = (new[1], new[0])  # Pillow's order
-    resized = [
-        np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC))
-        for plane in np.ascontiguousarray(planes)
-    ]
-    patches = np.stack(resized, axis=-1).reshape(1, -1, width)
-    return np.concatenate([embedding[:, :extra], patches], axis=1)
-
-
 serializable = keras.saving.register_keras_serializable("vit_keras")
 
-# Of the frequencies base^(-4t / K), t = 0 ... K / 4 - 1, as the paper has them: an image has fewer
-# positions a side than a text, so the base is smaller than a language model's 10,000.
+# RoPE frequencies are base^(-4t / K), t = 0 ... K / 4 - 1. Bases from Heo et al. 2024: an image has
+# fewer positions per side than a text, so they are smaller than a language model's 10,000.
 BASES = {"rope2d": 100.0, "rope_mixed": 10.0}
 
 
 @serializable
-class Rotary(keras.layers.Layer):
-    """Turn queries and keys by where their patch lies: two of (B, N, H, K) -> two of the same.
-
-    Channels j and j + K / 2 are a point in the plane, turned by the angle fx_j x + fy_j y of the
-    patch in column x and row y. A query and a key so turned agree as much as the offset between
-    their patches says, wherever both lie, and at any size of the image. Tokens before the patches
-    (class, registers) are not turned.
-
-    Args:
-        grid: (rows, columns) of patches, the last of the N tokens.
-        kind: `rope2d`, half of the points turned by x and half by y (the paper's RoPE-Axial, as
-            EVA-02 and DINOv3 have it); or `rope_mixed`, f learned by each head (RoPE-Mixed).
-
-    Raises:
-        ValueError: K is not a multiple of 4, or N does not fit the grid.
-    """
-
-    def __init__(self, grid, kind="rope2d", **kwargs):
-        super().__init__(**kwargs)
-        self.grid = tuple(grid)
-        self.kind = kind
-
-    def build(self, input_shape):
-        _, tokens, heads, width = input_shape
-        rows, columns = np.indices(self.grid).reshape(2, -1)
-        extra = tokens - len(rows)
-        if width % 4 or extra < 0:
-            raise ValueError(
-                f"{tokens} tokens with heads of width {width} do not fit a grid of {self.grid} "
-                "patches and a width that 4 divides"
-            )
-        places = np.stack([columns, rows], axis=-1).astype("float32")
-        self.places = np.pad(places, ((extra, 0), (0, 0)))  # (N, 2); at (0, 0) nothing is turned
-        magnitudes = BASES[self.kind] ** -np.linspace(0, 1, width // 4, endpoint=False)
-        magnitudes = magnitudes.astype("float32")
-        if self.kind == "rope2d":
-            zeros = np.zeros_like(magnitudes)
-            self.frequencies = np.stack(
-                [np.append(magnitudes, zeros)[None], np.append(zeros, magnitudes)[None]]
-            )  # (2, 1, K / 2): of x and of y, the same in each head
-            return
-        self.frequencies = self.add_weight(
-            shape=(2, heads, width // 2),
-            initializer=lambda shape, dtype: _mixed(magnitudes, shape[1], dtype),
-            name="frequencies",
-            autocast=False,  # bfloat16 would round an angle by up to 1/8 in the thirtieth column
-        )
-
-    def call(self, q, k, kept=None):
-        """Turn `q` and `k`; `kept` (B, n) says which of the N tokens they are, if not all."""
-        places = ops.convert_to_tensor(self.places)  # (N, 2)
-        if kept is not None:
-            places = ops.take(places, kept, axis=0)  # (B, n, 2)
-        x, y = places[..., :1, None], places[..., 1:, None]
-        of_x, of_y = (ops.cast(self.frequencies[i], "float32") for i in (0, 1))
-        angles = of_x * x + of_y * y  # ([B,] n, H or 1, K / 2), in full precision always
-        cos, sin = ops.cast(ops.cos(angles), q.dtype), ops.cast(ops.sin(angles), q.dtype)
-        return _rotated(q, cos, sin), _rotated(k, cos, sin)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape, input_shape
-
-    def get_config(self):
-        return {**super().get_config(), "grid": self.grid, "kind": self.kind}
-
-
-def _rotated(points, cos, sin):
-    """(a + ib)(cos + i sin) with a the first half of the channels and b the second."""
-    a, b = ops.split(points, 2, axis=-1)
-    return ops.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)
-
-
-def _mixed(magnitudes, heads, dtype):
-    """(2, H, K / 2): axial, then turned as a whole by an angle drawn for each head."""
-    angle = keras.random.uniform((heads, 1), maxval=2 * math.pi, dtype=dtype)
-    of_x = [ops.cos(angle) * magnitudes, ops.cos(angle + math.pi / 2) * magnitudes]
-    of_y = [ops.sin(angle) * magnitudes, ops.sin(angle + math.pi / 2) * magnitudes]
-    return ops.stack([ops.concatenate(part, axis=-1) for part in (of_x, of_y)])
-
-
-@serializable
 class PositionEmbedding(keras.layers.Layer):
-    """Add a learnt vector to each position: (B, N, D) -> (B, N, D). The E_pos of eq. 1."""
+    """Learned position embedding: (B, N, D) -> (B, N, D).
+
+    The E_pos of Dosovitskiy et al. 2021 (https://arxiv.org/abs/2010.11929), eq. 1.
+    """
 
     def build(self, input_shape):
         self.embedding = self.add_weight(
@@ -145,13 +41,12 @@ class PositionEmbedding(keras.layers.Layer):
 
 @serializable
 class SinCos2D(keras.layers.Layer):
-    """Add to each patch fixed waves of its row and column: (B, N, D) -> (B, N, D).
+    """Fixed 2-D sine-cosine position embedding: (B, N, D) -> (B, N, D).
 
-    Beyer et al. 2022 (https://arxiv.org/abs/2205.01580): nothing to learn, so small data and short
-    trainings know from the start which patches are neighbours. A class token gets zeros.
+    Beyer et al. 2022 (https://arxiv.org/abs/2205.01580). A class token gets zeros.
 
     Args:
-        grid: (rows, columns) of patches, N of them or, behind a class token, N - 1.
+        grid: (rows, columns) of patches: N patches, or N - 1 after a class token.
 
     Raises:
         ValueError: D is not a multiple of 4, or N does not fit the grid.
@@ -184,6 +79,119 @@ class SinCos2D(keras.layers.Layer):
 def sincos2d(grid, width):
     """sin and cos of column and row at D / 4 frequencies each: (rows, columns) -> (N, D)."""
     frequencies = 10_000.0 ** -np.linspace(0, 1, width // 4)
-    row, column = (place.reshape(-1, 1) * frequencies for place in np.indices(grid))
+    rows, columns = np.indices(grid).reshape(2, -1, 1)
+    row, column = rows * frequencies, columns * frequencies
     waves = [np.sin(column), np.cos(column), np.sin(row), np.cos(row)]
     return np.concatenate(waves, axis=1).astype("float32")
+
+
+@serializable
+class Rotary(keras.layers.Layer):
+    """Rotary position embedding (RoPE): queries and keys rotated by position, (B, N, H, K) each.
+
+    Channels j and j + K / 2 form a point in the plane, rotated by the angle fx_j x + fy_j y for the
+    patch in column x and row y (Heo et al. 2024, "Rotary Position Embedding for Vision
+    Transformer", https://arxiv.org/abs/2403.13298). q · k then depends on the offset between two
+    patches and not on their absolute positions. Tokens before the patches (class token, registers)
+    are not rotated.
+
+    Args:
+        grid: (rows, columns) of patches, which are the last of the N tokens.
+        kind: `rope2d` rotates half of the points by x and half by y (axial 2-D RoPE, as in EVA-02
+            and DINOv3); `rope_mixed` learns the frequencies fx and fy in each head (RoPE-Mixed).
+
+    Raises:
+        ValueError: K is not a multiple of 4, or N does not fit the grid.
+    """
+
+    def __init__(self, grid, kind="rope2d", **kwargs):
+        super().__init__(**kwargs)
+        self.grid = tuple(grid)
+        self.kind = kind
+
+    def build(self, input_shape):
+        _, tokens, heads, width = input_shape
+        rows, columns = np.indices(self.grid).reshape(2, -1)
+        extra = tokens - len(rows)
+        if width % 4 or extra < 0:
+            raise ValueError(
+                f"{tokens} tokens with heads of width {width} do not fit a grid of {self.grid} "
+                "patches and a width that 4 divides"
+            )
+        positions = np.stack([columns, rows], axis=-1).astype("float32")
+        # (N, 2) of x, y. Tokens before the patches are at (0, 0), where the angle is 0.
+        self.positions = np.pad(positions, ((extra, 0), (0, 0)))
+        magnitudes = BASES[self.kind] ** -np.linspace(0, 1, width // 4, endpoint=False)
+        magnitudes = magnitudes.astype("float32")
+        if self.kind == "rope2d":
+            zeros = np.zeros_like(magnitudes)
+            self.frequencies = np.stack(
+                [np.append(magnitudes, zeros)[None], np.append(zeros, magnitudes)[None]]
+            )  # (2, 1, K / 2): fx and fy, the same in each head
+            return
+        self.frequencies = self.add_weight(
+            shape=(2, heads, width // 2),
+            initializer=lambda shape, dtype: _mixed_frequencies(magnitudes, shape[1], dtype),
+            name="frequencies",
+            autocast=False,  # in bfloat16 an angle in the 30th column would be off by up to 1/8
+        )
+
+    def call(self, q, k, kept=None):
+        """Rotate `q` and `k`, (B, n, H, K) each.
+
+        `kept` (B, n): with patch dropout, the indices of the n tokens among the N; else n = N.
+        """
+        positions = ops.convert_to_tensor(self.positions)  # (N, 2)
+        if kept is not None:
+            positions = ops.take(positions, kept, axis=0)  # (B, n, 2)
+        x, y = positions[..., :1, None], positions[..., 1:, None]
+        fx = ops.cast(self.frequencies[0], "float32")
+        fy = ops.cast(self.frequencies[1], "float32")
+        angles = fx * x + fy * y  # ([B,] n, H or 1, K / 2), float32 under every precision policy
+        cos, sin = ops.cast(ops.cos(angles), q.dtype), ops.cast(ops.sin(angles), q.dtype)
+        return _rotate(q, cos, sin), _rotate(k, cos, sin)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape, input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "grid": self.grid, "kind": self.kind}
+
+
+def resize_positions(
+    embedding: np.ndarray, old: tuple[int, int], new: tuple[int, int]
+) -> np.ndarray:
+    """Interpolate a position embedding to a new grid: (1, E + old N, D) -> (1, E + new N, D).
+
+    Bicubic with antialiasing, as in timm's `resample_abs_pos_embed`. The E tokens before the
+    patches (a class token) are not part of the grid and are kept unchanged.
+
+    Args:
+        embedding: (1, E + rows * columns, D) of the old grid.
+        old: (rows, columns) of patches.
+        new: (rows, columns) of patches.
+    """
+    extra = embedding.shape[1] - old[0] * old[1]
+    width = embedding.shape[-1]
+    planes = embedding[0, extra:].reshape(*old, width).transpose(2, 0, 1).astype("float32")
+    size = (new[1], new[0])  # Pillow takes (width, height)
+    resized = [
+        np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC))
+        for plane in np.ascontiguousarray(planes)
+    ]
+    patches = np.stack(resized, axis=-1).reshape(1, -1, width)
+    return np.concatenate([embedding[:, :extra], patches], axis=1)
+
+
+def _rotate(points, cos, sin):
+    """(a + ib)(cos + i sin), where a is the first half of the channels and b the second."""
+    a, b = ops.split(points, 2, axis=-1)
+    return ops.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)
+
+
+def _mixed_frequencies(magnitudes, heads, dtype):
+    """Initial fx and fy, (2, H, K / 2): axial frequencies rotated by a random angle per head."""
+    angle = keras.random.uniform((heads, 1), maxval=2 * math.pi, dtype=dtype)
+    fx = [ops.cos(angle) * magnitudes, ops.cos(angle + math.pi / 2) * magnitudes]
+    fy = [ops.sin(angle) * magnitudes, ops.sin(angle + math.pi / 2) * magnitudes]
+    return ops.stack([ops.concatenate(fx, axis=-1), ops.concatenate(fy, axis=-1)])

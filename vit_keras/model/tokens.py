@@ -1,6 +1,6 @@
-"""From pixels to tokens (Dosovitskiy et al. 2021, https://arxiv.org/abs/2010.11929, eq. 1).
+"""Layers on the token sequence before the encoder: class token, registers, patch dropout.
 
-Letters: B batch, (X, Y) image height and width, C channels, P patch side, N tokens, D width.
+Letters: B batch, N tokens, D width.
 """
 
 import keras
@@ -11,7 +11,10 @@ serializable = keras.saving.register_keras_serializable("vit_keras")
 
 @serializable
 class ClassToken(keras.layers.Layer):
-    """Put a learnt token before the patches: (B, N, D) -> (B, N + 1, D). The x_class of eq. 1."""
+    """Prepend a learned class token: (B, N, D) -> (B, N + 1, D).
+
+    The x_class of Dosovitskiy et al. 2021 (https://arxiv.org/abs/2010.11929), eq. 1.
+    """
 
     def build(self, input_shape):
         self.token = self.add_weight(
@@ -30,14 +33,14 @@ class ClassToken(keras.layers.Layer):
 
 @serializable
 class Registers(keras.layers.Layer):
-    """Put learnt tokens before the patches: (B, N, D) -> (B, N + R, D).
+    """Insert learned register tokens before the patches: (B, N, D) -> (B, N + R, D).
 
-    Darcet et al. 2024 (https://arxiv.org/abs/2309.16588): room for what a ViT would otherwise
-    write over patches that show little. They have no position, and nothing reads them in the end.
+    Darcet et al. 2024 (https://arxiv.org/abs/2309.16588). Registers have no position embedding, and
+    pooling ignores them.
 
     Args:
         count: R.
-        after: how many tokens stay before them: 1 behind a class token, or 0.
+        after: number of tokens before the registers: 1 with a class token, else 0.
     """
 
     def __init__(self, count, after=0, **kwargs):
@@ -46,7 +49,7 @@ class Registers(keras.layers.Layer):
         self.after = after
 
     def build(self, input_shape):
-        # Not zeros: registers that begin alike get the same gradient, and stay alike.
+        # Not zeros: identical registers would get identical gradients and stay identical.
         self.registers = self.add_weight(
             shape=(1, self.count, input_shape[-1]),
             initializer=keras.initializers.TruncatedNormal(stddev=0.02),
@@ -70,14 +73,14 @@ class Registers(keras.layers.Layer):
 
 @serializable
 class PatchDropout(keras.layers.Layer):
-    """Leave out patches in training: (B, N, D) -> (B, n, D), and which they were, (B, n).
+    """Patch dropout, in training only: (B, N, D) -> kept tokens (B, n, D), their indices (B, n).
 
-    Liu et al. 2023 (https://arxiv.org/abs/2208.07220); FLIP (Li et al. 2023). Each image keeps its
-    own patches, of all the same number, so that shapes stay static. Nothing is scaled up.
+    Liu et al. 2023 (https://arxiv.org/abs/2208.07220); FLIP (Li et al. 2023). Kept tokens are not
+    scaled up. In inference n = N.
 
     Args:
-        rate: the share of the patches that go.
-        extra: how many tokens before the patches always stay (class, registers).
+        rate: fraction of the patches that is dropped.
+        extra: number of tokens before the patches that are never dropped (class token, registers).
     """
 
     def __init__(self, rate, extra=0, **kwargs):
@@ -88,15 +91,16 @@ class PatchDropout(keras.layers.Layer):
 
     def call(self, tokens, training=None):
         batch, count = ops.shape(tokens)[0], tokens.shape[1]
-        everything = ops.broadcast_to(ops.arange(count, dtype="int32"), (batch, count))
+        indices = ops.broadcast_to(ops.arange(count, dtype="int32"), (batch, count))
         if not (training and self.rate):
-            return tokens, everything
+            return tokens, indices
         patches = count - self.extra
         noise = keras.random.uniform((batch, patches), seed=self.seed_generator)
-        left = max(1, int(patches * (1 - self.rate)))
-        _, chosen = ops.top_k(noise, left, sorted=False)
-        chosen = ops.cast(chosen, "int32") + self.extra
-        kept = ops.concatenate([everything[:, : self.extra], chosen], axis=1)
+        # The same number of patches in every image, so that shapes stay static.
+        num_kept = max(1, int(patches * (1 - self.rate)))
+        _, kept_patches = ops.top_k(noise, num_kept, sorted=False)
+        kept_patches = ops.cast(kept_patches, "int32") + self.extra
+        kept = ops.concatenate([indices[:, : self.extra], kept_patches], axis=1)
         return ops.take_along_axis(tokens, kept[..., None], axis=1), kept
 
     def get_config(self):

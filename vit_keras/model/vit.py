@@ -1,6 +1,6 @@
 """The Vision Transformer of Dosovitskiy et al. 2021 (https://arxiv.org/abs/2010.11929).
 
-Letters as in `tokens.py`: B batch, (X, Y) image height and width, C channels, N tokens, D width.
+Letters: B batch, (X, Y) image height and width, C channels, N tokens, D width.
 """
 
 from typing import Any
@@ -21,8 +21,11 @@ from vit_keras.model import (
 )
 from vit_keras.model.preprocessing import normalization
 
-# Switches of each block alike, by the names that a block has them under.
-IN_BLOCKS = ("mlp", "parallel", "qk_norm", "layer_scale")
+# Architecture fields that are arguments of every encoder block under the same name.
+BLOCK_FIELDS = (
+    *("num_heads", "mlp_dim", "dropout", "attention_dropout", "gelu"),
+    *("mlp", "parallel", "qk_norm", "layer_scale"),
+)
 
 
 def build_vit(
@@ -35,23 +38,23 @@ def build_vit(
     name: str | None = None,
     **overrides: Any,
 ) -> keras.Model:
-    """A ViT from pixels to logits: (B, X, Y, C) in 0..255 -> (B, num_classes) float32.
+    """Build a ViT from pixels to logits: (B, X, Y, C) in 0..255 -> (B, num_classes) float32.
 
-    A plain functional model of named layers; `model.get_layer("encoder_block_3").output` is any
-    inner tensor. Normalisation is its first layer, so pixels go in as they are, uint8 or float.
+    A functional model of named layers: `model.get_layer("encoder_block_3").output` gives any
+    inner tensor. Normalisation is the first layer; inputs are raw pixels, uint8 or float.
 
     Args:
-        variant: `ti16 s16 b16 b32 l16 h14 tiny_mnist`, or None when `overrides` has every size.
-        image_size: X = Y, or (X, Y), in pixels; the patch size divides both.
-        num_classes: the number of logits; 0 for the features before the head, (B, D).
-        channels: C, 1 or 3 as a rule.
+        variant: `ti16 s16 b16 b32 l16 h14 tiny_mnist`, or None when `overrides` sets every size.
+        image_size: X = Y, or (X, Y), in pixels; multiples of the patch size.
+        num_classes: number of logits; 0 for the features before the head, (B, D).
+        channels: C, usually 1 or 3.
         dtype: precision, a Keras dtype policy or its name; logits are float32 under each.
-        name: of the model; `vit_<variant>` unless given.
-        **overrides: any field of `vit_keras.variants.Architecture`, such as `patch_size=4`,
-            `depth=6`, `pool="mean"`, `gelu="tanh"` or `stochastic_depth=0.1`.
+        name: of the model; default `vit_<variant>`.
+        **overrides: any field of `vit_keras.model.architecture.Architecture`, such as
+            `patch_size=4`, `depth=6`, `pool="mean"`, `gelu="tanh"` or `stochastic_depth=0.1`.
 
     Raises:
-        SettingError: (a ValueError) for sizes that do not fit, naming what would.
+        SettingError: (a ValueError) an invalid size or option; the message names valid ones.
     """
     rows, columns = validators.height_and_width(image_size)
     arch = architecture.architecture(variant, **overrides)
@@ -59,164 +62,167 @@ def build_vit(
 
     pixels = keras.Input((rows, columns, channels), name="pixels")
     x = normalization(arch.pixel_mean, arch.pixel_std)(pixels)
-    x, kept = _embedded(x, arch, dtype)
+    x, kept_indices = _embed(x, arch, dtype)  # z_0 of eq. 1
+    # Only RoPE needs to know which patches patch dropout kept.
+    block_inputs = {} if kept_indices is None else {"kept": kept_indices}
     for index in range(arch.depth):
-        x = _block(arch, index, (rows, columns), dtype)(x, **kept)  # z_1 ... z_depth, eq. 2 and 3
-    norm = dict(epsilon=arch.norm_epsilon, dtype=dtype, name="encoder_norm")
-    x = keras.layers.LayerNormalization(**norm)(x)
+        x = _block(arch, index, (rows, columns), dtype)(x, **block_inputs)  # eq. 2 and 3
+    x = keras.layers.LayerNormalization(
+        epsilon=arch.norm_epsilon, dtype=dtype, name="encoder_norm"
+    )(x)
     y = _pooling(arch, dtype)(x)  # eq. 4
     return keras.Model(pixels, head(num_classes)(y), name=name or f"vit_{variant or 'custom'}")
 
 
-def _embedded(
-    images: Any, arch: architecture.Architecture, dtype: Any
-) -> tuple[Any, dict[str, Any]]:
-    """(B, X, Y, C) -> z_0 of eq. 1, (B, N, D), and what the blocks need to know of it besides."""
-    stems: dict[str, Any] = {
-        "patch": patch_embedding.PatchEmbedding,
-        "conv": patch_embedding.ConvStem,
-    }
-    size = (arch.patch_size, arch.width)
-    x = stems[arch.stem](*size, dtype=dtype, name="patch_embedding")(images)
+def _embed(images: Any, arch: architecture.Architecture, dtype: Any) -> tuple[Any, Any]:
+    """(B, X, Y, C) -> z_0 of eq. 1, (B, N, D), and the indices of its tokens for RoPE or None."""
+    stems = {"patch": patch_embedding.PatchEmbedding, "conv": patch_embedding.ConvStem}
+    stem: Any = stems[arch.stem]
+    x = stem(arch.patch_size, arch.width, dtype=dtype, name="patch_embedding")(images)
     class_tokens = int(arch.pool == "token")
     if class_tokens:
         x = tokens.ClassToken(dtype=dtype, name="class_token")(x)
     if arch.position in ("learned", "sincos2d"):
-        x = _positions(arch, images.shape[1:3], dtype)(x)
+        x = _position_embedding(arch, images.shape[1:3], dtype)(x)
     if arch.registers:
-        registers = dict(count=arch.registers, after=class_tokens)
-        x = tokens.Registers(**registers, dtype=dtype, name="registers")(x)
-    kept = {}
+        x = tokens.Registers(arch.registers, after=class_tokens, dtype=dtype, name="registers")(x)
+    kept_indices = None
     if arch.patch_dropout:
-        staying = dict(rate=arch.patch_dropout, extra=class_tokens + arch.registers)
-        x, places = tokens.PatchDropout(**staying, dtype=dtype, name="patch_dropout")(x)
-        kept = {"kept": places} if arch.position in architecture.ROTARY else {}
-    return keras.layers.Dropout(arch.dropout, dtype=dtype, name="embedding_dropout")(x), kept
+        extra = class_tokens + arch.registers
+        x, kept_indices = tokens.PatchDropout(
+            arch.patch_dropout, extra, dtype=dtype, name="patch_dropout"
+        )(x)
+    x = keras.layers.Dropout(arch.dropout, dtype=dtype, name="embedding_dropout")(x)
+    return x, kept_indices if arch.position in architecture.ROTARY else None
 
 
-def _positions(arch: architecture.Architecture, image_size: tuple[int, int], dtype: Any) -> Any:
-    kept = dict(dtype=dtype, name="position_embedding")
+def _position_embedding(
+    arch: architecture.Architecture, image_size: tuple[int, int], dtype: Any
+) -> keras.layers.Layer:
+    layer_kwargs = dict(dtype=dtype, name="position_embedding")
     if arch.position == "learned":
-        return position_embedding.PositionEmbedding(**kept)
-    return position_embedding.SinCos2D(architecture.grid(image_size, arch.patch_size), **kept)
+        return position_embedding.PositionEmbedding(**layer_kwargs)
+    grid = architecture.grid(image_size, arch.patch_size)
+    return position_embedding.SinCos2D(grid, **layer_kwargs)
 
 
 def _block(
     arch: architecture.Architecture, index: int, image_size: tuple[int, int], dtype: Any
 ) -> keras.layers.Layer:
-    share = index / (arch.depth - 1) if arch.depth > 1 else 1.0
-    turned = {}
+    # The drop-path rate grows linearly from 0 in the first block (Huang et al. 2016, section 3).
+    depth_fraction = index / (arch.depth - 1) if arch.depth > 1 else 1.0
+    rope_kwargs = {}
     if arch.position in architecture.ROTARY:
-        turned = dict(rotary=arch.position, grid=architecture.grid(image_size, arch.patch_size))
+        rope_kwargs = dict(
+            rotary=arch.position, grid=architecture.grid(image_size, arch.patch_size)
+        )
     return encoder_block.EncoderBlock(
-        num_heads=arch.num_heads,
-        mlp_dim=arch.mlp_dim,
-        dropout=arch.dropout,
-        attention_dropout=arch.attention_dropout,
-        stochastic_depth=share * arch.stochastic_depth,
-        gelu=arch.gelu,
+        **{name: getattr(arch, name) for name in BLOCK_FIELDS},
+        stochastic_depth=depth_fraction * arch.stochastic_depth,
         epsilon=arch.norm_epsilon,
-        mlp=arch.mlp,
-        parallel=arch.parallel,
-        qk_norm=arch.qk_norm,
-        layer_scale=arch.layer_scale,
-        **turned,
+        **rope_kwargs,
         dtype=dtype,
         name=f"encoder_block_{index}",
     )
 
 
 def _pooling(arch: architecture.Architecture, dtype: Any) -> keras.layers.Layer:
-    kept = dict(registers=arch.registers, dtype=dtype, name="pooling")
+    layer_kwargs = dict(registers=arch.registers, dtype=dtype, name="pooling")
     if arch.pool != "map":
-        return pooling.Pooling(arch.pool, **kept)
-    block = dict(mlp_dim=arch.mlp_dim, gelu=arch.gelu, epsilon=arch.norm_epsilon)
-    return pooling.AttentionPooling(arch.num_heads, **block, **kept)
+        return pooling.Pooling(arch.pool, **layer_kwargs)
+    return pooling.AttentionPooling(
+        arch.num_heads,
+        mlp_dim=arch.mlp_dim,
+        gelu=arch.gelu,
+        epsilon=arch.norm_epsilon,
+        **layer_kwargs,
+    )
 
 
 def head(num_classes: int) -> keras.layers.Layer:
-    """(B, D) -> (B, num_classes) logits, or for 0 classes the features as they are; float32."""
+    """Classification head: (B, D) -> (B, num_classes) float32; the identity for 0 classes."""
     if not num_classes:
         return keras.layers.Identity(dtype="float32", name="features")
-    # Zeros, as in the paper's code: the first loss is log(num_classes) exactly.
+    # Zeros, as in the paper's code: the initial loss is exactly log(num_classes).
     return keras.layers.Dense(num_classes, kernel_initializer="zeros", dtype="float32", name="head")
 
 
 def describe(model: keras.Model) -> dict[str, Any]:
-    """The keyword arguments with which `build_vit(None, ...)` makes a model like this one.
+    """The keyword arguments with which `build_vit(None, ...)` rebuilds the graph of `model`.
 
     Raises:
         SettingError: the model was not made by `build_vit`.
     """
     try:
-        patches, pool = model.get_layer("patch_embedding"), model.get_layer("pooling").pool
-        normalization = model.get_layer("normalization")
+        stem = model.get_layer("patch_embedding")
+        pool = model.get_layer("pooling").pool
+        rescaling = model.get_layer("normalization")
         depth = sum(isinstance(layer, encoder_block.EncoderBlock) for layer in model.layers)
-        block, last = (model.get_layer(f"encoder_block_{i}").get_config() for i in (0, depth - 1))
+        block = model.get_layer("encoder_block_0").get_config()
+        last_block = model.get_layer(f"encoder_block_{depth - 1}").get_config()
     except ValueError as error:
-        raise SettingError(f"{model.name} is no model of build_vit: {error}") from None
-    scale, offset = (np.asarray(x, "float64") for x in (normalization.scale, normalization.offset))
+        raise SettingError(f"{model.name} was not made by build_vit: {error}") from None
+    scale = np.asarray(rescaling.scale, "float64")
+    offset = np.asarray(rescaling.offset, "float64")
     by_name = {layer.name: layer for layer in model.layers}
     return {
         "image_size": tuple(model.input_shape[1:3]),
         "channels": model.input_shape[-1],
         "num_classes": 0 if model.layers[-1].name == "features" else model.output_shape[-1],
-        "patch_size": patches.patch_size,
-        "width": patches.width,
+        "patch_size": stem.patch_size,
+        "width": stem.width,
         "depth": depth,
-        **{name: block[name] for name in ("num_heads", "mlp_dim", "dropout", "attention_dropout")},
-        "stochastic_depth": last["stochastic_depth"],
+        **{name: block[name] for name in BLOCK_FIELDS},
+        "stochastic_depth": last_block["stochastic_depth"],
         "norm_epsilon": block["epsilon"],
         "pool": pool,
-        "position": _position_of(by_name.get("position_embedding"), block),
-        "gelu": block["gelu"],
-        **{name: block.get(name, encoder_block.OFF[name]) for name in IN_BLOCKS},
+        "position": _position_kind(by_name.get("position_embedding"), block),
         "registers": getattr(by_name.get("registers"), "count", 0),
-        "stem": "conv" if isinstance(patches, patch_embedding.ConvStem) else "patch",
+        "stem": "conv" if isinstance(stem, patch_embedding.ConvStem) else "patch",
         "patch_dropout": getattr(by_name.get("patch_dropout"), "rate", 0.0),
-        # Rounded: 1 / (255 / (255 * 0.247)) is 0.247 but for the last bit.
+        # Rounded: 1 / (255 / (255 * 0.247)) differs from 0.247 in the last bit.
         "pixel_mean": (-offset / scale / 255).round(12).tolist(),
         "pixel_std": (1 / scale / 255).round(12).tolist(),
     }
 
 
-def _position_of(embedding: Any, block: dict[str, Any]) -> str:
+def _position_kind(embedding: Any, block: dict[str, Any]) -> str:
     if embedding is not None:
         return "sincos2d" if isinstance(embedding, position_embedding.SinCos2D) else "learned"
-    return block.get("rotary") or "none"
+    return block["rotary"] or "none"
 
 
 def features(model: keras.Model, layers: Any = None) -> keras.Model:
-    """A model of the same layers and weights that gives inner tensors.
+    """A feature extractor that shares the layers and weights of `model`.
 
     Args:
         model: made by `build_vit` or `load_pretrained`, or loaded from a run.
-        layers: names of layers, such as `["encoder_block_3", "encoder_norm"]`, or numbers of
-            blocks, negative ones from the end: then the model gives {name: (B, N, D)}. None for
-            what the head reads, (B, D) float32.
+        layers: layer names, such as `["encoder_block_3", "encoder_norm"]`, or block numbers
+            (negative ones count from the end); the extractor then outputs {name: (B, N, D)}. None
+            for the input of the head, (B, D) float32.
 
     Raises:
-        SettingError: a layer that the model does not have, naming the nearest.
+        SettingError: the model has no such layer; the message names the nearest.
     """
     if layers is None:
         top = model.layers[-1]
         y = model.output if top.name == "features" else head(0)(_layer(model, "head").input)
         return keras.Model(model.input, y, name=f"{model.name}_features")
-    asked = [layers] if isinstance(layers, str | int) else list(layers)
-    found = [_layer(model, one) for one in asked]
-    outputs = {layer.name: layer.output for layer in found}
+    wanted = [layers] if isinstance(layers, str | int) else list(layers)
+    selected = [_layer(model, name_or_index) for name_or_index in wanted]
+    outputs = {layer.name: layer.output for layer in selected}
     return keras.Model(model.input, outputs, name=f"{model.name}_features")
 
 
-def _layer(model: keras.Model, asked: str | int) -> keras.layers.Layer:
+def _layer(model: keras.Model, name_or_index: str | int) -> keras.layers.Layer:
     by_name = {layer.name: layer for layer in model.layers}
     blocks = [name for name in by_name if name.startswith("encoder_block_")]
-    if isinstance(asked, int) and not -len(blocks) <= asked < len(blocks):
+    if isinstance(name_or_index, int) and not -len(blocks) <= name_or_index < len(blocks):
         raise SettingError(
-            f"layers={asked} is no block of {model.name}, which has {len(blocks)}; use "
+            f"layers={name_or_index} is no block of {model.name}, which has {len(blocks)}; use "
             f"{-len(blocks)} to {len(blocks) - 1}"
         )
-    name = blocks[asked] if isinstance(asked, int) else asked
+    name = blocks[name_or_index] if isinstance(name_or_index, int) else name_or_index
     if name not in by_name:
         raise SettingError(
             f"layers={name} is no layer of {model.name}{did_you_mean(name, by_name)}"

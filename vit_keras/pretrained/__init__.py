@@ -1,1 +1,1 @@
-"""ViTs that others trained: from a handle to a model of ours, and back."""
+"""Pretrained ViTs: download, read, convert and save weights in the formats of other libraries."""

@@ -1,4 +1,4 @@
-"""A handle -> a path on this machine, fetched once and then cached by the library that fetches."""
+"""Download of pretrained models: a handle -> a local path, cached by the downloading library."""
 
 import functools
 import os
@@ -14,7 +14,7 @@ from vit_keras.errors import SettingError
 KAGGLE = re.compile(r"https?://(?:www\.)?kaggle\.com/models/([^/?#]+(?:/[^/?#]+){3,4})/?")
 TFHUB = re.compile(r"https?://.*(?:tfhub\.dev|\.tar\.gz|\.tgz)(?:$|[/?])")
 HUGGING_FACE = re.compile(r"(?:hf://|https?://huggingface\.co/)?([\w.-]+/[\w.-]+)/?")
-WAYS = (
+HANDLE_FORMS = (
     "a local path, "
     "https://www.kaggle.com/models/<owner>/<model>/<framework>/<variation>/<version>, "
     "https://tfhub.dev/..., or <owner>/<name> of huggingface.co"
@@ -22,50 +22,49 @@ WAYS = (
 
 
 def check(handle: str, setting: str = "handle") -> None:
-    """Refuse what is neither a path that exists nor a name that could be fetched; no network.
+    """Check, without network access, that a handle is an existing path or a downloadable name.
 
     Raises:
-        SettingError: with the forms that a handle can have.
+        SettingError: it is neither; the message lists the forms of a handle.
     """
     if not isinstance(handle, str | os.PathLike) or not str(handle).strip():
-        raise SettingError(f"{setting}={handle!r} is no handle; give {WAYS}")
+        raise SettingError(f"{setting}={handle!r} is no handle; use {HANDLE_FORMS}")
     if _on_disk(handle) is None and _fetcher(str(handle)) is None:
         raise SettingError(
-            f"{setting}={handle} is not there, and no address of a model; give {WAYS}"
+            f"{setting}={handle} does not exist and is no address of a model; use {HANDLE_FORMS}"
         )
 
 
-def local(handle: str) -> Path:
-    """The file or folder that `handle` names, downloaded if need be.
+def fetch(handle: str) -> Path:
+    """The local file or folder of `handle`, downloaded if necessary.
 
     Raises:
-        SettingError: it is not there and cannot be fetched. Nothing half-fetched is left behind:
-            each library downloads beside its cache and moves what is whole into it, and what
-            tensorflow-hub takes for whole is looked at again.
+        SettingError: it does not exist and cannot be downloaded. No incomplete download is left
+            in the cache.
     """
     check(handle)
     if path := _on_disk(handle):
         return path
-    fetch = _fetcher(str(handle))
-    assert fetch is not None  # check() has seen to it
+    download = _fetcher(str(handle))
+    assert download is not None  # by check()
     try:
-        return Path(fetch())
+        return Path(download())
     except ImportError as error:
         raise SettingError(
-            f"handle={handle} needs {error.name}; pip install {error.name}, or give a local path"
+            f"handle={handle} needs {error.name}; pip install {error.name}, or use a local path"
         ) from None
-    except Exception as error:  # of three libraries and what they are built on
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        said = textwrap.shorten(said, 300, placeholder=" ...")
+    except Exception as error:  # three libraries without a common base class
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = textwrap.shorten(reason, 300, placeholder=" ...")
         raise SettingError(
-            f"handle={handle} cannot be fetched ({said}); look at the name and the network (and, "
-            "where the model asks for it, log in: kagglehub.login() or `hf auth login`), or fetch "
-            "it elsewhere and give its local path"
+            f"handle={handle} cannot be fetched ({reason}); check the name and the network, log in "
+            "if the model needs it (kagglehub.login() or `hf auth login`), or download it "
+            "elsewhere and use its local path"
         ) from error
 
 
 def _on_disk(handle: str) -> Path | None:
-    path = os.path.expanduser(handle)  # os.path, for Path raises at ~nobody and at long names
+    path = os.path.expanduser(handle)  # not Path, which raises for ~nobody and for long names
     return Path(path).resolve() if os.path.exists(path) else None
 
 
@@ -84,26 +83,27 @@ def _kaggle(name: str) -> str:
     import kagglehub
 
     parts = name.split("/")
-    parts[2] = parts[2][:1].lower() + parts[2][1:]  # the site's addresses say TensorFlow2
+    parts[2] = parts[2][:1].lower() + parts[2][1:]  # TensorFlow2 in the site's URLs
     return kagglehub.model_download("/".join(parts))
 
 
 def _tfhub(address: str) -> Path:
     with warnings.catch_warnings():
-        # tensorflow-hub 0.16.1, the last one, imports pkg_resources, which setuptools 80 has still.
+        # tensorflow-hub 0.16.1, the last release, imports pkg_resources, still in setuptools 80.
         warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)
         import tensorflow_hub
 
     os.environ.setdefault("TFHUB_DOWNLOAD_PROGRESS", "1")
     folder = Path(tensorflow_hub.resolve(address))
-    if missing := _missing(folder):  # an archive cut off between two files passes there for whole
+    # tensorflow-hub accepts an archive that was cut off between two of its files.
+    if missing := _missing(folder):
         shutil.rmtree(folder)
         raise OSError(f"the download has no {missing}")
     return folder
 
 
 def _missing(folder: Path) -> str | None:
-    """A part that a whole SavedModel has and this one has not."""
+    """The name of a missing part of a SavedModel; None if it is complete."""
     for part in ("saved_model.pb", "variables/variables.index"):
         if not (folder / part).is_file():
             return part

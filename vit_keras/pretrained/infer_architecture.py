@@ -1,4 +1,4 @@
-"""The sizes of a foreign ViT, out of the names and shapes of its weights."""
+"""Infer the architecture of a pretrained ViT from the names and shapes of its weights."""
 
 import math
 from dataclasses import dataclass, field
@@ -17,16 +17,16 @@ HIDDEN = "encoder_block_{i}/mlp/hidden/bias"
 
 @dataclass(frozen=True)
 class InferredModel:
-    """A file's dialect and sizes.
+    """The format and architecture of a weight file.
 
     Attributes:
-        image_size: (height, width) that its positions were learned at.
-        grid: that in patches.
-        num_classes: 0 when the file has no head.
-        assumed: what the file does not say.
+        image_size: (height, width) in pixels for which its position embedding was trained.
+        grid: (rows, columns) of patches for that image size.
+        num_classes: 0 if the file has no head.
+        assumed: one line for each property that the file does not state.
     """
 
-    dialect: WeightFormat
+    weight_format: WeightFormat
     arch: architecture.Architecture
     image_size: tuple[int, int]
     channels: int
@@ -39,126 +39,133 @@ class InferredModel:
 
 
 def infer_architecture(
-    foreign: WeightFile, dialect: WeightFormat, **overrides: Any
+    weight_file: WeightFile, weight_format: WeightFormat, **overrides: Any
 ) -> InferredModel:
-    """Read the sizes; `overrides` are the caller's fields of `Architecture`, which win.
+    """Infer the architecture; `overrides` are fields of `Architecture` that take precedence.
 
     Raises:
-        SettingError: a size cannot be known.
+        SettingError: a size cannot be inferred.
     """
-    weights, facts = foreign.weights, dict(foreign.facts)
+    weights, metadata = weight_file.weights, dict(weight_file.metadata)
     assumed: list[str] = []
-    patch, channels, width = _patch(foreign, dialect)
+    patch, channels, width = _patch(weight_file, weight_format)
     arch: dict[str, Any] = dict(
         patch_size=patch,
         width=width,
-        depth=_depth(weights, dialect),
-        mlp_dim=_shape(foreign, dialect, HIDDEN, axes=1)[0],
-        pool="token" if dialect.places[CLASS_TOKEN].names[0] in weights else "mean",
-        gelu=dialect.gelu,
+        depth=_depth(weights, weight_format),
+        mlp_dim=_shape(weight_file, weight_format, HIDDEN, axes=1)[0],
+        pool="token" if weight_format.mappings[CLASS_TOKEN].names[0] in weights else "mean",
+        gelu=weight_format.gelu,
     )
-    if dialect is name_maps.GOOGLE and not foreign.is_saved_model and "gelu" not in overrides:
-        assumed.append("gelu=tanh, as Google's own files have it")
-    image_size = facts.pop("image_size", None)
-    arch |= {name: facts[name] for name in facts if name not in ("channels", "num_classes")}
+    if (
+        weight_format is name_maps.GOOGLE
+        and not weight_file.is_saved_model
+        and "gelu" not in overrides
+    ):
+        assumed.append("gelu=tanh, as in Google's models")
+    image_size = metadata.pop("image_size", None)
+    arch |= {name: metadata[name] for name in metadata if name not in ("channels", "num_classes")}
     arch |= {name: value for name, value in overrides.items() if value is not None}
     if "num_heads" not in arch:
-        arch["num_heads"] = _heads(foreign, dialect, arch, assumed)
-    says_pixels = dialect in (
-        name_maps.GOOGLE,
-        name_maps.OWN,
-    )  # Google's are in [-1, 1], all of them
-    if not says_pixels and not {"pixel_mean", "pixel_std"} & set(arch):
-        assumed.append("pixel_mean and pixel_std of 0.5; DeiT has ImageNet's: give them then")
-    has_head = dialect.places[HEAD[1]].names[0] in weights
+        arch["num_heads"] = _heads(weight_file, weight_format, arch, assumed)
+    # All of Google's models take pixels in [-1, 1], our default.
+    has_known_pixels = weight_format in (name_maps.GOOGLE, name_maps.OWN)
+    if not has_known_pixels and not {"pixel_mean", "pixel_std"} & set(arch):
+        assumed.append("pixel_mean and pixel_std of 0.5; DeiT needs ImageNet's, pass them")
+    has_head = weight_format.mappings[HEAD[1]].names[0] in weights
     return InferredModel(
-        dialect,
+        weight_format,
         architecture.architecture(None, **arch),
-        _image_size(foreign, dialect, patch, image_size),
+        _image_size(weight_file, weight_format, patch, image_size),
         channels,
-        num_classes=_shape(foreign, dialect, HEAD[1], axes=1)[0] if has_head else 0,
+        num_classes=_shape(weight_file, weight_format, HEAD[1], axes=1)[0] if has_head else 0,
         assumed=assumed,
     )
 
 
-def _shape(foreign: WeightFile, dialect: WeightFormat, ours: str, axes: int) -> tuple[int, ...]:
-    name = name_maps.mappings_in_block(dialect.places[ours].names, 0)[0]
-    if name not in foreign.weights:
+def _shape(
+    weight_file: WeightFile, weight_format: WeightFormat, ours: str, axes: int
+) -> tuple[int, ...]:
+    name = name_maps.names_in_block(weight_format.mappings[ours].names, 0)[0]
+    if name not in weight_file.weights:
         raise SettingError(
-            f"handle={foreign.path} lacks {name}, which a ViT of {dialect.name} has; fetch it "
-            "again, or give a file of the whole model"
+            f"handle={weight_file.path} lacks {name}, which a ViT of {weight_format.name} has; "
+            "download it again, or use a file of the complete model"
         )
-    shape = foreign.weights[name].shape
+    shape = weight_file.weights[name].shape
     if len(shape) < axes:
         raise SettingError(
-            f"handle={foreign.path}: {name} has shape {shape}, and a ViT's has {axes} axes; give "
-            "the file of a ViT"
+            f"handle={weight_file.path}: {name} has shape {shape}, and a ViT's has {axes} axes; "
+            "use the file of a ViT"
         )
     return shape
 
 
-def _patch(foreign: WeightFile, dialect: WeightFormat) -> tuple[int, int, int]:
-    """P, C and D."""
-    shape = _shape(foreign, dialect, PATCH, axes=2 if dialect.patch_axes is None else 4)
-    if dialect.patch_axes is None:
-        return foreign.facts["patch_size"], foreign.facts["channels"], shape[-1]
-    patch, channels, width = (shape[axis] for axis in dialect.patch_axes)
+def _patch(weight_file: WeightFile, weight_format: WeightFormat) -> tuple[int, int, int]:
+    """Patch side P, channels C and width D, from the shape of the patch projection."""
+    shape = _shape(
+        weight_file, weight_format, PATCH, axes=2 if weight_format.patch_axes is None else 4
+    )
+    if weight_format.patch_axes is None:
+        return weight_file.metadata["patch_size"], weight_file.metadata["channels"], shape[-1]
+    patch, channels, width = (shape[axis] for axis in weight_format.patch_axes)
     return patch, channels, width
 
 
-def _depth(weights: name_maps.Weights, dialect: WeightFormat) -> int:
-    """Blocks up to the last that has any weight; what is missing of one will be named."""
-    blocks = [place.names for ours, place in dialect.places.items() if "{i}" in ours]
+def _depth(weights: name_maps.Weights, weight_format: WeightFormat) -> int:
+    """Number of blocks, up to the last of which there is any weight."""
+    # Not up to the first gap: a missing weight is then reported by name.
+    blocks = [mapping.names for ours, mapping in weight_format.mappings.items() if "{i}" in ours]
     found = (
         i
         for i in range(len(weights))
         for names in blocks
-        if any(name in weights for name in name_maps.mappings_in_block(names, i))
+        if any(name in weights for name in name_maps.names_in_block(names, i))
     )
     return max(found, default=-1) + 1
 
 
 def _heads(
-    foreign: WeightFile, dialect: WeightFormat, arch: dict[str, Any], assumed: list[str]
+    weight_file: WeightFile, weight_format: WeightFormat, arch: dict[str, Any], assumed: list[str]
 ) -> int:
-    """H by the shape of the attention's kernels where they show it; else by convention."""
-    kernel = _shape(foreign, dialect, QKV, axes=2)
+    """H: an axis of the attention kernels in some formats; otherwise by convention."""
+    kernel = _shape(weight_file, weight_format, QKV, axes=2)
     if len(kernel) == 3:
         return kernel[1]
     for name, sizes in architecture.VARIANTS.items():
         if all(sizes[key] == arch[key] for key in ("width", "depth", "mlp_dim")):
-            assumed.append(f"num_heads={sizes['num_heads']}, as {name} has it")
+            assumed.append(f"num_heads={sizes['num_heads']}, as in {name}")
             return sizes["num_heads"]
     if arch["width"] % 64:
         raise SettingError(
-            f"handle={foreign.path} does not say how many heads its width of {arch['width']} is "
-            "divided into; pass num_heads="
+            f"handle={weight_file.path} does not state the number of heads for its width of "
+            f"{arch['width']}; pass num_heads="
         )
-    assumed.append(f"num_heads={arch['width'] // 64}, heads of 64 as in every ViT of the paper")
+    assumed.append(f"num_heads={arch['width'] // 64}, heads of width 64 as in the paper's ViTs")
     return arch["width"] // 64
 
 
 def _image_size(
-    foreign: WeightFile, dialect: WeightFormat, patch: int, said: Any
+    weight_file: WeightFile, weight_format: WeightFormat, patch: int, stated: Any
 ) -> tuple[int, int]:
-    """What the file says, or the square that its positions fit."""
-    if dialect is name_maps.OWN:
-        return validators.height_and_width(said)
-    extra = int(dialect.places[CLASS_TOKEN].names[0] in foreign.weights)
-    tokens = _shape(foreign, dialect, POSITIONS, axes=2)[-2]
+    """The stated image size, or the square image that the position embedding fits."""
+    if weight_format is name_maps.OWN:
+        return validators.height_and_width(stated)
+    extra = int(weight_format.mappings[CLASS_TOKEN].names[0] in weight_file.weights)
+    tokens = _shape(weight_file, weight_format, POSITIONS, axes=2)[-2]
     counts = [tokens - extra]
-    sizes = [validators.height_and_width(said)] if said else []
-    if dialect is name_maps.TIMM:
+    sizes = [validators.height_and_width(stated)] if stated else []
+    if weight_format is name_maps.TIMM:
         counts += [tokens]  # DeiT III's class token has no position
     for patches in counts:
         side = math.isqrt(patches) * patch
-        # timm says what size it was trained for first, perhaps before another one.
-        also = [(side, side)] if dialect is name_maps.TIMM or not said else []
+        # timm's config may state the size of pre-training, not of later fine-tuning.
+        also = [(side, side)] if weight_format is name_maps.TIMM or not stated else []
         for size in sizes + also:
             if math.prod(architecture.grid(size, patch)) == patches:
                 return size
     image = f"image of {sizes[0][0]}x{sizes[0][1]}" if sizes else "square image"
     raise SettingError(
-        f"handle={foreign.path} has positions for {counts[0]} patches, which no {image} in "
-        f"patches of {patch} has; fetch it again, with its config.json"
+        f"handle={weight_file.path} has positions for {counts[0]} patches, which no {image} in "
+        f"patches of {patch} has; download it again, with its config.json"
     )

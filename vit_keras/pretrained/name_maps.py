@@ -1,8 +1,8 @@
-"""How others name and lay out the weights of a ViT: one table a dialect, our name -> theirs.
+"""Weight formats of other libraries: one table per format, our weight name -> names and layout.
 
 Letters: C channels, P patch side, D width, H heads, K = D / H, M hidden width of the MLP, N tokens.
-A layout is a pair of functions between their array and ours, exact both ways: nothing but moving
-numbers about, so a model that came from a file goes back into it bit for bit.
+A layout is a pair of functions between another library's array and ours. They only reshape and
+transpose, so a model that is loaded from a file and saved again is equal bit for bit.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -18,14 +18,14 @@ Weights = Mapping[str, Array]
 
 
 class Layout(NamedTuple):
-    """Their array to ours, and ours to theirs for a given architecture."""
+    """Conversion of the other library's array to ours and, for an architecture, back."""
 
     to_ours: Callable[[Array], Array]
     to_theirs: Callable[[Array, Architecture], Array]
 
 
 SAME = Layout(lambda x: x, lambda x, arch: x)
-# torch's linear layers are (out, in).
+# Kernels of torch's linear layers are (out, in).
 LINEAR = Layout(lambda x: x.T, lambda x, arch: x.T)
 # The patch projection as a convolution: (P, P, C, D), and torch's (D, C, P, P).
 CONV = Layout(lambda x: x.reshape(-1, x.shape[-1]), lambda x, arch: _as_conv(x, arch))
@@ -33,7 +33,7 @@ CONV_TORCH = Layout(
     lambda x: x.transpose(2, 3, 1, 0).reshape(-1, x.shape[0]),
     lambda x, arch: _as_conv(x, arch).transpose(3, 2, 0, 1),
 )
-# Attention with an axis for the heads: kernels (D, H, K), biases (H, K); and (H, K, D) at its end.
+# Attention with an axis for the heads: kernels (D, H, K), biases (H, K); output kernel (H, K, D).
 TO_HEADS = Layout(
     lambda x: x.reshape(*x.shape[:-2], -1),
     lambda x, arch: x.reshape(*x.shape[:-1], arch.num_heads, -1),
@@ -42,7 +42,7 @@ FROM_HEADS = Layout(
     lambda x: x.reshape(-1, x.shape[-1]),
     lambda x, arch: x.reshape(arch.num_heads, -1, x.shape[-1]),
 )
-UNBATCHED = Layout(lambda x: x[None], lambda x, arch: x[0])  # positions as (N, D)
+UNBATCHED = Layout(lambda x: x[None], lambda x, arch: x[0])  # position embedding (N, D)
 
 
 def _as_conv(kernel: Array, arch: Architecture) -> Array:
@@ -50,7 +50,7 @@ def _as_conv(kernel: Array, arch: Architecture) -> Array:
 
 
 class WeightMapping(NamedTuple):
-    """Where a weight of ours lies: one name of theirs, or several that ours joins end to end."""
+    """Source of one of our weights: an array, or several that are concatenated (q, k and v)."""
 
     layout: Layout
     names: tuple[str, ...]
@@ -58,30 +58,30 @@ class WeightMapping(NamedTuple):
 
 @dataclass(frozen=True)
 class WeightFormat:
-    """One family of files.
+    """Weight names and layouts of one library.
 
     Attributes:
         name: as in reports and errors.
-        places: our weight's name -> its place; `{i}` is a block's number from 0, in both.
-        patch_axes: which axes of their patch kernel are (P, C, D); None when they are joined.
-        gelu: the form that the family's models were trained with, unless their file says.
-        droppable: weights that nothing here needs -> why.
-        refused: weights of what our ViT does not have -> what they are.
+        mappings: our weight name -> its source; `{i}` is the index of the block in both.
+        patch_axes: axes of the patch kernel that are (P, C, D); None if the kernel is flattened.
+        gelu: `exact` or `tanh`, unless the file states it.
+        droppable: weights that a ViT does not need -> reason.
+        refused: weights of a part that `build_vit` does not support -> reason.
     """
 
     name: str
-    places: dict[str, WeightMapping]
+    mappings: dict[str, WeightMapping]
     patch_axes: tuple[int, int, int] | None
     gelu: str = "exact"
     droppable: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
 
 
-# Why a weight has no place in our ViT.
-PRE_LOGITS = "a hidden layer before the head, which the file's head cannot do without"
-DISTILLED = "a second token or head for distillation (DeiT): take the undistilled model"
+# Reasons in `refused` and `droppable`.
+PRE_LOGITS = "a hidden layer before the head (pre-logits), which the file's head needs"
+DISTILLED = "a token or head for distillation (DeiT); use the undistilled model"
 REGISTERS = "register tokens (Darcet et al. 2024), which this ViT does not have"
-POOLER = "a dense layer after the ViT, no part of it"
+POOLER = "a dense layer after the ViT, not part of it"
 
 PATCH = "patch_embedding/projection/kernel"
 CLASS_TOKEN = "class_token/class_token"
@@ -90,19 +90,25 @@ HEAD = ("head/kernel", "head/bias")
 BLOCK = "encoder_block_{i}/"
 
 
-def _at(layout: Layout, *names: str) -> WeightMapping:
+def _from(layout: Layout, *names: str) -> WeightMapping:
     return WeightMapping(layout, names)
 
 
 def _norm(ours: str, theirs: str, gamma: str, beta: str) -> dict[str, WeightMapping]:
-    return {f"{ours}/gamma": _at(SAME, theirs + gamma), f"{ours}/beta": _at(SAME, theirs + beta)}
+    return {
+        f"{ours}/gamma": _from(SAME, theirs + gamma),
+        f"{ours}/beta": _from(SAME, theirs + beta),
+    }
 
 
 def _dense(
     ours: str, layout: Layout, kernels: list[str], biases: list[str]
 ) -> dict[str, WeightMapping]:
     bias_layout = TO_HEADS if layout is TO_HEADS else SAME
-    return {f"{ours}/kernel": _at(layout, *kernels), f"{ours}/bias": _at(bias_layout, *biases)}
+    return {
+        f"{ours}/kernel": _from(layout, *kernels),
+        f"{ours}/bias": _from(bias_layout, *biases),
+    }
 
 
 def _flax(ours: str, *theirs: str, layout: Layout = SAME) -> dict[str, WeightMapping]:
@@ -125,8 +131,8 @@ def _google() -> WeightFormat:
         "Google (flax)",
         {
             **_flax("patch_embedding/projection", "embedding", layout=CONV),
-            CLASS_TOKEN: _at(SAME, "cls"),
-            POSITIONS: _at(SAME, "Transformer/posembed_input/pos_embedding"),
+            CLASS_TOKEN: _from(SAME, "cls"),
+            POSITIONS: _from(SAME, "Transformer/posembed_input/pos_embedding"),
             **_norm(BLOCK + "attention_norm", theirs + "LayerNorm_0", *norm),
             **_flax(
                 BLOCK + "attention/qkv",
@@ -158,8 +164,8 @@ def _hugging_face() -> WeightFormat:
                 "embeddings.patch_embeddings.projection",
                 layout=CONV_TORCH,
             ),
-            CLASS_TOKEN: _at(SAME, "embeddings.cls_token"),
-            POSITIONS: _at(SAME, "embeddings.position_embeddings"),
+            CLASS_TOKEN: _from(SAME, "embeddings.cls_token"),
+            POSITIONS: _from(SAME, "embeddings.position_embeddings"),
             **_norm(BLOCK + "attention_norm", theirs + "layernorm_before", *norm),
             **_torch(
                 BLOCK + "attention/qkv",
@@ -176,7 +182,7 @@ def _hugging_face() -> WeightFormat:
         droppable={
             "pooler.dense.weight": POOLER,
             "pooler.dense.bias": POOLER,
-            "embeddings.mask_token": "it stands for hidden patches in masked pre-training only",
+            "embeddings.mask_token": "used in masked pre-training only",
         },
         refused={
             "embeddings.distillation_token": DISTILLED,
@@ -194,8 +200,8 @@ def _timm() -> WeightFormat:
         "timm",
         {
             **_torch("patch_embedding/projection", "patch_embed.proj", layout=CONV_TORCH),
-            CLASS_TOKEN: _at(SAME, "cls_token"),
-            POSITIONS: _at(SAME, "pos_embed"),
+            CLASS_TOKEN: _from(SAME, "cls_token"),
+            POSITIONS: _from(SAME, "pos_embed"),
             **_norm(BLOCK + "attention_norm", theirs + "norm1", *norm),
             **_torch(BLOCK + "attention/qkv", theirs + "attn.qkv"),
             **_torch(BLOCK + "attention/projection", theirs + "attn.proj"),
@@ -213,8 +219,8 @@ def _timm() -> WeightFormat:
             "reg_token": REGISTERS,
             "pre_logits.fc.weight": PRE_LOGITS,
             "pre_logits.fc.bias": PRE_LOGITS,
-            "fc_norm.weight": "it normalises after the average and not before",
-            "norm_pre.weight": "it normalises the embedded tokens, as CLIP has it",
+            "fc_norm.weight": "layer normalisation after the mean pooling, not before",
+            "norm_pre.weight": "layer normalisation before the encoder (CLIP)",
         },
     )
 
@@ -227,8 +233,8 @@ def _keras_hub() -> WeightFormat:
         "keras-hub",
         {
             **_keras("patch_embedding/projection", embedding + "patch_embedding", layout=CONV),
-            CLASS_TOKEN: _at(SAME, embedding + "vars/0"),
-            POSITIONS: _at(UNBATCHED, embedding + "position_embedding/vars/0"),
+            CLASS_TOKEN: _from(SAME, embedding + "vars/0"),
+            POSITIONS: _from(UNBATCHED, embedding + "position_embedding/vars/0"),
             **_norm(BLOCK + "attention_norm", block + "layer_norm_1", *norm),
             **_keras(
                 BLOCK + "attention/qkv",
@@ -247,32 +253,37 @@ def _keras_hub() -> WeightFormat:
 
 
 GOOGLE, HUGGING_FACE, TIMM, KERAS_HUB = _google(), _hugging_face(), _timm(), _keras_hub()
-OWN = WeightFormat("vit_keras", {ours: _at(SAME, ours) for ours in GOOGLE.places}, patch_axes=None)
+OWN = WeightFormat(
+    "vit_keras", {ours: _from(SAME, ours) for ours in GOOGLE.mappings}, patch_axes=None
+)
 FORMATS = (GOOGLE, HUGGING_FACE, TIMM, KERAS_HUB, OWN)
 
 
 def detect_format(weights: Any) -> WeightFormat | None:
-    """The dialect that has a patch embedding under one of these names; None if none has."""
-    for dialect in FORMATS:
-        if dialect.places[PATCH].names[0] in weights:
-            return dialect
+    """The format whose name for the patch kernel is among `weights`; None if there is none."""
+    for weight_format in FORMATS:
+        if weight_format.mappings[PATCH].names[0] in weights:
+            return weight_format
     return None
 
 
 def weight_mappings(
-    dialect: WeightFormat, depth: int, ours: Iterable[str] = ()
+    weight_format: WeightFormat, depth: int, ours: Iterable[str] = ()
 ) -> dict[str, WeightMapping]:
-    """The dialect's table for `depth` blocks: every name of ours, block by block.
+    """Our weight name -> its source, for each weight of a ViT of `depth` blocks.
 
-    A file of our own has each weight under the name that the model has it: `ours` are those.
+    Args:
+        weight_format: the format of the file.
+        depth: number of blocks.
+        ours: our weight names, for the format OWN, whose names are the same.
     """
-    result = {path: _at(SAME, path) for path in ours} if dialect is OWN else {}
-    for name, place in dialect.places.items():
+    result = {path: _from(SAME, path) for path in ours} if weight_format is OWN else {}
+    for name, mapping in weight_format.mappings.items():
         for i in range(depth) if "{i}" in name else [0]:
-            result[name.format(i=i)] = place._replace(names=mappings_in_block(place.names, i))
+            result[name.format(i=i)] = mapping._replace(names=names_in_block(mapping.names, i))
     return result
 
 
-def mappings_in_block(names: tuple[str, ...], i: int) -> tuple[str, ...]:
-    """Keras numbers layers of one kind as: block, block_1, block_2."""
+def names_in_block(names: tuple[str, ...], i: int) -> tuple[str, ...]:
+    """Names in block `i`; keras-hub's files number blocks as block, block_1, block_2."""
     return tuple(name.format(i=i, suffix=f"_{i}" if i else "") for name in names)

@@ -1,6 +1,6 @@
-"""What lies at a path -> names and arrays, and what the files beside them say of the model.
+"""Read weight files: a path -> names and arrays, and the model's metadata in the files beside them.
 
-No file is ever unpickled, and a damaged one is refused in one line.
+No file is ever unpickled.
 """
 
 import json
@@ -18,33 +18,33 @@ from vit_keras.errors import SettingError
 from vit_keras.pretrained import tfhub
 
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
-# Hugging Face's names of the activation -> which GELU that is.
+# Hugging Face's `hidden_act` -> our `gelu`.
 GELUS = {"gelu": "exact", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "gelu_fast": "tanh"}
 
 
 @dataclass
 class WeightFile:
-    """A file's weights under its own names, float32.
+    """The weights of a file with their original names.
 
     Attributes:
-        path: where they were read.
-        weights: name -> array.
-        facts: what the file says of the model besides: fields of `Architecture`, `image_size` and
+        path: of the file or folder.
+        weights: name -> float32 array.
+        metadata: what the file states about the model: fields of `Architecture`, `image_size` and
             `num_classes`.
-        is_saved_model: whether the model can be run as it is, to compare with.
+        is_saved_model: whether it is a SavedModel, whose logits can be compared.
     """
 
     path: Path
     weights: dict[str, np.ndarray]
-    facts: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     is_saved_model: bool = False
 
 
 def read(path: Path) -> WeightFile | None:
-    """The weights at `path`; None for a SavedModel whose variables are not those of a ViT.
+    """Read the weights at `path`; None for a SavedModel that is no known ViT.
 
     Raises:
-        SettingError: nothing that is known lies there, or it is damaged.
+        SettingError: no known kind of file, or a damaged one.
     """
     if path.suffix in PICKLES:
         raise _pickle(path)
@@ -57,23 +57,22 @@ def read(path: Path) -> WeightFile | None:
 
 def _pickle(path: Path) -> SettingError:
     return SettingError(
-        f"handle={path} is a pickle, which can run code of a stranger's when it is opened; "
-        "write it as safetensors where it comes from (safetensors.torch.save_file)"
+        f"handle={path} is a pickle, which can run arbitrary code when it is opened; "
+        "convert it to safetensors where it comes from (safetensors.torch.save_file)"
     )
 
 
 def _unreadable(path: Path) -> SettingError:
-    """What is missing beside what is there, or all that could be given."""
+    """An error that names the missing file, or else the supported kinds of files."""
     for kind, needed in (("config.yaml", "best.keras"), ("model.safetensors", "config.json")):
         if _has(kind)(path):
             return SettingError(
-                f"handle={path} has {kind} and no {needed}; put that beside it, or give another "
-                "handle"
+                f"handle={path} has {kind} and no {needed}; add that file, or use another handle"
             )
     if path.is_dir() and (pickles := sorted(p for p in path.iterdir() if p.suffix in PICKLES)):
         return _pickle(pickles[0])
     return SettingError(
-        f"handle={path} is nothing that weights can be read from; give a SavedModel folder, a run "
+        f"handle={path} has no weights that can be read; use a SavedModel folder, a run "
         "or .keras file of vit_keras, a Google .npz, a .safetensors file, or a folder of Hugging "
         "Face, timm or keras-hub with its config.json"
     )
@@ -81,34 +80,34 @@ def _unreadable(path: Path) -> SettingError:
 
 @contextmanager
 def _damage(path: Path) -> Iterator[None]:
-    """One line for whatever a library says of a file that is cut off or makes no sense."""
+    """Turn any exception of a library on a damaged file into a one-line `SettingError`."""
     try:
         yield
     except (SettingError, ImportError):
         raise
-    except Exception as error:  # zipfile, NumPy, h5py, safetensors: no common base
-        said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise SettingError(f"handle={path} is damaged ({said}); fetch it again") from error
+    except Exception as error:  # zipfile, NumPy, h5py, safetensors: no common base class
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise SettingError(f"handle={path} is damaged ({reason}); download it again") from error
 
 
 def _npz(path: Path) -> WeightFile:
-    if not zipfile.is_zipfile(path):  # NumPy would offer to open it as a pickle
+    if not zipfile.is_zipfile(path):  # else NumPy suggests opening it as a pickle
         raise ValueError("no zip archive, which an .npz is")
     try:
         with np.load(path, allow_pickle=False) as archive:
             return WeightFile(path, _floats(path, dict(archive)))
     except ValueError as error:
-        if "allow_pickle" in str(error):  # an array of objects
+        if "allow_pickle" in str(error):  # an array of Python objects
             raise _pickle(path) from None
         raise
 
 
 def _safetensors(path: Path) -> WeightFile:
-    return WeightFile(path, _floats(path, _tensors(path)), _facts(path.parent))
+    return WeightFile(path, _floats(path, _tensors(path)), _metadata(path.parent))
 
 
 def _hugging_face(path: Path) -> WeightFile:
-    """One file, or the shards that an index names."""
+    """A single file, or the shards that an index lists."""
     index = path / "model.safetensors.index.json"
     shards = ["model.safetensors"]
     if index.exists():
@@ -116,35 +115,38 @@ def _hugging_face(path: Path) -> WeightFile:
     weights: dict[str, np.ndarray] = {}
     for shard in shards:
         if not (path / shard).is_file() or Path(shard).name != shard:
-            raise SettingError(f"handle={path} lacks {shard}; fetch it again")
+            raise SettingError(f"handle={path} lacks {shard}; download it again")
         weights |= _tensors(path / shard)
-    return WeightFile(path, _floats(path, weights), _facts(path))
+    return WeightFile(path, _floats(path, weights), _metadata(path))
 
 
 def _tensors(path: Path) -> dict[str, np.ndarray]:
     from safetensors.numpy import load_file
 
-    # Models with a head keep the ViT under a name of its own.
+    # Models with a head have a prefix before the names of the ViT's weights.
     prefix = re.compile(r"^(vit|deit)\.(?=(embeddings|encoder|layernorm|pooler)\.)")
     return {prefix.sub("", name): value for name, value in load_file(path).items()}
 
 
 def _keras_hub(path: Path) -> WeightFile:
     config = _json(path / "config.json")["config"]
-    facts = {"norm_epsilon": config["layer_norm_epsilon"], "image_size": config["image_shape"][:2]}
+    metadata = {
+        "norm_epsilon": config["layer_norm_epsilon"],
+        "image_size": config["image_shape"][:2],
+    }
     weights = _h5(path / "model.weights.h5")
     task = path / "task.json"
     if task.exists():
         head = _json(task)["config"]
         if head.get("intermediate_dim") is not None or head.get("pooling") != "token":
             raise SettingError(
-                f"handle={path} has a head of keras-hub's with pooling={head.get('pooling')} and "
-                f"intermediate_dim={head.get('intermediate_dim')}, which is no plain one; save its "
-                "backbone alone (classifier.backbone.save_to_preset)"
+                f"handle={path} has a keras-hub head with pooling={head.get('pooling')} and "
+                f"intermediate_dim={head.get('intermediate_dim')}, which is not supported; save "
+                "only its backbone (classifier.backbone.save_to_preset)"
             )
         heads = _h5(path / "task.weights.h5")
         weights |= {name: value for name, value in heads.items() if name.startswith("layers/dense")}
-    return WeightFile(path, _floats(path, weights), facts)
+    return WeightFile(path, _floats(path, weights), metadata)
 
 
 def _h5(path: Path) -> dict[str, np.ndarray]:
@@ -168,37 +170,39 @@ def _saved_model(path: Path) -> WeightFile | None:
 
 
 def _own(path: Path) -> WeightFile:
-    """A `.keras` file, or the best one of a run."""
+    """A `.keras` file, or the best model of a run."""
     import keras
 
     from vit_keras.model.vit import describe
 
     file = path / "best.keras" if path.is_dir() else path
-    if not zipfile.is_zipfile(file):  # Keras says of one that is cut off that it is not there
-        raise ValueError(f"{file.name} is no zip archive, which a whole .keras file is")
+    if not zipfile.is_zipfile(file):  # Keras reports a truncated file as missing
+        raise ValueError(f"{file.name} is no zip archive, as a .keras file is")
     model = keras.models.load_model(file, compile=False)
     try:
-        facts = describe(model)
+        metadata = describe(model)
     except SettingError:
         raise SettingError(
             f"handle={path} is a Keras model that vit_keras did not make, and no weights can be "
-            "read from it; give a ViT, in one of the forms that load_pretrained names"
+            "read from it; use a ViT in one of the formats listed in load_pretrained"
         ) from None
-    facts.pop("num_classes")
-    return WeightFile(path, {v.path: keras.ops.convert_to_numpy(v) for v in model.weights}, facts)
+    metadata.pop("num_classes")
+    return WeightFile(
+        path, {v.path: keras.ops.convert_to_numpy(v) for v in model.weights}, metadata
+    )
 
 
-def _facts(folder: Path) -> dict[str, Any]:
-    """What config.json and preprocessor_config.json say, in our names."""
-    facts: dict[str, Any] = {}
+def _metadata(folder: Path) -> dict[str, Any]:
+    """Metadata from config.json and preprocessor_config.json, with our names."""
+    metadata: dict[str, Any] = {}
     config = _json(folder / "config.json")
     if "hidden_size" in config:
         if config.get("hidden_act", "gelu") not in GELUS:
             raise SettingError(
-                f"{folder / 'config.json'}: hidden_act={config['hidden_act']} is no GELU, which "
-                f"this ViT has; known: {', '.join(GELUS)}"
+                f"{folder / 'config.json'}: hidden_act={config['hidden_act']} is not "
+                f"supported; use {', '.join(GELUS)}"
             )
-        facts = {
+        metadata = {
             "num_heads": config.get("num_attention_heads"),
             "norm_epsilon": config.get("layer_norm_eps"),
             "gelu": GELUS[config.get("hidden_act", "gelu")],
@@ -209,20 +213,20 @@ def _facts(folder: Path) -> dict[str, Any]:
         }
     timm = config.get("pretrained_cfg") or {}
     if timm:
-        facts = {
+        metadata = {
             "image_size": timm.get("input_size", [None])[1:],
             "num_classes": config.get("num_classes"),
         }
     pixels = _json(folder / "preprocessor_config.json")
     if pixels.get("do_normalize") is False:
         pixels |= {"image_mean": 0.0, "image_std": 1.0}
-    facts["pixel_mean"] = timm.get("mean", pixels.get("image_mean"))
-    facts["pixel_std"] = timm.get("std", pixels.get("image_std"))
-    return {name: value for name, value in facts.items() if value or value == 0}
+    metadata["pixel_mean"] = timm.get("mean", pixels.get("image_mean"))
+    metadata["pixel_std"] = timm.get("std", pixels.get("image_std"))
+    return {name: value for name, value in metadata.items() if value or value == 0}
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file, empty where there is no file."""
+    """The object in a JSON file; empty if there is no file."""
     if not path.is_file():
         return {}
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -234,12 +238,12 @@ def _json(path: Path) -> dict[str, Any]:
 def _floats(path: Path, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     result = {}
     for name, value in weights.items():
-        if value.dtype.kind not in "fV" or not value.size:  # V: bfloat16, by ml_dtypes
-            continue  # counters and the like; a weight that is needed will be missed
+        if value.dtype.kind not in "fV" or not value.size:  # V: bfloat16 of ml_dtypes
+            continue  # counters etc.; a needed weight is then reported missing
         result[name] = np.asarray(value, "float32")
         if not np.isfinite(result[name]).all():
             raise SettingError(
-                f"handle={path}: {name} has values that are not finite; fetch it again"
+                f"handle={path}: {name} has values that are not finite; download it again"
             )
     return result
 

@@ -1,4 +1,4 @@
-"""The way back: a ViT of ours into the files of others."""
+"""Save a ViT in the format of Google (.npz) or Hugging Face."""
 
 import json
 import logging
@@ -18,13 +18,13 @@ from vit_keras.pretrained import convert, name_maps
 
 log = logging.getLogger("vit_keras")
 
-OTHERS = (".safetensors", ".keras", ".h5", ".hdf5", ".bin", ".pt", ".pth", ".onnx", ".json")
+FILE_SUFFIXES = (".safetensors", ".keras", ".h5", ".hdf5", ".bin", ".pt", ".pth", ".onnx", ".json")
 
-# What a reader of Google's .npz takes for granted: nothing in it says so.
-NPZ_MEANS = {"gelu": "tanh", "norm_epsilon": 1e-6, "pixel_mean": 0.5, "pixel_std": 0.5}
+# What readers of Google's .npz assume, because the file does not state it.
+NPZ_ASSUMES = {"gelu": "tanh", "norm_epsilon": 1e-6, "pixel_mean": 0.5, "pixel_std": 0.5}
 
-# What both know, of what a ViT of ours may have.
-PLAIN = {
+# The only options that both formats support.
+SUPPORTED = {
     "pool": "token",
     "position": "learned",
     "mlp": "gelu",
@@ -39,19 +39,18 @@ PLAIN = {
 def save_pretrained(
     model: keras.Model, path: str | Path, class_names: Sequence[str] | None = None
 ) -> Path:
-    """Write a ViT of ours for others: Google's `.npz`, or a folder that Hugging Face opens.
+    """Save a ViT as a Google `.npz` file or as a folder for Hugging Face's transformers.
 
     Args:
         model: made by `build_vit` or `load_pretrained`, or loaded from a run.
-        path: ends in `.npz`, or names a folder for `model.safetensors` and its two JSON files.
-        class_names: one for each logit, which Hugging Face's config.json can hold; `LABEL_0`, ...
-            unless given.
+        path: a file `*.npz`, or a folder for `model.safetensors` and its two JSON files.
+        class_names: one for each logit, for Hugging Face's config.json; default `LABEL_0`, ...
 
     Returns:
         `path`.
 
     Raises:
-        SettingError: the other library has no place for something in this model, or `path` exists.
+        SettingError: the format does not support an option of this model, or `path` exists.
     """
     path = Path(path)
     facts = describe(model)
@@ -60,10 +59,10 @@ def save_pretrained(
     )
     arch = architecture(None, **facts)
     kind = "Google's .npz" if path.suffix == ".npz" else "Hugging Face's ViT"
-    if path.suffix in OTHERS:
+    if path.suffix in FILE_SUFFIXES:
         raise SettingError(
-            f"path={path} would be a folder, in which Hugging Face looks for model.safetensors; "
-            f"name a folder, such as {path.with_suffix('')}, or a .npz file"
+            f"path={path} would be a folder of model.safetensors and two JSON files; "
+            f"use a name such as {path.with_suffix('')}, or a .npz file"
         )
     names = [f"LABEL_{label}" for label in range(classes)]
     if class_names is not None:
@@ -73,29 +72,31 @@ def save_pretrained(
                 f"class_names has {len(names)} names, and the model {classes} logits; give one each"
             )
     if path.exists() and (path.is_file() or any(path.iterdir())):
-        raise SettingError(f"path={path} exists; choose a new name, nothing is overwritten")
-    for setting, needed in PLAIN.items():
+        raise SettingError(f"path={path} exists and is not overwritten; choose a new name")
+    for setting, needed in SUPPORTED.items():
         if getattr(arch, setting) != needed:
             raise SettingError(
-                f"{setting}={getattr(arch, setting)} has no place in {kind}, which knows "
-                f"{setting}={needed} alone; save the model as .keras instead"
+                f"{setting}={getattr(arch, setting)} is not supported by {kind}, only "
+                f"{setting}={needed} is; save the model as .keras instead"
             )
     if image_size[0] != image_size[1]:
-        raise SettingError(f"image_size={image_size} is not square, as {kind} needs it")
+        raise SettingError(
+            f"image_size={image_size} is not square, which {kind} needs; save the model as .keras"
+        )
     if path.suffix == ".npz":
         return _write_npz(model, path, arch)
     return _write_hugging_face(model, path, arch, image_size, channels, names)
 
 
 def _write_npz(model: keras.Model, path: Path, arch: Any) -> Path:
-    for setting, taken in NPZ_MEANS.items():
+    for setting, assumed in NPZ_ASSUMES.items():
         value = getattr(arch, setting)
-        if np.any(np.asarray(value) != taken):
-            log.warning("%s does not hold %s=%s; say it again when loading", path, setting, value)
+        if np.any(np.asarray(value) != assumed):
+            log.warning("%s does not store %s=%s; pass it when loading", path, setting, value)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".new-{path.name}")
     try:
-        np.savez(temporary, **convert.arrays_of(model, name_maps.GOOGLE, arch))
+        np.savez(temporary, **convert.weights_in_format(model, name_maps.GOOGLE, arch))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -107,26 +108,26 @@ def _write_hugging_face(
 ) -> Path:
     from safetensors.numpy import save_file
 
-    arrays = convert.arrays_of(model, name_maps.HUGGING_FACE, arch)
-    if names:  # ViTForImageClassification keeps the ViT under a name of its own
+    arrays = convert.weights_in_format(model, name_maps.HUGGING_FACE, arch)
+    if names:  # ViTForImageClassification prefixes the ViT's names
         arrays = {n if n.startswith("classifier") else f"vit.{n}": a for n, a in arrays.items()}
     config = _config(arch, image_size[0], channels, names)
     pixels = _processor(arch, image_size[0], channels)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
-        whole = Path(folder) / path.name
-        whole.mkdir()
-        save_file(arrays, whole / "model.safetensors", {"format": "pt"})
-        (whole / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-        # safetensors lets the owner alone read what it writes.
-        shutil.copymode(whole / "config.json", whole / "model.safetensors")
-        (whole / "preprocessor_config.json").write_text(json.dumps(pixels, indent=2) + "\n")
-        whole.replace(path)  # an empty folder may give way
+        temporary = Path(folder) / path.name
+        temporary.mkdir()
+        save_file(arrays, temporary / "model.safetensors", {"format": "pt"})
+        (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        # safetensors writes files that only the owner can read.
+        shutil.copymode(temporary / "config.json", temporary / "model.safetensors")
+        (temporary / "preprocessor_config.json").write_text(json.dumps(pixels, indent=2) + "\n")
+        temporary.replace(path)  # replaces an empty folder
     return path
 
 
 def _config(arch: Any, side: int, channels: int, names: list[str]) -> dict[str, Any]:
-    """What Hugging Face's config.json says of a ViT."""
+    """Content of Hugging Face's config.json."""
     return {
         "architectures": ["ViTForImageClassification" if names else "ViTModel"],
         "model_type": "vit",
@@ -148,7 +149,7 @@ def _config(arch: Any, side: int, channels: int, names: list[str]) -> dict[str, 
 
 
 def _processor(arch: Any, side: int, channels: int) -> dict[str, Any]:
-    """What its preprocessor_config.json says of the pixels."""
+    """Content of Hugging Face's preprocessor_config.json."""
     mean, std = ([*np.broadcast_to(v, channels)] for v in (arch.pixel_mean, arch.pixel_std))
     return {
         "image_processor_type": "ViTImageProcessor",

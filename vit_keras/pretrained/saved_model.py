@@ -1,6 +1,6 @@
-"""What a TensorFlow SavedModel holds, and whether it can be trained: read once, then tried once.
+"""Read a TensorFlow SavedModel, and find its image function, output and trainable variables.
 
-Letters as in `opaque.py`.
+Letters: B batch, (X, Y) image height and width, C channels.
 """
 
 import re
@@ -18,8 +18,8 @@ from vit_keras.errors import SettingError
 Shape = tuple[int, int, int]  # X, Y, C
 
 
-class Held(NamedTuple):
-    """A variable as Keras holds it: the arguments of `add_weight`."""
+class TrackedVariable(NamedTuple):
+    """A variable of a SavedModel that Keras tracks: the arguments of `add_weight`."""
 
     name: str
     shape: tuple[int, ...]
@@ -32,19 +32,19 @@ class SavedModel:
     """A SavedModel in memory.
 
     Attributes:
-        folder: where it was read.
-        files: all of it but the variables' values, by their path in the folder: the folder may be
-            gone when the model is saved again.
-        loaded: TensorFlow's object, kept because its functions hold what they capture only weakly;
-            in here it is out of sight of Keras, which would track it as a part of the layer.
-        variables: each `tf.Variable`, in the order that TensorFlow makes them in.
-        trainable: of each variable, as it was saved.
-        call: (B, X, Y, C) of `spec`'s dtype -> its outputs, nested as they are.
-        spec: the `tf.TensorSpec` of its input.
+        folder: from which it was read.
+        files: contents of its files except the variables, by path in the folder.
+        loaded: TensorFlow's object.
+        variables: each `tf.Variable`, in the order in which TensorFlow creates them.
+        trainable: whether each variable was saved as trainable.
+        call: (B, X, Y, C) of `spec`'s dtype -> the nested outputs.
+        spec: the `tf.TensorSpec` of the input.
     """
 
     folder: str | Path
-    files: dict[str, bytes]
+    files: dict[str, bytes]  # in memory: the folder may be gone when the model is saved again
+    # A reference, because TensorFlow's functions hold the variables they capture only weakly; in
+    # a dataclass, because Keras would track it as an attribute of the layer.
     loaded: Any
     variables: list[Any]
     trainable: list[bool]
@@ -52,8 +52,8 @@ class SavedModel:
     spec: Any
 
 
-def need_tensorflow() -> None:
-    """Raise a `SettingError` on a backend that cannot run a SavedModel."""
+def require_tensorflow() -> None:
+    """Raise a `SettingError` unless the backend is TensorFlow."""
     backend = keras.backend.backend()
     if backend != "tensorflow":
         raise SettingError(
@@ -66,45 +66,47 @@ def read(folder: str | Path, variables: Sequence[Any] | None = None) -> SavedMod
     """Load a SavedModel.
 
     Args:
-        folder: of `saved_model.pb`.
-        variables: take the place of the SavedModel's own, in their order, and keep their values;
-            nothing is then read from `folder/variables`, and what is None stays without a value.
+        folder: contains `saved_model.pb`.
+        variables: use these, in TensorFlow's order, in place of the SavedModel's own; None for one
+            that is not used. `folder/variables` is then not read.
 
     Raises:
-        SettingError: no SavedModel, or one that is not whole or not for images; a
-            `tf.distribute` strategy.
+        SettingError: no SavedModel, an incomplete one, or one that does not take images; a
+            `tf.distribute` strategy is active.
     """
     import tensorflow as tf
 
     if not tf.saved_model.contains_saved_model(str(folder)):
         raise SettingError(
-            f"folder={folder} is no SavedModel: no saved_model.pb is in it; give the folder that "
-            "holds that file"
+            f"folder={folder} is no SavedModel: it has no saved_model.pb; use the folder that "
+            "contains that file"
         )
     if tf.distribute.has_strategy():
         raise SettingError(
             f"folder={folder} cannot be loaded under a tf.distribute strategy; load it outside of "
-            "`strategy.scope()`, and train on one device"
+            "`strategy.scope()` and train on one device"
         )
     trainable: list[bool] = []
-    made: list[Any] = []
+    created: list[Any] = []
 
     def create(next_creator: Callable[..., Any], **settings: Any) -> Any:
         trainable.append(settings.pop("trainable"))
-        # Gradients reach only variables made as trainable; what trains is for Keras to say.
-        given = None if variables is None else variables[len(made)]
-        made.append(next_creator(trainable=True, **settings) if given is None else given)
-        return made[-1]
+        # tf.GradientTape watches only variables created as trainable; Keras decides what trains.
+        variable = None if variables is None else variables[len(created)]
+        created.append(next_creator(trainable=True, **settings) if variable is None else variable)
+        return created[-1]
 
     options = tf.saved_model.LoadOptions(experimental_skip_checkpoint=variables is not None)
     try:
         with tf.variable_creator_scope(create):
             loaded = tf.saved_model.load(str(folder), options=options)
-    except Exception as error:  # of any kind: what is in the file decides
+    except Exception as error:  # of any kind, depending on the file
         raise SettingError(
-            f"folder={folder} cannot be loaded: {_reason(error)}; fetch or export it again, whole"
+            f"folder={folder} cannot be loaded: {_reason(error)}; download or export it again"
         ) from error
-    return SavedModel(folder, _files(folder), loaded, made, trainable, *_entry(loaded, folder))
+    return SavedModel(
+        folder, _files(folder), loaded, created, trainable, *_image_function(loaded, folder)
+    )
 
 
 def _files(folder: str | Path) -> dict[str, bytes]:
@@ -114,20 +116,20 @@ def _files(folder: str | Path) -> dict[str, bytes]:
 
 
 def _reason(error: Exception) -> str:
-    """The first line of TensorFlow's message, without the names of its graph's nodes."""
+    """The first line of TensorFlow's message, without names of graph nodes."""
     text = re.sub(r"\{\{.*?\}\}", "", str(error)).strip()
     return text.splitlines()[0] if text else type(error).__name__
 
 
-def _entry(loaded: Any, folder: str | Path) -> tuple[Callable[[Any], Any], Any]:
-    """What to call with one batch of images, and the spec of that batch."""
+def _image_function(loaded: Any, folder: str | Path) -> tuple[Callable[[Any], Any], Any]:
+    """The function that takes one batch of images, and the spec of that batch."""
     function: Any = loaded.__call__ if callable(loaded) else None
     found = []
     for concrete in getattr(function, "concrete_functions", ()):
         specs = _specs(concrete)
         if _are_images(specs):
-            inference = "training" in function.function_type.parameters
-            return partial(function, **({"training": False} if inference else {})), specs[0]
+            has_training = "training" in function.function_type.parameters
+            return partial(function, **({"training": False} if has_training else {})), specs[0]
         found += specs
     signature = getattr(loaded, "signatures", {}).get("serving_default")
     if signature is not None:
@@ -137,7 +139,7 @@ def _entry(loaded: Any, folder: str | Path) -> tuple[Callable[[Any], Any], Any]:
             return lambda images: signature(**{name: images}), specs[0]
         found += specs
     raise SettingError(
-        f"folder={folder} cannot be called with images, one float batch of (B, X, Y, C): it takes "
+        f"folder={folder} has no function of one float batch of images (B, X, Y, C): it takes "
         f"{', '.join(dict.fromkeys(map(str, found))) or 'nothing'}; export it with such a "
         "__call__ or serving_default"
     )
@@ -154,29 +156,29 @@ def _are_images(specs: list[Any]) -> bool:
     return len(specs) == 1 and specs[0].dtype.is_floating and specs[0].shape.rank in (None, 4)
 
 
-def logits(saved: SavedModel, shape: Shape) -> tuple[int, int]:
-    """Which of the outputs, flattened, is (B, units), and its units; found by running one image.
+def find_logits(saved: SavedModel, shape: Shape) -> tuple[int, int]:
+    """Run one image, and return the index of the flattened output (B, units) and its units.
 
     Raises:
-        SettingError: none is, or several are; or it does not run.
+        SettingError: not exactly one output has that shape, or the model cannot be run.
     """
     try:
         outputs = saved.call(_one_image(saved, shape))
-    except Exception as error:  # of any kind: what is in the graph decides
+    except Exception as error:  # of any kind, depending on the graph
         raise SettingError(
-            f"folder={saved.folder} does not run on an image of {shape}: {_reason(error)}; give "
+            f"folder={saved.folder} does not run on an image of {shape}: {_reason(error)}; use "
             "another image_size, or export it again"
         ) from error
     leaves = tree.flatten_with_path(outputs)
     found = [("/".join(map(str, path)), tuple(x.shape)) for path, x in leaves]
-    fitting = [place for place, (_, shape) in enumerate(found) if len(shape) == 2]
-    if len(fitting) != 1:
+    vectors = [index for index, (_, shape) in enumerate(found) if len(shape) == 2]
+    if len(vectors) != 1:
         shapes = ", ".join(f"{name} {shape}".strip() for name, shape in found)
         raise SettingError(
-            f"folder={saved.folder} has {len(fitting)} outputs of shape (B, units), and one is "
-            f"needed; for one image it gives {shapes}; export it with that one alone"
+            f"folder={saved.folder} has {len(vectors)} outputs of shape (B, units), and one is "
+            f"needed; for one image it gives {shapes}; export it with only that output"
         )
-    return fitting[0], found[fitting[0]][1][1]
+    return vectors[0], found[vectors[0]][1][1]
 
 
 def _one_image(saved: SavedModel, shape: Shape) -> Any:
@@ -185,29 +187,31 @@ def _one_image(saved: SavedModel, shape: Shape) -> Any:
     return tf.zeros((1, *shape), saved.spec.dtype)
 
 
-def held(saved: SavedModel, shape: Shape, output: int, train_all: bool) -> list[Held | None]:
-    """How Keras is to hold each variable; None for what the call does not use, such as a copy.
+def tracked_variables(
+    saved: SavedModel, shape: Shape, output: int, train_all: bool
+) -> list[TrackedVariable | None]:
+    """How Keras tracks each variable; None for a variable that the call does not use.
 
     Raises:
-        SettingError: no variables, one that Keras cannot hold, or none that can be trained.
+        SettingError: no variables, one that Keras cannot track, or none that can be trained.
     """
-    used, reached = _tried(saved, shape, output)
-    places = [place for place, variable in enumerate(saved.variables) if variable.ref() in used]
+    used, reached = _used_and_reached(saved, shape, output)
+    indices = [i for i, variable in enumerate(saved.variables) if variable.ref() in used]
     trained = {
-        place
-        for place in places
-        if saved.variables[place].ref() in reached and (train_all or saved.trainable[place])
+        i
+        for i in indices
+        if saved.variables[i].ref() in reached and (train_all or saved.trainable[i])
     }
-    _check(saved, [saved.variables[place] for place in places], len(reached), len(trained))
-    result: list[Held | None] = [None] * len(saved.variables)
-    for place, name in _names(saved, places).items():
-        variable = saved.variables[place]
-        result[place] = Held(name, tuple(variable.shape), variable.dtype.name, place in trained)
+    _check(saved, [saved.variables[i] for i in indices], len(reached), len(trained))
+    result: list[TrackedVariable | None] = [None] * len(saved.variables)
+    for i, name in _names(saved, indices).items():
+        variable = saved.variables[i]
+        result[i] = TrackedVariable(name, tuple(variable.shape), variable.dtype.name, i in trained)
     return result
 
 
-def _tried(saved: SavedModel, shape: Shape, output: int) -> tuple[set[Any], set[Any]]:
-    """The variables that one call uses, and those of them that a gradient reaches, by reference."""
+def _used_and_reached(saved: SavedModel, shape: Shape, output: int) -> tuple[set[Any], set[Any]]:
+    """References of the variables that a call uses, and of those that have a gradient."""
     import tensorflow as tf
 
     try:
@@ -216,9 +220,9 @@ def _tried(saved: SavedModel, shape: Shape, output: int) -> tuple[set[Any], set[
         used = tape.watched_variables()
         floats = [variable for variable in used if variable.dtype.is_floating]
         gradients = tape.gradient(y, floats)
-    except Exception as error:  # a LookupError as a rule, but what is in the graph decides
+    except Exception as error:  # usually a LookupError, depending on the graph
         raise SettingError(
-            f"folder={saved.folder} has no gradient, so that it cannot be trained: "
+            f"folder={saved.folder} has no gradient and cannot be trained: "
             f"{_reason(error)}; export it again with its gradients (jax2tf: with_gradient=True)"
         ) from error
     reached = (v for v, gradient in zip(floats, gradients, strict=True) if gradient is not None)
@@ -229,36 +233,37 @@ def _check(saved: SavedModel, variables: list[Any], reached: int, trained: int) 
     where = f"folder={saved.folder}"
     if not variables:
         raise SettingError(
-            f"{where} uses no variables that TensorFlow 2 knows: its weights are constants, or "
+            f"{where} has no variables of TensorFlow 2: its weights are constants, or "
             "TensorFlow 1 wrote it; export it again with its weights as tf.Variable"
         )
     for variable in variables:
         if not variable.shape.is_fully_defined() or variable.dtype == "string":
             raise SettingError(
-                f"{where} uses a variable that Keras cannot hold, {variable.name} of shape "
+                f"{where} uses a variable that Keras cannot track, {variable.name} of shape "
                 f"{variable.shape} and {variable.dtype.name}; export it again without"
             )
     if not reached:
         raise SettingError(
-            f"{where} has no gradient: none reaches any of its {len(variables)} variables; export "
-            "it again so that its output depends on them"
+            f"{where} has no gradient for any of its {len(variables)} variables; export it again "
+            "so that its output depends on them"
         )
     if not trained:
         raise SettingError(
-            f"{where} has {reached} variables that a gradient reaches, all saved as not trainable; "
+            f"{where} has {reached} variables with a gradient, all saved as not trainable; "
             "set train_all=True to train them"
         )
 
 
-def _names(saved: SavedModel, places: list[int]) -> dict[int, str]:
-    """Distinct names; weight decay knows kernels by their ending, so matrices get it."""
-    variables = [saved.variables[place] for place in places]
+def _names(saved: SavedModel, indices: list[int]) -> dict[int, str]:
+    """Unique variable names: index -> name."""
+    variables = [saved.variables[i] for i in indices]
     own = [re.sub(r"\W+", "_", v.name.partition(":")[0], flags=re.A).strip("_") for v in variables]
-    for names in (own, [f"variable_{place}" for place in places]):
+    for names in (own, [f"variable_{i}" for i in indices]):
+        # Weight decay is applied to names that end in "kernel": all matrices get that ending.
         names = [
             f"{name}_kernel" if len(v.shape) >= 2 and not name.endswith("kernel") else name
             for name, v in zip(names, variables, strict=True)
         ]
         if len(set(names)) == len(names):
             break
-    return dict(zip(places, names, strict=True))
+    return dict(zip(indices, names, strict=True))

@@ -1,7 +1,7 @@
-"""The variables of a TF Hub ViT: unnamed in the file, named again by their order.
+"""Read the variables of a TF Hub ViT, which are unnamed, and name them by their order.
 
-TF Hub's ViTs were made by jax2tf (https://github.com/sayakpaul/ViT-jax2tf): their variables are the
-flax tree's leaves, flattened in the order of the sorted keys, so block 10 comes before block 2.
+TF Hub's ViTs were exported by jax2tf (https://github.com/sayakpaul/ViT-jax2tf): their variables are
+the leaves of the flax tree in the order of its sorted keys, so block 10 comes before block 2.
 """
 
 import re
@@ -12,17 +12,17 @@ import numpy as np
 from vit_keras.errors import SettingError
 from vit_keras.pretrained.name_maps import GOOGLE, HEAD, Weights, weight_mappings
 
-PLACE = re.compile(r"^(.*?)(\d+)/\.ATTRIBUTES/VARIABLE_VALUE$")
+VARIABLE_KEY = re.compile(r"^(.*?)(\d+)/\.ATTRIBUTES/VARIABLE_VALUE$")
 PRE_LOGITS = ("pre_logits/bias", "pre_logits/kernel")
 
 
 def vit_weights(folder: Path) -> dict[str, np.ndarray] | None:
-    """Google's names -> the SavedModel's arrays; None when they are not a ViT's.
+    """The SavedModel's arrays by Google's names; None if they are not those of a ViT.
 
     Raises:
         SettingError: TensorFlow is not installed, or a part of the checkpoint is missing.
     """
-    arrays = _in_order(folder)
+    arrays = _read_variables(folder)
     for names in _flax_names(len(arrays)):
         weights = dict(zip(names, arrays, strict=True))
         if _is_vit(weights):
@@ -30,52 +30,54 @@ def vit_weights(folder: Path) -> dict[str, np.ndarray] | None:
     return None
 
 
-def run(folder: Path, images: np.ndarray) -> np.ndarray | None:
-    """What the SavedModel's own program gives for images in [-1, 1]; None if it cannot be called.
+def run_saved_model(folder: Path, images: np.ndarray) -> np.ndarray | None:
+    """Run a SavedModel on pixels in [-1, 1]: (B, X, Y, C) -> (B, units); None if not callable.
 
-    Of several outputs the first of two axes, which is the logits or the features.
+    Of several outputs, the first with two axes: the logits or the features.
 
     Raises:
-        SettingError: its program cannot be read, or fails.
+        SettingError: its function cannot be loaded, or fails.
     """
     import tensorflow as tf
 
     try:
-        program = tf.saved_model.load(str(folder))
-        call = program if callable(program) else program.signatures.get("serving_default")
+        loaded = tf.saved_model.load(str(folder))
+        call = loaded if callable(loaded) else loaded.signatures.get("serving_default")
         if call is None:
             return None
         results = []
-        for image in images:  # alone: some were exported for batches of one
+        for image in images:  # one by one: some were exported for batches of one
             outputs = tf.nest.flatten(call(tf.constant(image[None], tf.float32)))
             results += [output.numpy() for output in outputs if output.shape.rank == 2][:1]
         return np.concatenate(results) if results else None
-    except Exception as error:  # OSError, OpError, ValueError, by what is wrong
+    except Exception as error:  # OSError, OpError or ValueError
         raise SettingError(
-            f"handle={folder}: its program cannot be run ({_first_line(error)}); fetch it again, "
-            "whole"
+            f"handle={folder}: its program cannot be run ({_first_line(error)}); download it again"
         ) from None
 
 
-def _in_order(folder: Path) -> list[np.ndarray]:
+def _read_variables(folder: Path) -> list[np.ndarray]:
+    """The arrays in the order in which they were saved."""
     try:
         import tensorflow as tf
     except ImportError:
         raise SettingError(
-            f"handle={folder} is a SavedModel, which only TensorFlow reads; pip install tensorflow"
+            f"handle={folder} is a SavedModel, which needs TensorFlow; pip install tensorflow"
         ) from None
     prefix = folder / "variables" / "variables"
     try:
         reader = tf.train.load_checkpoint(str(prefix))
         found = [
-            match for name in reader.get_variable_to_shape_map() if (match := PLACE.match(name))
+            match
+            for name in reader.get_variable_to_shape_map()
+            if (match := VARIABLE_KEY.match(name))
         ]
         found.sort(key=lambda match: (match[1], int(match[2])))
         return [reader.get_tensor(match[0]) for match in found]
-    except Exception as error:  # ValueError, DataLossError, NotFoundError, by what is wrong
+    except Exception as error:  # ValueError, DataLossError or NotFoundError
         raise SettingError(
-            f"handle={folder}: its variables cannot be read ({_first_line(error)}); fetch it "
-            "again, whole"
+            f"handle={folder}: its variables cannot be read ({_first_line(error)}); download it "
+            "again"
         ) from None
 
 
@@ -84,9 +86,9 @@ def _first_line(error: Exception) -> str:
 
 
 def _flax_names(count: int) -> list[list[str]]:
-    """The ways in which `count` variables can be a ViT's: with and without head and pre_logits."""
-    head = [name for ours in HEAD for name in GOOGLE.places[ours].names]
-    per_block = sum(len(p.names) for ours, p in GOOGLE.places.items() if "{i}" in ours)
+    """Possible names of `count` variables of a ViT, with and without head and pre-logits layer."""
+    head = [name for ours in HEAD for name in GOOGLE.mappings[ours].names]
+    per_block = sum(len(p.names) for ours, p in GOOGLE.mappings.items() if "{i}" in ours)
     result = []
     for extra in ([*head], [], [*head, *PRE_LOGITS], [*PRE_LOGITS]):
         around = len(_names(0)) - len(head) + len(extra)
@@ -98,7 +100,7 @@ def _flax_names(count: int) -> list[list[str]]:
 
 
 def _names(depth: int) -> list[str]:
-    return [name for place in weight_mappings(GOOGLE, depth).values() for name in place.names]
+    return [name for mapping in weight_mappings(GOOGLE, depth).values() for name in mapping.names]
 
 
 def _is_vit(weights: Weights) -> bool:
