@@ -1,6 +1,7 @@
 """Where what the package has to say goes: standard output, and `train.log` of a run."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +18,24 @@ def console() -> Iterator[None]:
     propagated, log.propagate = log.propagate, False
     log.disabled = False  # as Hydra leaves every logger that was there before it
     try:
-        with log_handler(logging.StreamHandler(sys.stdout), "%(message)s", logging.INFO):
+        with log_handler(_StdoutHandler(sys.stdout), "%(message)s", logging.INFO):
             yield
     finally:
         log.propagate = propagated
+
+
+def discard_stdout() -> None:
+    """Send standard output nowhere from now on: its reader, such as `head`, is gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _StdoutHandler(logging.StreamHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
+        # A training goes on without its terminal: `train.log` of the run has every line.
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            discard_stdout()
+        else:
+            super().handleError(record)
 
 
 @contextmanager
