@@ -1,19 +1,6 @@
-"""Measure a trained model: `python scripts/evaluate.py run=<dir>`; `sizes=32,48` tries others."""
+"""The same as `vit-keras evaluate`."""
 
-from vit_keras.cli import arguments
-from vit_keras.evaluation.preflight import check_evaluation
-
-
-def task(settings):
-    from vit_keras.evaluation.evaluate import evaluate_run  # imports Keras: after the checks
-    from vit_keras.logs import console
-
-    with console():
-        given = vars(settings)
-        evaluate_run(overrides=given.pop("data"), **given)
-
-
-main = arguments.main(arguments.EvaluateSettings, check_evaluation, task)
+from vit_keras.cli.evaluate import main
 
 if __name__ == "__main__":
     main()

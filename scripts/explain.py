@@ -1,16 +1,6 @@
-"""See what a model looks at: `python scripts/explain.py run=<dir> image=<file or number>`."""
+"""The same as `vit-keras explain`."""
 
-from vit_keras.cli import arguments
-from vit_keras.explain import preflight
-
-
-def task(settings):
-    from vit_keras.explain.explanation import explain_run  # imports Keras: after the checks
-
-    print("explanation:", explain_run(**vars(settings)))
-
-
-main = arguments.main(arguments.ExplainSettings, preflight.check_explanation, task)
+from vit_keras.cli.explain import main
 
 if __name__ == "__main__":
     main()

@@ -1,17 +1,6 @@
 """Fine-tune a pretrained ViT: `python scripts/finetune_hub.py recipe=finetune_cifar10`."""
 
-import functools
-
-from vit_keras.cli import hydra_app
-from vit_keras.training import preflight
-
-
-@functools.partial(hydra_app.main, recipe="finetune_digits", check=preflight.has_handle)
-def main(config):
-    from vit_keras.training.finetune import finetune_model  # imports Keras: after the checks
-
-    return finetune_model(config).metrics["best_val_accuracy"]
-
+from vit_keras.cli.finetune import main
 
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""See what an augmentation does: `python scripts/show_augment.py data=cifar10 augment=heavy`."""
+"""The same as `vit-keras show-augment`."""
 
 from vit_keras.cli.show_augment import main
 

@@ -1,14 +1,6 @@
 """Train a ViT from scratch: `python scripts/train_scratch.py recipe=cifar10 train.epochs=3`."""
 
-from vit_keras.cli import hydra_app
-
-
-@hydra_app.main
-def main(config):
-    from vit_keras.training.train import train_model
-
-    return train_model(config).metrics["best_val_accuracy"]
-
+from vit_keras.cli.train import main
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,7 @@
 """Logging: messages of the package to standard output and to a run's `train.log`."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +16,24 @@ def console() -> Iterator[None]:
     propagated, log.propagate = log.propagate, False
     log.disabled = False  # Hydra disables every logger that exists when it configures logging
     try:
-        with log_handler(logging.StreamHandler(sys.stdout), "%(message)s", logging.INFO):
+        with log_handler(_StdoutHandler(sys.stdout), "%(message)s", logging.INFO):
             yield
     finally:
         log.propagate = propagated
+
+
+def discard_stdout() -> None:
+    """Send standard output nowhere from now on: its reader, such as `head`, is gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _StdoutHandler(logging.StreamHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
+        # A training goes on without its terminal: `train.log` of the run has every line.
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            discard_stdout()
+        else:
+            super().handleError(record)
 
 
 @contextmanager

@@ -1,43 +1,104 @@
-"""Words of `setting=value` for the scripts that work on a run, and folders that are whole."""
+"""Arguments of the commands that work on a run, and folders that are whole."""
 
 import pytest
 
 from vit_keras import SettingError
-from vit_keras.cli import arguments
+from vit_keras.cli import arguments, evaluate, export, legacy
 from vit_keras.io import atomic
 
 
 def read(*words):
-    return arguments.read(arguments.ExportSettings, words)
+    return arguments.parse("export", export.add_arguments, [*words])
 
 
-def test_words_become_settings_whatever_a_path_holds():
-    settings = read("run=a, b=[c] ü", "format=onnx", "images=7")
+def test_arguments_become_settings_whatever_a_path_holds():
+    settings = read("a, b=[c] ü", "--format", "onnx", "--images=7")
     assert vars(settings) == dict(run="a, b=[c] ü", format="onnx", output=None, images=7)
 
 
 REFUSED = {
-    ("onnx",): "onnx sets nothing; write setting=value, such as run=... format=...",
-    ("--format=onnx",): "--format=onnx sets nothing",
-    ("run=a", "fromat=onnx"): r"fromat is no setting; did you mean format\?",
-    ("run=a", "run=b"): "run=b sets run a second time",
-    ("run=",): "run= has no value",
-    ("run=a", "format=onnx", "images=many"): "images=many does not fit",
-    ("run=a", "format=onnx", "images=0"): "images=0 does not fit",
-    ("run=a",): "format is not set: tf_saved_model, onnx",
+    ("--format=onnx",): "the following arguments are required: RUN; see vit-keras export --help",
+    ("a", "b", "--format=onnx"): "unrecognized arguments: b",
+    ("a", "--fromat=onnx"): "required: --format",
+    ("a", "--format=onnx", "--depth=3"): "unrecognized arguments: --depth=3",
+    ("a", "--format"): "--format: expected one argument",
+    ("a", "--format=onnx", "--images=many"): "--images: many does not fit; use a whole number",
+    ("a", "--format=onnx", "--images=0"): "--images: 0 does not fit",
+    ("a",): "required: --format",
+    ("a", "--format=onix"): r"--format: onix is unknown; did you mean onnx\?",
 }
 
 
 @pytest.mark.parametrize(("words", "message"), REFUSED.items())
-def test_words_that_cannot_be_are_refused(words, message):
+def test_wrong_arguments_are_refused(words, message):
     with pytest.raises(SettingError, match=message):
         read(*words)
 
 
-def test_help_names_every_setting_with_its_default():
-    text = arguments.usage(arguments.ExportSettings)
-    assert "run      the folder of a training run (needed)" in text
-    assert "images   how many test images the file is compared with Keras on (200)" in text
+def test_help_names_every_argument_with_its_default():
+    text = " ".join(arguments.build_parser("export", export.add_arguments).format_help().split())
+    assert "RUN the folder of a training run" in text
+    assert "how many test images the file is compared with Keras on (200)" in text
+
+
+# Words as the scripts of earlier versions took them -> the arguments of today.
+OLD_WORDS = {
+    ("evaluate", "run=a", "data=folder", "data.path=b=[c]", "sizes=24,48"): [
+        *("a", "--data=data=folder", "--data=data.path=b=[c]", "--sizes=24", "--sizes=48")
+    ],
+    ("explain", "run=a", "image=7", "target=bird"): ["a", "--image=7", "--target=bird"],
+    ("export", "format=onnx", "run=a, b=[c] ü"): ["a, b=[c] ü", "--format=onnx"],
+    ("predict", "photos", "run=a", "top_k=2", "flip=true", "overwrite=False", "x-1=2.jpg"): [
+        *("a", "photos", "x-1=2.jpg", "--top-k=2", "--flip")
+    ],
+}
+
+
+@pytest.mark.parametrize(("old", "new"), OLD_WORDS.items())
+def test_words_of_earlier_versions_are_translated_and_said_once(old, new, capsys):
+    command, *words = old
+    assert legacy.translate(command, words) == new
+    said = capsys.readouterr().err
+    assert said.startswith(f"deprecated: write it as vit-keras {command} ")
+    assert len(said.splitlines()) == 1
+
+
+def test_words_of_today_are_left_as_they_are(capsys):
+    for command, *words in (
+        ("evaluate", "a", "--data", "data=folder"),
+        ("predict", "a", "photos", "b.png"),
+        ("predict", "run=1", "--format", "csv"),
+        ("split", "run=1", "data=2"),
+    ):
+        assert legacy.translate(command, words) == words
+    assert capsys.readouterr().err == ""
+
+
+OLD_REFUSED = {
+    ("export", "run=a", "fromat=onnx"): r"fromat is no setting; did you mean format\?",
+    ("predict", "run=a", "photos", "topk=3"): r"topk is no setting; did you mean top_k\?",
+    ("predict", "run=a", "photos", "flip=yes"): "flip=yes does not fit; use true or false",
+    ("export", "run=a", "format="): "format= has no value",
+}
+
+
+@pytest.mark.parametrize(("old", "message"), OLD_REFUSED.items())
+def test_wrong_words_of_earlier_versions_are_refused(old, message):
+    command, *words = old
+    with pytest.raises(SettingError, match=message):
+        legacy.translate(command, words)
+
+
+def test_words_of_the_runs_configuration_are_kept_as_they_are():
+    def parse(*words):
+        return arguments.parse("evaluate", evaluate.add_arguments, [*words])
+
+    settings = parse("a", *["--data", "data=folder", "data.path=b=[c]", "--sizes", "24", "48"])
+    assert settings.data == ["data=folder", "data.path=b=[c]"]
+    assert settings.sizes == [24, 48]
+    assert (parse("a").data, parse("a").sizes) == ([], [])
+    with pytest.raises(SettingError, match="--sizes: big does not fit"):
+        parse("a", "--sizes", "24", "big")
 
 
 def write(folder, text, fails=False):
@@ -64,12 +125,3 @@ def test_results_never_replace_a_folder_of_other_files(tmp_path):
         write(tmp_path, "ours")
     with pytest.raises(SettingError, match=r"notes.txt is a file"):
         write(tmp_path / "notes.txt", "ours")
-
-
-def test_words_of_the_runs_configuration_are_kept_as_they_are():
-    words = ["run=a", "data=folder", "data.path=b=[c]", "sizes=24,48"]
-    settings = arguments.read(arguments.EvaluateSettings, words)
-    assert (settings.data, settings.sizes) == (("data=folder", "data.path=b=[c]"), (24, 48))
-    assert arguments.read(arguments.EvaluateSettings, ["run=a"]).sizes == ()
-    with pytest.raises(SettingError, match="sizes=big does not fit"):
-        arguments.read(arguments.EvaluateSettings, ["run=a", "sizes=24,big"])

@@ -1,4 +1,4 @@
-"""scripts/predict.py: files in, a table, JSON or CSV out, and what is passed over or refused."""
+"""`vit-keras predict`: files in, a table, JSON or CSV out, and what is passed over or refused."""
 
 import csv
 import io
@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits
 from helpers.fake_runs import RELEASED, in_process
 from vit_keras import Predictor, SettingError
 from vit_keras.cli import arguments
+from vit_keras.cli import predict as cli_predict
 from vit_keras.predict import inputs, predictor, preflight
 
 BAD = ("empty.png", "half.jpeg", "text.jpg")
@@ -46,11 +47,11 @@ def predict(opened, monkeypatch, capsys):
     """Runs the script in this process; gives (exit status, standard output, standard error)."""
     monkeypatch.setattr(predictor, "Predictor", lambda run: opened)
     start = in_process("predict", monkeypatch, capsys)
-    return lambda *words: start(f"run={RELEASED}", *words)
+    return lambda *words: start(RELEASED, *words)
 
 
 def test_a_folder_as_json_with_damaged_files_named_beside(predict, photos):
-    status, out, err = predict("photos", "format=json", "top_k=2")
+    status, out, err = predict("photos", "--format=json", "--top-k=2")
     found = json.loads(out)
     assert status == 0
     files = [f"photos/even/{i}.png" for i in (0, 2, 4)] + [f"photos/odd/{i}.png" for i in (1, 3, 5)]
@@ -71,21 +72,21 @@ def test_a_folder_as_json_with_damaged_files_named_beside(predict, photos):
 
 
 def test_csv_has_a_row_for_each_file_and_a_column_for_each_class(predict, photos):
-    _, out, _ = predict("photos/even", "format=csv", "top_k=3")
+    _, out, _ = predict("photos/even", "--format=csv", "--top-k=3")
     rows = list(csv.DictReader(io.StringIO(out)))
     assert list(rows[0]) == [
         *("file", "class", "confidence", "class_2", "confidence_2", "class_3", "confidence_3")
     ]
     assert [row["class"] for row in rows] == ["0", "2", "4"]
     assert all(0 < float(row["confidence_2"]) < float(row["confidence"]) <= 1 for row in rows)
-    _, out, _ = predict("photos/even/0.png", "format=csv", "top_k=1", "flip=true")
+    _, out, _ = predict("photos/even/0.png", "--format=csv", "--top-k=1", "--flip")
     (mirrored,) = csv.DictReader(io.StringIO(out))
     assert mirrored["class"] == "0"
     assert mirrored["confidence"] != rows[0]["confidence"]
 
 
 def test_predict_prints_a_table_by_default(predict, photos):
-    _, out, _ = predict("photos/even/0.png", "photos/odd/1.png", "top_k=1")
+    _, out, _ = predict("photos/even/0.png", "photos/odd/1.png", "--top-k=1")
     head, *lines = (line.split() for line in out.splitlines())
     assert head == ["file", "class", "confidence"]
     assert [line[:2] for line in lines] == [["photos/even/0.png", "0"], ["photos/odd/1.png", "1"]]
@@ -96,7 +97,7 @@ def test_predict_accepts_unusual_file_names(predict, photos):
     for name in names:
         shutil.copy("photos/even/0.png", os.fsencode(name))
     words = ["a=b.png", "./-x.png", "./run=1.png", "with space.png", os.fsdecode(names[-1])]
-    status, out, _ = predict(*words, "format=json")
+    status, out, _ = predict(*words, "--format=json")
     assert status == 0
     assert [one["file"] for one in json.loads(out)] == words
     _, out, _ = predict(*words)
@@ -105,15 +106,15 @@ def test_predict_accepts_unusual_file_names(predict, photos):
 
 
 def test_output_is_written_whole_and_not_over_another(predict, photos, tmp_path):
-    status, out, _ = predict("photos", "output=new/found.csv")
+    status, out, _ = predict("photos", "--output=new/found.csv")
     assert (status, out) == (0, "predictions: new/found.csv\n")
     assert len(Path("new/found.csv").read_text().splitlines()) == 1 + 6
     before = Path("new/found.csv").read_bytes()
-    status, _, err = predict("photos/odd", "output=new/found.csv")
+    status, _, err = predict("photos/odd", "--output=new/found.csv")
     assert status == 2
     assert "output=new/found.csv is there already" in err
     assert Path("new/found.csv").read_bytes() == before
-    status, _, _ = predict("photos/odd", "output=new/found.csv", "overwrite=true", "format=json")
+    status, _, _ = predict("photos/odd", "--output=new/found.csv", "--overwrite", "--format=json")
     assert len(json.loads(Path("new/found.csv").read_text())) == 3
     assert [path.name for path in Path("new").iterdir()] == ["found.csv"]
 
@@ -124,7 +125,7 @@ def test_a_disk_that_is_full_leaves_no_half(predict, photos, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    status, _, err = predict("photos", "output=found.csv")
+    status, _, err = predict("photos", "--output=found.csv")
     assert status == 2
     assert err.splitlines()[-1] == (
         "error: output=found.csv cannot be written (No space left on device)"
@@ -133,7 +134,7 @@ def test_a_disk_that_is_full_leaves_no_half(predict, photos, monkeypatch):
 
 
 def test_predict_fails_when_no_file_can_be_read(predict, photos):
-    status, out, err = predict("photos/odd/empty.png", "photos/odd/text.jpg", "output=a.csv")
+    status, out, err = predict("photos/odd/empty.png", "photos/odd/text.jpg", "--output=a.csv")
     assert (status, out) == (2, "")
     assert err.splitlines()[-1].startswith("error: none of 2 files could be read")
     assert "photos/odd/empty.png: an empty file" in err
@@ -151,7 +152,8 @@ def test_files_are_found_once_in_the_order_of_the_words(photos):
 
 
 def check(*words):
-    preflight.check_prediction(arguments.read(arguments.PredictSettings, words))
+    settings = arguments.parse("predict", cli_predict.add_arguments, [*map(str, words)])
+    preflight.check_prediction(settings)
 
 
 def test_what_cannot_be_predicted_is_refused_before_keras(photos, tmp_path):
@@ -165,30 +167,30 @@ def test_what_cannot_be_predicted_is_refused_before_keras(photos, tmp_path):
     (hot / "temperature.json").write_text('{"temperature": -1}')
     (tmp_path / "void").mkdir()
     refused = {
-        ("photos",): "run is not set",
-        (f"run={run}",): "images is not set: files, folders or globs",
-        (f"run={tmp_path}", "photos"): "is not a run",
-        (f"run={newer}", "photos"): "has teleport, which this version does not know",
-        (f"run={half}", "photos"): "cannot predict: it has no best.keras",
-        (f"run={cut}", "photos"): r"cannot predict: best.keras is damaged \(File is not a zip file",
-        (f"run={hot}", "photos"): "temperature.json is damaged",
-        (f"run={run}", "nowhere.png"): "nowhere.png is no file or folder",
-        (f"run={run}", "photos/*.jpg"): r"photos/\*.jpg is no file or folder, and matches none",
-        (f"run={run}", "void"): r"void has no image \(.jpg, .jpeg",
-        (f"run={run}", "photos", "topk=3"): r"topk is no setting; did you mean top_k\?",
-        (f"run={run}", "photos", "--flip"): "--flip sets nothing",
-        (f"run={run}", "photos", "flip=yes"): "flip=yes does not fit; use true or false",
-        (f"run={run}", "photos", "top_k=0"): "top_k=0 does not fit",
-        (f"run={run}", "photos", "format=xml"): "format=xml is unknown; known: csv, json, table",
-        (f"run={run}", "photos", "output=photos"): "output=photos is a folder",
-        (f"run={run}", "photos", "output=photos/even/0.png"): "is there already",
-        (f"run={run}", "photos", "output=photos/even/0.png/a.csv"): "is a file; choose a folder",
+        ("photos",): "required: IMAGE",
+        (run,): "required: IMAGE",
+        (tmp_path, "photos"): "is not a run",
+        (newer, "photos"): "has teleport, which this version does not know",
+        (half, "photos"): "cannot predict: it has no best.keras",
+        (cut, "photos"): r"cannot predict: best.keras is damaged \(File is not a zip file",
+        (hot, "photos"): "temperature.json is damaged",
+        (run, "nowhere.png"): "nowhere.png is no file or folder",
+        (run, "photos/*.jpg"): r"photos/\*.jpg is no file or folder, and matches none",
+        (run, "void"): r"void has no image \(.jpg, .jpeg",
+        (run, "photos", "topk=3"): r"topk is no setting; did you mean top_k\?",
+        (run, "photos", "--flop"): "unrecognized arguments: --flop",
+        (run, "photos", "flip=yes"): "flip=yes does not fit; use true or false",
+        (run, "photos", "--top-k=0"): "--top-k: 0 does not fit",
+        (run, "photos", "--format=xml"): "--format: xml is unknown; known: csv, json, table",
+        (run, "photos", "--output=photos"): "output=photos is a folder",
+        (run, "photos", "--output=photos/even/0.png"): "is there already",
+        (run, "photos", "--output=photos/even/0.png/a.csv"): "is a file; choose a folder",
     }
     for words, message in refused.items():
         with pytest.raises(SettingError, match=message):
             check(*words)
-    check(f"run={run}", "photos", "flip=True", "output=new/place.csv")
+    check(run, "photos", "flip=True", "--output=new/place.csv")
 
 
 def test_the_script_refuses_without_importing_keras(refusal):
-    assert "is not a run" in refusal("run=nowhere", "image.png", name="predict")
+    assert "is not a run" in refusal("nowhere", "image.png", name="predict")

@@ -1,4 +1,4 @@
-"""scripts/runs.py: ranks, compares and describes runs, and refuses what it cannot."""
+"""`vit-keras runs`: ranks, compares and describes runs, and refuses what it cannot."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""`scripts/split_images.py`: each image in one split, in proportion, whole or not at all."""
+"""`vit-keras split`: each image in one split, in proportion, whole or not at all."""
 
 import argparse
 import csv

@@ -13,7 +13,7 @@ from sklearn import metrics
 
 from helpers.paths import SAVED_MODELS, SCRIPTS
 from vit_keras import SettingError, evaluate_run, load_config, open_run
-from vit_keras.cli import arguments
+from vit_keras.cli import arguments, evaluate
 from vit_keras.data import decode, splits
 from vit_keras.evaluation.preflight import check_evaluation
 from vit_keras.evaluation.task import EvaluationTask
@@ -211,7 +211,7 @@ def test_a_folder_of_photos_names_its_files(tmp_path):
     )
     photos(tmp_path / "photos")
     words = ("data=folder", f"data.path={tmp_path / 'photos'}")
-    check(f"run={run}", *words)
+    check(run, *words)
     done = evaluate_run(run, words, images=10)
     assert done.report["images"] == 10
     listed = [row["image"] for row in rows(done.path / "mistakes.csv")]
@@ -292,7 +292,7 @@ def test_a_model_that_is_no_vit_of_ours_has_its_own_size_alone(run):
 
 
 def check(*words):
-    check_evaluation(arguments.read(arguments.EvaluateSettings, words))
+    check_evaluation(arguments.parse("evaluate", evaluate.add_arguments, [*map(str, words)]))
 
 
 def gone(run):
@@ -353,16 +353,16 @@ def test_what_cannot_be_evaluated_is_refused_before_keras(run, damage, words, me
         damage(run)
     before = sorted(run.rglob("*"))
     with pytest.raises(SettingError, match=message):
-        check(f"run={run}", *words)
+        check(run, *words)
     assert [path for path in sorted(run.rglob("*")) if path.name != ".lock"] == before
 
 
 def test_a_run_that_is_being_trained_is_left_alone(run):
     held = run_dir.Run(run)
     with pytest.raises(SettingError, match="is in use by another process"):
-        check(f"run={run}")
+        check(run)
     held.close()
-    check(f"run={run}", "sizes=8,16", "data.limit=100", "images=5", "output=elsewhere")
+    check(run, "--sizes", 8, 16, "--data", "data.limit=100", "--images=5", "--output=elsewhere")
 
 
 def test_a_damaged_model_leaves_nothing_behind(run):
@@ -375,14 +375,15 @@ def test_a_damaged_model_leaves_nothing_behind(run):
 
 
 def test_the_script_refuses_without_importing_keras(refusal):
-    assert "is not a run" in refusal("run=nowhere", "sizes=32", name="evaluate")
+    assert "is not a run" in refusal("nowhere", "--sizes=32", name="evaluate")
 
 
 def test_the_script_evaluates(run, capsys, monkeypatch):
     import runpy
 
     script = runpy.run_path(str(SCRIPTS / "evaluate.py"))
-    monkeypatch.setattr("sys.argv", ["evaluate.py", f"run={run}", "images=5", "data.limit=60"])
+    words = [str(run), "--images=5", "--data", "data.limit=60"]
+    monkeypatch.setattr("sys.argv", ["evaluate.py", *words])
     script["main"]()
     out = capsys.readouterr().out
     (folder,) = run.glob("evaluation-digits-*")  # a part of the run's data is not its data

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 from helpers.paths import SAVED_MODELS
 from vit_keras import SettingError, explain_run, open_run
-from vit_keras.cli import arguments
+from vit_keras.cli import arguments, explain
 from vit_keras.explain import preflight
 
 RELEASED = SAVED_MODELS / "digits"
@@ -72,7 +72,7 @@ def test_a_file_for_a_class_in_a_folder_of_ones_own(run, seven, tmp_path):
 
 
 def check(*words):
-    preflight.check_explanation(arguments.read(arguments.ExplainSettings, words))
+    preflight.check_explanation(arguments.parse("explain", explain.add_arguments, [*words]))
 
 
 def test_what_cannot_be_explained_is_refused_before_keras(run, tmp_path):
@@ -80,18 +80,18 @@ def test_what_cannot_be_explained_is_refused_before_keras(run, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     refused = {
-        ("image=1",): "run is not set",
-        (f"run={run}",): "image is not set",
-        (f"run={tmp_path}", "image=1"): "is not a run",
-        (f"run={run}", "image=cat.png"): "image=cat.png is no file",
-        (f"run={run}", f"image={tmp_path / 'note.png'}"): r"note.png cannot be read",
-        (f"run={run}", "image=1", "target=seven"): "target=seven is no class of this run",
-        (f"run={run}", "image=1", f"output={tmp_path / 'mine'}"): "is not empty",
+        ("--image=1",): "required: RUN",
+        (str(run),): "required: --image",
+        (str(tmp_path), "--image=1"): "is not a run",
+        (str(run), "--image=cat.png"): "image=cat.png is no file",
+        (str(run), f"--image={tmp_path / 'note.png'}"): r"note.png cannot be read",
+        (str(run), "--image=1", "--target=seven"): "target=seven is no class of this run",
+        (str(run), "--image=1", f"--output={tmp_path / 'mine'}"): "is not empty",
     }
     for words, message in refused.items():
         with pytest.raises(SettingError, match=message):
             check(*words)
-    check(f"run={run}", "image=1", "target=7")
+    check(str(run), "--image=1", "--target=7")
 
 
 def test_what_the_model_has_not_is_refused_and_nothing_written(run):
@@ -103,4 +103,4 @@ def test_what_the_model_has_not_is_refused_and_nothing_written(run):
 
 
 def test_the_script_refuses_without_importing_keras(refusal):
-    assert "is not a run" in refusal("run=nowhere", "image=1", name="explain")
+    assert "is not a run" in refusal("nowhere", "--image=1", name="explain")

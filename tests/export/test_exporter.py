@@ -14,7 +14,7 @@ import pytest
 import vit_keras
 from helpers.paths import SAVED_MODELS
 from vit_keras import SettingError, build_vit
-from vit_keras.cli import arguments
+from vit_keras.cli import arguments, export
 from vit_keras.export import exporter, preflight
 from vit_keras.export.formats import FORMATS, format_module
 from vit_keras.predict import serving_model
@@ -206,26 +206,26 @@ def test_an_export_that_fails_leaves_nothing(run, monkeypatch, tmp_path):
 
 
 def check(*words):
-    preflight.check_export(arguments.read(arguments.ExportSettings, words))
+    preflight.check_export(arguments.parse("export", export.add_arguments, [*map(str, words)]))
 
 
 def test_what_cannot_be_exported_is_refused_before_keras(run, tmp_path, monkeypatch):
-    with pytest.raises(SettingError, match=r"format=onx is unknown; did you mean onnx\?"):
-        check(f"run={run}", "format=onx")
+    with pytest.raises(SettingError, match=r"format: onx is unknown; did you mean onnx\?"):
+        check(run, "--format=onx")
     with pytest.raises(SettingError, match="is not a run"):
-        check(f"run={tmp_path}", "format=keras_int8")
+        check(tmp_path, "--format=keras_int8")
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(SettingError, match="is not empty"):
-        check(f"run={run}", "format=keras_int8", f"output={tmp_path}")
+        check(run, "--format=keras_int8", f"--output={tmp_path}")
     with pytest.raises(SettingError, match="KERAS_BACKEND=jax cannot write format=tf_saved_model"):
         preflight.export_place(run, "tf_saved_model", None, "jax")
     monkeypatch.setattr("importlib.util.find_spec", lambda module: None)
     with pytest.raises(SettingError, match="not installed here: pip install ai-edge-litert"):
-        check(f"run={run}", "format=litert")
+        check(run, "--format=litert")
 
 
 def test_the_script_refuses_without_importing_keras(refusal):
-    assert "did you mean onnx?" in refusal("run=x", "format=onix", name="export")
+    assert "did you mean onnx?" in refusal("x", "--format=onix", name="export")
 
 
 def test_keras_opens_its_int8_file_as_any_other(exported):

@@ -39,7 +39,7 @@ def enter(field, text):
 
 def choose(page, **settings):
     """Sets text fields by their labels, and waits until the command says so."""
-    shown = page.get_by_test_id("stCode").filter(has_text="python scripts/")
+    shown = page.get_by_test_id("stCode").filter(has_text="vit-keras ")
     for name, value in settings.items():
         field = page.get_by_label(name.replace("_", " "), exact=True)
         said = shown.filter(has_text=f"{name}={value}")
@@ -76,7 +76,7 @@ def state(page, word):
 
 
 def command(page):
-    return page.get_by_test_id("stCode").filter(has_text="python scripts/").inner_text()
+    return page.get_by_test_id("stCode").filter(has_text="vit-keras ").inner_text()
 
 
 def give(page, files, kind="image/png"):

@@ -1,4 +1,4 @@
-"""What `scripts/runs.py clean` deletes: half-written runs after asking, others by name alone."""
+"""What `vit-keras runs clean` deletes: half-written runs after asking, others by name alone."""
 
 import os
 import subprocess

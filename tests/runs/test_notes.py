@@ -1,4 +1,4 @@
-"""Tags and notes of runs, and runs as zips: by Python, and by scripts/runs.py."""
+"""Tags and notes of runs, and runs as zips: by Python, and by `vit-keras runs`."""
 
 import io
 import zipfile

@@ -71,11 +71,12 @@ def test_another_site_cannot_open_a_session(studio):
 
 def test_another_address_needs_a_word_that_names_the_risk(studio):
     from vit_keras import SettingError
-    from vit_keras.studio.__main__ import RISK, check, parsed
+    from vit_keras.studio.__main__ import OLD_RISK, RISK, check, parsed
 
-    with pytest.raises(SettingError, match=r"--address=0.0.0.0 would let others .* add --let-"):
+    with pytest.raises(SettingError, match=r"--address=0.0.0.0 would .* add --allow-remote"):
         check(parsed(["--address", "0.0.0.0", "--port", "0"]))
     check(parsed(["--address", "0.0.0.0", "--port", "0", RISK]))
+    check(parsed(["--address", "0.0.0.0", "--port", "0", OLD_RISK]))
     with pytest.raises(SettingError, match="cannot be listened on"):
         check(parsed(["--port", str(studio.port)]))
 
@@ -162,17 +163,17 @@ def test_a_file_that_is_too_large_is_refused(page, tmp_path):
 
 def test_runs_that_went_wrong_are_told_of(page, studio):
     jobs = Jobs(studio.runs)
-    gone = jobs.add("train_scratch", (), "gone")
+    gone = jobs.add("train", (), "gone")
     Path(gone.place).rmdir()
-    jobs.over(gone, 0)
+    jobs.mark_finished(gone, 0)
     said = {
         "error: the loss became nan at step 7; lower optim.learning_rate=9": "lower optim.",
         "Traceback (most recent call last):\nOSError: No space left on device": "make room",
     }
     for number, (output, _) in enumerate(said.items()):
-        job = jobs.add("train_scratch", (), f"wrong-{number}")
+        job = jobs.add("train", (), f"wrong-{number}")
         jobs.output(job).write_text(output)
-        jobs.over(job, 1)
+        jobs.mark_finished(job, 1)
     page.goto(f"{studio.url}/?job={gone.id}")
     page.get_by_text("is gone; what it held").wait_for()
     jobs.forget(gone)

@@ -38,9 +38,9 @@ TYPED = {  # setting: what is typed -> what the configuration then has
 def test_typed_settings_reach_the_command(name, typed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     option, (text, value) = options()[name], typed
-    command = Command("train_scratch", (word(name, option.kind, option.is_optional, text),))
-    python, script, *words = shlex.split(command.text())
-    assert (python, script) == ("python", "scripts/train_scratch.py")
+    command = Command("train", (word(name, option.kind, option.is_optional, text),))
+    program, name, *words = shlex.split(command.text())
+    assert (program, name) == ("vit-keras", "train")
     group, field = name.split(".")
     assert getattr(getattr(load_config(*words), group), field) == value
 
@@ -54,22 +54,22 @@ def test_any_text_can_be_a_path(text):
 
 def test_a_wrong_value_is_refused_in_the_scripts_words():
     with pytest.raises(SettingError, match=r"model.patch_size=3 does not divide .* use 2, 4 or 8"):
-        Command("train_scratch", ("model.patch_size=3",)).check()
+        Command("train", ("model.patch_size=3",)).check()
     with pytest.raises(SettingError, match=r"train.epochs=1000000000000.* is out of range"):
-        Command("train_scratch", ("train.epochs=1000000000000000000000",)).check()
+        Command("train", ("train.epochs=1000000000000000000000",)).check()
     with pytest.raises(SettingError, match=r"pretrained.handle is not set"):
-        Command("finetune_hub", ("recipe=digits",)).check()
+        Command("finetune", ("recipe=digits",)).check()
 
 
 def test_a_sweep_is_checked_run_by_run():
     rates = ("recipe=digits", "optim.learning_rate=1e-3,3e-4")
-    sweep = Command("train_scratch", rates, ("optim.learning_rate",))
+    sweep = Command("train", rates, ("optim.learning_rate",))
     assert sweep.check().name == "digits"
     assert "--multirun recipe=digits optim.learning_rate=1e-3,3e-4" in sweep.text()
     with pytest.raises(SettingError, match=r"train.epochs=0 is out of range"):
-        Command("train_scratch", ("train.epochs=1,0",), ("train.epochs",)).check()
+        Command("train", ("train.epochs=1,0",), ("train.epochs",)).check()
     with pytest.raises(SettingError, match=r"train.epochs=3 is one value, which is no sweep"):
-        Command("train_scratch", ("train.epochs=3",), ("train.epochs",)).check()
+        Command("train", ("train.epochs=3",), ("train.epochs",)).check()
     for typed, message in {
         "0.001,": "cannot be read",
         "0.001 0.003": "one value, which is no sweep; give several with commas",
@@ -79,9 +79,7 @@ def test_a_sweep_is_checked_run_by_run():
         "range(1,100000)": r"makes 99,999 runs of this, more than 1,000",
     }.items():
         with pytest.raises(SettingError, match=message):
-            Command(
-                "train_scratch", (f"optim.learning_rate={typed}",), ("optim.learning_rate",)
-            ).check()
+            Command("train", (f"optim.learning_rate={typed}",), ("optim.learning_rate",)).check()
 
 
 def test_what_was_typed_stays_when_something_else_is_chosen(tmp_path, monkeypatch):
@@ -91,7 +89,7 @@ def test_what_was_typed_stays_when_something_else_is_chosen(tmp_path, monkeypatc
     epochs.set_value("7").run()
     (augment,) = (field for field in app.selectbox if field.label == "augment")
     augment.set_value("heavy").run()
-    (shown,) = (code.value for code in app.code if "scripts/" in code.value)
+    (shown,) = (code.value for code in app.code if "vit-keras train" in code.value)
     assert {"augment=heavy", "train.epochs=7"} <= {*shlex.split(shown)}
     (mixup,) = (field for field in app.text_input if field.label == "mixup")
     assert float(mixup.value) == load_config("recipe=digits", "augment=heavy").augment.mixup > 0
@@ -122,10 +120,14 @@ def test_a_search_by_optuna_runs_as_the_page_writes_it(tmp_path, monkeypatch):
     assert not app.error
     assert not app.exception
     (shown,) = (code.value for code in app.code if "--multirun" in code.value)
-    _python, *words = shlex.split(shown)
+    _program, *words = shlex.split(shown)
     small = ["train.epochs=1", "train.jit_compile=false", "data.limit=300", "model.depth=1"]
     done = subprocess.run(
-        [sys.executable, *words, *small], cwd=ROOT, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "vit_keras", *words, *small],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     rates = [

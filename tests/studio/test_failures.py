@@ -61,7 +61,7 @@ def test_two_tabs_and_a_training_that_is_killed_from_outside(page, studio):
     second.close()
 
     page.get_by_text(re.compile("After epoch [2-9]")).wait_for()
-    (training,) = processes("train_scratch.py", mine)
+    (training,) = processes("vit_keras train", mine)
     training.kill()
     state(page, "killed")
     page.get_by_text("was killed, by Kill, from outside, or by the system").wait_for()

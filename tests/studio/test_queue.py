@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,17 +16,17 @@ pytest.importorskip("psutil", reason="needs the extra `studio`")
 
 from vit_keras import SettingError
 from vit_keras.studio.jobs import live_run, runner
-from vit_keras.studio.jobs.queue import Jobs, start_of
+from vit_keras.studio.jobs.queue import COMMANDS, Jobs, start_of
 
 # A training as far as a job sees one: it takes its place, notes that it runs, and ends as told.
 TRAINING = """
 import json, os, pathlib, signal, sys, time
-settings = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
+settings = dict(word.split("=", 1) for word in sys.argv[2:] if "=" in word)
 place = pathlib.Path(settings.get("run.dir", settings.get("run.resume", "")).strip('"'))
 place.mkdir(parents=True, exist_ok=True)
 (place / "config.yaml").write_text("run: {resume: null}")
 with open(place / "started", "a") as file:
-    file.write(" ".join(sys.argv[1:]) + chr(10))
+    file.write(" ".join(sys.argv[2:]) + chr(10))
 if "says" in settings:
     sys.exit("error: " + settings["says"])
 try:
@@ -38,14 +39,19 @@ except KeyboardInterrupt:
 
 @pytest.fixture
 def jobs(tmp_path):
-    (tmp_path / "training.py").write_text(TRAINING)
+    package = tmp_path / "instead" / "vit_keras"  # `python -m` looks in its own folder first
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(TRAINING)
     return Jobs(tmp_path / "runs")
 
 
 @pytest.fixture
-def add(jobs, tmp_path):
+def add(jobs, tmp_path, monkeypatch):
     def added(*words, **settings):
-        return jobs.add(str(tmp_path / "training"), words, "digits", **settings)
+        with monkeypatch.context() as there:
+            there.chdir(tmp_path / "instead")  # where its process is started
+            return jobs.add("train", words, "digits", **settings)
 
     return added
 
@@ -93,7 +99,8 @@ def test_a_training_outlives_the_runner_and_a_new_runner_finds_it(jobs, add):
 
 
 @pytest.mark.parametrize(("action", "outcome"), [("stop", "stopped"), ("kill", "killed")])
-def test_a_job_is_stopped_or_killed_and_goes_on(jobs, add, action, outcome):
+def test_a_job_is_stopped_or_killed_and_goes_on(jobs, add, action, outcome, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path / "instead")
     # As from a shell's background, where Ctrl-C is ignored.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     job = add("takes=60")
@@ -136,7 +143,7 @@ def test_a_training_that_a_signal_ends_was_killed(jobs, add, sign):
 
 def test_a_disk_that_is_full_for_a_while_is_waited_for(jobs, add, monkeypatch):
     asked, tries = [add(), add("says=x")], []
-    keep = Jobs.keep
+    keep = Jobs.save
 
     def full(self, job):
         tries.append(job.state)
@@ -144,21 +151,21 @@ def test_a_disk_that_is_full_for_a_while_is_waited_for(jobs, add, monkeypatch):
             raise OSError(28, "No space left on device")
         keep(self, job)
 
-    monkeypatch.setattr(Jobs, "keep", full)
+    monkeypatch.setattr(Jobs, "save", full)
     monkeypatch.setattr(runner, "PAUSE", 0.1)
     runner.work(jobs.root)
     assert [state(jobs, job) for job in asked] == ["finished", "failed"]
 
 
 def test_no_room_for_records_is_said(jobs, monkeypatch):
-    jobs.check_room()
+    jobs.check_writable()
 
     def full(self, *given, **named):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(SettingError, match=r"cannot be written to \(No space left on device\)"):
-        jobs.check_room()
+        jobs.check_writable()
 
 
 def test_a_job_that_waits_can_be_taken_back(jobs, add):
@@ -176,7 +183,7 @@ def test_a_process_that_died_unseen_is_told_of(jobs, add):
     job = add("takes=60")
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         pid = process.pid
-    jobs.begun(job, pid)
+    jobs.mark_running(job, pid)
     assert not jobs.get(job.id).is_alive()
     runner.work(jobs.root)
     assert state(jobs, job) == "lost"
@@ -210,10 +217,26 @@ def test_a_damaged_record_is_passed_over(jobs, add):
     assert [one.id for one in jobs.all()] == [job.id]
 
 
+@pytest.mark.parametrize(("script", "command"), COMMANDS.items())
+def test_a_record_of_an_earlier_version_is_read(script, command, jobs, add):
+    job = add("train.epochs=3")
+    record = jobs.folder / job.id / "job.json"
+    kept = json.loads(record.read_text())
+    kept["script"] = script
+    del kept["command"]
+    record.write_text(json.dumps(kept))
+    read = jobs.get(job.id)
+    assert read == replace(job, command=command)
+    assert read.arguments == [
+        *(sys.executable, "-m", "vit_keras", command),
+        *("train.epochs=3", f"run.dir={job.place}"),
+    ]
+
+
 def test_a_folder_that_cannot_be_written_is_told_of(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(SettingError, match=r"run.root=.*file cannot be written to"):
-        Jobs(tmp_path / "file").add("train_scratch", (), "digits")
+        Jobs(tmp_path / "file").add("train", (), "digits")
 
 
 def test_a_log_is_shown_without_the_colours_of_a_terminal(tmp_path):

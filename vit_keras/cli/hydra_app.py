@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from vit_keras import backend
+from vit_keras.cli.exit_codes import exit_codes
 from vit_keras.config import renamed, schema
 from vit_keras.config.compose import typed_config
 from vit_keras.config.overrides import (
@@ -43,13 +44,15 @@ def main(
     recipe: str | None = None,
     check: Callable[[Config], None] = lambda config: None,
 ) -> Callable[[], None]:
-    """Make `task(config)` a script's main function; `recipe` is picked where none is named.
+    """Turn `task(config)` into a command's main function, which reads `sys.argv` by Hydra.
 
-    `check` refuses, before Keras is imported, what this task besides cannot do. What the task
-    gives is what a sweeper that searches, such as Optuna's, looks for the best of.
+    Exit status 2 and one line for a wrong setting, 1 for a training that diverged, 130 for Ctrl-C;
+    a traceback only for an unexpected error.
 
-    Exit status 2 and one line for a setting that cannot work, 1 for a training that failed, 130
-    for Ctrl-C; a traceback only for what nobody foresaw.
+    Args:
+        task: does the work; its result is what a sweeper such as Optuna's maximises.
+        recipe: used where the command line names none.
+        check: refuses, before Keras is imported, further settings that this task cannot use.
     """
 
     diverged: list[DivergedError] = []
@@ -63,7 +66,7 @@ def main(
             except DivergedError as error:  # the other runs of a sweep go on
                 print(f"error: {error}", file=sys.stderr)
                 diverged.append(error)
-        return 0.0  # the worst that a sweeper which looks for the best can be told
+        return 0.0  # the lowest accuracy: a sweeper looks elsewhere
 
     @functools.wraps(task)
     def script() -> None:
@@ -89,14 +92,12 @@ def main(
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End a script with one line and status 2 for a setting that cannot work, 130 for Ctrl-C."""
-    try:
-        yield
-    except (SettingError, HydraException, OmegaConfBaseException) as error:
-        print(f"error: {explain_error(error)}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    """The exit codes of every command, with the errors of Hydra and OmegaConf in one line."""
+    with exit_codes():
+        try:
+            yield
+        except (HydraException, OmegaConfBaseException) as error:
+            raise SettingError(explain_error(error)) from None
 
 
 def _settings(composed: DictConfig, check: Callable[[Config], None]) -> Config:

@@ -68,7 +68,7 @@ def _of_tfds(name: str, to: str | None) -> Fetched:
     counts = tfds_index.check_prepared(config)
     place = tfds_index.prepared(config)
     assert place is not None
-    return Fetched(place, counts, f"python scripts/train_scratch.py {_words(config)}")
+    return Fetched(place, counts, f"vit-keras train {_words(config)}")
 
 
 def _words(config: DataConfig) -> str:
@@ -104,7 +104,7 @@ def _of_kaggle(handle: str, to: str | None) -> Fetched:
         ) from error
     root, counts = _classes(place)
     path = shlex.quote(f"data.path={root}")
-    command = f"python scripts/finetune_hub.py recipe=finetune_folder {path}"
+    command = f"vit-keras finetune recipe=finetune_folder {path}"
     return Fetched(root, counts, command)
 
 

@@ -7,13 +7,12 @@ same split. What is made is whole or absent: it grows beside its place and is mo
 import csv
 import errno
 import os
-import shlex
 import shutil
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -231,37 +230,9 @@ def _explained(error: OSError, destination: Path, mode: str) -> str:
     return f"{destination} cannot be made ({error}); choose a folder that you may write to"
 
 
-def _under_two_labels(parts: list[Part]) -> list[Part]:
+def under_two_labels(parts: list[Part]) -> list[Part]:
     """The files that are equal to one of another class."""
     classes = defaultdict(set)
     for part in parts:
         classes[part.sha256].add(part.class_name)
     return [part for part in parts if part.split and len(classes[part.sha256]) > 1]
-
-
-def main(settings: Any) -> None:
-    """What `scripts/split_images.py` does with its arguments."""
-    source, destination = settings.source, settings.destination
-    ratios = parse_ratios(settings.ratios)
-    if settings.per_class is not None and settings.per_class < len(ratios):
-        raise SettingError(
-            f"--per-class {settings.per_class} is less than the {len(ratios)} splits, which need "
-            f"an image of each class; use {len(ratios)} or more"
-        )
-    if settings.seed < 0:
-        raise SettingError(f"--seed {settings.seed} is below 0; use 0 or more")
-    check_destination(source, destination)
-    parts = plan_split(source, ratios, settings.seed, settings.per_class, settings.follow_links)
-    print(split_table(parts, ratios))
-    for part in parts:
-        if not part.split:
-            print(f"left out: {ascii_name(part.source)} ({part.reason})")
-    for part in _under_two_labels(parts):
-        print(f"under two labels: {ascii_name(part.source)}")
-    if settings.dry_run:
-        return
-    write_split(parts, source, destination, settings.mode)
-    links = " data.follow_links=true" if settings.mode == "symlink" else ""
-    print(f"{destination / MANIFEST} says what went where. To train on it:")
-    path = shlex.quote(f"data.path={destination}")
-    print(f"python scripts/train_scratch.py recipe=folder {path}{links}")

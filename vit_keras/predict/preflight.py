@@ -22,14 +22,14 @@ def check_prediction(settings: Any) -> None:
     if fault := zip_files.model_fault(saved.path / MODEL):
         raise SettingError(
             f"run={settings.run} cannot predict: {fault}; name another run, or see what is wrong "
-            f"by scripts/runs.py describe {settings.run}"
+            f"by vit-keras runs describe {settings.run}"
         )
     saved.temperature  # noqa: B018  (reads a file that may be damaged)
     inputs.find_image_files(settings.images)
     prediction_format(settings.format, settings.output)
     if settings.output is not None:
         place = Path(settings.output).expanduser()
-        atomic.check_output_file(place, settings.overwrite, "overwrite=true")
+        atomic.check_output_file(place, settings.overwrite, "--overwrite")
 
 
 def prediction_format(format: str | None, output: str | None) -> str:

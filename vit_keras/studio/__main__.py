@@ -1,4 +1,4 @@
-"""Start the studio: `python -m vit_keras.studio`, then open http://127.0.0.1:8501."""
+"""Start the studio: `vit-keras studio`, then open http://127.0.0.1:8501."""
 
 import argparse
 import importlib.util
@@ -9,25 +9,24 @@ import socket
 import sys
 from pathlib import Path
 
+from vit_keras.cli.arguments import complete_files, parse
+from vit_keras.cli.exit_codes import exit_codes
 from vit_keras.errors import SettingError
 from vit_keras.io.atomic import check_folder
-from vit_keras.studio.jobs.queue import SCRIPTS
 
 APP = Path(__file__).parent / "app.py"
 PASSWORD = "VIT_KERAS_STUDIO_PASSWORD"
 RISK = "--allow-remote"
+OLD_RISK = "--let-others-on-the-network-start-programs-here"  # its name in version 0.1
 LOOPBACK = ("localhost", "127.0.0.1", "::1")  # as a browser may name this computer
 SHORTEST = 12  # letters of a password that others may guess at
 UPLOAD_MB = 100
 
 
 def main() -> None:
-    arguments = parsed(sys.argv[1:])
-    try:
+    with exit_codes():
+        arguments = parsed(sys.argv[1:])
         check(arguments)
-    except SettingError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
     if not _is_loopback(arguments.address) and not os.environ.get(PASSWORD):
         os.environ[PASSWORD] = secrets.token_urlsafe(12)
         print(f"password: {os.environ[PASSWORD]}", flush=True)
@@ -35,20 +34,25 @@ def main() -> None:
 
 
 def parsed(words: list[str]) -> argparse.Namespace:
-    """The command line's words, or an end with argparse's usage."""
-    parser = argparse.ArgumentParser(prog="python -m vit_keras.studio", description=__doc__)
-    parser.add_argument("--root", default="saved_models", help="where the runs are (%(default)s)")
+    """The settings that the words of the command line give."""
+    return parse("studio", add_arguments, words)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    root = parser.add_argument(
+        "--root", default="saved_models", help="where the runs are (%(default)s)"
+    )
+    complete_files(root)
     parser.add_argument("--port", type=int, default=8501, help="(%(default)s)")
     parser.add_argument("--address", default="127.0.0.1", help=f"another one needs {RISK}")
     parser.add_argument(
         RISK,
-        "--let-others-on-the-network-start-programs-here",  # its name before
         action="store_true",
         dest="is_open",
-        help=f"listen on --address, unencrypted, behind a password: that of {PASSWORD}, or one "
-        "that is drawn and printed",
+        help=f"listen on --address, unencrypted, behind a password: that of {PASSWORD}, or a "
+        "random one that is printed",
     )
-    return parser.parse_args(words)
+    parser.add_argument(OLD_RISK, action="store_true", dest="is_open", help=argparse.SUPPRESS)
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -59,12 +63,7 @@ def check(arguments: argparse.Namespace) -> None:
     """
     for package in ("streamlit", "psutil"):
         if importlib.util.find_spec(package) is None:
-            raise SettingError(f'{package} is not installed; pip install ".[studio]"')
-    if not (SCRIPTS / "train_scratch.py").is_file():
-        raise SettingError(
-            f"{SCRIPTS} has no train_scratch.py, which the studio starts; run it from a clone, "
-            "installed by pip install --editable"
-        )
+            raise SettingError(f'{package} is not installed; pip install "vit-keras-lab[studio]"')
     if not _is_loopback(arguments.address) and not arguments.is_open:
         raise SettingError(
             f"--address={arguments.address} would let others on the network start programs on this "

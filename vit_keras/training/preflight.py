@@ -117,7 +117,7 @@ def has_handle(config: Config) -> None:
         raise SettingError(
             "pretrained.handle is not set, so there is nothing to fine-tune; set it, or pick a "
             "recipe that does (recipe=finetune_digits), or train from scratch by "
-            "scripts/train_scratch.py"
+            "vit-keras train"
         )
 
 

@@ -1,8 +1,7 @@
-"""Parameters, memory and time of what is chosen: `scripts/estimate.py`, in its own process."""
+"""Parameters, memory and time of what is chosen: `vit-keras estimate`, in its own process."""
 
 import os
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from typing import IO
@@ -11,7 +10,7 @@ import streamlit as st
 
 from vit_keras.studio.components.display import escape_markdown, show_errors
 from vit_keras.studio.jobs.command import Command
-from vit_keras.studio.jobs.queue import SCRIPTS
+from vit_keras.studio.jobs.queue import PROGRAM
 from vit_keras.studio.jobs.runner import SECRETS
 
 KEPT = "estimate"  # in the session
@@ -55,7 +54,7 @@ def _begin(words: tuple[str, ...]) -> None:
         before.process.kill()
     output = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
     process = subprocess.Popen(
-        [sys.executable, str(SCRIPTS / "estimate.py"), *words],
+        [*PROGRAM, "estimate", *words],
         env={name: value for name, value in os.environ.items() if name not in SECRETS},
         stdin=subprocess.DEVNULL,
         stdout=output,

@@ -77,10 +77,10 @@ def _state(jobs: Jobs, job: Job, found: list[Job]) -> None:
     if job.state == WAITING:
         before = sum(other.id < job.id and not other.is_over for other in found)
         st.info(f"Waiting for {before} before it." if before else "About to start.")
-        jobs.check_room()
+        jobs.check_writable()
     elif job.state == RUNNING and not job.is_alive():
         st.warning("Its process has just ended.")
-        jobs.check_room()
+        jobs.check_writable()
     elif job.state == RUNNING and st.session_state.get(STOPPING) == job.id:
         st.info("Stopping with the batch; one that is compiled, or being evaluated, takes longer.")
     elif job.state not in (RUNNING, "finished"):

@@ -1,9 +1,8 @@
-"""A script on a run, started from a page: its command, what it says, and how it ended.
+"""A command on a run, started from a page: its command line, its output, and how it ended.
 
-It is a process of its own and goes on if the page is closed; what it makes lies in the run.
+It is a process of its own and goes on if the page is closed; its results lie in the run.
 """
 
-import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -11,41 +10,41 @@ import streamlit as st
 
 from vit_keras.cli import arguments
 from vit_keras.studio.components.display import escape_markdown, show_errors
+from vit_keras.studio.jobs.command import command_line
 from vit_keras.studio.jobs.process import Started, start
 
 EVERY = 1.0  # seconds between two looks
 
 
 def show(
-    script: str, schema: type, check: Callable[[Any], Any], words: list[str], title: str
+    command: str,
+    add_arguments: arguments.AddArguments,
+    check: Callable[[Any], Any],
+    words: list[str],
+    title: str,
 ) -> None:
-    """A button that starts `scripts/<script>.py` with these words, and what became of it.
+    """A button that starts `vit-keras <command>` with these words, and how that ended.
 
     Args:
-        script: its name.
-        schema: of its settings.
-        check: what refuses those that cannot be, without Keras.
+        command: such as `evaluate`.
+        add_arguments: declares its arguments.
+        check: refuses wrong settings, without Keras.
         words: of the command line.
         title: of the button.
     """
-    st.code(text(script, words), language="bash", wrap_lines=True)
-    key = f"script {script}"
+    st.code(command_line(command, words), language="bash", wrap_lines=True)
+    key = f"script {command}"
     started: Started | None = st.session_state.get(key)
     is_busy = started is not None and started.process.poll() is None
     if st.button(title, type="primary", key=f"{key} start", disabled=is_busy):
         with show_errors():
-            check(arguments.read(schema, words))
-            st.session_state[key] = start(script, words)
+            check(arguments.parse(command, add_arguments, words))
+            st.session_state[key] = start(command, words)
             st.rerun()
     if started is not None and is_busy:
         st.fragment(_follow, run_every=EVERY)(started)
     elif started is not None and started.words == words:
         _ended(started)
-
-
-def text(script: str, words: list[str]) -> str:
-    """As a person would type it."""
-    return " ".join(["python", f"scripts/{script}.py", *map(shlex.quote, words)])
 
 
 def _follow(started: Started) -> None:

@@ -3,6 +3,7 @@
 import functools
 import re
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from vit_keras.runs import run_dir
 from vit_keras.training import preflight
 
 CONF = Path(__file__).parents[2] / "conf"
-SCRIPT_OF = {False: "train_scratch", True: "finetune_hub"}
+TRAIN, FINETUNE = "train", "finetune"
 SWEEPERS = {
     "grid": (),
     "random": ("hydra/sweeper=optuna", "hydra/sweeper/sampler=random"),
@@ -77,17 +78,22 @@ def _comment(text: str) -> str:
     return " ".join(lines)
 
 
+def command_line(command: str, words: Iterable[str]) -> str:
+    """A `vit-keras` command as a person would type it."""
+    return shlex.join(["vit-keras", command, *words])
+
+
 @dataclass(frozen=True)
 class Command:
     """A training as a person would type it.
 
     Attributes:
-        script: `train_scratch` or `finetune_hub`.
+        name: `train` or `finetune`.
         words: its settings; `a=1,2` in a sweep.
         swept: the settings that a sweep varies.
     """
 
-    script: str
+    name: str
     words: tuple[str, ...]
     swept: tuple[str, ...] = ()
 
@@ -103,19 +109,18 @@ class Command:
 
     def text(self) -> str:
         """To be pasted into a shell, in the folder that the studio was started in."""
-        words = [shlex.quote(word) for word in self.all_words]
-        return " ".join(["python", f"scripts/{self.script}.py", *words])
+        return command_line(self.name, self.all_words)
 
     def check(self) -> Config:
-        """The settings, held to what the script holds them to.
+        """The checked settings, by the checks of the command itself.
 
         Of a sweep, those that all its runs have, and each of its runs.
 
         Raises:
-            SettingError: in the script's own words.
+            SettingError: as the command would report it.
         """
         config = preflight.load_config(*self.fixed_words())
-        if self.script == SCRIPT_OF[True]:
+        if self.name == FINETUNE:
             preflight.has_handle(config)
         if self.swept:
             self._check_swept()

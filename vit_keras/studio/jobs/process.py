@@ -1,8 +1,7 @@
-"""A script of the studio in a process of its own."""
+"""A `vit-keras` command in a process of its own."""
 
 import os
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from vit_keras.errors import SettingError
 from vit_keras.studio.jobs import live_run
-from vit_keras.studio.jobs.queue import SCRIPTS
+from vit_keras.studio.jobs.queue import PROGRAM
 from vit_keras.studio.jobs.runner import SECRETS
 
 
@@ -27,8 +26,8 @@ class Started:
         return live_run.tail(Path(self.output.name))
 
 
-def start(script: str, words: list[str]) -> Started:
-    """The script's process, in a session of its own.
+def start(command: str, words: list[str]) -> Started:
+    """The command's process, in a session of its own.
 
     Raises:
         SettingError: there is no room for what it prints.
@@ -40,7 +39,7 @@ def start(script: str, words: list[str]) -> Started:
             f"{tempfile.gettempdir()} cannot be written to ({error.strerror}); make room there"
         ) from None
     process = subprocess.Popen(
-        [sys.executable, str(SCRIPTS / f"{script}.py"), *words],
+        [*PROGRAM, command, *words],
         env={name: value for name, value in os.environ.items() if name not in SECRETS},
         stdin=subprocess.DEVNULL,
         stdout=output,

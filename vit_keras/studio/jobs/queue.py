@@ -1,10 +1,10 @@
-"""Trainings that were asked for: a record each, in a folder that outlives every process.
+"""The queue of trainings: one record per job, in a folder that outlives every process.
 
-    <root>/.studio/jobs/<id>/job.json     what is to be run, and what became of it
+    <root>/.studio/jobs/<id>/job.json     the command, its state and how it ended
                              output.txt   what it printed
 
-A record is whole or absent, and changed under one lock: several tabs, the runner and a studio that
-was started again may all look at it. Nothing here imports Keras.
+A record is written atomically and changed under one lock: several tabs, the runner and a restarted
+studio may all read it. Nothing here imports Keras.
 """
 
 import contextlib
@@ -25,11 +25,13 @@ from vit_keras.config.overrides import quote_override
 from vit_keras.errors import SettingError
 from vit_keras.runs import run_dir
 
-SCRIPTS = Path(__file__).parents[3] / "scripts"
+PROGRAM = (sys.executable, "-m", "vit_keras")  # `vit-keras`, of this very installation
+# The scripts that job records of earlier versions name -> the commands of today.
+COMMANDS = {"train_scratch": "train", "finetune_hub": "finetune"}
 STUDIO = ".studio"  # the folder under the runs' root
 WAITING, RUNNING = "waiting", "running"
-SAME = 5  # seconds that the clock may have been set by between two looks at one process
-LOST = "lost"  # it ended while nobody looked, and its run is not whole
+SAME_START = 5  # seconds by which the system clock may have been adjusted meanwhile
+LOST = "lost"  # it ended unobserved, and its run is not complete
 
 
 @dataclass(frozen=True)
@@ -37,20 +39,20 @@ class Job:
     """One training, or a sweep of several.
 
     Attributes:
-        id: in the order of asking.
-        script: `train_scratch` or `finetune_hub`.
-        words: its command line, without the word that says where the run goes.
+        id: increases in the order of the queue.
+        command: `train` or `finetune`.
+        words: its command line, without the run directory.
         place: the run directory, or of a sweep the folder of its runs.
         swept: the settings that a sweep varies; of a single run none.
         cwd: the folder that it is started in.
         state: waiting, running, finished, stopped, killed, failed or lost.
         pid: of the process, which leads its own group.
-        started: when that process did, by the system's clock; tells it from a later one of its pid.
-        ended: when it did.
+        started: start time of that process, which tells it from a later one with the same pid.
+        ended: time at which it ended.
     """
 
     id: str
-    script: str
+    command: str
     words: tuple[str, ...]
     place: str
     swept: tuple[str, ...]
@@ -69,23 +71,24 @@ class Job:
         return Path(self.place).name
 
     @property
-    def command(self) -> list[str]:
-        """What is run: the script that a person would type, and the folder that was kept free."""
+    def arguments(self) -> list[str]:
+        """The command line of its process, with the run directory that is reserved for it."""
         if any(word.startswith("run.resume=") for word in self.words):
-            return [sys.executable, str(SCRIPTS / f"{self.script}.py"), *self.words]
+            return [*PROGRAM, self.command, *self.words]
         where = "hydra.sweep.dir" if self.swept else "run.dir"
         return [
-            *(sys.executable, str(SCRIPTS / f"{self.script}.py")),
+            *PROGRAM,
+            self.command,
             *(word for word in self.words if not word.startswith("run.dir=")),
             f"{where}={quote_override(self.place)}",
         ]
 
     def is_alive(self) -> bool:
-        """Whether its process is still there, and not another one of the same number."""
+        """Whether its process still runs; another one with the same pid does not count."""
         if self.pid is None or self.started is None:
             return False
         started = start_of(self.pid)
-        return started is not None and abs(started - self.started) < SAME
+        return started is not None and abs(started - self.started) < SAME_START
 
 
 class Jobs:
@@ -98,7 +101,7 @@ class Jobs:
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
-        """Nobody else changes a record in here.
+        """Hold the lock that every change of a record needs.
 
         Raises:
             SettingError: the folder cannot be written to, as when the disk is full.
@@ -113,19 +116,19 @@ class Jobs:
                 "space there, or start the studio with another --root"
             ) from None
 
-    def check_room(self) -> None:
-        """Refuse a disk that records cannot be written to.
+    def check_writable(self) -> None:
+        """Refuse a disk that no record can be written to, such as a full one.
 
         Raises:
             SettingError: as `changing`.
         """
         with self.changing():
             probe = self.folder.with_name(".probe")
-            probe.write_text("room\n" * 100, encoding="utf-8")
+            probe.write_text("probe\n" * 100, encoding="utf-8")
             probe.unlink()
 
     def all(self) -> list[Job]:
-        """Every job, the newest first; one whose process is gone is settled."""
+        """Every job, the newest first."""
         found = (self.get(path.name) for path in self.folder.glob("*"))
         return sorted((job for job in found if job), key=lambda job: job.id, reverse=True)
 
@@ -133,6 +136,8 @@ class Jobs:
         """The job of this id; None if there is none, or its record is damaged."""
         try:
             kept = json.loads((self.folder / name / "job.json").read_text(encoding="utf-8"))
+            if "script" in kept:  # a record of an earlier version
+                kept["command"] = COMMANDS[kept.pop("script")]
             job = Job(**{item.name: kept[item.name] for item in fields(Job)})
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -143,17 +148,17 @@ class Jobs:
 
     def add(
         self,
-        script: str,
+        command: str,
         words: tuple[str, ...],
         name: str,
         swept: tuple[str, ...] = (),
         place: str | None = None,
     ) -> Job:
-        """A new job at the end of the queue.
+        """Append a new job to the queue.
 
         Args:
-            name: of the run; its directory is `<root>/<name>-<time>` and kept free for it.
-            place: the run directory, where it is not to be a new one.
+            name: of the run; its directory `<root>/<name>-<time>` is made at once.
+            place: an existing run directory to use instead.
 
         Raises:
             SettingError: another job that is not over has the same directory.
@@ -169,67 +174,67 @@ class Jobs:
                         "wait for it, or choose another run.dir"
                     )
             identity = f"{time.time_ns():020d}"
-            job = Job(identity, script, tuple(words), place, tuple(swept), os.getcwd())
-            self.keep(job)
+            job = Job(identity, command, tuple(words), place, tuple(swept), os.getcwd())
+            self.save(job)
         return job
 
     def resume(self, job: Job) -> Job:
-        """The same run again at the end of the queue, from where it was left.
+        """Append the same run to the queue again, to continue from its last checkpoint.
 
         Raises:
-            SettingError: it cannot go on.
+            SettingError: it cannot be resumed.
         """
         if job.swept:
             raise SettingError(f"{job.name} is a sweep; go on with each of its runs by run.resume")
-        if not (Path(job.place) / run_dir.CONFIG).exists():  # it never began
-            return self.add(job.script, job.words, job.name, place=job.place)
+        if not (Path(job.place) / run_dir.CONFIG).exists():  # it never started
+            return self.add(job.command, job.words, job.name, place=job.place)
         words = (f"run.resume={quote_override(job.place)}",)
-        return self.add(job.script, words, job.name, place=job.place)
+        return self.add(job.command, words, job.name, place=job.place)
 
     def stop(self, job: Job) -> None:
-        """Ctrl-C: the training ends with its batch and can be resumed; one that waits is left out.
+        """Send Ctrl-C: a training ends after its batch, to be resumed; a waiting job is removed.
 
-        A second one does not wait for the batch.
+        A second Ctrl-C does not wait for the batch.
         """
         with self.changing():
             current = self.get(job.id)
             if current and current.state == WAITING:
-                self.keep(replace(current, state="stopped", ended=time.time()))
+                self.save(replace(current, state="stopped", ended=time.time()))
             elif current and current.is_alive():
                 os.kill(int(current.pid or 0), signal.SIGINT)
 
     def kill(self, job: Job) -> None:
-        """End a training at once, and whatever it started."""
+        """Kill a training and every process that it started."""
         with self.changing():
             current = self.get(job.id)
             if current and current.is_alive():
                 os.killpg(int(current.pid or 0), signal.SIGKILL)
 
     def forget(self, job: Job) -> None:
-        """Take a job that is over off the list; its run stays."""
+        """Remove a job that is over from the list; its run stays."""
         with self.changing():
             current = self.get(job.id)
             if current is None or not current.is_over:
                 return
             shutil.rmtree(self.folder / job.id, ignore_errors=True)
             with contextlib.suppress(OSError):
-                Path(job.place).rmdir()  # only one that was kept free and never used
+                Path(job.place).rmdir()  # fails unless it is empty: never used
 
-    def begun(self, job: Job, pid: int) -> Job:
+    def mark_running(self, job: Job, pid: int) -> Job:
         job = replace(job, state=RUNNING, pid=pid, started=start_of(pid))
-        self.keep(job)
+        self.save(job)
         return job
 
-    def over(self, job: Job, status: int | None) -> None:
-        """Note what a job came to; without its exit status, by what its run says."""
+    def mark_finished(self, job: Job, status: int | None) -> None:
+        """Record how a job ended; without its exit status, judged by its run directory."""
         with self.changing():
             if self.get(job.id) is None:
-                return  # forgotten
-            state = _outcome(status) if status is not None else _seen(job)
-            self.keep(replace(job, state=state, ended=time.time()))
+                return  # removed from the list
+            state = _outcome(status) if status is not None else _state_of_run(job)
+            self.save(replace(job, state=state, ended=time.time()))
 
-    def keep(self, job: Job) -> None:
-        """Write a record, whole; for who may change it."""
+    def save(self, job: Job) -> None:
+        """Write a record atomically; the caller holds the lock of `changing`."""
         folder = self.folder / job.id
         folder.mkdir(exist_ok=True)
         temporary = folder / ".new-job.json"
@@ -238,13 +243,13 @@ class Jobs:
 
 
 def _outcome(status: int) -> str:
-    """What an ended job came to, by its exit status; of one that a signal ended it is negative."""
+    """The final state for an exit status, which is negative when a signal ended the process."""
     known = {0: "finished", 130: "stopped", -signal.SIGINT: "stopped"}
     return known.get(status, "killed" if status < 0 else "failed")
 
 
-def _seen(job: Job) -> str:
-    """How a run ended that nobody waited for."""
+def _state_of_run(job: Job) -> str:
+    """The final state of a job whose exit status nobody waited for."""
     metrics = Path(job.place) / "metrics.json"
     if not job.swept and metrics.exists() and metrics.stat().st_mtime >= (job.started or 0):
         return "finished"
@@ -252,7 +257,7 @@ def _seen(job: Job) -> str:
 
 
 def start_of(pid: int) -> float | None:
-    """When a process started; None if it is gone, or dead and only waited for."""
+    """Start time of a process; None if it is gone or a zombie."""
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()

@@ -1,8 +1,8 @@
-"""What works the queue off, one training after another, whatever becomes of the studio.
+"""Runs the queued trainings one after another, in a process that outlives the studio.
 
-A process of its own, `python -m vit_keras.studio.runner <root>`: it holds a lock, so that there is
-one for each root of runs, and ends when nothing is left to do. It never imports TensorFlow; each
-training is a process again, in a session of its own, which also outlives the runner.
+It is `python -m vit_keras.studio.jobs.runner <root>`: it holds a lock, so there is one for each
+root of runs, and ends when the queue is empty. It never imports TensorFlow; each training is a
+process in a session of its own, which outlives the runner as well.
 """
 
 import contextlib
@@ -18,13 +18,13 @@ import filelock
 from vit_keras.errors import SettingError
 from vit_keras.studio.jobs.queue import RUNNING, STUDIO, WAITING, Job, Jobs
 
-SECRETS = ("VIT_KERAS_STUDIO_PASSWORD",)  # of the studio's environment, none of a training's
-PAUSE = 5.0  # seconds until a full disk is tried again
-GLANCE = 0.5  # seconds between two looks at a training that another runner began
+SECRETS = ("VIT_KERAS_STUDIO_PASSWORD",)  # environment variables that no training inherits
+PAUSE = 5.0  # seconds before writing to a full disk is tried again
+POLL = 0.5  # seconds between two looks at a training that another runner started
 
 
 def ensure(jobs: Jobs) -> None:
-    """Start a runner unless there is one, or nothing is to be done; a second one ends by itself."""
+    """Start a runner unless one is at work or the queue is empty; a second one ends by itself."""
     if next_job(jobs) is None:
         return
     try:
@@ -42,7 +42,7 @@ def ensure(jobs: Jobs) -> None:
 
 
 def next_job(jobs: Jobs) -> Job | None:
-    """One that runs already, or else the one that waits longest."""
+    """A job that is running already, or else the one that has waited longest."""
     found = jobs.all()[::-1]
     return next((job for state in (RUNNING, WAITING) for job in found if job.state == state), None)
 
@@ -53,28 +53,28 @@ def _lock(jobs: Jobs) -> filelock.BaseFileLock:
 
 
 def work(root: str) -> None:
-    """Run every job that there is, and those that come meanwhile."""
-    # Started in the background of a shell, Ctrl-C is ignored, and what we start would inherit it.
+    """Run every job of the queue, and those that are added meanwhile."""
+    # In the background of a shell SIGINT is ignored, and the trainings would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     jobs = Jobs(root)
     lock = _lock(jobs)
-    while next_job(jobs):  # looked at again without the lock: one may come before it is given up
+    while next_job(jobs):  # again without the lock: a job may be added just before its release
         try:
             with lock.acquire(timeout=0):
                 while job := next_job(jobs):
                     try:
                         _wait(jobs, job) if job.state == RUNNING else _run(jobs, job)
-                    except SettingError as error:  # no room for a record
+                    except SettingError as error:  # the disk is full
                         _pause(error)
         except filelock.Timeout:
             return
 
 
 def _wait(jobs: Jobs, job: Job) -> None:
-    """Wait for a training that a runner before this one began."""
+    """Wait for a training that an earlier runner started."""
     while job.is_alive():
-        time.sleep(GLANCE)
-    jobs.over(job, None)
+        time.sleep(POLL)
+    jobs.mark_finished(job, None)
 
 
 def _run(jobs: Jobs, job: Job) -> None:
@@ -82,11 +82,11 @@ def _run(jobs: Jobs, job: Job) -> None:
     with jobs.changing():
         current = jobs.get(job.id)
         if current is None or current.state != WAITING:
-            return  # taken back meanwhile
-        jobs.keep(current)  # or it would be started, and nobody could note that it was
+            return  # removed from the queue meanwhile
+        jobs.save(current)  # a full disk is found before the training starts
         with open(jobs.output(job), "ab") as output:
             process = subprocess.Popen(
-                job.command,
+                job.arguments,
                 cwd=job.cwd if Path(job.cwd).is_dir() else jobs.root,
                 env={**environment, "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
@@ -95,8 +95,8 @@ def _run(jobs: Jobs, job: Job) -> None:
                 start_new_session=True,
             )
         try:
-            current = jobs.begun(current, process.pid)
-        except OSError:  # without a record nobody could stop it
+            current = jobs.mark_running(current, process.pid)
+        except OSError:  # without its pid on record nobody could stop it
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -104,15 +104,15 @@ def _run(jobs: Jobs, job: Job) -> None:
     status = process.wait()
     while True:
         try:
-            jobs.over(current, status)
+            jobs.mark_finished(current, status)
             return
-        except SettingError as error:  # its exit status is known here alone
+        except SettingError as error:  # try again: only this process knows the exit status
             _pause(error)
 
 
 def _pause(error: SettingError) -> None:
-    """Until it may be tried again; the page says what is wrong as well."""
-    with contextlib.suppress(OSError):  # where it would be said there may be no room either
+    """Report the error and wait before the next try; the page shows it as well."""
+    with contextlib.suppress(OSError):  # the log may be on the same full disk
         print(error, flush=True)
     time.sleep(PAUSE)
 

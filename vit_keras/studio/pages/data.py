@@ -10,8 +10,7 @@ from vit_keras.config import compose
 from vit_keras.config.fields import options
 from vit_keras.studio.components import data_source, display, setting_inputs
 from vit_keras.studio.components.display import escape_markdown, show_errors, table
-from vit_keras.studio.components.script_runner import text
-from vit_keras.studio.jobs.command import first_recipe, group_choices
+from vit_keras.studio.jobs.command import command_line, first_recipe, group_choices
 from vit_keras.studio.worker.client import worker
 from vit_keras.studio.worker.png import decode_png
 
@@ -144,7 +143,7 @@ def _augmentation(words: tuple[str, ...]) -> None:
         words = (*words, *setting_inputs.ask_all(asked, f"{key}{choice} "))
     if st.button("Other draws", key="draws"):
         st.session_state["draw"] = st.session_state.get("draw", 0) + DRAWS
-    st.code(text("show_augment", list(words)), language="bash", wrap_lines=True)
+    st.code(command_line("show-augment", words), language="bash", wrap_lines=True)
     with st.spinner("drawing"):
         sheet = worker("data").ask(
             "augment",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from vit_keras.cli import arguments
+from vit_keras.cli import evaluate, export
 from vit_keras.data.readers.folder_layout import SUFFIXES
 from vit_keras.evaluation.preflight import ALL, TEST, check_evaluation
 from vit_keras.export import preflight
@@ -92,9 +92,10 @@ def _measure(run: RunState, root: Path) -> None:
         if not other_words:
             st.info("Say where the images are.")
             return
-        other_words = (*other_words, *_split(data))
-    words = [f"run={run.path}", *other_words]
-    script_runner.show("evaluate", arguments.EvaluateSettings, check_evaluation, words, "Measure")
+        other_words = ("--data", *other_words, *_split(data))
+    words = [str(run.path), *other_words]
+    add_arguments = evaluate.add_arguments
+    script_runner.show("evaluate", add_arguments, check_evaluation, words, "Measure")
     evaluation.show(run.path)
 
 
@@ -109,15 +110,15 @@ def _split(data: str) -> tuple[str, ...]:
         key=f"measured_split {is_known}",
         horizontal=True,
     )
-    return (f"split={ALL}",) if split == ALL else ()
+    return ("--split", ALL) if split == ALL else ()
 
 
 def _export(run: RunState) -> None:
     st.write("The model for another program: pixels in, probabilities out, compared with Keras.")
     usable = [name for name, form in FORMATS.items() if _is_here(form.packages.values())]
     form = st.selectbox("Format", usable, key="export_format")
-    words = [f"run={run.path}", f"format={form}"]
-    script_runner.show("export", arguments.ExportSettings, preflight.check_export, words, "Export")
+    words = [str(run.path), "--format", form]
+    script_runner.show("export", export.add_arguments, preflight.check_export, words, "Export")
     folder = run.path / "export" / form
     if (folder / preflight.EXPORT).is_file():
         name = f"{run.path.name}-{form}.zip"

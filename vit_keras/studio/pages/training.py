@@ -15,7 +15,8 @@ from vit_keras.studio.components import data_source, estimate, job_monitor, sett
 from vit_keras.studio.components.display import escape_markdown, show_errors
 from vit_keras.studio.jobs import runner
 from vit_keras.studio.jobs.command import (
-    SCRIPT_OF,
+    FINETUNE,
+    TRAIN,
     Command,
     Recipe,
     first_recipe,
@@ -88,7 +89,7 @@ def _asked(root: Path) -> Command | None:
     words += _common(base, key)
     words += _stages(base, key)
     words += _rare(base, key)
-    return sweep.ask(Command(SCRIPT_OF[is_pretrained], tuple(words)), base)
+    return sweep.ask(Command(FINETUNE if is_pretrained else TRAIN, tuple(words)), base)
 
 
 _composed = functools.lru_cache(maxsize=128)(compose.compose)  # for every look at the page
@@ -178,7 +179,7 @@ def start(jobs: Jobs, command: Command, config: Config) -> Job:
     """Queue what is chosen, and see to it that the queue is worked off."""
     run_dir.check_free(config.run)
     job = jobs.add(
-        command.script, command.all_words, config.name, command.swept, place=config.run.dir
+        command.name, command.all_words, config.name, command.swept, place=config.run.dir
     )
     runner.ensure(jobs)
     return job

@@ -1,0 +1,178 @@
+"""The `vit-keras` command: help, mistakes, closed pipes, shell completion and the wheel."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from helpers.fake_runs import finished
+from helpers.paths import ROOT
+from vit_keras.cli import completion
+from vit_keras.cli.main import COMMANDS
+
+# In a Python where importing any of these is a traceback, as the installed `vit-keras` runs.
+WITHOUT = """
+import runpy, sys
+for name in sys.argv[1].split(","):
+    sys.modules[name] = None
+sys.argv = ["vit-keras", *sys.argv[2:]]
+runpy.run_module("vit_keras", run_name="__main__")
+"""
+
+
+def vit_keras(*words, without="keras,tensorflow", python_path=ROOT, **settings):
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT, without, *map(str, words)],
+        env={**os.environ, "PYTHONPATH": str(python_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **settings,
+    )
+
+
+def test_help_and_version_import_nothing_large(tmp_path):
+    large = "keras,tensorflow,jax,hydra,omegaconf,numpy,PIL,yaml,matplotlib"
+    shown = vit_keras("--help", without=large, cwd=tmp_path)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert [name for name in COMMANDS if f"\n  {name} " not in shown.stdout] == []
+    assert vit_keras("--version", without=large).stdout == "vit-keras 0.1.0\n"
+    assert vit_keras(without=large).stdout == shown.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_help_without_keras(command):
+    shown = vit_keras(command, "--help")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert len(shown.stdout.splitlines()) > 3
+
+
+REFUSED = {
+    "trian": "trian is no command; did you mean train?",
+    "recipe=mnist": "settings come after one, as in vit-keras train recipe=mnist",
+    "get-data": "name a data set, or --list",
+    "split photos": "required: destination",
+    "completion basch": "did you mean bash?",
+    "studio --port x": "argument --port: invalid int value: 'x'",
+    "finetune pretrained.handle=null": "pretrained.handle is not set",
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_a_mistake_is_refused_in_one_line(words, tmp_path):
+    done = vit_keras(*words.split(), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert REFUSED[words] in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--help"], ["runs"], ["runs", "--help"], ["train", "--help"]])
+def test_a_pipe_that_is_closed_ends_a_command_silently(words, tmp_path):
+    finished(tmp_path / "saved_models" / "a")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "vit_keras", *words],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+    )
+    os.close(writer)
+    # argparse itself ignores a closed pipe when it prints its help.
+    assert (done.returncode, done.stderr) == (0 if words == ["runs", "--help"] else 141, "")
+
+
+# What is typed, the last word still being written -> words that it is completed to.
+COMPLETED = {
+    "e": {"estimate", "evaluate", "explain", "export"},
+    "export run --format o": {"onnx", "onnx_int8", "openvino"},
+    "evaluate run --s": {"--split", "--sizes"},
+    "runs cl": {"clean"},
+    "train recipe=fold": {"recipe=folder"},
+    "finetune train.ep": {"train.epochs="},
+}
+
+
+@pytest.fixture(scope="module")
+def bash(tmp_path_factory):
+    if shutil.which("bash") is None:
+        pytest.skip("needs bash")
+    file = tmp_path_factory.mktemp("completion") / "vit-keras.bash"
+    # `compopt` is refused outside a completion that bash itself started.
+    file.write_text(completion.script("bash") + "\ncompopt() { :; }\n")
+    return file
+
+
+@pytest.mark.parametrize("typed", COMPLETED)
+def test_bash_completes_commands_options_and_settings(typed, bash):
+    lines = (
+        f"source {bash}",
+        f"COMP_WORDS=(vit-keras {typed}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))",
+        '_vit_keras_completion vit-keras; printf "%s\\n" "${COMPREPLY[@]}"',
+    )
+    done = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, text=True)
+    assert done.stderr == ""
+    assert {*done.stdout.split()} == COMPLETED[typed]
+
+
+@pytest.mark.parametrize("shell", completion.SHELLS)
+def test_every_shell_gets_every_command(shell):
+    text = completion.script(shell)
+    assert [name for name in COMMANDS if name not in text] == []
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A folder with what the wheel installs, built from a copy of the sources."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("installed")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "vit_keras", source / "vit_keras", ignore=ignored)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(source), str(source)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = source.glob("vit_keras_lab-*.whl")
+    install = [*pip, "install", "--no-deps", "--no-index", "--target", str(target), str(wheel)]
+    subprocess.run(install, check=True, capture_output=True)
+    return target
+
+
+def test_the_wheel_has_every_file_of_the_package(installed):
+    def files(root):
+        found = (path.relative_to(root) for path in (root / "vit_keras").rglob("*"))
+        return {path for path in found if path.suffix not in ("", ".pyc")}
+
+    assert files(installed) == files(ROOT)
+
+
+def test_the_wheel_works_in_any_folder(installed, tmp_path):
+    finished(tmp_path / "saved_models" / "a")
+
+    def run(*words):
+        return subprocess.run(
+            [sys.executable, installed / "bin" / "vit-keras", *words],
+            env={**os.environ, "PYTHONPATH": str(installed)},
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            timeout=120,
+        )
+
+    assert "train a Vision Transformer from scratch" in run("--help").stdout
+    listed = run("runs")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert re.search(r"^1  a +0\.\d{4} .* finished$", listed.stdout, re.MULTILINE)
+    refused = run("train", "model.patch_size=3")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: model.patch_size=3 does not divide")
+    broken = run("studio", "--root", "saved_models/a/config.yaml")
+    assert (broken.returncode, "is a file; choose a folder" in broken.stderr) == (2, True)
+    assert str(ROOT) not in (refused.stderr + broken.stderr).replace(str(tmp_path), "")

@@ -1,0 +1,61 @@
+"""Measure a run: `vit-keras evaluate RUN --sizes 24 48`."""
+
+import argparse
+
+from vit_keras.cli import arguments
+from vit_keras.evaluation.preflight import SPLITS, TEST, check_evaluation
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    arguments.add_run(parser)
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="SETTING=VALUE",
+        help="what differs from the run's data, as data=folder data.path=photos",
+    )
+    parser.add_argument(
+        "--split",
+        type=arguments.one_of(SPLITS),
+        choices=SPLITS,
+        default=TEST,
+        help="all is every image of data that the run was not trained on (%(default)s)",
+    )
+    parser.add_argument(
+        "--sizes",
+        nargs="+",
+        action="extend",
+        type=arguments.positive_int,
+        default=[],
+        metavar="SIDE",
+        help="further image sizes to measure at, in pixels",
+    )
+    parser.add_argument(
+        "--images",
+        type=arguments.positive_int,
+        default=1000,
+        help="how many test images are corrupted to measure robustness (%(default)s)",
+    )
+    output = parser.add_argument("--output", help="the folder to make (<run>/evaluation)")
+    arguments.complete_files(output)
+
+
+def main() -> None:
+    arguments.run("evaluate", add_arguments, check_evaluation, evaluate)
+
+
+def evaluate(settings: argparse.Namespace) -> None:
+    from vit_keras.evaluation.evaluate import evaluate_run  # imports Keras: after the checks
+    from vit_keras.logs import console
+
+    with console():
+        evaluate_run(
+            settings.run,
+            overrides=settings.data,
+            split=settings.split,
+            sizes=settings.sizes,
+            images=settings.images,
+            output=settings.output,
+        )

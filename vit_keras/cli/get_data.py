@@ -1,0 +1,54 @@
+"""Download a data set: `vit-keras get-data cifar10`, or `--list` for those that are prepared."""
+
+import argparse
+import sys
+import textwrap
+
+from vit_keras.cli import arguments
+from vit_keras.cli.exit_codes import CTRL_C, exit_codes
+from vit_keras.config.schema import DataConfig
+from vit_keras.data import download
+from vit_keras.data.readers import tfds_index
+from vit_keras.errors import SettingError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "name", nargs="?", help="a set of TFDS (fashion_mnist, imagenette/160px-v2), or of Kaggle"
+    )
+    parser.add_argument("--list", action="store_true", help="the sets prepared here, and known")
+    folder = parser.add_argument("--to", help="the folder to put it in (TFDS_DATA_DIR)")
+    arguments.complete_files(folder)
+
+
+def main() -> None:
+    with exit_codes():
+        settings = arguments.parse("get-data", add_arguments, sys.argv[1:])
+        if bool(settings.name) == settings.list:
+            raise SettingError("name a data set, or --list; see vit-keras get-data --help")
+        if settings.list:
+            show(settings.to)
+            return
+        try:
+            get(settings.name, settings.to)
+        except KeyboardInterrupt:
+            # TFDS prepares in a folder of another name, which is never read.
+            print("\nstopped; the data set is not prepared, run it again", file=sys.stderr)
+            sys.exit(CTRL_C)
+
+
+def get(name: str, to: str | None) -> None:
+    fetched = download.download_dataset(name, to)
+    for part, count in fetched.counts.items():
+        print(f"{count:>9,} images  {part}")
+    print(f"{name} is in {fetched.place}\ntrain on it: {fetched.command}")
+
+
+def show(to: str | None) -> None:
+    print(f"prepared under {tfds_index.tfds_root(DataConfig(tfds_dir=to))}:")
+    for name, counts in download.prepared(to).items():
+        sizes = ", ".join(f"{count:,} {split}" for split, count in counts.items())
+        print(f"  {name:<30} {sizes or 'damaged'}")
+    known = tfds_index.listed()
+    print(f"known to TFDS, of which those of images and classes can be trained on ({len(known)}):")
+    print(textwrap.fill(" ".join(known), 100, initial_indent="  ", subsequent_indent="  "))

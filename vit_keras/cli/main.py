@@ -1,0 +1,73 @@
+"""The `vit-keras` command: finds the command that is named and imports that one alone.
+
+Nothing here imports Hydra, OmegaConf or Keras, so `vit-keras --help` answers at once.
+"""
+
+import importlib
+import sys
+
+import vit_keras
+from vit_keras.cli.exit_codes import exit_codes
+from vit_keras.errors import SettingError, did_you_mean
+
+COMMANDS = {
+    "train": "train a Vision Transformer from scratch",
+    "finetune": "fine-tune a pretrained Vision Transformer",
+    "estimate": "estimate parameters, memory and time of a training",
+    "show-augment": "draw a sheet of augmented training images",
+    "evaluate": "measure a run on labelled images and write a report",
+    "predict": "classify images with a run's model",
+    "explain": "draw what a run's model attends to in one image",
+    "export": "write a run's model as ONNX, LiteRT, OpenVINO, SavedModel or int8 Keras",
+    "runs": "list, compare, describe, tag, zip or delete runs",
+    "split": "split a folder of images into train, val and test",
+    "get-data": "download and prepare a data set",
+    "studio": "train, evaluate and predict in the browser",
+    "completion": "print a completion script for bash, zsh or fish",
+}
+# `split`, `runs` and the like are modules of this package; the studio builds on it.
+MODULES = {"studio": "vit_keras.studio.__main__"}
+
+
+def main() -> None:
+    """Run the command that the first word names, with the words that follow it."""
+    with exit_codes():
+        first, rest = (sys.argv[1:2] or ["--help"])[0], sys.argv[2:]
+        if first in ("-h", "--help"):
+            print(usage())
+            return
+        if first == "--version":
+            print(f"vit-keras {vit_keras.__version__}")
+            return
+        if first not in COMMANDS:
+            raise SettingError(f"{first} is no command{_meant(first)}; see vit-keras --help")
+        sys.argv = [f"vit-keras {first}", *rest]
+        importlib.import_module(module_name(first)).main()
+
+
+def module_name(command: str) -> str:
+    """The module of a command; its `main()` reads `sys.argv`."""
+    return MODULES.get(command, f"vit_keras.cli.{command.replace('-', '_')}")
+
+
+def usage() -> str:
+    """What `vit-keras --help` prints."""
+    width = max(map(len, COMMANDS))
+    return "\n".join(
+        [
+            "usage: vit-keras COMMAND ...",
+            "",
+            "Vision Transformers in Keras 3: train, fine-tune and understand them.",
+            "",
+            "commands:",
+            *(f"  {name:<{width}}  {help}" for name, help in COMMANDS.items()),
+            "",
+            "vit-keras COMMAND --help shows the options of a command; --version shows the version.",
+        ]
+    )
+
+
+def _meant(word: str) -> str:
+    if "=" in word:
+        return f"; settings come after one, as in vit-keras train {word}"
+    return did_you_mean(word, COMMANDS)

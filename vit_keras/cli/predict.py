@@ -1,0 +1,62 @@
+"""Classify images: `vit-keras predict RUN photos/ 'more/*.jpg' --format csv --top-k 3`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from vit_keras.cli import arguments
+from vit_keras.errors import SettingError
+from vit_keras.predict.preflight import PREDICTIONS, check_prediction, prediction_format
+from vit_keras.text import one_line
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    arguments.add_run(parser)
+    images = parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="image files, folders or globs"
+    )
+    arguments.complete_files(images)
+    parser.add_argument(
+        "--top-k",
+        type=arguments.positive_int,
+        default=3,
+        help="how many classes each image gets, the most confident first (%(default)s)",
+    )
+    parser.add_argument(
+        "--format",
+        type=arguments.one_of(PREDICTIONS),
+        choices=PREDICTIONS,
+        help="of the predictions (the ending of --output, or a table)",
+    )
+    parser.add_argument(
+        "--flip", action="store_true", help="average over each image and its mirror image"
+    )
+    output = parser.add_argument("--output", help="the file to write (standard output)")
+    arguments.complete_files(output)
+    parser.add_argument("--overwrite", action="store_true", help="replace --output if it exists")
+
+
+def main() -> None:
+    arguments.run("predict", add_arguments, check_prediction, predict)
+
+
+def predict(settings: argparse.Namespace) -> None:
+    from vit_keras.predict import outputs
+    from vit_keras.predict import predictor as predict_predictor  # import Keras: after the checks
+
+    predictor = predict_predictor.Predictor(settings.run)
+    done = outputs.predict_files(predictor, settings.images, settings.top_k, settings.flip)
+    for bad in done.unreadable:
+        print(f"{one_line(bad.source)}: {bad.reason}", file=sys.stderr)
+    if not done.predictions:
+        raise SettingError(f"none of {len(done.unreadable)} files could be read; reasons above")
+    print(done, file=sys.stderr)
+    form = prediction_format(settings.format, settings.output)
+    content = outputs.WRITERS[form](done.predictions)
+    if settings.output is None:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    else:
+        place = Path(settings.output).expanduser()
+        outputs.write(content, place)
+        print("predictions:", one_line(str(place)))

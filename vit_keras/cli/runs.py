@@ -1,0 +1,134 @@
+"""The runs of a folder: `vit-keras runs` ranks them; `vit-keras runs --help` lists more."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from vit_keras.cli.arguments import build_parser, complete_files
+from vit_keras.cli.exit_codes import exit_codes
+from vit_keras.errors import SettingError
+from vit_keras.io import atomic
+from vit_keras.runs import archive, tables
+from vit_keras.runs import notes as runs_notes
+from vit_keras.runs.compare import compare
+from vit_keras.runs.delete import candidates, delete
+from vit_keras.runs.describe import describe
+from vit_keras.runs.listing import BY, ROOT, find_run, list_runs, rank
+from vit_keras.text import one_line
+
+COMMANDS = ("list", "compare", "describe", "note", "zip", "unzip", "clean")
+
+
+def main() -> None:
+    words = sys.argv[1:]
+    is_option = not words or words[0].startswith("-")
+    if is_option and not {*COMMANDS, "-h", "--help"} & {*words}:
+        words = ["list", *words]
+    with exit_codes():
+        parser = build_parser("runs", add_arguments)
+        settings = parser.parse_args(words, argparse.Namespace(root=ROOT))
+        settings.task(settings)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_root(parser)
+    commands = parser.add_subparsers(required=True, metavar=f"{{{','.join(COMMANDS)}}}")
+
+    def command(name, task, help):
+        made = commands.add_parser(name, help=help, description=help)
+        add_root(made)
+        made.set_defaults(task=task)
+        return made
+
+    listing = command("list", show_list, "every run, the best first, and other folders")
+    listing.add_argument("--by", default=BY, help=f"a figure of metrics.json ({BY})")
+    comparing = command("compare", show_comparison, "settings that differ, and both curves")
+    complete_files(comparing.add_argument("first", help="a run, by its name or path"))
+    complete_files(comparing.add_argument("second"))
+    comparing.add_argument("--output", help="the PNG to write (beside the first run)")
+    comparing.add_argument("--overwrite", action="store_true", help="replace it if it is there")
+    describing = command("describe", show_description, "settings, model, data, environment")
+    complete_files(describing.add_argument("run"))
+    noting = command("note", note, "show or set a run's tags and note; '' removes them")
+    complete_files(noting.add_argument("run"))
+    noting.add_argument("--tags", help="replace the tags: good,small")
+    noting.add_argument("--note", help="replace the note")
+    zipping = command("zip", write_zip, "pack a run into one file")
+    complete_files(zipping.add_argument("run"))
+    zipping.add_argument("--output", help="the zip to write (<run>.zip)")
+    zipping.add_argument("--whole", action="store_true", help="with the checkpoints to resume from")
+    zipping.add_argument("--overwrite", action="store_true", help="replace it if it is there")
+    unzipping = command("unzip", read_zip, "unpack such a file into the folder of runs")
+    complete_files(unzipping.add_argument("file", help="a zip that `zip` wrote, here or elsewhere"))
+    cleaning = command("clean", clean, "delete half-written runs, or those that are named")
+    complete_files(cleaning.add_argument("runs", nargs="*", help="runs to delete, in any state"))
+    cleaning.add_argument("--yes", action="store_true", help="without asking")
+
+
+def add_root(parser: argparse.ArgumentParser) -> None:
+    """Add --root, which may stand before or behind the name of the sub-command."""
+    # Without a default: that of the sub-command's parser would replace what stands before it.
+    help = f"the folder of runs ({ROOT})"
+    complete_files(parser.add_argument("--root", default=argparse.SUPPRESS, help=help))
+
+
+def show_list(settings: argparse.Namespace) -> None:
+    print(tables.ranking_table(rank(list_runs(settings.root), settings.by), settings.by))
+
+
+def show_comparison(settings: argparse.Namespace) -> None:
+    names = settings.first, settings.second
+    found = compare(*names, settings.root, settings.output, settings.overwrite)
+    print(tables.comparison_text(found))
+
+
+def show_description(settings: argparse.Namespace) -> None:
+    print(tables.description_text(describe(settings.run, settings.root)))
+
+
+def note(settings: argparse.Namespace) -> None:
+    path = find_run(settings.run, settings.root).path
+    notes = runs_notes.read_notes(path)
+    if settings.tags is not None or settings.note is not None:
+        tags = notes.tags if settings.tags is None else runs_notes.parse_tags(settings.tags)
+        notes = runs_notes.Notes(tags, notes.note if settings.note is None else settings.note)
+        runs_notes.write_notes(path, notes)
+    print("tags:", ", ".join(map(one_line, notes.tags)) or "none")
+    print("note:", notes.note or "none")
+
+
+def write_zip(settings: argparse.Namespace) -> None:
+    path = find_run(settings.run, settings.root).path
+    place = Path(settings.output or f"{path.resolve().name}.zip").expanduser()
+    atomic.check_output_file(place, settings.overwrite, "--overwrite")
+    with atomic.atomic_file(place) as new:
+        count = archive.archive_run(path, new, settings.whole)
+    print(f"{count} files in {one_line(str(place))}, {tables.format_size(place.stat().st_size)}")
+
+
+def read_zip(settings: argparse.Namespace) -> None:
+    file = Path(settings.file).expanduser()
+    if not file.is_file():
+        raise SettingError(f"{settings.file} is no file; name a zip made by `vit-keras runs zip`")
+    print(one_line(str(archive.unpack_run(file, Path(settings.root).expanduser()))))
+
+
+def clean(settings: argparse.Namespace) -> None:
+    found = candidates(settings.runs, settings.root)
+    if not found:
+        print(f"nothing half-written in {settings.root}; name a run to delete it")
+        return
+    print(tables.candidates_table(found))
+    if not settings.yes and not confirmed(len(found)):
+        print("nothing is deleted")
+        return
+    for one in found:
+        delete(one.run)
+        print("deleted", one_line(str(one.run.path)))
+
+
+def confirmed(count: int) -> bool:
+    try:
+        return input(f"delete {count}? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        raise SettingError("there is nobody to ask; --yes deletes without asking") from None

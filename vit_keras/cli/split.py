@@ -1,0 +1,78 @@
+"""Split a folder of images: `vit-keras split photos splits --ratios 80/10/10`."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from vit_keras.cli import arguments
+from vit_keras.cli.exit_codes import exit_codes
+from vit_keras.data import split_folder
+from vit_keras.errors import SettingError
+from vit_keras.text import ascii_name
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_argument(
+        "source", type=Path, help="a folder with a sub-folder for each class"
+    )
+    destination = parser.add_argument(
+        "destination", type=Path, help="a new or empty folder, for train/, val/ and test/"
+    )
+    for folder in (source, destination):
+        arguments.complete_files(folder)
+    parser.add_argument("--ratios", default="80/10/10", help="train/val/test, or train/test")
+    parser.add_argument("--seed", type=int, default=0, help="the same gives the same split")
+    parser.add_argument("--per-class", type=int, help="take only so many images of each class")
+    parser.add_argument("--mode", default="copy", choices=split_folder.MODES)
+    parser.add_argument(
+        "--follow-links", action="store_true", help="follow links that leave the source"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the counts, make nothing")
+
+
+def main() -> None:
+    with exit_codes():
+        settings = arguments.parse("split", add_arguments, sys.argv[1:])
+        try:
+            split(settings)
+        except SettingError as error:  # the folder has no setting of its own here
+            raise SettingError(str(error).removeprefix("data.path=")) from None
+
+
+def split(settings: argparse.Namespace) -> None:
+    source, destination = settings.source, settings.destination
+    ratios = split_folder.parse_ratios(settings.ratios)
+    check(settings, ratios)
+    parts = split_folder.plan_split(
+        source, ratios, settings.seed, settings.per_class, settings.follow_links
+    )
+    print(split_folder.split_table(parts, ratios))
+    for part in parts:
+        if not part.split:
+            print(f"left out: {ascii_name(part.source)} ({part.reason})")
+    for part in split_folder.under_two_labels(parts):
+        print(f"under two labels: {ascii_name(part.source)}")
+    if settings.dry_run:
+        return
+    split_folder.write_split(parts, source, destination, settings.mode)
+    links = " data.follow_links=true" if settings.mode == "symlink" else ""
+    print(f"{destination / split_folder.MANIFEST} lists where each file went. To train on it:")
+    path = shlex.quote(f"data.path={destination}")
+    print(f"vit-keras train recipe=folder {path}{links}")
+
+
+def check(settings: argparse.Namespace, ratios: dict[str, float]) -> None:
+    """Refuse options that give no split.
+
+    Raises:
+        SettingError: naming the option and the way out.
+    """
+    if settings.per_class is not None and settings.per_class < len(ratios):
+        raise SettingError(
+            f"--per-class {settings.per_class} is less than the {len(ratios)} splits, which need "
+            f"an image of each class; use {len(ratios)} or more"
+        )
+    if settings.seed < 0:
+        raise SettingError(f"--seed {settings.seed} is below 0; use 0 or more")
+    split_folder.check_destination(settings.source, settings.destination)
