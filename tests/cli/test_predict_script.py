@@ -189,7 +189,7 @@ def test_what_cannot_be_predicted_is_refused_before_keras(photos, tmp_path):
     for words, message in refused.items():
         with pytest.raises(SettingError, match=message):
             check(*words)
-    check(run, "photos", "flip=True", "--output=new/place.csv")
+    check(run, "photos", "--flip", "--output=new/place.csv")
 
 
 def test_the_script_refuses_without_importing_keras(refusal):

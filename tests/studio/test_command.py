@@ -39,8 +39,8 @@ def test_typed_settings_reach_the_command(name, typed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     option, (text, value) = options()[name], typed
     command = Command("train", (word(name, option.kind, option.is_optional, text),))
-    program, name, *words = shlex.split(command.text())
-    assert (program, name) == ("vit-keras", "train")
+    program, subcommand, *words = shlex.split(command.text())
+    assert (program, subcommand) == ("vit-keras", "train")
     group, field = name.split(".")
     assert getattr(getattr(load_config(*words), group), field) == value
 
