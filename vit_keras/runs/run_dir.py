@@ -22,7 +22,7 @@ from omegaconf.errors import ConfigKeyError
 from vit_keras.config import renamed
 from vit_keras.config.schema import Config, RunConfig
 from vit_keras.errors import SettingError
-from vit_keras.io.atomic import _cannot_be_made, check_folder
+from vit_keras.io.atomic import atomic_file, cannot_be_made, check_folder
 from vit_keras.logs import log, log_handler
 
 CONFIG = "config.yaml"
@@ -50,19 +50,9 @@ class Run:
     def close(self) -> None:
         self._lock.release()
 
-    @contextlib.contextmanager
-    def atomic_write(self, name: str) -> Iterator[Path]:
+    def atomic_write(self, name: str) -> contextlib.AbstractContextManager[Path]:
         """A temporary path to write to, renamed to `name` unless the block raises."""
-        target = self.path / name
-        target.parent.mkdir(exist_ok=True)
-        temporary = target.with_name(f".new-{target.name}")  # keeps the suffix, which Keras reads
-        try:
-            yield temporary
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        return atomic_file(self.path / name, shared=False)  # the run is locked
 
     def write_text(self, name: str, text: str) -> None:
         with self.atomic_write(name) as path:
@@ -94,7 +84,7 @@ def create(config: Config) -> Run:
             else make_run_dir(config.name, Path(settings.root))
         )
     except OSError as error:
-        raise _cannot_be_made(_run_setting(settings), error) from None
+        raise cannot_be_made(_run_setting(settings), error) from None
     run = Run(path.resolve())
     write_config(run, config)
     return run
