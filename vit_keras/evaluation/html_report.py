@@ -13,13 +13,20 @@ import jinja2
 
 
 def render_report(report: dict[str, Any], folder: Path) -> str:
-    """Render the content of `evaluation.json` as HTML, with the PNG files in `folder`."""
+    """Render the content of `evaluation.json` as HTML, with the PNG files in `folder`.
+
+    Raises:
+        KeyError, TypeError: a value is missing, or of another type.
+    """
 
     def image(name: str) -> str:
         content = base64.b64encode((folder / name).read_bytes()).decode("ascii")
         return f"data:image/png;base64,{content}"
 
-    return _template().render(report=report, image=image)
+    try:
+        return _template().render(report=report, image=image)
+    except jinja2.UndefinedError as error:
+        raise KeyError(error.message) from None
 
 
 @functools.cache
