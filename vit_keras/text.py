@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 
 def first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """The first line of an error's message, or the name of its type where it has none."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def format_duration(seconds: float) -> str:

@@ -74,9 +74,9 @@ def open_untrusted(file: str | Path | IO[bytes]) -> Iterator[zipfile.ZipFile]:
                 f"{error.filename or 'what is in the zip'} cannot be read or written "
                 f"({error.strerror}); make room, or give access"
             ) from None
-        reason = str(error) or "no reason given"
         raise SettingError(
-            f"the zip cannot be read ({printable_name(reason)}); make it anew, without a password"
+            f"the zip cannot be read ({printable_name(first_line(error))}); make it anew, without "
+            "a password"
         ) from None
 
 

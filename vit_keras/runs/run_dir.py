@@ -24,6 +24,7 @@ from vit_keras.config.schema import Config, RunConfig
 from vit_keras.errors import SettingError
 from vit_keras.io.atomic import atomic_file, cannot_be_made, check_folder
 from vit_keras.logs import log, log_handler
+from vit_keras.text import first_line
 
 CONFIG = "config.yaml"
 LOCK = ".lock"
@@ -192,8 +193,9 @@ def read_config(file: Path) -> Config:
             "one; install that (pip install --upgrade vit-keras-lab)"
         ) from None
     except Exception as error:  # YAML's and OmegaConf's errors share no base
-        reason = (str(error) or "no reason given").splitlines()[0]
-        raise SettingError(f"{file} is damaged ({reason}); put a whole copy of it back") from None
+        raise SettingError(
+            f"{file} is damaged ({first_line(error)}); put a whole copy of it back"
+        ) from None
 
 
 @contextmanager

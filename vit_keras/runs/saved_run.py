@@ -11,6 +11,7 @@ from vit_keras.config.schema import Config
 from vit_keras.errors import SettingError
 from vit_keras.runs import history
 from vit_keras.runs.run_dir import CONFIG, read_config
+from vit_keras.text import first_line
 
 if TYPE_CHECKING:
     import keras
@@ -90,7 +91,7 @@ class SavedRun:
             model = keras.models.load_model(file, compile=False)
         except Exception as error:  # errors of zipfile, h5py and Keras share no base class
             raise SettingError(
-                f"{file} cannot be opened ({(str(error) or 'no reason given').splitlines()[0]}); "
+                f"{file} cannot be opened ({first_line(error)}); "
                 "restore an intact copy of it, or train again"
             ) from None
         if model.output_shape[-1] != len(self.class_names):
