@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -171,6 +171,26 @@ def config_of_run(directory: str) -> Config:
 @functools.cache
 def _schema() -> Any:
     return OmegaConf.structured(Config)  # takes as long as all else that is done to read a run
+
+
+def read_json(file: Path) -> Any:
+    """Content of a JSON file of a run.
+
+    Raises:
+        SettingError: the file is missing or damaged.
+    """
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingError(f"{file} is damaged ({error}); restore an intact copy of it") from None
+
+
+def read_or_default(read: Callable[[Path], Any], path: Path, default: Any) -> Any:
+    """`read(path)`, or `default` if the file is missing or damaged, which the status reports."""
+    try:
+        return read(path)
+    except SettingError:
+        return default
 
 
 def read_config(file: Path) -> Config:
