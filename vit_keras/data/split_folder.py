@@ -21,7 +21,7 @@ from vit_keras.data.readers import folder, folder_layout
 from vit_keras.data.readers.folder_scan import FileRecord
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
-from vit_keras.text import ascii_name
+from vit_keras.text import one_line
 from vit_keras.validators import check_choice
 
 MANIFEST = "split_manifest.csv"
@@ -141,7 +141,7 @@ def split_table(parts: Iterable[Part], ratios: Iterable[str]) -> str:
     }
     totals = [sum(column) for column in zip(*rows.values(), strict=True)]
     lines: list[tuple[str, list]] = [("", columns)]
-    lines += [(ascii_name(name), cells) for name, cells in rows.items()]
+    lines += [(one_line(name), cells) for name, cells in rows.items()]
     lines.append(("together", totals))
     width = max(len(first) for first, _ in lines)
     return "\n".join(
