@@ -78,8 +78,8 @@ def _read_variables(folder: Path) -> list[np.ndarray]:
         return [reader.get_tensor(match[0]) for match in found]
     except Exception as error:  # ValueError, DataLossError or NotFoundError
         raise SettingError(
-            f"handle={folder}: its variables cannot be read ({first_line(error)[:200]}); download it "
-            "again"
+            f"handle={folder}: its variables cannot be read ({first_line(error)[:200]}); download "
+            "it again"
         ) from None
 
 
