@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest -n 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: setup train finetune studio test test-slow test-browser test-jax test-notebooks test-all \
-	notebooks lint check check-peers bench
+	notebooks lint check check-peers bench bench-smoke
 
 setup: $(VENV)/.ready
 
@@ -75,13 +75,16 @@ $(VENV)/.peers: requirements-peers.txt | setup
 check-peers: $(VENV)/.peers
 	$(BIN)/python -m pytest tests/reference -m reference
 
+BENCHMARKS := train_step augment cached_features folder_decode folder_scan int8 predict studio
+
 # Our speed beside others': training, augmentation, decoding, 8 bits, prediction, the studio; and what caches save.
 bench: $(VENV)/.peers
 	$(BIN)/python benchmarks/train_step.py --heads 3 12
-	$(BIN)/python benchmarks/augment.py
-	$(BIN)/python benchmarks/cached_features.py
-	$(BIN)/python benchmarks/folder_decode.py
-	$(BIN)/python benchmarks/folder_scan.py
-	$(BIN)/python benchmarks/int8.py
-	$(BIN)/python benchmarks/predict.py
-	$(BIN)/python benchmarks/studio.py
+	for name in $(filter-out train_step,$(BENCHMARKS)); do \
+		$(BIN)/python benchmarks/$$name.py || exit 1; done
+
+# Each of them on the smallest sizes, beside the peers that are installed: it runs and ratios come out.
+bench-smoke: setup
+	for name in $(BENCHMARKS); do \
+		echo "benchmarks/$$name.py --smoke"; \
+		$(BIN)/python benchmarks/$$name.py --smoke || exit 1; done

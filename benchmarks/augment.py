@@ -7,7 +7,6 @@ Ours is RandAugment(2, 9) with crop and flip, compiled by XLA as in a training s
 parallel map: the fastest of its settings that are tried in the first round.
 """
 
-import argparse
 import json
 import statistics
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from figures import median_ratio, parse, parser
 
 from vit_keras.augment.pipeline import augment
 from vit_keras.config.schema import AugmentConfig
@@ -83,7 +83,7 @@ def measure(size, batch, rounds, seconds):
 
 def report(size, batch, figures):
     mine, theirs = figures.values()
-    ratio = statistics.median(a / b for a, b in zip(mine, theirs, strict=True))
+    ratio = median_ratio(mine, theirs)
     medians = {name: round(statistics.median(values), 1) for name, values in figures.items()}
     print(f"\n{size}x{size}, batch {batch}, images/s, median of the rounds")
     for name, median in medians.items():
@@ -93,13 +93,13 @@ def report(size, batch, figures):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[32, 224])
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[256, 64])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=2, help="of each contender a round")
-    parser.add_argument("--save", type=Path, help="write the figures here as JSON")
-    settings = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--sizes", type=int, nargs="+", default=[32, 224])
+    options.add_argument("--batch-sizes", type=int, nargs="+", default=[256, 64])
+    options.add_argument("--rounds", type=int, default=7)
+    options.add_argument("--seconds", type=float, default=2, help="of each contender a round")
+    options.add_argument("--save", type=Path, help="write the figures here as JSON")
+    settings = parse(options, sizes=[32], batch_sizes=[8], rounds=1, seconds=0.01)
     results = [
         report(size, batch, measure(size, batch, settings.rounds, settings.seconds))
         for size, batch in zip(settings.sizes, settings.batch_sizes, strict=True)

@@ -20,16 +20,20 @@ def batch(size, rng=None):
     return images, rng.integers(0, CLASSES, size).astype(np.int32)
 
 
-def _config(heads, batch_size, *overrides):
+def _config(heads, batch_size, depth):
     from vit_keras.training.preflight import load_config
 
-    sizes = [f"model.num_heads={heads}", f"train.batch_size={batch_size}"]
+    sizes = [
+        f"model.num_heads={heads}",
+        f"model.depth={depth}",
+        f"train.batch_size={batch_size}",
+    ]
     # Only the model's sizes are wanted, and no data set needs to be there for them.
     stand_in = ["data.name=digits", "data.image_size=32", "model.pixel_mean=0.5"]
-    return load_config("recipe=cifar10", *stand_in, "model.pixel_std=0.5", *sizes, *overrides)
+    return load_config("recipe=cifar10", *stand_in, "model.pixel_std=0.5", *sizes)
 
 
-def ours_fit(heads, batch_size):
+def ours_fit(heads, batch_size, depth):
     """`model.fit` as `train_model` calls it: tf.data, augmentation in the step, NaN check, bar."""
     import keras
 
@@ -38,7 +42,7 @@ def ours_fit(heads, batch_size):
     from vit_keras.training.callbacks import stopping
     from vit_keras.training.plan import resolve_plan
 
-    config = _config(heads, batch_size)
+    config = _config(heads, batch_size, depth)
     split = dataset.Split(*batch(4096))
     splits = dataset.Splits(split, split, split, [str(index) for index in range(CLASSES)])
     model, _ = build_training_model(config, splits, "float32")
@@ -83,18 +87,18 @@ def _keras_step(model, batch_size, jit=True):
     return run
 
 
-def ours_step(heads, batch_size):
+def ours_step(heads, batch_size, depth):
     """The compiled step alone, on one batch."""
     from vit_keras import build_vit
     from vit_keras.model import architecture
     from vit_keras.training import preflight
 
-    arch = preflight.architecture(_config(heads, batch_size).model)
+    arch = preflight.architecture(_config(heads, batch_size, depth).model)
     vit = build_vit(None, image_size=32, num_classes=CLASSES, **architecture.as_overrides(arch))
     return _keras_step(vit, batch_size)
 
 
-def keras_hub(heads, batch_size):
+def keras_hub(heads, batch_size, depth):
     """keras-hub's ViT, the step alone."""
     import keras
     import keras_hub
@@ -102,7 +106,7 @@ def keras_hub(heads, batch_size):
     backbone = keras_hub.models.ViTBackbone(
         image_shape=(32, 32, 3),
         patch_size=4,
-        num_layers=9,
+        num_layers=depth,
         num_heads=heads,
         hidden_dim=192,
         mlp_dim=768,
@@ -113,7 +117,7 @@ def keras_hub(heads, batch_size):
     return _keras_step(keras.Model(pixels, keras.layers.Dense(CLASSES)(tokens[:, 0])), batch_size)
 
 
-def _torch_step(heads, batch_size, compiled):
+def _torch_step(heads, batch_size, depth, compiled):
     import torch
     from torch import nn
     from torch.nn import functional
@@ -139,7 +143,7 @@ def _torch_step(heads, batch_size, compiled):
             self.patch = nn.Conv2d(3, width, 4, 4)
             self.token = nn.Parameter(torch.zeros(1, 1, width))
             self.position = nn.Parameter(torch.randn(1, 65, width) * 0.02)
-            self.blocks = nn.Sequential(*(Block() for _ in range(9)))
+            self.blocks = nn.Sequential(*(Block() for _ in range(depth)))
             self.norm, self.head = nn.LayerNorm(width, 1e-6), nn.Linear(width, CLASSES)
 
         def forward(self, x):
@@ -168,17 +172,17 @@ def _torch_step(heads, batch_size, compiled):
     return run
 
 
-def torch_eager(heads, batch_size):
+def torch_eager(heads, batch_size, depth):
     """A plain torch ViT on `scaled_dot_product_attention`, eager."""
-    return _torch_step(heads, batch_size, compiled=False)
+    return _torch_step(heads, batch_size, depth, compiled=False)
 
 
-def torch_compiled(heads, batch_size):
+def torch_compiled(heads, batch_size, depth):
     """The same under `torch.compile`."""
-    return _torch_step(heads, batch_size, compiled=True)
+    return _torch_step(heads, batch_size, depth, compiled=True)
 
 
-def sgemm(heads, batch_size):
+def sgemm(heads, batch_size, depth):
     """Products of 2048 x 2048 float32 matrices: what this machine's cores can do."""
     import tensorflow as tf
 
@@ -202,3 +206,5 @@ PROCESSES = {
     "torch_compiled": {"torch_compiled": torch_compiled},
     "sgemm": {"sgemm": sgemm},
 }
+# What a process needs beside what trains our own: a package of requirements-peers.txt.
+NEEDS = {"keras_hub": "keras_hub", "torch_eager": "torch", "torch_compiled": "torch"}

@@ -9,7 +9,6 @@ centre out first, as ours does). `+ Resizing` reads the files at their own size 
 by `keras.layers.Resizing`; `antialiased` with the centre cut out and antialiasing: our picture.
 """
 
-import argparse
 import functools
 import os
 import statistics
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import keras
 import tensorflow as tf
+from figures import median_ratio, parse, parser
 from pictures import write_classes
 
 from vit_keras.config.schema import DataConfig
@@ -79,11 +79,11 @@ def speed(stream):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--images", type=int, default=1500)
-    parser.add_argument("--rounds", type=int, default=7)
-    settings = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--data", type=Path)
+    options.add_argument("--images", type=int, default=1500)
+    options.add_argument("--rounds", type=int, default=7)
+    settings = parse(options, images=40, rounds=1)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CACHE_HOME"] = folder
         root = settings.data or Path(folder) / "files"
@@ -99,9 +99,7 @@ def main():
     for name, rounds in speeds.items():
         rate, cpu = (statistics.median(values) for values in zip(*rounds, strict=True))
         ratio, cpu_ratio = (
-            statistics.median(
-                ours[i] / theirs[i] for ours, theirs in zip(speeds["ours"], rounds, strict=True)
-            )
+            median_ratio([of_ours[i] for of_ours in speeds["ours"]], [one[i] for one in rounds])
             for i in range(2)
         )
         print(

@@ -6,7 +6,6 @@ Random weights and pixels at 224x224, batch 8. The contenders take turns, and ea
 median of the rounds'. `tensorflow` is the model's own prediction, compiled by XLA.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from figures import median_ratio, parse, parser
 
 import vit_keras
 from vit_keras.export.formats import format_module
@@ -21,8 +21,8 @@ from vit_keras.export.formats import format_module
 BASE = "tensorflow"
 
 
-def serving(variant):
-    vit = vit_keras.build_vit(variant)
+def serving(variant, depth):
+    vit = vit_keras.build_vit(variant, depth=depth)
     # The head begins at zero, and equal probabilities would compare nothing.
     head = vit.get_layer("head").kernel
     head.assign(np.random.default_rng(0).normal(0, 0.02, head.shape))
@@ -47,12 +47,13 @@ def contenders(model, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--variant", default="b16")
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=5)
-    settings = parser.parse_args()
-    model = serving(settings.variant)
+    options = parser(__doc__)
+    options.add_argument("--variant", default="b16")
+    options.add_argument("--depth", type=int, default=12)
+    options.add_argument("--batch", type=int, default=8)
+    options.add_argument("--rounds", type=int, default=5)
+    settings = parse(options, variant="ti16", depth=1, batch=1, rounds=1)
+    model = serving(settings.variant, settings.depth)
     shape = (settings.batch, *model.input_shape[1:])
     images = np.random.default_rng(0).integers(0, 256, shape, "uint8")
     with tempfile.TemporaryDirectory() as folder:
@@ -69,7 +70,7 @@ def main():
                 predict(images)
                 speeds[name].append(settings.batch / (time.perf_counter() - started))
     for name, values in speeds.items():
-        ratio = statistics.median(a / b for a, b in zip(values, speeds[BASE], strict=True))
+        ratio = median_ratio(values, speeds[BASE])
         print(f"{name:<12}{statistics.median(values):8.2f} images/s   ratio {ratio:.2f}")
 
 

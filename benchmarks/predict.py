@@ -9,7 +9,6 @@ again, on `--alone` of the files, once it is warm. The two take turns; the ratio
 the rounds.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from figures import median_ratio, parse, parser
 from pictures import write_classes
 
 import vit_keras
@@ -49,15 +49,16 @@ def alone(model, files):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", default=RELEASED)
-    parser.add_argument("--data", help="a folder; 2,060 pictures of 100x100 unless given")
-    parser.add_argument("--alone", type=int, default=200, help="images of the loop")
-    parser.add_argument("--rounds", type=int, default=3)
-    settings = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--run", default=RELEASED)
+    options.add_argument("--data", help="a folder; by default --images pictures of 100x100")
+    options.add_argument("--images", type=int, default=2060)
+    options.add_argument("--alone", type=int, default=200, help="images of the loop")
+    options.add_argument("--rounds", type=int, default=3)
+    settings = parse(options, images=20, alone=3, rounds=1)
     with tempfile.TemporaryDirectory() as folder:
         if settings.data is None:
-            write_classes(Path(folder), 2060, 100, 100)
+            write_classes(Path(folder), settings.images, 100, 100)
         measure(settings, inputs.find_image_files([settings.data or folder]))
 
 
@@ -77,7 +78,7 @@ def measure(settings, files):
             f"{together / one_by_one:.1f} x; same class for {agree:.1%}",
             flush=True,
         )
-    ratio = statistics.median(a / b for a, b in zip(*speeds.values(), strict=True))
+    ratio = median_ratio(*speeds.values())
     medians = {name: statistics.median(values) for name, values in speeds.items()}
     print(f"ours {medians['ours']:.0f}, alone {medians['alone']:.1f} images/s, ratio {ratio:.1f}")
 

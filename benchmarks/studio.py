@@ -8,7 +8,6 @@ an empty page of Streamlit, to its heading. A prediction counts from the file's 
 the class on the page, for the second image; the first opens the model.
 """
 
-import argparse
 import contextlib
 import io
 import re
@@ -23,8 +22,8 @@ import urllib.request
 from collections import defaultdict
 from pathlib import Path
 
+from figures import is_installed, median_ratio, parse, parser
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 RELEASED = Path(__file__).parents[1] / "saved_models"
 EMPTY = 'import streamlit as st\nst.title("empty")\n'
@@ -75,7 +74,7 @@ def has_tensorflow():
     for maps in Path("/proc").glob("[0-9]*/maps"):
         with contextlib.suppress(OSError):
             command = maps.with_name("cmdline").read_bytes()
-            if b"vit_keras/studio/app.py" in command and "tensorflow" in maps.read_text():
+            if b"vit_keras/studio/pages/app.py" in command and "tensorflow" in maps.read_text():
                 return True
     return False
 
@@ -102,9 +101,16 @@ def prediction(page):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    rounds = parser.parse_args().rounds
+    options = parser(__doc__)
+    options.add_argument("--rounds", type=int, default=3)
+    rounds = parse(options, rounds=1).rounds
+    if not is_installed("playwright"):
+        return
+    if shutil.which("chromium") is None:
+        print("chromium is not installed: not measured")
+        return
+    from playwright.sync_api import sync_playwright
+
     taken = defaultdict(list)
     with tempfile.TemporaryDirectory() as place, sync_playwright() as playwright:
         folder = Path(place)
@@ -128,9 +134,9 @@ def main():
                         taken["prediction"].append(prediction(page))
             print({name: f"{values[-1]:.2f} s" for name, values in taken.items()}, flush=True)
         browser.close()
-    medians = {name: statistics.median(values) for name, values in taken.items()}
-    for name, value in medians.items():
-        print(f"{name}: {value:.2f} s, {value / medians['empty']:.2f} x an empty page")
+    for name, values in taken.items():
+        ratio = median_ratio(values, taken["empty"])
+        print(f"{name}: {statistics.median(values):.2f} s, {ratio:.2f} x an empty page")
 
 
 if __name__ == "__main__":

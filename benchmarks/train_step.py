@@ -6,7 +6,6 @@ Each contender lives in a process of its own and they take turns, so that a mach
 drifts drifts for all; a ratio is the median over rounds of the two figures of the same round.
 """
 
-import argparse
 import json
 import multiprocessing
 import os
@@ -14,29 +13,30 @@ import platform
 import statistics
 from pathlib import Path
 
-from contenders import PROCESSES
+from contenders import NEEDS, PROCESSES
+from figures import is_installed, median_ratio, parse, parser
 
 from vit_keras import backend
 
-TOKENS, WIDTH, DEPTH = 65, 192, 9
+TOKENS, WIDTH = 65, 192
 PRODUCTS_GFLOP = 10 * 2 * 2048**3 / 1e9  # a "step" of sgemm
 
 
-def train_flop_per_image():
+def train_flop_per_image(depth):
     """Multiply-adds of the matrix products, counted as two, forward and twice that backward."""
     dense = 12 * WIDTH**2  # qkv 3, projection 1, MLP 8
     attention = 2 * TOKENS * WIDTH
     patches = 48 * WIDTH * (TOKENS - 1)
-    return 3 * 2 * (TOKENS * DEPTH * (dense + attention) + patches)
+    return 3 * 2 * (TOKENS * depth * (dense + attention) + patches)
 
 
-def worker(process, heads, batch_size, pipe):
+def worker(process, sizes, pipe):
     """Build the contenders of one process, warm them up, then time each as often as asked."""
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
     if not process.startswith("torch"):
         backend.import_keras()
-    runs = {name: make(heads, batch_size) for name, make in PROCESSES[process].items()}
+    runs = {name: make(*sizes) for name, make in PROCESSES[process].items()}
     for run in runs.values():
         run(2)
     pipe.send("ready")
@@ -49,10 +49,10 @@ def measure(heads, arguments):
     """Images per second of each contender, one figure a round; sgemm in GFLOP/s."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
-    for process in arguments.only:
+    for process in filter(is_measurable, arguments.only):
         here, there = context.Pipe()
-        settings = (process, heads, arguments.batch_size, there)
-        processes.append(context.Process(target=worker, args=settings, daemon=True))
+        sizes = heads, arguments.batch_size, arguments.depth
+        processes.append(context.Process(target=worker, args=(process, sizes, there), daemon=True))
         processes[-1].start()
         there.close()
         here.recv()  # one at a time: compiling beside each other would only take longer
@@ -77,41 +77,47 @@ def measure(heads, arguments):
     return figures
 
 
-def report(heads, figures):
+def is_measurable(process):
+    return process not in NEEDS or is_installed(NEEDS[process])
+
+
+def report(heads, depth, figures):
     """Print and return medians, and the ratios of our step to each peer, round by round."""
     medians = {name: round(statistics.median(values), 1) for name, values in figures.items()}
-    ratio = lambda a, b: round(  # noqa: E731
-        statistics.median(x / y for x, y in zip(figures[a], figures[b], strict=True)), 3
-    )
     peers = [name for name in figures if name not in ("ours_step", "ours_fit", "sgemm")]
-    ratios = {f"ours_step / {peer}": ratio("ours_step", peer) for peer in peers}
-    if "ours_fit" in figures:
-        ratios["ours_fit / ours_step"] = ratio("ours_fit", "ours_step")
+    pairs = [("ours_step", peer) for peer in peers] + [("ours_fit", "ours_step")]
+    ratios = {
+        f"{a} / {b}": round(median_ratio(figures[a], figures[b]), 3)
+        for a, b in pairs
+        if a in figures
+    }
     print(f"\n{heads} heads, images/s (sgemm: GFLOP/s), median of the rounds")
     for name, median in medians.items():
         print(f"  {name:<16}{median:>8}")
     for name, value in ratios.items():
         print(f"  {name:<32}{value:>6}")
-    if "sgemm" in medians:
-        share = medians["ours_step"] * train_flop_per_image() / 1e9 / medians["sgemm"]
+    if "sgemm" in medians and "ours_step" in medians:
+        share = medians["ours_step"] * train_flop_per_image(depth) / 1e9 / medians["sgemm"]
         ratios["ours_step / sgemm, in FLOP"] = round(share, 3)
         print(f"  share of the sgemm rate         {share:>6.3f}")
     return {"heads": heads, "median": medians, "ratio": ratios}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--heads", type=int, nargs="+", default=[3])
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=5, help="timed steps a round")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--only", nargs="+", choices=PROCESSES, default=list(PROCESSES))
-    parser.add_argument("--save", type=Path, help="write the figures here as JSON")
-    arguments = parser.parse_args()
-    results = [report(h, measure(h, arguments)) for h in arguments.heads]
+    options = parser(__doc__)
+    options.add_argument("--heads", type=int, nargs="+", default=[3])
+    options.add_argument("--depth", type=int, default=9)
+    options.add_argument("--batch-size", type=int, default=128)
+    options.add_argument("--steps", type=int, default=5, help="timed steps a round")
+    options.add_argument("--rounds", type=int, default=7)
+    options.add_argument("--only", nargs="+", choices=PROCESSES, default=list(PROCESSES))
+    options.add_argument("--save", type=Path, help="write the figures here as JSON")
+    arguments = parse(options, depth=1, batch_size=4, steps=1, rounds=1)
+    results = [report(h, arguments.depth, measure(h, arguments)) for h in arguments.heads]
     if arguments.save:
         machine = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-        settings = {"batch_size": arguments.batch_size, "steps": arguments.steps}
+        names = ("depth", "batch_size", "steps")
+        settings = {name: getattr(arguments, name) for name in names}
         content = {"machine": machine, **settings, "rounds": arguments.rounds, "results": results}
         arguments.save.write_text(json.dumps(content, indent=2) + "\n")
 

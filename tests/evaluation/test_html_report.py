@@ -80,6 +80,13 @@ def test_class_names_are_escaped_in_the_report(evaluated):
     assert text.count("&lt;script&gt;document") > 10
 
 
+@pytest.mark.parametrize("name", ["run", "calibration", "per_class", "versions"])
+def test_a_report_that_lacks_a_value_is_refused(name, evaluated):
+    report = {key: value for key, value in evaluated.report.items() if key != name}
+    with pytest.raises((KeyError, TypeError)):
+        render_report(report, evaluated.path)
+
+
 def test_pictures_take_any_name(tmp_path):
     """Dollars are mathematics to Matplotlib, and some scripts are in no font of its."""
     names = ["$x^$", "a$_{b$", "two\nlines", "猫", "n" * 300]

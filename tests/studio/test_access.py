@@ -203,6 +203,14 @@ def test_pages_are_fit_for_everybody(page, shot, serious_barriers, scheme, width
     assert page.get_by_test_id("stMain").evaluate("main => main.scrollWidth") <= width
 
 
+def test_any_page_can_be_the_first_to_be_opened():
+    """Beside a folder `pages` Streamlit would take the files in it for pages of their own."""
+    from vit_keras.studio.__main__ import APP
+
+    assert APP.is_file()
+    assert not (APP.parent / "pages").exists()
+
+
 def test_a_password_is_asked_for_where_one_is_set(monkeypatch, tmp_path):
     from streamlit.testing.v1 import AppTest
 

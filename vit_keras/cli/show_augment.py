@@ -8,6 +8,7 @@ from vit_keras.cli import hydra_app
 from vit_keras.config.schema import Config
 from vit_keras.data.dataset import Splits
 from vit_keras.errors import SettingError
+from vit_keras.io import atomic
 
 MARK = "vit_keras augmentation sheet"  # in the file, so that it may be written again
 
@@ -31,12 +32,10 @@ def write_sheet(config: Config, splits: Splits, columns: int = 8) -> Path:
         images, config.augment, seed=config.train.seed, size=image_size(config.data)
     )
     file = file_of(config)
-    file.parent.mkdir(parents=True, exist_ok=True)
     mark = PngImagePlugin.PngInfo()
     mark.add_text("Software", MARK)
-    part = file.with_suffix(".part")
-    sheet.save(part, format="PNG", pnginfo=mark)
-    part.replace(file)
+    with atomic.atomic_file(file) as new:
+        sheet.save(new, format="PNG", pnginfo=mark)
     return file
 
 

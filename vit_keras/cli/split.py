@@ -9,7 +9,7 @@ from vit_keras.cli import arguments
 from vit_keras.cli.exit_codes import exit_codes
 from vit_keras.data import split_folder
 from vit_keras.errors import SettingError
-from vit_keras.text import ascii_name
+from vit_keras.text import one_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,9 +50,9 @@ def split(settings: argparse.Namespace) -> None:
     print(split_folder.split_table(parts, ratios))
     for part in parts:
         if not part.split:
-            print(f"left out: {ascii_name(part.source)} ({part.reason})")
+            print(f"left out: {one_line(part.source)} ({part.reason})")
     for part in split_folder.under_two_labels(parts):
-        print(f"under two labels: {ascii_name(part.source)}")
+        print(f"under two labels: {one_line(part.source)}")
     if settings.dry_run:
         return
     split_folder.write_split(parts, source, destination, settings.mode)

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vit_keras.config.schema import Config, StageConfig, setting_names
 from vit_keras.errors import SettingError, did_you_mean
 from vit_keras.io import atomic
+from vit_keras.text import first_line
 
 SETTINGS_ALONE = ("name", "pretrained", "train", "stages", "run")  # conf/ has no group of these
 CHOICES = ("recipe", *(f.name for f in fields(Config) if f.name not in SETTINGS_ALONE))
@@ -172,7 +173,7 @@ def explain_error(error: Exception) -> str:
             return _unknown(f"{named[2]}.{found[1]}")
         return _unknown(named[1] if named else found[1])
     if isinstance(error, OmegaConfBaseException) and error.full_key:
-        return f"{error.full_key} has no value: {str(error).splitlines()[0]}"
+        return f"{error.full_key} has no value: {first_line(error)}"
     # OmegaConf ends with lines such as `full_key: model.depth`, which repeat the first.
     lines = [line.strip() for line in re.split(r"\n\s+full_key:", text)[0].splitlines()]
     return "; ".join(line for line in lines if line)

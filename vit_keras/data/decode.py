@@ -25,6 +25,7 @@ from PIL import Image
 
 from vit_keras.data.resize import inside, resize_to_size, scratch
 from vit_keras.errors import SettingError
+from vit_keras.text import first_line
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF")
 MIN_SIDE = 4  # pixels; an image with a shorter side shows nothing
@@ -150,7 +151,7 @@ def read_regular_file(path: Path) -> bytes:
 
 def reason(error: Exception) -> str:
     """Why a file could not be read, in a few words."""
-    return getattr(error, "strerror", None) or _first_line(error)
+    return getattr(error, "strerror", None) or first_line(error)
 
 
 def three_channels(image: Any) -> np.ndarray:
@@ -165,7 +166,7 @@ def three_channels(image: Any) -> np.ndarray:
             image = Image.alpha_composite(white, image)
         return np.asarray(image.convert("RGB"))
     except _DAMAGE as error:
-        raise UnreadableError(f"damaged: {_first_line(error)}") from None
+        raise UnreadableError(f"damaged: {first_line(error)}") from None
 
 
 _DAMAGE = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError)
@@ -177,9 +178,9 @@ def _opened(content: bytes) -> Any:
     except Image.UnidentifiedImageError:
         raise UnreadableError("no JPEG, PNG, BMP, WebP or GIF by its content") from None
     except Image.DecompressionBombError as error:
-        raise UnreadableError(f"far too large: {_first_line(error)}") from None
+        raise UnreadableError(f"far too large: {first_line(error)}") from None
     except _DAMAGE as error:
-        raise UnreadableError(f"damaged: {_first_line(error)}") from None
+        raise UnreadableError(f"damaged: {first_line(error)}") from None
 
 
 def check_size(height: int, width: int) -> None:
@@ -228,8 +229,4 @@ def _rgb_of_jpeg(content: bytes, size: tuple[int, int], fit: str) -> np.ndarray:
             **least,
         )
     except ValueError as error:
-        raise UnreadableError(f"damaged: {_first_line(error)}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+        raise UnreadableError(f"damaged: {first_line(error)}") from None

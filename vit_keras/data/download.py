@@ -9,6 +9,7 @@ from vit_keras.config.schema import DataConfig
 from vit_keras.data import registry
 from vit_keras.data.readers import folder_layout, tfds, tfds_index, tfds_metadata
 from vit_keras.errors import SettingError
+from vit_keras.text import first_line
 
 KAGGLE = re.compile(r"(?:https?://(?:www\.)?kaggle\.com/datasets/)?([\w.-]+/[\w.-]+)/?")
 KAGGLE_SITE = "https://api.kaggle.com/"
@@ -95,12 +96,11 @@ def _of_kaggle(handle: str, to: str | None) -> Fetched:
     except ImportError as error:
         raise SettingError(f"{handle} needs {error.name}; pip install kagglehub") from None
     except Exception as error:  # of kagglehub, requests and zipfile, which share none
-        said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise SettingError(
-            f"{handle} cannot be fetched from Kaggle ({said}); look at the name and the network "
-            "(and, where the set asks for it, log in: kagglehub.login()), or download it in a "
-            f"browser from https://www.kaggle.com/datasets/{handle}, unpack it, and set "
-            "data=folder data.path to the folder with the classes"
+            f"{handle} cannot be fetched from Kaggle ({first_line(error)[:200]}); look at the name "
+            "and the network (and, where the set asks for it, log in: kagglehub.login()), or "
+            f"download it in a browser from https://www.kaggle.com/datasets/{handle}, unpack it, "
+            "and set data=folder data.path to the folder with the classes"
         ) from error
     root, counts = _classes(place)
     path = shlex.quote(f"data.path={root}")

@@ -11,7 +11,7 @@ import numpy as np
 
 from vit_keras.data.dataset import Finding, Split, Splits
 from vit_keras.data.lazy_images import LazyImages
-from vit_keras.text import abbreviated_list, ascii_name
+from vit_keras.text import abbreviated_list, one_line
 
 log = logging.getLogger("vit_keras")
 
@@ -43,7 +43,7 @@ def summary(findings: Any) -> Iterator[str]:
     for problem, count in Counter(finding.problem for finding in findings).items():
         own = [finding for finding in findings if finding.problem == problem][:2]
         examples = (
-            f"{ascii_name(f.file)} ({f.detail if not f.other_file else ascii_name(f.other_file)})"
+            f"{one_line(f.file)} ({f.detail if not f.other_file else one_line(f.other_file)})"
             for f in own
         )
         yield f"{SUMMARIES[problem].format(count)}: {', '.join(examples)}"

@@ -8,7 +8,6 @@ import csv
 import errno
 import os
 import shutil
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,7 +20,8 @@ from vit_keras.config.schema import DataConfig
 from vit_keras.data.readers import folder, folder_layout
 from vit_keras.data.readers.folder_scan import FileRecord
 from vit_keras.errors import SettingError
-from vit_keras.text import ascii_name
+from vit_keras.io import atomic
+from vit_keras.text import one_line
 from vit_keras.validators import check_choice
 
 MANIFEST = "split_manifest.csv"
@@ -141,7 +141,7 @@ def split_table(parts: Iterable[Part], ratios: Iterable[str]) -> str:
     }
     totals = [sum(column) for column in zip(*rows.values(), strict=True)]
     lines: list[tuple[str, list]] = [("", columns)]
-    lines += [(ascii_name(name), cells) for name, cells in rows.items()]
+    lines += [(one_line(name), cells) for name, cells in rows.items()]
     lines.append(("together", totals))
     width = max(len(first) for first, _ in lines)
     return "\n".join(
@@ -174,23 +174,16 @@ def write_split(parts: list[Part], source: Path, destination: Path, mode: str = 
     """
     check_choice("--mode", mode, MODES)
     check_destination(source, destination)
-    temporary = None
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}-"))
-        for part in tqdm(parts, desc=mode, unit=" files", delay=2, disable=None):
-            if part.split:
-                target = temporary / _place(part)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _put(source.resolve() / part.source, target, mode)
-        _write_manifest(parts, temporary / MANIFEST)
-        temporary.chmod(0o777 & ~_umask())
-        temporary.replace(destination)
+        with atomic.atomic_folder(destination) as new:
+            for part in tqdm(parts, desc=mode, unit=" files", delay=2, disable=None):
+                if part.split:
+                    target = new / _place(part)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    _put(source.resolve() / part.source, target, mode)
+            _write_manifest(parts, new / MANIFEST)
     except OSError as error:
         raise SettingError(_explained(error, destination, mode)) from None
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _place(part: Part) -> str:
@@ -215,13 +208,6 @@ def _write_manifest(parts: list[Part], path: Path) -> None:
         for part in parts:
             place = _place(part) if part.split else ""
             writer.writerow([part.split, part.class_name, place, *part[2:]])
-
-
-def _umask() -> int:
-    """What `mkdtemp` does not ask for: it makes folders for one's own eyes."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _explained(error: OSError, destination: Path, mode: str) -> str:

@@ -1,4 +1,4 @@
-"""Work on many files in threads, with a progress bar."""
+"""Process many files in threads, with a progress bar."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -7,13 +7,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-CHUNK = 64  # files a task: less would be spent on handing them out
+CHUNK = 64  # files per task: with fewer, scheduling costs more than the work
 
 
 def map_in_threads(
     task: Callable[[Any], Any], items: Sequence[Any], workers: int | None, what: str
 ) -> Iterator[Any]:
-    """What `task` makes of each item, in order, with a progress bar if it takes a while."""
+    """Yield `task(item)` for each item, in order; a progress bar appears after two seconds."""
     chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
     pool = ThreadPoolExecutor(workers or available_cores())
     try:
@@ -26,5 +26,5 @@ def map_in_threads(
 
 
 def available_cores() -> int:
-    """How many this process may run on."""
+    """Number of CPU cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

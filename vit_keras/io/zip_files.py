@@ -1,8 +1,7 @@
-"""Whether a zip file is whole, as `.keras` and `.npz` files are: told without Keras.
+"""Zip files: whether a `.keras` file is intact, without Keras, and safe reading of untrusted zips.
 
-Zips from anywhere: refused for what they could do, before a byte of them is written.
-
-What a zip says of its sizes is held to while it is read.
+An untrusted zip is checked before anything is written: number of files, unpacked size, compression
+ratio, paths that lead out, links. The sizes in its directory are enforced while it is read.
 """
 
 import contextlib
@@ -21,14 +20,18 @@ from vit_keras.text import first_line
 
 # What zipfile, zlib and NumPy raise for damaged bytes; a flipped bit can mean "encrypted" too.
 UNREADABLE = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, OSError, EOFError, RuntimeError)
-PARTS = ("metadata.json", "config.json", "model.weights")  # of a `.keras` file: names begin so
-READ_WHOLE = 2**25  # bytes: of a larger file only the directory is looked at
+PARTS = (
+    "metadata.json",
+    "config.json",
+    "model.weights",
+)  # name prefixes in a `.keras` file
+READ_WHOLE = 2**25  # bytes; of a larger file only the directory is checked
 
 
 def model_fault(file: Path, whole: bool = False) -> str:
-    """What is wrong with a `.keras` file, in a few words; nothing of one that is whole.
+    """What is wrong with a `.keras` file, in a few words; empty if nothing is.
 
-    Cut short is always seen, damage between the ends in files up to 32 MiB, or with `whole`.
+    A truncated file is always detected; damage inside only in files up to 32 MiB, or with `whole`.
     """
     if not file.is_file():
         return f"it has no {file.name}"
@@ -48,18 +51,18 @@ def model_fault(file: Path, whole: bool = False) -> str:
 
 MAX_FILES = 200_000
 MAX_BYTES = 4 * 2**30  # unpacked
-MAX_RATIO = 200  # of one file: what people zip shrinks by less, bombs by a thousand and more
-SMALL = 2**20  # bytes that any file may have: one of zeros shrinks much too
+MAX_RATIO = 200  # of one file: ordinary files compress less, zip bombs 1000 times and more
+SMALL = 2**20  # bytes; a smaller file may have any ratio, as one of zeros has
 CHUNK = 2**20
-MAX_NAME = 60  # letters of a name, of up to four bytes: file systems bound them by 255 bytes
+MAX_NAME = 60  # letters, of up to four bytes each; file systems allow 255 bytes
 
 
 @contextlib.contextmanager
 def open_untrusted(file: str | Path | IO[bytes]) -> Iterator[zipfile.ZipFile]:
-    """The zip, whose files are few enough, and unpack to no more than they may.
+    """Open a zip after checking the number and the sizes of its files.
 
     Raises:
-        SettingError: that is not so; it is no zip, is damaged, or has a password.
+        SettingError: it exceeds a limit, is not a zip, is damaged, or needs a password.
     """
     try:
         with zipfile.ZipFile(file) as archive:
@@ -67,16 +70,16 @@ def open_untrusted(file: str | Path | IO[bytes]) -> Iterator[zipfile.ZipFile]:
             yield archive
     except SettingError:
         raise
-    # zipfile raises NotImplementedError for a compression or an encryption that it has not.
+    # zipfile raises NotImplementedError for a compression or encryption that it does not support.
     except (*UNREADABLE, NotImplementedError, lzma.LZMAError) as error:
-        if isinstance(error, OSError) and error.errno:  # a damaged one has no number
+        if isinstance(error, OSError) and error.errno:  # errors of damage have none
             raise SettingError(
                 f"{error.filename or 'what is in the zip'} cannot be read or written "
                 f"({error.strerror}); make room, or give access"
             ) from None
-        reason = str(error) or "no reason given"
         raise SettingError(
-            f"the zip cannot be read ({printable_name(reason)}); make it anew, without a password"
+            f"the zip cannot be read ({printable_name(first_line(error))}); create it again, "
+            "without a password"
         ) from None
 
 
@@ -97,17 +100,17 @@ def _check_sizes(entries: list[zipfile.ZipInfo]) -> None:
 
 
 def member_parts(entry: zipfile.ZipInfo) -> tuple[str, ...]:
-    """The folders and the name of an entry.
+    """Folders and name of an entry.
 
     Raises:
-        SettingError: they lead anywhere else, or the entry is no plain file.
+        SettingError: the path leads out of the zip, or the entry is not a regular file.
     """
     path = PurePosixPath(entry.filename.replace("\\", "/"))
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", str(path)):
         raise SettingError(
-            f"{printable_name(entry.filename)} in the zip leads out of it; make the zip anew of "
-            "the folder itself"
+            f"{printable_name(entry.filename)} in the zip leads out of it; create the zip again "
+            "from the folder itself"
         )
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise SettingError(
@@ -118,18 +121,18 @@ def member_parts(entry: zipfile.ZipInfo) -> tuple[str, ...]:
 
 
 def extract_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
-    """One file of the zip to a new place.
+    """Extract one file of the zip to `target`, which must not exist.
 
     Raises:
-        SettingError: two files of the zip have it, or one has it as a folder.
+        SettingError: another file of the zip has this path, or has it as a folder.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch(exist_ok=False)
     except (FileExistsError, NotADirectoryError):
         raise SettingError(
-            f"{printable_name(entry.filename)} in the zip has the name of another file there; make "
-            "the zip anew"
+            f"{printable_name(entry.filename)} in the zip has the name of another file there; "
+            "create the zip again"
         ) from None
     with archive.open(entry) as source, open(target, "wb") as out:
         left = entry.file_size
@@ -141,12 +144,12 @@ def extract_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Pat
 
 
 def sanitized_name(name: str) -> str:
-    """A name from elsewhere as a folder here can have it: letters, digits, spaces and `_-.`."""
+    """An untrusted name as a safe folder name: letters, digits, spaces and `_-.`."""
     text = unicodedata.normalize("NFC", name)
     text = "".join(letter if letter.isalnum() or letter in " _-." else "_" for letter in text)
     return text.strip(" .")[:MAX_NAME].strip(" .") or "_"
 
 
 def printable_name(text: str) -> str:
-    """A name from the zip on one line, of letters that are what they look like."""
+    """An untrusted name on one line in ASCII, so that no letter imitates another."""
     return ascii(text[:MAX_NAME])

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vit_keras.errors import SettingError
+from vit_keras.text import first_line
 
 KAGGLE = re.compile(r"https?://(?:www\.)?kaggle\.com/models/([^/?#]+(?:/[^/?#]+){3,4})/?")
 TFHUB = re.compile(r"https?://.*(?:tfhub\.dev|\.tar\.gz|\.tgz)(?:$|[/?])")
@@ -54,8 +55,7 @@ def fetch(handle: str) -> Path:
             f"handle={handle} needs {error.name}; pip install {error.name}, or use a local path"
         ) from None
     except Exception as error:  # three libraries without a common base class
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        reason = textwrap.shorten(reason, 300, placeholder=" ...")
+        reason = textwrap.shorten(first_line(error), 300, placeholder=" ...")
         raise SettingError(
             f"handle={handle} cannot be fetched ({reason}); check the name and the network, log in "
             "if the model needs it (kagglehub.login() or `hf auth login`), or download it "

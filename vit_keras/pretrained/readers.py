@@ -16,6 +16,7 @@ import numpy as np
 
 from vit_keras.errors import SettingError
 from vit_keras.pretrained import tfhub
+from vit_keras.text import first_line
 
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
 # Hugging Face's `hidden_act` -> our `gelu`.
@@ -86,8 +87,9 @@ def _damage(path: Path) -> Iterator[None]:
     except (SettingError, ImportError):
         raise
     except Exception as error:  # zipfile, NumPy, h5py, safetensors: no common base class
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise SettingError(f"handle={path} is damaged ({reason}); download it again") from error
+        raise SettingError(
+            f"handle={path} is damaged ({first_line(error)[:200]}); download it again"
+        ) from error
 
 
 def _npz(path: Path) -> WeightFile:

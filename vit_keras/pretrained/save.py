@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import keras
 import numpy as np
 
 from vit_keras.errors import SettingError
+from vit_keras.io import atomic
 from vit_keras.model.architecture import architecture
 from vit_keras.model.vit import describe
 from vit_keras.pretrained import convert, name_maps
@@ -93,13 +93,8 @@ def _write_npz(model: keras.Model, path: Path, arch: Any) -> Path:
         value = getattr(arch, setting)
         if np.any(np.asarray(value) != assumed):
             log.warning("%s does not store %s=%s; pass it when loading", path, setting, value)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".new-{path.name}")
-    try:
-        np.savez(temporary, **convert.weights_in_format(model, name_maps.GOOGLE, arch))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic.atomic_file(path) as new:
+        np.savez(new, **convert.weights_in_format(model, name_maps.GOOGLE, arch))
     return path
 
 
@@ -113,16 +108,12 @@ def _write_hugging_face(
         arrays = {n if n.startswith("classifier") else f"vit.{n}": a for n, a in arrays.items()}
     config = _config(arch, image_size[0], channels, names)
     pixels = _processor(arch, image_size[0], channels)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
-        temporary = Path(folder) / path.name
-        temporary.mkdir()
-        save_file(arrays, temporary / "model.safetensors", {"format": "pt"})
-        (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    with atomic.atomic_folder(path) as new:
+        save_file(arrays, new / "model.safetensors", {"format": "pt"})
+        (new / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         # safetensors writes files that only the owner can read.
-        shutil.copymode(temporary / "config.json", temporary / "model.safetensors")
-        (temporary / "preprocessor_config.json").write_text(json.dumps(pixels, indent=2) + "\n")
-        temporary.replace(path)  # replaces an empty folder
+        shutil.copymode(new / "config.json", new / "model.safetensors")
+        (new / "preprocessor_config.json").write_text(json.dumps(pixels, indent=2) + "\n")
     return path
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from vit_keras.errors import SettingError
 from vit_keras.pretrained.name_maps import GOOGLE, HEAD, Weights, weight_mappings
+from vit_keras.text import first_line
 
 VARIABLE_KEY = re.compile(r"^(.*?)(\d+)/\.ATTRIBUTES/VARIABLE_VALUE$")
 PRE_LOGITS = ("pre_logits/bias", "pre_logits/kernel")
@@ -52,7 +53,8 @@ def run_saved_model(folder: Path, images: np.ndarray) -> np.ndarray | None:
         return np.concatenate(results) if results else None
     except Exception as error:  # OSError, OpError or ValueError
         raise SettingError(
-            f"handle={folder}: its program cannot be run ({_first_line(error)}); download it again"
+            f"handle={folder}: its program cannot be run ({first_line(error)[:200]}); download it "
+            "again"
         ) from None
 
 
@@ -76,13 +78,9 @@ def _read_variables(folder: Path) -> list[np.ndarray]:
         return [reader.get_tensor(match[0]) for match in found]
     except Exception as error:  # ValueError, DataLossError or NotFoundError
         raise SettingError(
-            f"handle={folder}: its variables cannot be read ({_first_line(error)}); download it "
-            "again"
+            f"handle={folder}: its variables cannot be read ({first_line(error)[:200]}); download "
+            "it again"
         ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def _flax_names(count: int) -> list[list[str]]:

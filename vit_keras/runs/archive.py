@@ -2,7 +2,6 @@
 
 import io
 import os
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import IO
@@ -10,7 +9,7 @@ from typing import IO
 import yaml
 
 from vit_keras.errors import SettingError
-from vit_keras.io import zip_files
+from vit_keras.io import atomic, zip_files
 from vit_keras.runs.run_dir import CONFIG, LOCK
 
 TO_RESUME = (
@@ -119,8 +118,8 @@ def unpack_run(file: str | Path | IO[bytes], root: Path) -> Path:
                 f"the zip contains no run, which is one folder with a {CONFIG}; make it by "
                 "`vit-keras runs zip`, or by Download as zip in the studio"
             )
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root, prefix=".new-") as new:
+        place = root / zip_files.sanitized_name(*tops)
+        with atomic.temporary_folder(place) as new:
             for entry, (_, *parts) in found:
                 cleaned = [zip_files.sanitized_name(part) for part in parts]
                 if parts[-1].endswith(TEXT_SUFFIXES) and entry.file_size > MAX_TEXT:
@@ -129,12 +128,11 @@ def unpack_run(file: str | Path | IO[bytes], root: Path) -> Path:
                         f"bytes, more than the {MAX_TEXT:,} that a file of a run may have; leave "
                         "it out"
                     )
-                if (
-                    cleaned == parts
-                ):  # no file of a run is hidden or has control characters in its name
-                    zip_files.extract_member(archive, entry, Path(new, "run", *parts))
-            _check_contents(Path(new, "run"))
-            return _move_to_free_name(Path(new, "run"), root / zip_files.sanitized_name(*tops))
+                # No file of a run is hidden or has control characters in its name.
+                if cleaned == parts:
+                    zip_files.extract_member(archive, entry, new.joinpath(*parts))
+            _check_contents(new)
+            return _move_to_free_name(new, place)
 
 
 def _check_contents(run: Path) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vit_keras import plotting
+
 PANELS = {
     "loss": {"loss": "training", "val_loss": "validation"},
     "accuracy": {"accuracy": "training", "val_accuracy": "validation"},
@@ -20,7 +22,7 @@ def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
         for column, label in lines.items():
             axes.plot(epochs, [row[column] for row in rows], label=label, marker=".")
         axes.legend()
-    _save(figure, path)
+    plotting.save_figure(figure, path)
 
 
 def draw_curves_together(runs: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
@@ -36,25 +38,14 @@ def draw_curves_together(runs: Mapping[str, list[dict[str, Any]]], path: Path) -
                 axes.plot(epochs, values, label=f"{label}, {name}", **look)
         for text in axes.legend(fontsize=8).get_texts():
             text.set_parse_math(False)  # a folder may be called $x$
-    _save(figure, path)
+    plotting.save_figure(figure, path)
 
 
 def _figure() -> tuple[Any, Any]:
-    """A figure and an axes for each panel.
-
-    Made directly and not by pyplot, which would keep it and ask for a display.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    """A figure and an axes for each panel."""
+    figure = plotting.figure(12, 3.6)
     panels = figure.subplots(1, len(PANELS))
     for axes, title in zip(panels, PANELS, strict=True):
         axes.set(title=title, xlabel="epoch")
         axes.grid(alpha=0.3)
     return figure, panels
-
-
-def _save(figure: Any, path: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    FigureCanvasAgg(figure).print_png(path)

@@ -13,6 +13,7 @@ from vit_keras.io.zip_files import UNREADABLE
 from vit_keras.model.architecture import VARIANTS
 from vit_keras.runs import history
 from vit_keras.runs.listing import ROOT, find_run
+from vit_keras.runs.run_dir import read_json, read_or_default
 from vit_keras.runs.saved_run import MODEL
 from vit_keras.runs.status import RunState
 
@@ -78,7 +79,7 @@ def describe(name: str, root: str | Path = ROOT) -> Description:
         data=data,
         class_names=_class_names(run.path),
         stages=_stages(run),
-        environment=_read_or_default(environment, run.path, {}),
+        environment=read_or_default(environment, run.path, {}),
         files={path.name: size_of(path) for path in sorted(run.path.iterdir())},
     )
 
@@ -119,7 +120,7 @@ def _class_names(path: Path) -> list[str]:
 def _stages(run: RunState) -> list[StageSummary]:
     if run.config is None:
         return []
-    rows = _read_or_default(history.read_history, run.path, [])
+    rows = read_or_default(history.read_history, run.path, [])
     facts = []
     for stage in config_stages.plan(run.config):
         # Runs older than stages have no such column, and one stage.
@@ -128,14 +129,6 @@ def _stages(run: RunState) -> list[StageSummary]:
         what = f"the last {stage.blocks} blocks" if stage.kind == "last" else stage.kind
         facts.append(StageSummary(stage.name, what, stage.epochs, len(own), reached))
     return facts
-
-
-def _read_or_default(read: Any, path: Path, otherwise: Any) -> Any:
-    """`read(path)`, or `otherwise` if the file is damaged, which the run's status reports."""
-    try:
-        return read(path)
-    except SettingError:
-        return otherwise
 
 
 def flatten_settings(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -175,8 +168,8 @@ def environment(run: Path) -> dict[str, Any]:
     if not file.exists():
         return {}
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file)
         packages = {f"packages.{name}": version for name, version in found["packages"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise SettingError(f"{file} is damaged ({error}); restore an intact copy of it") from None
     return {**{name: value for name, value in found.items() if name != "packages"}, **packages}

@@ -54,9 +54,8 @@ def write_notes(run: Path, notes: Notes) -> None:
         if notes == Notes():
             (run / NOTES).unlink(missing_ok=True)
             return
-        with atomic.atomic_file(run / NOTES) as new:
-            text = json.dumps(asdict(notes), indent=2, ensure_ascii=False)
-            new.write_text(text + "\n", encoding="utf-8")
+        text = json.dumps(asdict(notes), indent=2, ensure_ascii=False)
+        atomic.write_text(run / NOTES, text + "\n")
     except OSError as error:
         raise SettingError(f"{run / NOTES} cannot be written ({error.strerror})") from None
 

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from omegaconf.errors import ConfigKeyError
 from vit_keras.config import renamed
 from vit_keras.config.schema import Config, RunConfig
 from vit_keras.errors import SettingError
-from vit_keras.io.atomic import _cannot_be_made, check_folder
+from vit_keras.io.atomic import atomic_file, cannot_be_made, check_folder
 from vit_keras.logs import log, log_handler
+from vit_keras.text import first_line
 
 CONFIG = "config.yaml"
 LOCK = ".lock"
@@ -50,19 +51,9 @@ class Run:
     def close(self) -> None:
         self._lock.release()
 
-    @contextlib.contextmanager
-    def atomic_write(self, name: str) -> Iterator[Path]:
+    def atomic_write(self, name: str) -> contextlib.AbstractContextManager[Path]:
         """A temporary path to write to, renamed to `name` unless the block raises."""
-        target = self.path / name
-        target.parent.mkdir(exist_ok=True)
-        temporary = target.with_name(f".new-{target.name}")  # keeps the suffix, which Keras reads
-        try:
-            yield temporary
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        return atomic_file(self.path / name, shared=False)  # the run is locked
 
     def write_text(self, name: str, text: str) -> None:
         with self.atomic_write(name) as path:
@@ -94,7 +85,7 @@ def create(config: Config) -> Run:
             else make_run_dir(config.name, Path(settings.root))
         )
     except OSError as error:
-        raise _cannot_be_made(_run_setting(settings), error) from None
+        raise cannot_be_made(_run_setting(settings), error) from None
     run = Run(path.resolve())
     write_config(run, config)
     return run
@@ -182,6 +173,26 @@ def _schema() -> Any:
     return OmegaConf.structured(Config)  # takes as long as all else that is done to read a run
 
 
+def read_json(file: Path) -> Any:
+    """Content of a JSON file of a run.
+
+    Raises:
+        SettingError: the file is missing or damaged.
+    """
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingError(f"{file} is damaged ({error}); restore an intact copy of it") from None
+
+
+def read_or_default(read: Callable[[Path], Any], path: Path, default: Any) -> Any:
+    """`read(path)`, or `default` if the file is missing or damaged, which the status reports."""
+    try:
+        return read(path)
+    except SettingError:
+        return default
+
+
 def read_config(file: Path) -> Config:
     """The settings in a run's `config.yaml`.
 
@@ -202,8 +213,9 @@ def read_config(file: Path) -> Config:
             "one; install that (pip install --upgrade vit-keras-lab)"
         ) from None
     except Exception as error:  # YAML's and OmegaConf's errors share no base
-        reason = (str(error) or "no reason given").splitlines()[0]
-        raise SettingError(f"{file} is damaged ({reason}); put a whole copy of it back") from None
+        raise SettingError(
+            f"{file} is damaged ({first_line(error)}); put a whole copy of it back"
+        ) from None
 
 
 @contextmanager

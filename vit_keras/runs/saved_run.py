@@ -1,6 +1,5 @@
 """Open a trained run from its directory. Keras is imported only when the model is loaded."""
 
-import json
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from vit_keras.config.schema import Config
 from vit_keras.errors import SettingError
 from vit_keras.runs import history
-from vit_keras.runs.run_dir import CONFIG, read_config
+from vit_keras.runs.run_dir import CONFIG, read_config, read_json
+from vit_keras.text import first_line
 
 if TYPE_CHECKING:
     import keras
@@ -37,7 +37,8 @@ class SavedRun:
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """Contents of `metrics.json`; empty for a run that has not finished."""
-        return _json(self.path / "metrics.json") if (self.path / "metrics.json").exists() else {}
+        file = self.path / "metrics.json"
+        return read_json(file) if file.exists() else {}
 
     @cached_property
     def temperature(self) -> float:
@@ -50,7 +51,7 @@ class SavedRun:
         if not file.is_file():
             return 1.0
         try:
-            value = float(_json(file)["temperature"])
+            value = float(read_json(file)["temperature"])
         except (ValueError, TypeError, KeyError) as error:
             raise _no_temperature(file, error) from None
         if not 0 < value < math.inf:
@@ -90,7 +91,7 @@ class SavedRun:
             model = keras.models.load_model(file, compile=False)
         except Exception as error:  # errors of zipfile, h5py and Keras share no base class
             raise SettingError(
-                f"{file} cannot be opened ({(str(error) or 'no reason given').splitlines()[0]}); "
+                f"{file} cannot be opened ({first_line(error)}); "
                 "restore an intact copy of it, or train again"
             ) from None
         if model.output_shape[-1] != len(self.class_names):
@@ -128,7 +129,7 @@ def class_names(path: Path) -> list[str]:
             f"run={path} has no class_mapping.json: it was stopped before training started; train "
             "again"
         )
-    mapping = _json(path / "class_mapping.json")
+    mapping = read_json(path / "class_mapping.json")
     if not isinstance(mapping, dict) or list(mapping) != [str(i) for i in range(len(mapping))]:
         raise SettingError(
             f"{path / 'class_mapping.json'} is damaged: it does not map 0, 1, ... to class names; "
@@ -139,13 +140,6 @@ def class_names(path: Path) -> list[str]:
 
 def _no_temperature(file: Path, reason: object) -> SettingError:
     return SettingError(f"{file} is damaged ({reason}); evaluate the run again, or delete the file")
-
-
-def _json(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SettingError(f"{file} is damaged ({error}); restore an intact copy of it") from None
 
 
 def stamps(run: Path) -> tuple[tuple[int, int] | None, ...]:

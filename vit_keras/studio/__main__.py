@@ -14,7 +14,9 @@ from vit_keras.cli.exit_codes import exit_codes
 from vit_keras.errors import SettingError
 from vit_keras.io.atomic import check_folder
 
-APP = Path(__file__).parent / "app.py"
+# Among the pages and not above them: beside a folder `pages`, Streamlit takes the files in it for
+# the app's pages until "/" has been visited once, and an address such as /runs shows nothing.
+APP = Path(__file__).parent / "pages" / "app.py"
 PASSWORD = "VIT_KERAS_STUDIO_PASSWORD"
 RISK = "--allow-remote"
 OLD_RISK = "--let-others-on-the-network-start-programs-here"  # its name in version 0.1

@@ -6,12 +6,10 @@ folder or of another version is made anew, one that cannot be written is done wi
 Neither Keras nor TensorFlow is imported here.
 """
 
-import contextlib
 import hashlib
 import json
 import logging
 import os
-import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from vit_keras.data import decode
+from vit_keras.io import atomic
 from vit_keras.io.parallel import map_in_threads
 
 log = logging.getLogger("vit_keras")
@@ -136,21 +135,10 @@ def _kept(root: Path) -> list[FileRecord]:
 def _keep(root: Path, entries: list[FileRecord]) -> None:
     """Files that could not be read are looked at again: their rights may change without a trace."""
     rows = json.dumps([entry for entry in entries if entry.sha256])
-    temporary = None
     try:
-        place = cache_file(root)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=".new-")
-        with open(handle, "w", encoding="ascii") as file:
-            file.write(json.dumps(_head(root, rows)) + "\n" + rows)
-        os.replace(temporary, place)
-        temporary = None
+        atomic.write_text(cache_file(root), json.dumps(_head(root, rows)) + "\n" + rows)
     except (OSError, RuntimeError) as error:
         log.debug("the scan of %s is not kept: %s", root, error)  # it costs time, nothing else
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
 
 
 def _head(root: Path, rows: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from vit_keras.data.readers.arrays import (
 )
 from vit_keras.errors import SettingError
 from vit_keras.io.zip_files import UNREADABLE
+from vit_keras.text import first_line
 
 KEYS = "x_train and y_train (with x_test and y_test if there is a test split), or images and labels"
 
@@ -151,7 +152,7 @@ def _read(path: Path, name: str) -> np.ndarray:
 
 
 def _damaged(path: Path, error: Exception) -> SettingError:
-    said = (str(error) or type(error).__name__).splitlines()[0]
     return SettingError(
-        f"data.path={path} is damaged, or not of np.savez ({said}); make or fetch it again"
+        f"data.path={path} is damaged, or not of np.savez ({first_line(error)}); make or fetch it "
+        "again"
     )

@@ -14,6 +14,7 @@ from vit_keras.data import resize
 from vit_keras.data.readers import tfds_index
 from vit_keras.data.readers.tfds_metadata import CATALOG, TEST_SPLITS, Facts, facts_of
 from vit_keras.errors import SettingError
+from vit_keras.text import first_line
 
 NETWORK_SECONDS = 5  # to wait for an answer; TFDS on its own tries for minutes
 Arrays = tuple[np.ndarray, np.ndarray]  # images (n, X, Y, C) uint8 and labels (n,) int32
@@ -31,7 +32,7 @@ def builder(config: DataConfig) -> Any:
     except Exception as error:  # of many kinds, and as long as the list of all sets
         tfds_index.check_listed(config.name)
         raise SettingError(
-            f"data.name={config.name} cannot be had of TFDS ({_first_line(error)}); see {CATALOG}"
+            f"data.name={config.name} cannot be had of TFDS ({_reason(error)}); see {CATALOG}"
         ) from None
 
 
@@ -60,7 +61,7 @@ def prepare(config: DataConfig) -> None:
         check_network(found.url_infos or {})
         found.download_and_prepare()
     except Exception as error:  # TFDS, TensorFlow and urllib share none
-        reason = _first_line(error)
+        reason = _reason(error)
         raise SettingError(f"{config.name} could not be fetched ({reason}); {way_out}") from error
 
 
@@ -114,7 +115,7 @@ def read(config: DataConfig, size: tuple[int, int] | None) -> tuple[dict[str, Ar
     except Exception as error:  # TFDS and TensorFlow share none for damage
         raise SettingError(
             f"{config.name} under {''.join(tfds_index.place(config))} is damaged "
-            f"({_first_line(error)}); delete that folder and prepare it again with "
+            f"({_reason(error)}); delete that folder and prepare it again with "
             "data.download=true"
         ) from error
     return splits, names
@@ -161,5 +162,5 @@ def _imported(name: str) -> Any:
     return importlib.import_module("tensorflow_datasets")
 
 
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error) or 'no reason given').splitlines()[0]}"
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {first_line(error)}"

@@ -1,4 +1,4 @@
-"""A Keras file with the weights of the encoder in 8 bits, by Keras' own quantisation."""
+"""A Keras file with int8 weights in the encoder, by Keras' own quantisation."""
 
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,14 @@ from vit_keras.export.formats import Reader
 def write(model: keras.Model, folder: Path, class_names: list[str]) -> None:
     """`model.keras`, which `keras.models.load_model` opens after `import vit_keras`.
 
-    Every dense layer but the head, whose few weights decide between classes.
+    Quantises every dense layer except the head, whose few weights decide between classes.
     """
     copy = keras.Model.from_config(model.get_config())
     copy.set_weights(model.get_weights())
     copy.quantize("int8", filters=_is_dense)
     for part in _flat(copy):
-        # What a layer of ours builds inside of itself is made anew when the file is opened, from
-        # the policy alone: so it has to say which of its parts are in 8 bits.
+        # When the file is opened, a layer of ours builds its inner layers again from its dtype
+        # policy alone, so the policy has to name the quantised ones.
         inner = list(part._flatten_layers(include_self=False))
         policies = {layer.path: layer.dtype_policy for layer in inner if layer.quantization_mode}
         if policies:
@@ -33,7 +33,7 @@ def _is_dense(layer: Any) -> bool:
 
 
 def _flat(model: keras.Model) -> list[Any]:
-    """The layers of a model and of the models in it."""
+    """The layers of a model and of the models inside it."""
     parts = [_flat(part) if isinstance(part, keras.Model) else [part] for part in model.layers]
     return [part for some in parts for part in some]
 

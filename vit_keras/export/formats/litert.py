@@ -1,4 +1,4 @@
-"""LiteRT (once TensorFlow Lite), for phones and small boards."""
+"""LiteRT (formerly TensorFlow Lite), for phones and embedded boards."""
 
 import tempfile
 from pathlib import Path
@@ -10,7 +10,7 @@ from vit_keras.export.formats import Reader, tf_saved_model
 
 
 def write(model: keras.Model, folder: Path, class_names: list[str]) -> None:
-    """`model.tflite`, of operations that every LiteRT has: none needs TensorFlow on the device."""
+    """`model.tflite`, of built-in LiteRT operations only: none needs TensorFlow on the device."""
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as place:

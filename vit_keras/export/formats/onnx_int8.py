@@ -1,4 +1,4 @@
-"""ONNX with the weights of the encoder in 8 bits: a quarter of the size, and faster on a CPU."""
+"""ONNX with int8 weights in the encoder: a quarter of the size, and faster on a CPU."""
 
 import contextlib
 import logging
@@ -14,10 +14,10 @@ reader = formats_onnx.reader
 
 
 def write(model: keras.Model, folder: Path, class_names: list[str]) -> None:
-    """`model.onnx`: int8 weights with a scale for each output, activations quantised as they come.
+    """`model.onnx`: int8 weights, a scale per output channel, activations quantised at run time.
 
-    ONNX Runtime's dynamic quantisation. Products of two activations (q kᵀ, A v) stay in float32;
-    so does the head, whose few weights decide between classes.
+    By ONNX Runtime's dynamic quantisation. Products of two activations (q kᵀ, A v) stay in float32,
+    and so does the head, whose few weights decide between classes.
     """
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -44,7 +44,7 @@ def write(model: keras.Model, folder: Path, class_names: list[str]) -> None:
 
 @contextlib.contextmanager
 def _without_advice() -> Iterator[None]:
-    """Without the quantiser's note that a graph could be simplified first: ours has been."""
+    """Hide the quantiser's advice to simplify the graph first, which has been done."""
     before = logging.root.level
     logging.root.setLevel(logging.ERROR)
     try:

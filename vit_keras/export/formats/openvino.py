@@ -1,4 +1,4 @@
-"""OpenVINO's IR, for Intel's processors: `model.xml`, and `model.bin` with the weights."""
+"""OpenVINO IR for Intel processors: `model.xml`, and `model.bin` with the weights."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ from vit_keras.export.formats import Reader, tf_saved_model
 
 
 def write(model: keras.Model, folder: Path, class_names: list[str]) -> None:
-    """The IR in float32; the labels are in its runtime information, as a JSON list."""
+    """The IR in float32, with the labels as a JSON list in its runtime information."""
     openvino = _imported()
     with tempfile.TemporaryDirectory() as place:
         tf_saved_model.write(model, Path(place), class_names)
@@ -22,10 +22,10 @@ def write(model: keras.Model, folder: Path, class_names: list[str]) -> None:
 
 
 def _imported() -> Any:
-    """OpenVINO, which reports nothing: else every conversion is told to Google Analytics.
+    """Import OpenVINO without its telemetry package, which it can do without.
 
-    It does that from a fork, with which JAX's threads may deadlock; and does without the package
-    that does it where there is none.
+    The telemetry reports every conversion to Google Analytics, from a fork, which may deadlock with
+    the threads of JAX.
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
@@ -35,8 +35,8 @@ def _imported() -> Any:
 
 def reader(folder: Path) -> Reader:
     openvino = _imported()
-    # Where a processor has bfloat16, OpenVINO computes in that unless told otherwise: twice as
-    # fast, but then what differs is the arithmetic and not the file.
+    # On processors with bfloat16 OpenVINO computes in bfloat16 by default: twice as fast, but the
+    # comparison with Keras would then measure the arithmetic and not the file.
     precise = {"INFERENCE_PRECISION_HINT": "f32"}
     compiled = openvino.Core().compile_model(str(folder / "model.xml"), "CPU", precise)
 

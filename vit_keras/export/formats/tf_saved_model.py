@@ -1,4 +1,4 @@
-"""A TensorFlow SavedModel, as TensorFlow Serving takes it: `<folder>/1/saved_model.pb`."""
+"""A TensorFlow SavedModel in the layout of TensorFlow Serving: `<folder>/1/saved_model.pb`."""
 
 from pathlib import Path
 from typing import Any
@@ -9,16 +9,16 @@ from vit_keras.export.formats import Reader
 
 
 def write(model: keras.Model, folder: Path, class_names: list[str]) -> None:
-    """A SavedModel with the signatures `serve` and `serving_default`, and the labels inside."""
+    """A SavedModel with the signatures `serve` and `serving_default` and the labels inside."""
     import tensorflow as tf
 
-    # Not by Keras' ExportArchive, which keeps each weight twice.
+    # Not by Keras' ExportArchive, which stores each weight twice.
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
     module.serve = tf.function(function(model), input_signature=[signature(model)])
     signatures = dict.fromkeys(("serve", "serving_default"), module.serve)
     tf.saved_model.save(module, str(folder / "1"), signatures=signatures)
-    # A SavedModel's own place for what its graph does not read.
+    # The folder of a SavedModel for files that its graph does not read.
     extra = folder / "1" / "assets.extra"
     extra.mkdir()
     (extra / "labels.txt").write_text("\n".join(class_names) + "\n", encoding="utf-8")
@@ -31,7 +31,7 @@ def reader(folder: Path) -> Reader:
     serve = loaded.signatures["serving_default"]
 
     def predict(images: Any) -> Any:
-        # Naming `loaded` keeps it: its variables go with it, and its functions with them.
+        # The name `loaded` keeps the model alive, without which its variables are deleted.
         assert loaded is not None
         return serve(pixels=tf.constant(images))["probabilities"].numpy()
 
@@ -39,7 +39,7 @@ def reader(folder: Path) -> Reader:
 
 
 def function(model: keras.Model) -> Any:
-    """{"probabilities": (B, classes)} of (B, X, Y, C) uint8, by name for whoever calls it."""
+    """(B, X, Y, C) uint8 -> {"probabilities": (B, classes)}, an output with a name."""
     return lambda pixels: {"probabilities": model(pixels, training=False)}
 
 

@@ -1,7 +1,5 @@
 """What there is to see of a job, read from its files; any of them may be gone or half a run's."""
 
-import csv
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +8,8 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from vit_keras.runs import tables
-from vit_keras.runs.run_dir import CONFIG, PROGRESS, SAMPLES
+from vit_keras.runs import history, tables
+from vit_keras.runs.run_dir import CONFIG, PROGRESS, SAMPLES, read_json, read_or_default
 from vit_keras.studio.jobs.queue import Job, Jobs
 
 TAIL = 20_000  # bytes of a log that are shown
@@ -56,9 +54,8 @@ class RunView:
 
 def view(path: Path) -> RunView:
     """What the directory has by now."""
-    return RunView(
-        path, _rows(path), *(_json(path / n) for n in (PROGRESS, "metrics.json", SAMPLES))
-    )
+    rows = read_or_default(history.read_history, path, [])
+    return RunView(path, rows, *(_json(path / n) for n in (PROGRESS, "metrics.json", SAMPLES)))
 
 
 def runs_of(job: Job) -> list[Path]:
@@ -115,21 +112,9 @@ def tail(file: Path) -> str:
         return ""
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    try:
-        with open(path / "history.csv", encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        return [{k: v if k == "stage" else float(v) for k, v in row.items()} for row in rows]
-    except (OSError, ValueError, TypeError):
-        return []
-
-
 def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return content if isinstance(content, dict) else {}
-    except (OSError, ValueError):
-        return {}
+    content = read_or_default(read_json, file, {})
+    return content if isinstance(content, dict) else {}
 
 
 def settings_of(path: Path, names: tuple[str, ...]) -> list[str]:

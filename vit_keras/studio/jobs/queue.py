@@ -23,6 +23,7 @@ import psutil
 
 from vit_keras.config.overrides import quote_override
 from vit_keras.errors import SettingError
+from vit_keras.io import atomic
 from vit_keras.runs import run_dir
 
 PROGRAM = (sys.executable, "-m", "vit_keras")  # `vit-keras`, of this very installation
@@ -235,11 +236,8 @@ class Jobs:
 
     def save(self, job: Job) -> None:
         """Write a record atomically; the caller holds the lock of `changing`."""
-        folder = self.folder / job.id
-        folder.mkdir(exist_ok=True)
-        temporary = folder / ".new-job.json"
-        temporary.write_text(json.dumps(asdict(job), indent=2) + "\n", encoding="utf-8")
-        temporary.replace(folder / "job.json")
+        text = json.dumps(asdict(job), indent=2) + "\n"
+        atomic.write_text(self.folder / job.id / "job.json", text, shared=False)
 
 
 def _outcome(status: int) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from vit_keras import backend
 from vit_keras.errors import SettingError
+from vit_keras.text import first_line
 
 Task = Callable[..., Any]
 
@@ -57,10 +58,9 @@ def answer(tasks: dict[str, Task], name: str, given: dict[str, Any]) -> dict[str
         return {"refused": f"{error.filename or 'a file'}: {error.strerror or error}; look there"}
     except Exception as error:
         traceback.print_exc()
-        said = (str(error).splitlines() or ["no reason given"])[0]
         return {
-            "refused": f"{type(error).__name__}: {said}; the terminal that the studio was started "
-            "in has the rest"
+            "refused": f"{type(error).__name__}: {first_line(error)}; the terminal that the "
+            "studio was started in has the rest"
         }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from vit_keras.data.input_wait import DataWait
+from vit_keras.io import atomic
 from vit_keras.logs import log
 from vit_keras.runs import curves
 from vit_keras.runs.run_dir import PROGRESS, Run
@@ -101,10 +102,7 @@ class Progress(keras.callbacks.Callback):
             **{name: float(logs[name]) for name in ("loss", "accuracy") if name in logs},
             "seconds_left": self._seconds_left(step),
         }
-        # Without the fsync of `Run.atomic_write`: after a crash of the machine nobody needs it.
-        temporary = self.file.with_name(f".new-{PROGRESS}")
-        temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
-        temporary.replace(self.file)
+        atomic.write_text(self.file, json.dumps(content) + "\n", shared=False, flush=False)
 
     def _seconds_left(self, step: int) -> float | None:
         """By the pace of recent epochs, validation and saving included; at first of the steps."""

@@ -1,4 +1,4 @@
-"""What Streamlit runs for each page that is open: `streamlit run app.py -- <root of the runs>`."""
+"""What Streamlit runs for each page that is open: `streamlit run pages/app.py -- <root>`."""
 
 import hmac
 import os
