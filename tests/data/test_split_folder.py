@@ -182,7 +182,7 @@ def test_a_destination_that_is_taken_is_refused(why, source, tmp_path):
 def test_a_class_too_small_to_be_split_is_refused(source):
     for path in sorted((source / "cat").iterdir())[2:]:
         path.unlink()
-    with pytest.raises(SettingError, match="cat has 2 different images to take, and 3 splits"):
+    with pytest.raises(SettingError, match="cat has 2 different images, and 3 splits"):
         split_folder.plan_split(source, RATIOS)
     assert split_folder.plan_split(source, split_folder.parse_ratios("50/50"))
 
