@@ -38,7 +38,7 @@ MISTAKES = {
     "data_set": ("data=cifr10", "data=cifr10", "did you mean cifar10?"),
     "data_name": ("data.name=cifr10", "data.name=cifr10", "did you mean cifar10?"),
     "data_name_of_no_set": ("data=tfds", "data=tfds names no data set", "data.name=fashion_mnist"),
-    "data_name_odd": ("data.name=a/b/c", "data.name=a/b/c is no name", "name:1.0.0"),
+    "data_name_odd": ("data.name=a/b/c", "data.name=a/b/c is not the name", "name:1.0.0"),
     "arrays_on_a_command_line": ("data=arrays", "data.name=arrays", "data=npz"),
     "npz_without_a_path": ("data=npz", "data.path", "x_train"),
     "optimizer": ("optim=adamx", "optim=adamx", "did you mean adam"),

@@ -28,7 +28,7 @@ def training_batches(
     repeats: int = 1,
     wait: "DataWait | None" = None,
 ) -> Any:
-    """An infinite stream of shuffled batches, for `fit` with `steps_per_epoch`.
+    """Infinite stream of shuffled batches, for `fit` with `steps_per_epoch`.
 
     Args:
         split: the training images and labels.

@@ -170,10 +170,10 @@ def class_indices(classes: list, class_names: list[str]) -> list[int]:
     return indices
 
 
-def image_size(config: DataConfig, own: tuple[int, int] | None = None) -> tuple[int, int]:
+def image_size(config: DataConfig, default: tuple[int, int] | None = None) -> tuple[int, int]:
     """The model's input size (height, width): `data.image_size`, or the size of the images."""
     if config.image_size is None:
-        return own or registry.dataset_info(config).size
+        return default or registry.dataset_info(config).size
     return validators.height_and_width(config.image_size, "data.image_size")
 
 

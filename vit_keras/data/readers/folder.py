@@ -59,9 +59,11 @@ def read(config: DataConfig) -> SourceData:
     _check_classes(config, scanned, findings)
     splits = {}
     for name in dict.fromkeys(file.split for file, _ in scanned):
-        own = [(file, record) for file, record in scanned if file.split == name]
-        records = [record for _, record in own if not record.reason]
-        labels = np.array([file.label for file, record in own if not record.reason], np.int32)
+        usable = [
+            (file, record) for file, record in scanned if file.split == name and not record.reason
+        ]
+        records = [record for _, record in usable]
+        labels = np.array([file.label for file, _ in usable], np.int32)
         images = LazyImages(root, records, size, config.resize_mode, config.workers)
         splits[name or "train"] = Split(images, labels)
     validation, test = splits.get("validation"), splits.get("test")
@@ -131,7 +133,7 @@ def scan_files(config: DataConfig) -> list[tuple[ListedFile, FileRecord]]:
 
 
 def _open_file(root: Path, file: ListedFile) -> FileRecord:
-    """Read a file and decode it, to know that it can be; its pixels are not kept."""
+    """Read a file and check that it can be decoded; its pixels are not kept."""
     try:
         content = (root / file.path).read_bytes()
     except OSError as error:
