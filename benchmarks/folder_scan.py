@@ -16,14 +16,13 @@ from pictures import write_classes
 
 from vit_keras.config.schema import DataConfig
 from vit_keras.data.readers import folder as readers_folder
-from vit_keras.data.readers import folder_layout
 from vit_keras.data.splits import load_splits
 
 
 def scan(config):
     """Seconds to list the files and look at those that have changed."""
     started = time.perf_counter()
-    pairs = readers_folder.scan_files(config, folder_layout.files(config))
+    pairs = readers_folder.scan_files(config)
     assert not any(entry.reason for _, entry in pairs)
     return time.perf_counter() - started
 

@@ -37,8 +37,8 @@ MISTAKES = {
     "recipe": ("recipe=cifar11", "recipe=cifar11", "did you mean cifar10?"),
     "data_set": ("data=cifr10", "data=cifr10", "did you mean cifar10?"),
     "data_name": ("data.name=cifr10", "data.name=cifr10", "did you mean cifar10?"),
-    "data_name_of_no_set": ("data=tfds", "data=tfds names no set", "data.name=fashion_mnist"),
-    "data_name_odd": ("data.name=a/b/c", "data.name=a/b/c is no name", "name:1.0.0"),
+    "data_name_of_no_set": ("data=tfds", "data=tfds names no data set", "data.name=fashion_mnist"),
+    "data_name_odd": ("data.name=a/b/c", "data.name=a/b/c is not the name", "name:1.0.0"),
     "arrays_on_a_command_line": ("data=arrays", "data.name=arrays", "data=npz"),
     "npz_without_a_path": ("data=npz", "data.path", "x_train"),
     "optimizer": ("optim=adamx", "optim=adamx", "did you mean adam"),
@@ -214,7 +214,7 @@ MISTAKES = {
 @pytest.fixture
 def prepared(tmp_path):
     """A folder with each TFDS set as far as it is looked at before TensorFlow: no images."""
-    for name in sorted({*registry.KNOWN} - {"digits"}):
+    for name in sorted({*registry.WELL_KNOWN} - {"digits"}):
         version = tmp_path / "sets" / name / "1.0.0"
         version.mkdir(parents=True)
         splits = [{"name": split, "shardLengths": ["500", "500"]} for split in ("train", "test")]
@@ -484,7 +484,9 @@ def test_a_recipe_holds_what_it_promises(recipe, prepared):
     facts = dict(
         **asdict(preflight.architecture(config.model)),
         image_size=image_size(config.data),
-        classes=len(config.data.classes or range(registry.KNOWN[config.data.name].num_classes)),
+        classes=len(
+            config.data.classes or range(registry.WELL_KNOWN[config.data.name].num_classes)
+        ),
         optimizer=config.optim.name,
         learning_rate=config.optim.learning_rate,
         epochs=config.train.epochs,

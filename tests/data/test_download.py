@@ -84,9 +84,12 @@ def test_the_list_says_what_is_prepared_and_what_is_damaged(tfds_dir, tmp_path, 
 @pytest.mark.parametrize(
     ("name", "phrases"),
     [
-        ("beans", ["beans could not be fetched", "no answer from https://", "TFDS_DATA_DIR"]),
+        ("beans", ["beans could not be downloaded", "no answer from https://", "TFDS_DATA_DIR"]),
         ("imagenet2012", ["downloads/manual by hand", "manual_dir should contain two files"]),
-        ("someone/photos", ["someone/photos cannot be fetched from Kaggle", "browser", "unpack"]),
+        (
+            "someone/photos",
+            ["someone/photos cannot be downloaded from Kaggle", "browser", "unpack"],
+        ),
     ],
 )
 def test_without_a_network_it_says_at_once_what_to_do_by_hand(name, phrases, tmp_path, say):
@@ -104,8 +107,8 @@ def test_a_training_that_downloads_says_so_too(tmp_path):
     pytest.importorskip("tensorflow_datasets")
     pytest.importorskip("tensorflow")
     config = DataConfig(name="mnist", tfds_dir=str(tmp_path), download=True)
-    with pytest.raises(SettingError, match=r"mnist could not be fetched .*TFDS_DATA_DIR"):
-        readers_tfds.read(config, None)
+    with pytest.raises(SettingError, match=r"mnist could not be downloaded .*TFDS_DATA_DIR"):
+        readers_tfds.read(config)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,7 @@ def test_a_training_that_downloads_says_so_too(tmp_path):
     [
         (["wikipedia"], "no image classification: it has"),
         (["fashion_mnits"], "did you mean fashion_mnist?"),
-        (["digits"], "digits needs no fetching"),
+        (["digits"], "digits needs no download"),
     ],
 )
 def test_what_cannot_be_trained_on_is_not_fetched(words, phrase, tmp_path, monkeypatch, say):
@@ -159,7 +162,7 @@ def kaggle(tmp_path, monkeypatch):
     fake = types.SimpleNamespace(dataset_download=download)
     monkeypatch.setitem(sys.modules, "kagglehub", fake)
     monkeypatch.setattr(readers_tfds, "check_network", lambda addresses: None)
-    monkeypatch.setattr(tfds_index, "listed", lambda: ["imagenette"])
+    monkeypatch.setattr(tfds_index, "list_builders", lambda: ["imagenette"])
     return content
 
 

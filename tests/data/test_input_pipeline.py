@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from helpers.paths import ROOT
-from vit_keras.data import input_pipeline, input_wait
+from vit_keras.data import input_pipeline
 from vit_keras.data.dataset import Split
 
 pytestmark = pytest.mark.jax
@@ -138,7 +138,7 @@ class Clock:
 
 def test_waiting_is_what_a_batch_took_after_it_was_asked_for(monkeypatch, backend):
     """Batches that take 3 s to make, steps of 1 s."""
-    clock, wait = Clock(monkeypatch), input_wait.DataWait()
+    clock, wait = Clock(monkeypatch), input_pipeline.DataWait()
 
     load = wait.timed_loader(lambda _: clock.passes(3), is_ahead=backend == "tensorflow")
     numbers = itertools.count()
@@ -155,14 +155,14 @@ def test_waiting_is_what_a_batch_took_after_it_was_asked_for(monkeypatch, backen
 
 def test_batches_that_are_ready_are_not_waited_for(monkeypatch):
     """Made 2 s each in a thread, while a step takes 5 s: only the first is waited for."""
-    clock, wait = Clock(monkeypatch), input_wait.DataWait()
+    clock, wait = Clock(monkeypatch), input_pipeline.DataWait()
     wait.timed_loader(lambda number: None, is_ahead=True)
     wait.on_epoch_begin(0)
     for index in range(4):
         wait.on_train_batch_begin(index)
         if not index:
             clock.passes(7)  # the step is compiled before it reads
-            wait.made.update({i: (clock.now + 2 * i, clock.now + 2 * i + 2) for i in range(4)})
+            wait.ready.update({i: (clock.now + 2 * i, clock.now + 2 * i + 2) for i in range(4)})
             clock.passes(2)
         clock.passes(5)
         wait.on_train_batch_end(index)

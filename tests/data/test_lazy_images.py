@@ -51,7 +51,7 @@ def test_an_index_gives_what_it_gives_of_an_array(kind, both):
 def test_taking_some_decodes_none(both, monkeypatch):
     held, streamed = (splits.train for splits in both)
     with monkeypatch.context() as context:
-        context.setattr(LazyImages, "_pixels", lambda *_: pytest.fail("it decodes"))
+        context.setattr(LazyImages, "_decode", lambda *_: pytest.fail("it decodes"))
         few = streamed.take(np.array([7, 2, 2])).take(np.array([2, 0]))
     np.testing.assert_array_equal(few.images[:], held.images[[2, 7]])
     np.testing.assert_array_equal(few.labels, held.labels[[2, 7]])
@@ -102,7 +102,7 @@ def test_a_file_that_goes_bad_in_training_is_named(change, tmp_path):
     for name in ("ant", "bee"):
         write(tmp_path / "photos" / name, 6)
     images = load_splits(config(tmp_path / "photos", cache_mb=0), 0).train.images
-    path = tmp_path / "photos" / images.entries[3].path
+    path = tmp_path / "photos" / images.files[3].path
     change(path)
     with pytest.raises(SettingError) as caught:
         images[:]

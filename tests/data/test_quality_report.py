@@ -76,7 +76,7 @@ def test_the_models_own_normalisation_is_said_beside():
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
     model = keras.Model(pixels, preprocessing.normalization(mean, std)(pixels))
     said = quality_report.pixel_statistics(split([0]), model)
-    assert "the model takes mean 0.485 0.456 0.406, std 0.229 0.224 0.225 to 0 and 1" in said
+    assert "the model normalises by mean 0.485 0.456 0.406, std 0.229 0.224 0.225" in said
 
 
 def test_pixel_statistics_of_a_model_without_normalization():
@@ -89,6 +89,8 @@ def test_each_kind_of_finding_has_a_line_with_two_examples():
     twice = Finding("duplicate", "a.png", "test", "ant", "", "b\n.png", "train", "ant")
     first, second = quality_report.summary([*skipped, twice])
     assert first == (
-        "5 files are no use and were skipped: 0.png (an empty file), 1.png (an empty file)"
+        "5 files cannot be used and were skipped: 0.png (an empty file), 1.png (an empty file)"
     )
-    assert second.endswith(r"in two splits, so the test figures are too good: a.png ('b\n.png')")
+    assert second.endswith(
+        r"in two splits, so that test metrics are too good (data leakage): a.png ('b\n.png')"
+    )

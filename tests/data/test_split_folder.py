@@ -12,6 +12,7 @@ from PIL import Image
 
 from helpers.image_files import STRANGE, config, write
 from vit_keras import SettingError
+from vit_keras.cli import split as cli_split
 from vit_keras.data import split_folder
 from vit_keras.data.splits import load_splits
 
@@ -101,7 +102,7 @@ def test_equal_files_go_together_also_from_other_classes(source):
 def test_a_file_under_two_labels_is_told(source, tmp_path, capsys):
     shutil.copy(source / "bee/0.png", source / "ant/a bee.png")
     settings = dict(ratios="80/10/10", seed=0, per_class=None, mode="copy", follow_links=False)
-    split_folder.main(
+    cli_split.split(
         argparse.Namespace(source=source, destination=tmp_path / "out", dry_run=True, **settings)
     )
     told = [line for line in capsys.readouterr().out.splitlines() if "two labels" in line]
@@ -182,7 +183,7 @@ def test_a_destination_that_is_taken_is_refused(why, source, tmp_path):
 def test_a_class_too_small_to_be_split_is_refused(source):
     for path in sorted((source / "cat").iterdir())[2:]:
         path.unlink()
-    with pytest.raises(SettingError, match="cat has 2 different images to take, and 3 splits"):
+    with pytest.raises(SettingError, match="cat has 2 different images, and 3 splits"):
         split_folder.plan_split(source, RATIOS)
     assert split_folder.plan_split(source, split_folder.parse_ratios("50/50"))
 

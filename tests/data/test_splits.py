@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 from vit_keras import SettingError, load_config
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import dataset, registry
-from vit_keras.data.splits import load_splits
+from vit_keras.data.splits import load_splits, train_image_count
 
 SPLITS = ("train", "validation", "test")
 
@@ -163,27 +163,30 @@ def test_the_table_of_many_classes_is_one_row():
     assert " ".join(splits.table().splitlines()[-1].split()) == "a class 4 to 4 0 to 3 4 to 4"
 
 
-@pytest.mark.parametrize("name", sorted({*registry.KNOWN} - {"digits"}))
+@pytest.mark.parametrize("name", sorted({*registry.WELL_KNOWN} - {"digits"}))
 def test_what_is_known_of_a_set_is_what_its_files_say(name, tfds_dir):
     (features,) = Path(tfds_dir, name).glob("*/features.json")
     described = json.loads(features.read_text())["featuresDict"]["features"]
     height, width, channels = map(int, described["image"]["image"]["shape"]["dimensions"])
     classes = int(described["label"]["classLabel"]["numClasses"])
-    assert registry.KNOWN[name] == dataset.DatasetInfo((height, width), channels, classes)
+    assert registry.WELL_KNOWN[name] == dataset.DatasetInfo((height, width), channels, classes)
 
 
 @pytest.mark.parametrize(("name", "images"), [("cifar10", 50000), ("mnist", 60000)])
 def test_the_published_size_is_known_before_the_set_is_read(name, images, tfds_dir):
-    assert registry.check_prepared(DataConfig(name=name, tfds_dir=tfds_dir)) == images
+    counts = registry.image_counts(DataConfig(name=name, tfds_dir=tfds_dir))
+    assert counts == {"train": images, "test": 10000}
 
 
 def test_what_is_known_of_digits_is_what_is_read():
     splits = digits()
-    known = registry.KNOWN["digits"]
+    known = registry.WELL_KNOWN["digits"]
     assert (*known.size, known.channels) == splits.train.images.shape[1:]
     assert known.num_classes == len(splits.class_names) == len(set(splits.train.labels))
-    images = len(splits.train.labels) + len(splits.validation.labels)
-    assert registry.check_prepared(DataConfig()) == images
+    images = sum(len(split.labels) for split in splits.as_dict().values())
+    counts = registry.image_counts(DataConfig())
+    assert counts == {"train": images}
+    assert train_image_count(DataConfig(), counts) == len(splits.train.labels)
 
 
 @pytest.fixture(scope="module")

@@ -187,7 +187,7 @@ def test_data_are_looked_at_and_augmented(page, studio, runs, shot, serious_barr
     enter(field, str(photos))
     page.get_by_text("25 images of 2 classes: 12 to train, 6 to validation, 7 to test").wait_for()
     page.get_by_role("cell", name="20 x 24", exact=True).wait_for()
-    page.get_by_text("1 files are no use and were skipped").wait_for()
+    page.get_by_text("1 files cannot be used and were skipped").wait_for()
     page.get_by_text("1 files are in two splits").wait_for()
     assert page.locator("a[href*=evil]").count() == 0
     before = page.get_by_role("img", name="training images above")

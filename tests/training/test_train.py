@@ -11,7 +11,7 @@ import pytest
 from helpers.trained_runs import SMALL, assert_same, final_state, history, trained
 from vit_keras import SettingError, load_config, open_run, train_model
 from vit_keras.data import dataset, registry
-from vit_keras.data.splits import load_splits
+from vit_keras.data.splits import load_splits, with_test_split
 from vit_keras.errors import DivergedError
 from vit_keras.runs import run_dir
 from vit_keras.training import checkpoint
@@ -186,7 +186,7 @@ def inverted(split):
 def test_other_data_than_the_resumed_runs_are_refused(change, run, monkeypatch):
     config = run_dir.config_of_run(str(run.path))
     config.run.resume = str(run.path)
-    changed = change(registry.read_dataset(config.data))
+    changed = change(with_test_split(registry.read_dataset(config.data)))
     monkeypatch.setattr(registry, "read_dataset", lambda _: changed)
     before = (run.path / "metrics.json").read_bytes()
     with pytest.raises(SettingError, match="fingerprint"):

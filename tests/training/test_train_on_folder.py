@@ -57,10 +57,10 @@ def test_a_run_from_files_ends_where_one_from_memory_does(root, streamed, tmp_pa
     for name in ("test_loss", "test_accuracy"):
         assert held.metrics[name] == streamed.metrics[name]
     said = (held.path / "train.log").read_text()
-    assert "1 files are no use and were skipped: 'ant/bad\\nname.png'" in said
+    assert "1 files cannot be used and were skipped: 'ant/bad\\nname.png'" in said
     mean = re.search(r"pixels: mean (\S+) (\S+) (\S+),", said).groups()
     assert np.array(mean, float) == pytest.approx(0.5, abs=0.05)  # noise
-    assert "the model takes mean 0.500, std 0.500 to 0 and 1" in said
+    assert "the model normalises by mean 0.500, std 0.500" in said
     mapping = json.loads((held.path / "class_mapping.json").read_text())
     assert mapping == {"0": "ant", "1": "bee", "2": "two\nlines"}
     with open(held.path / "data_report.csv", newline="") as file:
@@ -74,7 +74,7 @@ def test_a_file_that_goes_in_training_ends_the_run_by_name_and_it_goes_on_from_t
 ):
     config = configured(root, tmp_path / "run", "data.cache_mb=0")
     # Of the validation split, which is read whole each epoch; batches to train on are read ahead.
-    name = load_splits(config.data, 0).validation.images.entries[0].path
+    name = load_splits(config.data, 0).validation.images.files[0].path
     path, kept = root / name, (root / name).read_bytes()
     stamp = path.stat().st_mtime_ns
     real = history.HistoryLogger.on_epoch_end

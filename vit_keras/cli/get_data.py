@@ -38,10 +38,10 @@ def main() -> None:
 
 
 def get(name: str, to: str | None) -> None:
-    fetched = download.download_dataset(name, to)
-    for part, count in fetched.counts.items():
+    downloaded = download.download_dataset(name, to)
+    for part, count in downloaded.counts.items():
         print(f"{count:>9,} images  {part}")
-    print(f"{name} is in {fetched.place}\ntrain on it: {fetched.command}")
+    print(f"{name} is in {downloaded.folder}\ntrain on it: {downloaded.command}")
 
 
 def show(to: str | None) -> None:
@@ -49,6 +49,6 @@ def show(to: str | None) -> None:
     for name, counts in download.prepared(to).items():
         sizes = ", ".join(f"{count:,} {split}" for split, count in counts.items())
         print(f"  {name:<30} {sizes or 'damaged'}")
-    known = tfds_index.listed()
+    known = tfds_index.list_builders()
     print(f"known to TFDS, of which those of images and classes can be trained on ({len(known)}):")
     print(textwrap.fill(" ".join(known), 100, initial_indent="  ", subsequent_indent="  "))

@@ -51,7 +51,7 @@ def split(settings: argparse.Namespace) -> None:
     for part in parts:
         if not part.split:
             print(f"left out: {one_line(part.source)} ({part.reason})")
-    for part in split_folder.under_two_labels(parts):
+    for part in split_folder.files_with_two_labels(parts):
         print(f"under two labels: {one_line(part.source)}")
     if settings.dry_run:
         return

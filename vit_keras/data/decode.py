@@ -1,14 +1,13 @@
-"""One image file: its bytes -> pixels in three channels, at the size that is asked for.
+"""Decode an image file: its bytes -> (X, Y, 3) uint8 pixels, resized.
 
-JPEGs are decoded by libjpeg-turbo at the smallest 1/2, 1/4 or 1/8 that still holds the size asked
-for, everything else by Pillow. Both work outside Python's lock, so threads decode on every core.
-Nothing here imports Keras.
+JPEG is decoded by libjpeg-turbo at the smallest of 1/1, 1/2, 1/4 and 1/8 that is no smaller than
+the result, other formats by Pillow. Both release the GIL, so that threads decode on every core.
 
-    grey, palette, black and white   each value three times, or as the palette has it
-    transparent                      over white, as a page shows it
-    CMYK                             as Pillow converts it, without a colour profile
-    16 bits a pixel                  the upper eight, rounded
-    turned by EXIF                   upright, as a viewer shows it
+    grey, palette, black and white   converted to RGB
+    transparent                      composited over white
+    CMYK                             converted by Pillow, without a colour profile
+    16 bits per pixel                the upper eight bits, rounded
+    EXIF orientation                 applied, so that the image is upright
     animated                         the first frame
 """
 
@@ -23,17 +22,17 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from vit_keras.data.resize import inside, resize_to_size, scratch
+from vit_keras.data.resize import resize_to_size, size_within, thread_buffer
 from vit_keras.errors import SettingError
 from vit_keras.text import first_line
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF")
-MIN_SIDE = 4  # pixels; an image with a shorter side shows nothing
-MAX_PIXELS = 178_956_970  # where Pillow itself takes a file for a decompression bomb
+MIN_SIDE = 4  # pixels
+MAX_PIXELS = 178_956_970  # above which Pillow raises DecompressionBombError
 ORIENTATION = 0x0112  # EXIF's tag
 
-# EXIF's orientation -> how the stored rows and columns are turned to be seen upright.
-TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+# EXIF orientation -> how the stored pixels are flipped and transposed to be upright.
+UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     1: lambda pixels: pixels,
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
@@ -46,118 +45,126 @@ TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 
 class UnreadableError(ValueError):
-    """Why a file is no image that can be trained on."""
+    """An image file that cannot be used, with the reason."""
 
 
 class ProbeResult(NamedTuple):
-    """What is seen of an image when it is decoded for the first time."""
+    """What is known of an image file once it has been decoded."""
 
-    height: int  # as stored, before it is turned
+    height: int  # as stored, before the EXIF orientation is applied
     width: int
     orientation: int  # EXIF's, 1 to 8
-    is_jpeg: bool  # libjpeg-turbo decodes it, and not Pillow
-    grey: np.ndarray  # (h, w) uint8, upright, at the stored size or at a half, a quarter, an eighth
+    is_jpeg: bool  # decoded by libjpeg-turbo, not by Pillow
+    grey: np.ndarray  # (h, w) uint8, upright, at 1/1, 1/2, 1/4 or 1/8 of the stored size
 
 
 def probe(content: bytes, grey_side: int = 64) -> ProbeResult:
-    """Decode a file whole, once, to know that it can be.
+    """Decode a file completely, to check that it can be, and measure it.
 
     Args:
         content: of the file.
-        grey_side: `grey` is no smaller than this where the image is not.
+        grey_side: the least height and width of `grey`, where the image itself is not smaller.
 
     Raises:
-        UnreadableError: it is empty, no image, damaged, too small or far too large.
+        UnreadableError: the file is empty, no image, damaged, too small or far too large.
     """
     if not content:
         raise UnreadableError("an empty file")
-    with _opened(content) as image:
+    with _open_image(content) as image:
         width, height = image.size
         check_size(height, width)
         is_jpeg = _is_jpeg(image)
         grey = _grey_of_jpeg(content, grey_side) if is_jpeg else None
-        if grey is None:  # no JPEG; or one that libjpeg complains of, and Pillow may read
+        if grey is None:  # no JPEG, or one that libjpeg-turbo refuses and Pillow may read
             is_jpeg = False
             grey = cv2.cvtColor(three_channels(image), cv2.COLOR_RGB2GRAY)
-        turn = orientation_of(image)  # last: of a PNG it reads the pixels, and hides their damage
-        return ProbeResult(height, width, turn, is_jpeg, TURNS[turn](grey))
+        # Last: of a PNG it reads the pixels, and hides that they are damaged.
+        orientation = exif_orientation(image)
+        return ProbeResult(height, width, orientation, is_jpeg, UPRIGHT[orientation](grey))
 
 
 def decode_resized(
     content: bytes,
     size: tuple[int, int],
-    fit: str,
+    resize_mode: str,
     orientation: int,
     is_jpeg: bool,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(X, Y, 3) uint8 for `size` (X, Y), upright; in `out`, if given.
+    """Decode a file that was probed: (X, Y, 3) uint8 for `size` (X, Y), upright.
 
     Args:
         content: of the file.
         size: of the result.
-        fit: how another shape comes to it, as `fitted` says.
-        orientation: as `look` saw it.
-        is_jpeg: as `look` saw it.
-        out: (X, Y, 3) uint8.
+        resize_mode: crop, stretch or pad, see `resize.resize_to_size`.
+        orientation: of the `ProbeResult`.
+        is_jpeg: of the `ProbeResult`.
+        out: (X, Y, 3) uint8 to write the result to.
 
     Raises:
-        UnreadableError: the file is not what it was when it was looked at.
+        UnreadableError: the file has changed since it was probed.
     """
-    stored = size if orientation < 5 else size[::-1]  # turned last, when there is least to turn
+    stored = size if orientation < 5 else size[::-1]  # resized first: then fewer pixels are turned
     if is_jpeg:
-        array = _rgb_of_jpeg(content, stored, fit)
+        array = _rgb_of_jpeg(content, stored, resize_mode)
     else:
-        with _opened(content) as image:
+        with _open_image(content) as image:
             array = three_channels(image)
     result = np.empty((*size, 3), np.uint8) if out is None else out
-    place = result if orientation == 1 else scratch("resized", result.size).reshape(*stored, 3)
-    upright = TURNS[orientation](resize_to_size(array, stored, fit, place))
+    buffer = result
+    if orientation != 1:
+        buffer = thread_buffer("resized", result.size).reshape(*stored, 3)
+    upright = UPRIGHT[orientation](resize_to_size(array, stored, resize_mode, buffer))
     if upright is not result:
         result[...] = upright
     return result
 
 
-def decode_bytes(content: bytes, size: tuple[int, int], fit: str) -> np.ndarray:
-    """A file that nobody has looked at yet: (X, Y, 3) uint8 for `size` (X, Y), upright.
+def decode_bytes(content: bytes, size: tuple[int, int], resize_mode: str) -> np.ndarray:
+    """Probe and decode a file: (X, Y, 3) uint8 for `size` (X, Y), upright.
 
     Raises:
-        UnreadableError: as `look`.
+        UnreadableError: as `probe`.
     """
-    seen = probe(content)
-    return decode_resized(content, size, fit, seen.orientation, seen.is_jpeg)
+    image = probe(content)
+    return decode_resized(content, size, resize_mode, image.orientation, image.is_jpeg)
 
 
-def read(path: Path, size: tuple[int, int], fit: str) -> np.ndarray:
-    """`of_content` of one file.
+def read(path: Path, size: tuple[int, int], resize_mode: str) -> np.ndarray:
+    """Decode the file `path`: (X, Y, 3) uint8 for `size` (X, Y), upright.
 
     Raises:
         SettingError: the file cannot be read, or is no image.
     """
     try:
-        return decode_bytes(read_regular_file(path), size, fit)
+        return decode_bytes(read_regular_file(path), size, resize_mode)
     except (OSError, UnreadableError) as error:
         raise SettingError(
-            f"{path} cannot be read ({reason(error)}); mend it or take it away"
+            f"{path} cannot be read ({error_reason(error)}); repair or remove it"
         ) from None
 
 
 def read_regular_file(path: Path) -> bytes:
-    """Of a regular file: opening a pipe would wait for ever, and a device has no end."""
+    """The bytes of a regular file.
+
+    Raises:
+        UnreadableError: the path is of a folder, a pipe or a device.
+    """
+    # Opening a pipe would block for ever, and a device may have no end.
     if not stat.S_ISREG(path.stat().st_mode):
         raise UnreadableError("no regular file")
     return path.read_bytes()
 
 
-def reason(error: Exception) -> str:
-    """Why a file could not be read, in a few words."""
+def error_reason(error: Exception) -> str:
+    """The reason that a file could not be read for, without its path."""
     return getattr(error, "strerror", None) or first_line(error)
 
 
 def three_channels(image: Any) -> np.ndarray:
-    """A Pillow image of any mode -> (x, y, 3) uint8, over white where it is transparent."""
+    """A Pillow image of any mode -> (x, y, 3) uint8, composited over white."""
     try:
-        if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to white
+        if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to 255
             grey = np.asarray(image).astype("float32") / 257
             image = Image.fromarray(grey.round().clip(0, 255).astype("uint8"))
         elif "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
@@ -172,7 +179,7 @@ def three_channels(image: Any) -> np.ndarray:
 _DAMAGE = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError)
 
 
-def _opened(content: bytes) -> Any:
+def _open_image(content: bytes) -> Any:
     try:
         return Image.open(io.BytesIO(content), formats=FORMATS)
     except Image.UnidentifiedImageError:
@@ -190,16 +197,16 @@ def check_size(height: int, width: int) -> None:
         raise UnreadableError(f"far too large: {width}x{height} pixels")
 
 
-def orientation_of(image: Any) -> int:
+def exif_orientation(image: Any) -> int:
     try:
-        turn = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # of damaged EXIF Pillow raises whatever it stumbles over
+        orientation = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # Pillow raises many kinds of error for damaged EXIF
         return 1
-    return turn if turn in TURNS else 1
+    return orientation if orientation in UPRIGHT else 1
 
 
 def _is_jpeg(image: Any) -> bool:
-    """Also of MPO, a phone's JPEG with further pictures behind the first."""
+    # MPO is a phone's JPEG with further images behind the first.
     return image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L")
 
 
@@ -211,12 +218,12 @@ def _grey_of_jpeg(content: bytes, side: int) -> np.ndarray | None:
     return grey[..., 0]
 
 
-def _rgb_of_jpeg(content: bytes, size: tuple[int, int], fit: str) -> np.ndarray:
+def _rgb_of_jpeg(content: bytes, size: tuple[int, int], resize_mode: str) -> np.ndarray:
     try:
         height, width = map(int, simplejpeg.decode_jpeg_header(content)[:2])
-        needed = inside((height, width), size) if fit == "pad" else size
-        # Scales between 1 and 1/2 are slower than the whole image, hence the factor of 2. What is
-        # made so much smaller hides how its colours were interpolated.
+        needed = size_within((height, width), size) if resize_mode == "pad" else size
+        # A scale between 1/1 and 1/2 is slower than 1/1, hence the factor of 2.
+        # The fast methods are less exact, which cannot be seen in an image that is made smaller.
         is_coarse = min(height / needed[0], width / needed[1]) >= 1.5
         least: dict[str, Any] = dict(min_height=needed[0], min_width=needed[1], min_factor=2)
         height, width = map(int, simplejpeg.decode_jpeg_header(content, **least)[:2])
@@ -225,7 +232,7 @@ def _rgb_of_jpeg(content: bytes, size: tuple[int, int], fit: str) -> np.ndarray:
             "RGB",
             fastdct=is_coarse,
             fastupsample=is_coarse,
-            buffer=scratch("decoded", height * width * 3),
+            buffer=thread_buffer("decoded", height * width * 3),
             **least,
         )
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Data sets fetched before a training: from TFDS by name, or from Kaggle by `owner/name`."""
+"""Download data sets: from TFDS by name, or from Kaggle by `owner/name`."""
 
 import re
 import shlex
@@ -13,47 +13,48 @@ from vit_keras.text import first_line
 
 KAGGLE = re.compile(r"(?:https?://(?:www\.)?kaggle\.com/datasets/)?([\w.-]+/[\w.-]+)/?")
 KAGGLE_SITE = "https://api.kaggle.com/"
-LARGEST = 64  # pixels of a side that the small recipe can be asked to train on
-FOLDERS_DEEP = 4  # an archive's own folder, the set's, train and test: where classes are looked for
+MAX_IMAGE_SIZE = 64  # pixels of a side, for the small recipe
+MAX_DEPTH = 4  # of the folder with the classes: the archive's folder, the data set's, train or test
 
 
-class Fetched(NamedTuple):
-    """Where a set lies, how many images of what are in it, and how to train on it."""
+class Downloaded(NamedTuple):
+    """The folder of a data set, its numbers of images, and the command that trains on it."""
 
-    place: Path
+    folder: Path
     counts: dict[str, int]  # split or class -> images
     command: str
 
 
-def download_dataset(name: str, to: str | None = None) -> Fetched:
-    """Fetch the set `name` unless it is there already, and count what was fetched.
+def download_dataset(name: str, to: str | None = None) -> Downloaded:
+    """Download the data set `name` unless it is there already, and count its images.
 
     Args:
-        name: a set of TFDS, `cifar10` or with a version or configuration; or a data set of Kaggle,
-            `owner/name` or its address. A name with a slash is TFDS' if that lists its first part.
-        to: the folder to put it in; TFDS_DATA_DIR, or the cache of kagglehub, unless given.
+        name: a data set of TFDS, such as `cifar10`, or with a version or configuration; or a data
+            set of Kaggle, `owner/name` or its address.
+        to: the destination folder; by default TFDS_DATA_DIR, or the cache of kagglehub.
 
     Raises:
-        SettingError: there is no such set, it cannot be fetched, or it is not whole.
+        SettingError: there is no such data set, it cannot be downloaded, or it is damaged.
     """
-    if name in registry.OWN:
-        raise SettingError(f"{name} needs no fetching; name a set of {tfds_metadata.CATALOG}")
+    if name in registry.READERS or name == registry.IN_MEMORY:
+        raise SettingError(f"{name} needs no download; name a data set of {tfds_metadata.CATALOG}")
     kaggle = KAGGLE.fullmatch(name)
-    is_listed = re.split("[:/]", name)[0] in tfds_index.listed()
-    if kaggle and not is_listed:
-        return _of_kaggle(kaggle[1], to)
-    return _of_tfds(name, to)
+    # A name with a slash is of TFDS (name/config) if TFDS lists its first part.
+    is_tfds = re.split("[:/]", name)[0] in tfds_index.list_builders()
+    if kaggle and not is_tfds:
+        return _download_from_kaggle(kaggle[1], to)
+    return _download_from_tfds(name, to)
 
 
 def prepared(to: str | None = None) -> dict[str, dict[str, int]]:
-    """What is prepared by TFDS in a folder: `name:version` -> images of each split.
+    """The data sets that are prepared in a folder of TFDS: `name:version` -> images of each split.
 
-    A version that has lost files has none.
+    A version that is damaged has an empty dictionary.
     """
     found: dict[str, dict[str, int]] = {}
     root = tfds_index.tfds_root(DataConfig(tfds_dir=to))
     homes = sorted(path for path in root.glob("*") if path.is_dir()) if root.is_dir() else []
-    for name in (name for home in homes for name in tfds_index.every_name(home)):
+    for name in (name for home in homes for name in tfds_index.version_names(home)):
         try:
             found[name] = tfds_index.check_prepared(DataConfig(name=name, tfds_dir=to))
         except SettingError:
@@ -61,73 +62,75 @@ def prepared(to: str | None = None) -> dict[str, dict[str, int]]:
     return found
 
 
-def _of_tfds(name: str, to: str | None) -> Fetched:
+def _download_from_tfds(name: str, to: str | None) -> Downloaded:
     config = DataConfig(name=name, tfds_dir=to, download=True)
     if tfds_index.prepared(config) is None:
         tfds.described(config)  # refuses what is no image classification
         tfds.prepare(config)
     counts = tfds_index.check_prepared(config)
-    place = tfds_index.prepared(config)
-    assert place is not None
-    return Fetched(place, counts, f"vit-keras train {_words(config)}")
+    folder = tfds_index.prepared(config)
+    assert folder is not None
+    return Downloaded(folder, counts, f"vit-keras train {_overrides(config)}")
 
 
-def _words(config: DataConfig) -> str:
-    """The settings that train on a set: its own recipe, or the small one with patches of 4."""
+def _overrides(config: DataConfig) -> str:
+    """Overrides that train on a data set: by its own recipe, or by the small one (patches of 4)."""
     words = [f"recipe={config.name}"]
     if config.name not in ("cifar10", "mnist"):
         words = ["recipe=cifar10_small", "data=tfds", f"data.name={config.name}"]
-        size = tfds_index.facts(config).size
-        if size is None or max(size) > LARGEST or any(side % 4 for side in size):
-            words.append(f"data.image_size={LARGEST}")
+        size = tfds_index.features(config).size
+        if size is None or max(size) > MAX_IMAGE_SIZE or any(side % 4 for side in size):
+            words.append(f"data.image_size={MAX_IMAGE_SIZE}")
     if config.tfds_dir is not None:
         words.append(shlex.quote(f"data.tfds_dir={config.tfds_dir}"))
     return " ".join(words)
 
 
-def _of_kaggle(handle: str, to: str | None) -> Fetched:
-    """kagglehub downloads beside its place, goes on with what was cut off, and marks the whole."""
+def _download_from_kaggle(handle: str, to: str | None) -> Downloaded:
+    # kagglehub writes to a temporary folder, and resumes an interrupted download.
     try:
         import kagglehub
 
         tfds.check_network([KAGGLE_SITE])
         options = {} if to is None else {"output_dir": to}
-        place = Path(kagglehub.dataset_download(handle, **options))
+        folder = Path(kagglehub.dataset_download(handle, **options))
     except ImportError as error:
         raise SettingError(f"{handle} needs {error.name}; pip install kagglehub") from None
-    except Exception as error:  # of kagglehub, requests and zipfile, which share none
+    except Exception as error:  # kagglehub, requests and zipfile have no common class of errors
+        reason = first_line(error)[:200]
         raise SettingError(
-            f"{handle} cannot be fetched from Kaggle ({first_line(error)[:200]}); look at the name "
-            "and the network (and, where the set asks for it, log in: kagglehub.login()), or "
-            f"download it in a browser from https://www.kaggle.com/datasets/{handle}, unpack it, "
-            "and set data=folder data.path to the folder with the classes"
+            f"{handle} cannot be downloaded from Kaggle ({reason}); check the name and the network "
+            "(and, if the data set needs it, log in: kagglehub.login()), or download it in a "
+            f"browser from https://www.kaggle.com/datasets/{handle}, unpack it, and set "
+            "data=folder data.path to the folder with the classes"
         ) from error
-    root, counts = _classes(place)
+    root, counts = _find_classes(folder)
     path = shlex.quote(f"data.path={root}")
     command = f"vit-keras finetune recipe=finetune_folder {path}"
-    return Fetched(root, counts, command)
+    return Downloaded(root, counts, command)
 
 
-def _classes(place: Path) -> tuple[Path, dict[str, int]]:
-    """The first folder from above with a sub-folder of images for each of two classes or more."""
-    level = [place]
-    for _ in range(FOLDERS_DEEP):
+def _find_classes(downloaded: Path) -> tuple[Path, dict[str, int]]:
+    """The topmost folder with images in two sub-folders (classes) or more, and their numbers."""
+    level = [downloaded]
+    for _ in range(MAX_DEPTH):
         for folder in level:
-            counts = {path.name: _images(path) for path in _folders(folder)}
+            counts = {path.name: _count_images(path) for path in _subfolders(folder)}
             counts = {name: count for name, count in counts.items() if count}
             if len(counts) > 1:
                 return folder, counts
-        level = [below for folder in level for below in _folders(folder)]
+        level = [subfolder for folder in level for subfolder in _subfolders(folder)]
+    names = sorted(path.name for path in downloaded.iterdir())
     raise SettingError(
-        f"{place} is fetched, and has no folder with a sub-folder of images for each class "
-        f"({', '.join(sorted(path.name for path in place.iterdir())[:8])}); sort its images into "
-        "one, and train with data=folder data.path=..."
+        f"{downloaded} is downloaded, and has no folder with a sub-folder of images for each class "
+        f"({', '.join(names[:8])}); sort its images into one, and train with data=folder "
+        "data.path=..."
     )
 
 
-def _folders(folder: Path) -> list[Path]:
+def _subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
 
 
-def _images(folder: Path) -> int:
+def _count_images(folder: Path) -> int:
     return sum(path.suffix.lower() in folder_layout.SUFFIXES for path in folder.iterdir())

@@ -1,8 +1,8 @@
-"""Pictures that are in two splits, or under two labels: a test figure measured on them lies.
+"""Detect train/test leakage: exact and near-duplicate images across splits.
 
-Equal files are found by their SHA-256. Nearly equal pictures, resized or saved again, are found by
-their difference hashes: 64 bits each, of which two may differ. Hands before a wall have such hashes
-too, so each pair is then compared pixel by pixel at 32x32.
+Equal files have equal SHA-256 hashes. Near-duplicates, resized or saved again, have difference
+hashes of 64 bits that differ in two bits at most. Other images with a similar background can have
+such hashes too, so each candidate pair is compared pixel by pixel at 32x32.
 """
 
 import functools
@@ -13,103 +13,118 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vit_keras.data.dataset import Finding
-from vit_keras.data.lazy_images import LazyImages
-from vit_keras.data.readers.folder_scan import FileRecord
+from vit_keras.data.dataset import Finding, Split
+from vit_keras.data.lazy_images import FileRecord, LazyImages
 
 MAX_DISTANCE = 2  # bits
 THUMBNAIL = (32, 32)
-# Of two thumbnails. Photos of hands, 100 pixels a side, have 0.957 and more with themselves at 70
-# and JPEG's quality 40, and 0.90 at most with another photo of a like hash.
+# Of two thumbnails. Photos of hands, 100 pixels a side, have at least 0.957 with themselves at 70
+# pixels and JPEG quality 40, and at most 0.90 with another photo of a similar hash.
 MIN_CORRELATION = 0.95
-# Hashes that differ in two bits agree in one of three shares of theirs. A share is every third bit,
-# because whole rows are alike wherever the background is.
-SHARES = [np.uint64(sum(1 << bit for bit in range(start, 64, 3))) for start in range(3)]
+# Hashes that differ in two bits are equal in at least one of three parts. A part is every third
+# bit, because whole rows are equal in images with the same background.
+HASH_PARTS = [np.uint64(sum(1 << bit for bit in range(start, 64, 3))) for start in range(3)]
+DETAILS = {
+    "duplicate": "the same file in another split",
+    "near_duplicate": "nearly the same image in another split",
+    "two_labels": "the same file under another label",
+}
 
 
-class _Place(NamedTuple):
-    entry: FileRecord
+class _LabelledFile(NamedTuple):
+    record: FileRecord
     split: str
     label: int
 
 
-def find_duplicates(
-    splits: Mapping[str, tuple[LazyImages, np.ndarray]], class_names: list[str]
-) -> list[Finding]:
-    """What is in two splits, and what has two labels.
+def find_duplicates(splits: Mapping[str, Split], class_names: list[str]) -> list[Finding]:
+    """Find images that are in two splits, and files that have two labels.
 
     Args:
-        splits: images and labels (n,) of each, by name, the one to train on first.
+        splits: of lazy images, by name, the training split first.
         class_names: of the labels.
 
     Returns:
-        a finding for each file of a later split that an earlier one has, and for each file whose
-        equal has another label.
+        a finding for each file of a later split that an earlier split has too, and for each file
+        whose copy has another label.
     """
-    places = [
-        _Place(entry, split, int(label))
-        for split, (images, labels) in splits.items()
-        for entry, label in zip(images.entries, labels, strict=True)
-    ]
-    images, _ = next(iter(splits.values()))
-    pairs = [*_equal(places), *_nearly_equal(places, images.root)]
-    return [_finding(problem, one, other, class_names) for problem, one, other in pairs]
+    files: list[_LabelledFile] = []
+    for name, split in splits.items():
+        assert isinstance(split.images, LazyImages)
+        root = split.images.root
+        files += [
+            _LabelledFile(record, name, int(label))
+            for record, label in zip(split.images.files, split.labels, strict=True)
+        ]
+    pairs = [*_exact_duplicates(files), *_near_duplicates(files, root)]
+    return [_finding(problem, file, other, class_names) for problem, file, other in pairs]
 
 
-def _finding(problem: str, one: _Place, other: _Place, class_names: list[str]) -> Finding:
-    detail = {
-        "duplicate": "the same file in another split",
-        "near_duplicate": "nearly the same picture in another split",
-        "two_labels": "the same file under another label",
-    }[problem]
+def _finding(
+    problem: str, file: _LabelledFile, other: _LabelledFile, class_names: list[str]
+) -> Finding:
     return Finding(
-        *(problem, one.entry.path, one.split, class_names[one.label], detail),
-        *(other.entry.path, other.split, class_names[other.label]),
+        problem=problem,
+        file=file.record.path,
+        split=file.split,
+        class_name=class_names[file.label],
+        detail=DETAILS[problem],
+        other_file=other.record.path,
+        other_split=other.split,
+        other_class=class_names[other.label],
     )
 
 
-def _equal(places: list[_Place]) -> Iterator[tuple[str, _Place, _Place]]:
+def _exact_duplicates(
+    files: list[_LabelledFile],
+) -> Iterator[tuple[str, _LabelledFile, _LabelledFile]]:
     groups = defaultdict(list)
-    for place in places:
-        groups[place.entry.sha256].append(place)
+    for file in files:
+        groups[file.record.sha256].append(file)
     for first, *others in groups.values():
-        for place in others:
-            if place.split != first.split:
-                yield "duplicate", place, first
-            if place.label != first.label:
-                yield "two_labels", place, first
+        for file in others:
+            if file.split != first.split:
+                yield "duplicate", file, first
+            if file.label != first.label:
+                yield "two_labels", file, first
 
 
-def _nearly_equal(places: list[_Place], root: Path) -> Iterator[tuple[str, _Place, _Place]]:
-    """Each picture of a later split beside the first like it of an earlier one."""
-    order = {split: rank for rank, split in enumerate(dict.fromkeys(p.split for p in places))}
-    ranks = np.array([order[place.split] for place in places])
-    hashes = np.array([place.entry.dhash for place in places], np.uint64)
-    thumbnails = LazyImages(root, [p.entry for p in places], THUMBNAIL, "stretch", workers=1)
+def _near_duplicates(
+    files: list[_LabelledFile], root: Path
+) -> Iterator[tuple[str, _LabelledFile, _LabelledFile]]:
+    """Each image of a later split with the first near-duplicate of it in an earlier split."""
+    order = {split: rank for rank, split in enumerate(dict.fromkeys(file.split for file in files))}
+    ranks = np.array([order[file.split] for file in files])
+    hashes = np.array([file.record.dhash for file in files], np.uint64)
+    thumbnails = LazyImages(root, [file.record for file in files], THUMBNAIL, "stretch", workers=1)
     pixels = functools.cache(lambda index: thumbnails[index].astype(np.int16))
-    like: dict[int, int] = {}
-    for share in SHARES:
-        for group in _groups(hashes, hashes & share, ranks):
+    found: dict[int, int] = {}
+    for part in HASH_PARTS:
+        for group in _candidate_groups(hashes, hashes & part, ranks):
             for index in group[ranks[group] > ranks[group].min()]:
                 earlier = group[ranks[group] < ranks[index]]
                 near = np.bitwise_count(hashes[earlier] ^ hashes[index]) <= MAX_DISTANCE
                 for other in earlier[near]:
-                    is_copy = places[other].entry.sha256 == places[index].entry.sha256
-                    if index not in like and not is_copy and _agree(pixels(index), pixels(other)):
-                        like[index] = other
-    for index, other in sorted(like.items()):
-        yield "near_duplicate", places[index], places[other]
+                    is_copy = files[other].record.sha256 == files[index].record.sha256
+                    if index in found or is_copy:
+                        continue
+                    if _is_same_image(pixels(index), pixels(other)):
+                        found[index] = other
+    for index, other in sorted(found.items()):
+        yield "near_duplicate", files[index], files[other]
 
 
-def _agree(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two pictures are one, in whatever brightness and contrast."""
+def _is_same_image(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two thumbnails correlate, whatever their brightness and contrast."""
     return bool(np.corrcoef(one.ravel(), other.ravel())[0, 1] >= MIN_CORRELATION)
 
 
-def _groups(hashes: np.ndarray, keys: np.ndarray, ranks: np.ndarray) -> Iterator[np.ndarray]:
-    """Indices of those with an equal key, from several splits; without those too flat to tell."""
-    known = np.flatnonzero(hashes)
-    order = known[np.argsort(keys[known], kind="stable")]
+def _candidate_groups(
+    hashes: np.ndarray, keys: np.ndarray, ranks: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Indices of images with equal keys in several splits; a hash of 0 is of a flat image."""
+    hashed = np.flatnonzero(hashes)
+    order = hashed[np.argsort(keys[hashed], kind="stable")]
     for group in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
         if len(group) > 1 and ranks[group].min() != ranks[group].max():
             yield group

@@ -1,11 +1,12 @@
-"""A split in batches: what `fit` and `evaluate` read.
+"""Input pipeline: shuffled training and sequential evaluation batches (tf.data or PyDataset).
 
-The order of an epoch follows from (seed, epoch) alone, so a run that was killed and resumed at any
-epoch sees the same batches as one that was not.
+The order of an epoch depends on (seed, epoch) alone, so that a resumed run sees the same batches as
+an uninterrupted one. `DataWait` measures how long the training waits for its input.
 """
 
 import functools
 import itertools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +14,8 @@ import keras
 import numpy as np
 
 from vit_keras.data.dataset import Split
-from vit_keras.data.input_wait import DataWait
 
-Batch = tuple[np.ndarray, np.ndarray]  # images and labels: the training model's one input
+Batch = tuple[np.ndarray, np.ndarray]  # images and labels, both inputs of the training model
 
 
 def training_batches(
@@ -26,21 +26,29 @@ def training_batches(
     prefetch: int,
     steps: int | None = None,
     repeats: int = 1,
-    wait: DataWait | None = None,
+    wait: "DataWait | None" = None,
 ) -> Any:
-    """Endless whole batches, epoch after epoch from `first_epoch` (counted from 0) on.
+    """Infinite stream of shuffled batches, for `fit` with `steps_per_epoch`.
 
-    `fit` needs `steps_per_epoch=len(split.labels) // batch_size`, or `steps` if they are fewer; the
-    few images over sit out one epoch, others the next, because a smaller last batch would be
-    compiled a second time. With `repeats` (Hoffer et al. 2020), a batch has `batch_size // repeats`
-    images, each so many times, and an epoch, as long as before, has that share of all images
-    (Berman et al. 2019). `wait` notes when each batch is ready.
+    Args:
+        split: the training images and labels.
+        batch_size: a last, smaller batch is dropped, because it would be compiled a second time;
+            other images are dropped in the next epoch.
+        seed: of the order.
+        first_epoch: counted from 0.
+        prefetch: batches prepared ahead, with TensorFlow.
+        steps: batches of an epoch; by default `len(split.labels) // batch_size`.
+        repeats: copies of each image in a batch (repeated augmentation, Hoffer et al. 2020). An
+            epoch keeps its number of batches and has fewer images (Berman et al. 2019).
+        wait: measures when each batch is ready.
+
+    Raises:
+        ValueError: a batch has more images than there are.
     """
-
     if not 0 < batch_size <= len(split.labels):
         raise ValueError(f"batch_size={batch_size} does not fit {len(split.labels)} images")
 
-    different = batch_size // repeats  # images in a batch
+    distinct = batch_size // repeats  # images in a batch
     count = len(split.labels) // batch_size if steps is None else steps
 
     @functools.lru_cache(maxsize=2)
@@ -49,24 +57,23 @@ def training_batches(
 
     def batch_of(number: int) -> Batch:
         epoch, step = divmod(number, count)
-        images = order(first_epoch + epoch)[step * different : (step + 1) * different]
+        images = order(first_epoch + epoch)[step * distinct : (step + 1) * distinct]
         index = repeated_indices(images, repeats)
         return split.images[index], split.labels[index]
 
     load = wait.timed_loader(batch_of, is_ahead=_on_tensorflow()) if wait else batch_of
     if _on_tensorflow():
-        return _stream(load, None, split, prefetch)
+        return _tf_dataset(load, None, split, prefetch)
     return ((load(number),) for number in itertools.count())
 
 
 def repeated_indices(images: np.ndarray, repeats: int) -> np.ndarray:
-    """(m,) -> (m r,): each image `repeats` times, and none opposite to itself.
+    """(m,) -> (m r,): each index `repeats` times, r, in an order in which MixUp mixes other images.
 
-    MixUp mixes place i with place m r - 1 - i. So the copies of the second half come in reversed
-    order, moved on by one: image i is opposite to image i + 1, and the last to the first. With odd
-    `repeats`, the copies in the middle are opposite to each other's mirror image, the middle image
-    of an odd `m` alone to itself.
+    With odd m and r, the middle image is mixed with itself once.
     """
+    # MixUp mixes position i with position m r - 1 - i. The copies of the second half are reversed
+    # and shifted by one, so that image i is mixed with image i + 1, and the last with the first.
     half = np.tile(images, repeats // 2)
     middle = images if repeats % 2 else images[:0]
     opposite = np.tile(np.roll(images, -1)[::-1], repeats // 2)
@@ -74,14 +81,14 @@ def repeated_indices(images: np.ndarray, repeats: int) -> np.ndarray:
 
 
 def evaluation_batches(split: Split, batch_size: int, prefetch: int) -> Any:
-    """Every image once, in order, the last batch as small as it comes; can be read again."""
-    batches = _InOrder(split, batch_size)
+    """Every image once, in order; the last batch may be smaller. Can be iterated repeatedly."""
+    batches = _SequentialBatches(split, batch_size)
     if not _on_tensorflow():
         return batches
-    return _stream(lambda number: batches[number][0], len(batches), split, prefetch)
+    return _tf_dataset(lambda number: batches[number][0], len(batches), split, prefetch)
 
 
-class _InOrder(keras.utils.PyDataset):
+class _SequentialBatches(keras.utils.PyDataset):
     def __init__(self, split: Split, batch_size: int) -> None:
         super().__init__()
         self.split, self.batch_size = split, batch_size
@@ -98,12 +105,12 @@ def _on_tensorflow() -> bool:
     return keras.backend.backend() == "tensorflow"
 
 
-def _stream(load: Callable[[int], Batch], count: int | None, split: Split, prefetch: int) -> Any:
-    """A tf.data.Dataset of `load(0)`, `load(1)`, ..., `count` of them or without end.
+def _tf_dataset(
+    load: Callable[[int], Batch], count: int | None, split: Split, prefetch: int
+) -> Any:
+    """A tf.data.Dataset of `load(0)`, `load(1)`, ...: `count` batches, or infinite if it is None.
 
-    `prefetch` batches are made ready while the device is busy. By number, because a data set from
-    a generator copies every batch once more; two at a time, so that no core idles while a batch is
-    handed over.
+    `prefetch` batches are prepared while the device computes.
     """
     import tensorflow as tf
 
@@ -114,5 +121,66 @@ def _stream(load: Callable[[int], Batch], count: int | None, split: Split, prefe
         arrays = tf.numpy_function(lambda n: load(int(n)), [number], dtypes)
         return (tuple(map(tf.ensure_shape, arrays, shapes)),)
 
+    # A map over numbers, because a data set from a generator copies every batch once more. Two
+    # calls at a time, so that no core idles while a batch is copied to TensorFlow.
     numbers = tf.data.Dataset.counter() if count is None else tf.data.Dataset.range(count)
     return numbers.map(batch, num_parallel_calls=2).prefetch(prefetch)
+
+
+class DataWait(keras.callbacks.Callback):
+    """Measures the fraction of an epoch's training time that was spent waiting for input.
+
+    With TensorFlow, batches are prepared ahead in a thread: batch i was waited for from the moment
+    its training step was reached until the batch was ready. With JAX, the training loop prepares
+    batches itself, and all of that time counts; a GPU computes meanwhile, so it is an upper bound.
+
+    Attributes:
+        share: of the epoch so far, from 0 to 1.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ready: dict[int, tuple[float, float]] = {}  # batch -> (load started, load ended)
+        self.is_ahead = True
+        self.next_batch = 0
+        self.epoch_start = self.batch_start = self.batch_end = self.waited = 0.0
+
+    def timed_loader(self, load: Callable[[int], Any], is_ahead: bool) -> Callable[[int], Any]:
+        """`load`, with the time of each batch recorded; batch 0 starts the count again."""
+        self.is_ahead = is_ahead
+        ready = self.ready = {}
+
+        def timed(number: int) -> Any:
+            if not number:
+                self.next_batch = 0
+            load_start = time.perf_counter()
+            batch = load(number)
+            ready[number] = load_start, time.perf_counter()
+            return batch
+
+        return timed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch_start = self.batch_end = time.perf_counter()
+        self.waited = 0.0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.batch_start = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.batch_end = time.perf_counter()
+        if self.is_ahead:
+            load_start, load_end = self.ready.pop(self.next_batch)
+            self.next_batch += 1
+            # The first batch is loaded when the compiled step reads it, after `batch_start`.
+            self.waited += max(0.0, load_end - max(load_start, self.batch_start))
+            return
+        for load_start, load_end in self.ready.values():  # one, or two where Keras looks ahead
+            if load_start >= self.epoch_start:
+                self.waited += load_end - load_start
+        self.ready.clear()
+
+    @property
+    def share(self) -> float:
+        seconds = self.batch_end - self.epoch_start
+        return self.waited / seconds if seconds > 0 else 0.0

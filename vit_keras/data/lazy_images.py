@@ -1,32 +1,51 @@
-"""Images of files that are decoded when their turn comes, by threads: no more memory than a batch.
-
-n images, each (X, Y, 3) at the size asked for
-"""
+"""Lazy loading: images of a folder as an array (n, X, Y, 3) that is decoded when it is indexed."""
 
 import functools
+import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from vit_keras.data import decode
-from vit_keras.data.readers import folder_scan
-from vit_keras.data.readers.folder_scan import FileRecord
 from vit_keras.errors import SettingError
 from vit_keras.io import parallel
 
 
-class LazyImages:
-    """(n, X, Y, 3) uint8 as an array would be, its pixels in files.
+class FileRecord(NamedTuple):
+    """An image file of a folder, as the scan of the folder found it."""
 
-    Indexed by an array, a slice or a list it decodes and gives an array; `take` gives another of
-    its kind and decodes nothing.
+    # The scan's cache stores these fields in this order: a change needs a new CACHE_VERSION.
+    path: str  # within the folder
+    bytes: int
+    mtime: int  # nanoseconds
+    sha256: str  # of the file; empty if it could not be read
+    dhash: int  # difference hash of the image, 64 bits; 0 if it has too few edges
+    height: int  # as stored
+    width: int
+    orientation: int  # EXIF's, 1 to 8
+    is_jpeg: bool
+    reason: str  # why the file is skipped; empty if it is an image
+
+
+class LazyImages:
+    """Images (n, X, Y, 3) uint8 of files, decoded by threads when they are indexed.
+
+    An index, a slice, a list or an array of indices gives a NumPy array of decoded images. `take`
+    gives `LazyImages` and decodes nothing.
+
+    Args:
+        root: the folder.
+        files: of the images, in order.
+        size: (X, Y) that each image is resized to.
+        resize_mode: how, see `resize.resize_to_size`.
+        workers: threads; by default as many as there are cores.
 
     Attributes:
-        failure: what a file could not be decoded for, that could when it was scanned.
+        failure: the error of the last file that could not be decoded.
     """
 
     dtype = np.dtype(np.uint8)
@@ -34,19 +53,20 @@ class LazyImages:
     def __init__(
         self,
         root: Path,
-        entries: Sequence[FileRecord] | np.ndarray,
+        files: Sequence[FileRecord] | np.ndarray,
         size: tuple[int, int],
-        fit: str,
+        resize_mode: str,
         workers: int | None,
     ) -> None:
-        self.root, self.size, self.fit, self.workers = root, size, fit, workers
+        self.root, self.size, self.resize_mode, self.workers = root, size, resize_mode, workers
         self.failure: SettingError | None = None
-        if isinstance(entries, np.ndarray):
-            self.entries = entries
+        if isinstance(files, np.ndarray):
+            self.files = files
         else:
-            self.entries = np.empty(len(entries), object)  # of tuples NumPy would make two axes
-            for index, entry in enumerate(entries):
-                self.entries[index] = entry
+            # Filled one by one: NumPy would make a second axis of the tuples' fields.
+            self.files = np.empty(len(files), object)
+            for index, file in enumerate(files):
+                self.files[index] = file
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -54,28 +74,30 @@ class LazyImages:
 
     @property
     def nbytes(self) -> int:
-        """Of all images, decoded."""
+        """The memory that all images take when they are decoded."""
         return int(np.prod(self.shape))
 
     @property
     def fingerprint(self) -> str:
-        """Of the files and of what is made of them: equal pixels without a look at any."""
-        files = folder_scan.fingerprint(entry.sha256 for entry in self.entries)
-        return f"{files} {self.shape} {self.fit}"
+        """Of the files and of how they are resized: equal for equal pixels, without decoding."""
+        digest = hashlib.sha256()
+        for file in self.files:
+            digest.update(file.sha256.encode())
+        return f"{digest.hexdigest()} {self.shape} {self.resize_mode}"
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self.files)
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        chosen = self.entries[index]
-        if isinstance(chosen, FileRecord):  # one image
-            return self._pixels(chosen)
+        chosen = self.files[index]
+        if isinstance(chosen, FileRecord):
+            return self._decode(chosen)
         result = np.empty((len(chosen), *self.size, 3), np.uint8)
-        places = iter(range(len(chosen)))  # one for all threads: whoever is free takes the next
+        indices = iter(range(len(chosen)))  # shared: a thread that is free takes the next image
 
         def work() -> None:
-            for place in places:
-                self._pixels(chosen[place], result[place])
+            for index in indices:
+                self._decode(chosen[index], result[index])
 
         workers = self.workers or parallel.available_cores()
         for done in [_pool(workers).submit(work) for _ in range(workers)]:
@@ -83,32 +105,33 @@ class LazyImages:
         return result
 
     def take(self, index: np.ndarray) -> "LazyImages":
-        """Those at `index`, still in their files."""
-        return LazyImages(self.root, self.entries[index], self.size, self.fit, self.workers)
+        """The images at `index`, not decoded."""
+        return LazyImages(self.root, self.files[index], self.size, self.resize_mode, self.workers)
 
     def joined(self, *others: "LazyImages") -> "LazyImages":
-        """These and those of other splits of the same folder, still in their files."""
-        entries = np.concatenate([self.entries, *(other.entries for other in others)])
-        return LazyImages(self.root, entries, self.size, self.fit, self.workers)
+        """These images and those of other splits of the same folder, not decoded."""
+        files = np.concatenate([self.files, *(other.files for other in others)])
+        return LazyImages(self.root, files, self.size, self.resize_mode, self.workers)
 
     def decoded(self) -> np.ndarray:
-        """All of them, in memory."""
+        """All images as an array (n, X, Y, 3)."""
         result = np.empty(self.shape, np.uint8)
-        images = parallel.map_in_threads(self._pixels, list(self.entries), self.workers, "decoding")
-        for place, image in enumerate(images):
-            result[place] = image
+        images = parallel.map_in_threads(self._decode, list(self.files), self.workers, "decoding")
+        for index, image in enumerate(images):
+            result[index] = image
         return result
 
-    def _pixels(self, entry: FileRecord, out: np.ndarray | None = None) -> np.ndarray:
-        how = self.size, self.fit, entry.orientation, entry.is_jpeg
+    def _decode(self, file: FileRecord, out: np.ndarray | None = None) -> np.ndarray:
+        path = self.root / file.path
         try:
-            return decode.decode_resized((self.root / entry.path).read_bytes(), *how, out)
+            return decode.decode_resized(
+                path.read_bytes(), self.size, self.resize_mode, file.orientation, file.is_jpeg, out
+            )
         except (OSError, decode.UnreadableError) as error:
-            why = getattr(error, "strerror", None) or error
             self.failure = SettingError(
-                f"{self.root / entry.path} could be read when the folder was scanned, and cannot "
-                f"any more ({why}); put it back and go on with run.resume, or take it away and "
-                "start a new run"
+                f"{path} could be read when the folder was scanned, and cannot be any more "
+                f"({decode.error_reason(error)}); put it back and continue with run.resume, or "
+                "remove it and start a new run"
             )
             raise self.failure from None
 
@@ -120,7 +143,7 @@ def _pool(workers: int) -> ThreadPoolExecutor:
 
 @contextmanager
 def report_decode_failures(splits: Any) -> Iterator[None]:
-    """A file that cannot be decoded any more ends the run by its name; TensorFlow buries that."""
+    """Raise a decoding error by the name of its file, which TensorFlow's own error leaves out."""
     try:
         yield
     except Exception:

@@ -1,85 +1,101 @@
-"""Pixels of any size -> the size asked for, by OpenCV, which works outside Python's lock."""
+"""Resize, centre-crop or pad images on the CPU (OpenCV, releases the GIL)."""
 
 import threading
 
 import cv2
 import numpy as np
 
-BLURRED = 1.5  # pixels for one, from which on they are blurred
+from vit_keras.config.schema import DataConfig
+from vit_keras.errors import SettingError
+from vit_keras.validators import height_and_width
 
-# Each thread works in memory that it has already. Pages that are fresh from the system, a megabyte
-# of them for each image, cost as much as decoding it, and tf.data's generators make the C library
-# give every free page back (M_TRIM_THRESHOLD).
-SCRATCH = threading.local()
-MAX_SCRATCH = 2**24  # bytes that a thread keeps
+BLUR_FACTOR = 1.5  # an image that is reduced by more than this is blurred first
 
-# Its own threads would fight with ours over the cores, and one image is soon done.
+# Each thread reuses its own buffers. New pages from the system, a megabyte of them for each image,
+# take as long as decoding it, and tf.data's generators make the C library return every free page
+# (M_TRIM_THRESHOLD).
+BUFFERS = threading.local()
+MAX_BUFFER = 2**24  # bytes that a thread keeps
+
+# OpenCV's own threads would compete with ours for the cores, and a single image takes little time.
 cv2.setNumThreads(1)
 
 
+def requested_size(config: DataConfig) -> tuple[int, int]:
+    """`data.image_size` as (height, width), needed where images differ in size.
+
+    Raises:
+        SettingError: it is not set, or is no size.
+    """
+    if config.image_size is None:
+        raise SettingError(
+            f"data.image_size is not set, and the images of data.name={config.name} can differ in "
+            "size; set it, such as data.image_size=224"
+        )
+    return height_and_width(config.image_size, "data.image_size")
+
+
 def resize_to_size(
-    array: np.ndarray, size: tuple[int, int], fit: str, place: np.ndarray | None = None
+    array: np.ndarray, size: tuple[int, int], resize_mode: str, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """(x, y, 3) -> (X, Y, 3) for `size` (X, Y): any array of pixels at the size asked for.
+    """(x, y, 3) uint8 -> (X, Y, 3) for `size` (X, Y), for images of any shape.
 
     Args:
-        array: uint8.
+        array: the image.
         size: of the result.
-        fit: `crop` cuts the centre out to the shape of `size`, as resizing the shorter side and
-            cutting out the centre does; `stretch` takes all and keeps no proportions; `pad` takes
-            all, keeps them, and fills up with black on both sides.
-        place: (X, Y, 3), for what has to be computed.
+        resize_mode: `crop` resizes the shorter side and cuts out the centre; `stretch` resizes both
+            sides and changes the aspect ratio; `pad` resizes the longer side and adds black bars.
+        out: (X, Y, 3) memory for the result; not used if `array` needs no resizing.
     """
     rows, columns = array.shape[:2]
-    if fit == "crop":
-        share = min(rows / size[0], columns / size[1])
-        height, width = (max(1, round(side * share)) for side in size)
+    if resize_mode == "crop":  # first, because the part that is cut away need not be resized
+        scale = min(rows / size[0], columns / size[1])
+        height, width = (max(1, round(side * scale)) for side in size)
         top, left = (rows - height) // 2, (columns - width) // 2
         array = array[top : top + height, left : left + width]
-    if fit != "pad":
-        return resized(array, size, place)
-    inner = inside((rows, columns), size)
+    if resize_mode != "pad":
+        return resized(array, size, out)
+    inner = size_within((rows, columns), size)
     result = np.zeros((*size, array.shape[-1]), np.uint8)
-    top, left = ((whole - part) // 2 for whole, part in zip(size, inner, strict=True))
+    top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
     result[top : top + inner[0], left : left + inner[1]] = resized(array, inner)
     return result
 
 
-def resized(
-    array: np.ndarray, size: tuple[int, int], place: np.ndarray | None = None
-) -> np.ndarray:
-    """(x, y, 3) -> (X, Y, 3), antialiased: near Pillow's bilinear filter in a tenth of its time.
+def resized(array: np.ndarray, size: tuple[int, int], out: np.ndarray | None = None) -> np.ndarray:
+    """(x, y, 3) -> (X, Y, 3), antialiased: nearly Pillow's bilinear filter, in a tenth of its time.
 
-    Whole factors are averaged away. What is left, a factor between 1 and 2, is an interpolation
-    between two pixels, of a picture blurred by (1 2 1) / 4 where the factor is above 1.5: together
-    about as wide as the triangle that Pillow weighs by. Any other blur takes OpenCV twice as long.
+    Integer factors are averaged. The remaining factor, between 1 and 2, is bilinear interpolation,
+    of an image blurred by (1 2 1) / 4 if the factor is above 1.5: together about as wide as the
+    triangle filter of Pillow.
     """
     if array.shape[:2] == size:
         return array
-    whole = [max(1, old // new) for old, new in zip(array.shape, size, strict=False)]
-    if max(whole) > 1:
-        rows, columns = (side // k for side, k in zip(array.shape, whole, strict=False))
+    factors = [max(1, old // new) for old, new in zip(array.shape, size, strict=False)]
+    if max(factors) > 1:
+        rows, columns = (side // k for side, k in zip(array.shape, factors, strict=False))
         array = cv2.resize(array, (columns, rows), interpolation=cv2.INTER_AREA)
-    rows, columns = (old > BLURRED * new for old, new in zip(array.shape, size, strict=False))
+    rows, columns = (old > BLUR_FACTOR * new for old, new in zip(array.shape, size, strict=False))
     if rows or columns:
+        # OpenCV needs twice the time for any kernel other than this.
         kernel = (3 if columns else 1, 3 if rows else 1)
-        blurred = scratch("blurred", array.size).reshape(array.shape)
+        blurred = thread_buffer("blurred", array.size).reshape(array.shape)
         array = cv2.GaussianBlur(array, kernel, 0, dst=blurred)
-    return cv2.resize(array, size[::-1], dst=place, interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(array, size[::-1], dst=out, interpolation=cv2.INTER_LINEAR)
 
 
-def inside(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
-    """The largest (rows, columns) in the proportions of `shape` that fit into `size`."""
-    share = min(size[0] / shape[0], size[1] / shape[1])
-    return max(1, round(shape[0] * share)), max(1, round(shape[1] * share))
+def size_within(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """The largest (rows, columns) with the aspect ratio of `shape` that fit into `size`."""
+    scale = min(size[0] / shape[0], size[1] / shape[1])
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
-def scratch(name: str, count: int) -> np.ndarray:
-    """So many bytes of this thread's own, until the next image needs them."""
-    if count > MAX_SCRATCH:
+def thread_buffer(name: str, count: int) -> np.ndarray:
+    """A buffer (count,) uint8 of this thread, overwritten by its next image."""
+    if count > MAX_BUFFER:
         return np.empty(count, np.uint8)
-    kept = getattr(SCRATCH, name, None)
-    if kept is None or len(kept) < count:
-        kept = np.empty(count, np.uint8)
-        setattr(SCRATCH, name, kept)
-    return kept[:count]
+    buffer = getattr(BUFFERS, name, None)
+    if buffer is None or len(buffer) < count:
+        buffer = np.empty(count, np.uint8)
+        setattr(BUFFERS, name, buffer)
+    return buffer[:count]

@@ -1,7 +1,7 @@
-"""A folder of classes -> one of splits: <class>/... becomes {train,val,test}/<class>/...
+"""Split a folder of classes on disk: <class>/... becomes {train,val,test}/<class>/...
 
-Each class is divided in the ratios asked for, by lot; equal files, wherever they are, go to the
-same split. What is made is whole or absent: it grows beside its place and is moved there.
+Each class is split at random in the given ratios; equal files, of whatever class, go to the same
+split. The result is complete or absent: it is written to a temporary folder, which is then renamed.
 """
 
 import csv
@@ -17,8 +17,8 @@ import numpy as np
 from tqdm import tqdm
 
 from vit_keras.config.schema import DataConfig
+from vit_keras.data.lazy_images import FileRecord
 from vit_keras.data.readers import folder, folder_layout
-from vit_keras.data.readers.folder_scan import FileRecord
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
 from vit_keras.text import one_line
@@ -29,30 +29,30 @@ MODES = ("copy", "hardlink", "symlink")
 NAMES = {2: ("train", "test"), 3: ("train", "val", "test")}
 
 
-class Part(NamedTuple):
-    """A file and where it goes."""
+class PlannedFile(NamedTuple):
+    """A file and the split that it is assigned to."""
 
     split: str  # empty if it is left out
     class_name: str
-    source: str  # within the source
+    source: str  # path within the source folder
     sha256: str
     reason: str  # why it is left out
 
 
 def parse_ratios(text: str) -> dict[str, float]:
-    """`80/10/10` -> the shares of train, val and test; `90/10` -> of train and test."""
+    """`80/10/10` -> the fractions of train, val and test; `90/10` -> of train and test."""
     try:
         numbers = [float(number) for number in text.split("/")]
     except ValueError:
         numbers = []
     if len(numbers) not in NAMES or not all(0 < number < np.inf for number in numbers):
         raise SettingError(
-            f"--ratios {text} is no split; give train/val/test such as 80/10/10, or train/test "
+            f"--ratios {text} is no split; use train/val/test such as 80/10/10, or train/test "
             "such as 90/10, all above 0"
         )
-    if not any(np.isclose(sum(numbers), whole) for whole in (1, 10, 100)):
+    if not any(np.isclose(sum(numbers), total) for total in (1, 10, 100)):
         raise SettingError(
-            f"--ratios {text} adds up to {sum(numbers):g}; shares such as 80/10/10 are 100 together"
+            f"--ratios {text} adds up to {sum(numbers):g}; use ratios that add up to 100"
         )
     return dict(zip(NAMES[len(numbers)], np.array(numbers) / sum(numbers), strict=True))
 
@@ -63,86 +63,90 @@ def plan_split(
     seed: int = 0,
     per_class: int | None = None,
     follow_links: bool = False,
-) -> list[Part]:
-    """Which file goes where: the same for the same files, ratios and seed.
+) -> list[PlannedFile]:
+    """Assign each file to a split: the same for the same files, ratios and seed.
 
     Args:
         source: a folder with a sub-folder for each class.
-        ratios: the share of each split.
-        seed: of the lot.
-        per_class: take only so many images of each class.
-        follow_links: take also links that lead out of `source`.
+        ratios: the fraction of each split.
+        seed: of the random draw.
+        per_class: the maximum number of images of a class.
+        follow_links: follow links that lead out of `source` too.
 
     Raises:
-        SettingError: `source` is none, is split already, or has a class too small to be split.
+        SettingError: `source` is no folder, is split already, or has a class that is too small.
     """
     config = DataConfig(name="folder", path=str(source), follow_links=follow_links)
     if list(folder_layout.splits(config)) != [""]:
         raise SettingError(f"{source} is split already; name a folder with a folder for each class")
-    names = folder_layout.class_names(config)
-    pairs = folder.scan_files(config, folder_layout.files(config))
-    chosen: dict[str, str] = {}  # SHA-256 -> its split, for all classes
-    parts = []
-    for label, name in enumerate(names):
-        own = [entry for file, entry in pairs if file.label == label]
-        good = [entry for entry in own if not entry.reason]
+    scanned = folder.scan_files(config)
+    split_of: dict[str, str] = {}  # SHA-256 -> split, across all classes
+    plan = []
+    for label, name in enumerate(folder_layout.class_names(config)):
+        records = [record for file, record in scanned if file.label == label]
+        usable = [record for record in records if not record.reason]
         rng = np.random.default_rng([seed, label])
-        drawn = [good[index] for index in rng.permutation(len(good))][:per_class]
-        splits = _divided(drawn, ratios, chosen, f"{source}: {name}")
-        parts += [Part(split, name, e.path, e.sha256, "") for e, split in splits]
-        parts += [Part("", name, e.path, e.sha256, e.reason) for e in own if e.reason]
-    return sorted(parts, key=lambda part: (*part[:3],))
+        drawn = [usable[index] for index in rng.permutation(len(usable))][:per_class]
+        _assign_splits(drawn, ratios, split_of, f"{source}: {name}")
+        plan += [
+            PlannedFile(split_of[record.sha256], name, record.path, record.sha256, "")
+            for record in drawn
+        ]
+        plan += [
+            PlannedFile("", name, record.path, record.sha256, record.reason)
+            for record in records
+            if record.reason
+        ]
+    return sorted(plan, key=lambda part: (part.split, part.class_name, part.source))
 
 
-def _divided(
-    drawn: list[FileRecord], ratios: dict[str, float], chosen: dict[str, str], name: str
-) -> list[tuple[FileRecord, str]]:
-    """The images of a class with their splits: where equal ones are already, or by lot."""
+def _assign_splits(
+    drawn: list[FileRecord], ratios: dict[str, float], split_of: dict[str, str], name: str
+) -> None:
+    """Add the splits of a class's images to `split_of`; equal files keep the split they have."""
     groups = defaultdict(list)
-    for entry in drawn:
-        groups[entry.sha256].append(entry)
+    for record in drawn:
+        groups[record.sha256].append(record)
     if len(groups) < len(ratios):
         raise SettingError(
-            f"{name} has {len(groups)} different images to take, and {len(ratios)} splits need one "
-            "each; add images, use fewer splits, or take the class away"
+            f"{name} has {len(groups)} different images, and {len(ratios)} splits need one each; "
+            "add images, use fewer splits, or remove the class"
         )
-    left = _quotas(len(drawn), ratios)
-    placed = sorted(groups.items(), key=lambda group: group[0] not in chosen)
-    for sha256, entries in placed:
-        split = chosen.setdefault(sha256, max(left, key=lambda key: left[key]))
-        left[split] -= len(entries)
-    result = [(entry, chosen[sha256]) for sha256, entries in placed for entry in entries]
-    if lacking := {*ratios} - {split for _, split in result}:
+    remaining = _quotas(len(drawn), ratios)
+    # Files that another class has too come first: their split is decided.
+    for sha256 in sorted(groups, key=lambda sha256: sha256 not in split_of):
+        split = split_of.setdefault(sha256, max(remaining, key=lambda key: remaining[key]))
+        remaining[split] -= len(groups[sha256])
+    if empty := {*ratios} - {split_of[sha256] for sha256 in groups}:
         raise SettingError(
-            f"{name} gets no image in {', '.join(sorted(lacking))}: it has too few, or too many "
-            "that are equal; add images, or take the class away"
+            f"{name} gets no image in {', '.join(sorted(empty))}: it has too few, or too many "
+            "that are equal; add images, or remove the class"
         )
-    return result
 
 
 def _quotas(count: int, ratios: dict[str, float]) -> dict[str, int]:
-    """Whole numbers in these ratios, as near as can be with one each, that add up to `count`."""
+    """Integers nearly in these ratios, one or more each, that add up to `count`."""
     shares = {split: ratio * count for split, ratio in ratios.items()}
     quotas = {split: max(1, int(share)) for split, share in shares.items()}
-    while (over := sum(quotas.values()) - count) != 0:
-        step = 1 if over < 0 else -1
-        able = [split for split in quotas if quotas[split] + step >= 1]
-        quotas[max(able, key=lambda split: step * (shares[split] - quotas[split]))] += step
+    while (excess := sum(quotas.values()) - count) != 0:
+        step = 1 if excess < 0 else -1
+        allowed = [split for split in quotas if quotas[split] + step >= 1]
+        quotas[max(allowed, key=lambda split: step * (shares[split] - quotas[split]))] += step
     return quotas
 
 
-def split_table(parts: Iterable[Part], ratios: Iterable[str]) -> str:
-    """A table: how many images of each class go to each split, and how many are left out."""
+def split_table(parts: Iterable[PlannedFile], ratios: Iterable[str]) -> str:
+    """A table of the number of images of each class in each split, and of those left out."""
     columns = [*ratios, "left out"]
-    found = Counter((part.class_name, part.split or "left out") for part in parts)
-    names = list(dict.fromkeys(name for name, _ in found))
+    counts = Counter((part.class_name, part.split or "left out") for part in parts)
+    names = list(dict.fromkeys(name for name, _ in counts))
     rows: dict[str, list[int]] = {
-        name: [found[name, column] for column in columns] for name in sorted(names)
+        name: [counts[name, column] for column in columns] for name in sorted(names)
     }
     totals = [sum(column) for column in zip(*rows.values(), strict=True)]
     lines: list[tuple[str, list]] = [("", columns)]
     lines += [(one_line(name), cells) for name, cells in rows.items()]
-    lines.append(("together", totals))
+    lines.append(("total", totals))
     width = max(len(first) for first, _ in lines)
     return "\n".join(
         f"  {first:<{width}}" + "".join(f"{cell:>10}" for cell in cells) for first, cells in lines
@@ -150,7 +154,7 @@ def split_table(parts: Iterable[Part], ratios: Iterable[str]) -> str:
 
 
 def check_destination(source: Path, destination: Path) -> None:
-    """Refuse a place that is in use, or that would become a class of the source."""
+    """Refuse a destination that is not empty, or that would become a class of the source."""
     if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
         raise SettingError(f"{destination} is no folder; choose a new one")
     if destination.is_dir() and any(destination.iterdir()):
@@ -159,18 +163,20 @@ def check_destination(source: Path, destination: Path) -> None:
         raise SettingError(f"{destination} is in {source}; choose a folder outside of it")
 
 
-def write_split(parts: list[Part], source: Path, destination: Path, mode: str = "copy") -> None:
-    """Make the splits: all of them, or nothing.
+def write_split(
+    parts: list[PlannedFile], source: Path, destination: Path, mode: str = "copy"
+) -> None:
+    """Write the splits of `plan_split`: all of them, or none.
 
     Args:
-        parts: of `plan`.
-        source: what they were planned of.
-        destination: absent or empty.
+        parts: the plan.
+        source: the folder that was planned.
+        destination: a new or empty folder.
         mode: `copy`; `hardlink`, which takes no space and needs the same disk; or `symlink`, which
             breaks when the source is moved, and is read with `data.follow_links=true`.
 
     Raises:
-        SettingError: the destination is in use, or cannot be written.
+        SettingError: the destination is not empty, or cannot be written.
     """
     check_choice("--mode", mode, MODES)
     check_destination(source, destination)
@@ -178,21 +184,16 @@ def write_split(parts: list[Part], source: Path, destination: Path, mode: str = 
         with atomic.atomic_folder(destination) as new:
             for part in tqdm(parts, desc=mode, unit=" files", delay=2, disable=None):
                 if part.split:
-                    target = new / _place(part)
+                    target = new / part.split / part.source
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    _put(source.resolve() / part.source, target, mode)
+                    _copy_or_link(source.resolve() / part.source, target, mode)
             _write_manifest(parts, new / MANIFEST)
     except OSError as error:
-        raise SettingError(_explained(error, destination, mode)) from None
+        raise SettingError(_write_error(error, destination, mode)) from None
 
 
-def _place(part: Part) -> str:
-    """Within the destination."""
-    return os.path.join(part.split, part.source)
-
-
-def _put(file: Path, target: Path, mode: str) -> None:
-    real = file.resolve()  # of a link its file: the link itself may lead nowhere from there
+def _copy_or_link(file: Path, target: Path, mode: str) -> None:
+    real = file.resolve()  # a relative link would be broken in another folder
     if mode == "copy":
         shutil.copy2(real, target)
     elif mode == "hardlink":
@@ -201,23 +202,25 @@ def _put(file: Path, target: Path, mode: str) -> None:
         target.symlink_to(real)
 
 
-def _write_manifest(parts: list[Part], path: Path) -> None:
+def _write_manifest(parts: list[PlannedFile], path: Path) -> None:
     with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["split", "class", "file", "source", "sha256", "left_out_because"])
         for part in parts:
-            place = _place(part) if part.split else ""
-            writer.writerow([part.split, part.class_name, place, *part[2:]])
+            target = os.path.join(part.split, part.source) if part.split else ""
+            writer.writerow(
+                [part.split, part.class_name, target, part.source, part.sha256, part.reason]
+            )
 
 
-def _explained(error: OSError, destination: Path, mode: str) -> str:
+def _write_error(error: OSError, destination: Path, mode: str) -> str:
     if mode == "hardlink" and error.errno == errno.EXDEV:
         return f"--mode hardlink needs {destination} on the same disk; use --mode copy or symlink"
-    return f"{destination} cannot be made ({error}); choose a folder that you may write to"
+    return f"{destination} cannot be written ({error}); choose a folder that you may write to"
 
 
-def under_two_labels(parts: list[Part]) -> list[Part]:
-    """The files that are equal to one of another class."""
+def files_with_two_labels(parts: list[PlannedFile]) -> list[PlannedFile]:
+    """The files that have a copy in another class."""
     classes = defaultdict(set)
     for part in parts:
         classes[part.sha256].add(part.class_name)

@@ -1,5 +1,10 @@
-"""Images and labels, split: a data set -> `Splits(train, validation, test, class_names)`."""
+"""Train, validation and test splits of a run: read a data set and draw the splits it lacks.
 
+Every draw is stratified by class. A missing test split is a fifth of the training split and the
+same for every seed; the validation split depends on the seed.
+"""
+
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -7,97 +12,153 @@ import numpy as np
 from vit_keras import validators
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import duplicates, registry
-from vit_keras.data.dataset import InMemoryData, SourceData, Split, Splits, stratified_sample
+from vit_keras.data.dataset import SourceData, Split, Splits
 from vit_keras.data.lazy_images import LazyImages
 from vit_keras.errors import SettingError
 
 
-def load_splits(config: DataConfig, seed: int, given: InMemoryData | None = None) -> Splits:
-    """Read the data set `config.name`, unless it is given, and split it.
+def load_splits(config: DataConfig, seed: int, data: SourceData | None = None) -> Splits:
+    """Read the data set `config.name` and split it.
 
-    `config.limit` bounds the published training split (which validation is then carved from, unless
-    it was published too and bounded likewise) and the published test split, each,
-    `config.train_limit` the former alone; the cuts are stratified by class and depend on `seed`
-    alone. A folder's images are decoded last, if at all: those that were chosen.
+    `config.limit` bounds the training split (before validation images are drawn from it), the test
+    split and a validation split of the source, each; `config.train_limit` bounds the training split
+    alone. The images of a folder are decoded last, and only those that are used.
+
+    Args:
+        config: of the data.
+        seed: of the validation split and of the limits.
+        data: in-memory data, used instead of reading `config.name`.
 
     Raises:
-        SettingError: the data is not there, is damaged, or is too small for these settings.
+        SettingError: the data set is absent, damaged, or too small for these settings.
     """
-    train, test, names, validation, findings = (
-        _whole(given) if given else registry.read_dataset(config)
-    )
-    parts = [train, test] if validation is None else [train, test, validation]
+    source = with_test_split(registry.read_dataset(config) if data is None else data)
+    parts, class_names = source.as_dict(), source.class_names
     if config.classes is not None:
-        chosen = class_indices(config.classes, names)
-        parts = [_only(split, chosen) for split in parts]
-        names = [names[index] for index in chosen]
+        chosen = class_indices(config.classes, class_names)
+        parts = {name: _select_classes(split, chosen) for name, split in parts.items()}
+        class_names = [class_names[index] for index in chosen]
     if config.limit is not None:
-        parts = [_limited(split, config.limit, seed) for split in parts]
-    train, test, *rest = parts
+        parts = {name: _subsample(split, config.limit, seed) for name, split in parts.items()}
     if config.train_limit is not None:
-        train = _limited(train, config.train_limit, seed)
-    train, validation = (train, *rest) if rest else _carved(config, train, seed)
-    return _decoded(config, Splits(train, validation, test, names, findings))
+        parts["train"] = _subsample(parts["train"], config.train_limit, seed)
+    if "validation" not in parts:
+        count = validation_count(config, len(parts["train"].labels))
+        rng = np.random.default_rng([seed, 1])
+        parts["train"], parts["validation"] = _hold_out(parts["train"], count, rng)
+    splits = Splits(**parts, class_names=class_names, findings=source.findings)
+    return _decode_folder(config, splits)
 
 
-def _whole(given: InMemoryData) -> SourceData:
-    train, test = registry.with_test_split(given.train, given.test)
-    return SourceData(train, test, given.class_names, given.validation)
+def with_test_split(data: SourceData) -> SourceData:
+    """`data`, with a fifth of `train` held out as test split if it has none.
+
+    The draw is the same for every seed, so that runs with other seeds have the same test split.
+    """
+    if data.test is not None:
+        return data
+    count = _test_count(len(data.train.labels))
+    train, test = _hold_out(data.train, count, np.random.default_rng(0))
+    return data._replace(train=train, test=test)
 
 
-def _carved(config: DataConfig, train: Split, seed: int) -> tuple[Split, Split]:
-    """What is left to train on, and the validation split."""
-    count = validation_count(config, len(train.labels))
-    picked = stratified_sample(train.labels, count, np.random.default_rng([seed, 1]))
-    rest = np.setdiff1d(np.arange(len(train.labels)), picked)
-    return train.take(rest), train.take(picked)
+def train_image_count(config: DataConfig, counts: Mapping[str, int]) -> int:
+    """The number of images to train on, after the limits and the draws of `load_splits`.
 
+    Args:
+        config: of the data; `classes` is ignored, because its effect is known from labels alone.
+        counts: the number of images of each split that the source has.
 
-def _decoded(config: DataConfig, splits: Splits) -> Splits:
-    """A folder's splits: compared with each other, and in memory unless they are too large."""
-    parts = {name: getattr(splits, name) for name in ("train", "validation", "test")}
-    if not isinstance(splits.train.images, LazyImages):
-        return splits
-    findings = (*splits.findings, *duplicates.find_duplicates(parts, splits.class_names))
-    if sum(split.images.nbytes for split in parts.values()) <= config.cache_mb * 1e6:
-        parts = {name: Split(split.images.decoded(), split.labels) for name, split in parts.items()}
-    return replace(splits, **parts, findings=findings)
+    Raises:
+        SettingError: validation images would be all there are.
+    """
+    images = counts["train"]
+    if "test" not in counts:
+        images -= _test_count(images)
+    for limit in (config.limit, config.train_limit):
+        if limit is not None:
+            images = min(images, limit)
+    if "validation" not in counts:
+        images -= validation_count(config, images)
+    return images
 
 
 def validation_count(config: DataConfig, images: int) -> int:
-    """How many of so many training images are carved out for validation."""
+    """The number of validation images drawn from a training split of `images`."""
     count = max(1, round(config.validation_fraction * images))
     if count >= images:
         limited = f" (data.limit={config.limit})" if config.limit is not None else ""
         raise SettingError(
             f"data.validation_fraction={config.validation_fraction:g} leaves none of {images} "
-            f"images{limited} to train on; use less of a fraction, or more images"
+            f"images{limited} to train on; use a smaller fraction, or more images"
         )
     return count
 
 
-def _limited(split: Split, limit: int, seed: int) -> Split:
+def _test_count(images: int) -> int:
+    return max(1, round(images / 5))
+
+
+def _hold_out(split: Split, count: int, rng: np.random.Generator) -> tuple[Split, Split]:
+    """The images that remain, and `count` images drawn from `split`."""
+    held_out = stratified_sample(split.labels, count, rng)
+    remaining = np.setdiff1d(np.arange(len(split.labels)), held_out)
+    return split.take(remaining), split.take(held_out)
+
+
+def _subsample(split: Split, limit: int, seed: int) -> Split:
     if limit >= len(split.labels):
         return split
     return split.take(stratified_sample(split.labels, limit, np.random.default_rng([seed, 0])))
 
 
-def _only(split: Split, chosen: list[int]) -> Split:
-    """The images of the chosen classes, relabelled 0, 1, ... in the order of choice."""
+def stratified_sample(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Sorted indices of `count` items, class proportions kept to within one: (n,) -> (count,)."""
+    # scikit-learn's splitter refuses samples with fewer items than classes, as smoke tests have.
+    exact = np.bincount(labels) * count / len(labels)
+    quota = exact.astype(int)
+    # The items that rounding down leaves go to the largest remainders, ties at random.
+    remainders = (exact - quota).round(9) + rng.random(len(exact)) * 1e-9
+    quota[np.argsort(-remainders)[: count - quota.sum()]] += 1
+    picked = [
+        rng.permutation(np.flatnonzero(labels == label))[:number]
+        for label, number in enumerate(quota)
+    ]
+    return np.sort(np.concatenate(picked))
+
+
+def _select_classes(split: Split, chosen: list[int]) -> Split:
+    """The images of the chosen classes, relabelled 0, 1, ... in the order of `chosen`."""
     relabel = np.full(max(split.labels.max(), *chosen) + 1, -1, np.int32)
     relabel[chosen] = np.arange(len(chosen))
     labels = relabel[split.labels]
     return Split(split.images, labels).take(np.flatnonzero(labels >= 0))
 
 
+def _decode_folder(config: DataConfig, splits: Splits) -> Splits:
+    """Search a folder's splits for duplicates, and decode them if they fit in `data.cache_mb`."""
+    if not isinstance(splits.train.images, LazyImages):
+        return splits
+    duplicate_findings = duplicates.find_duplicates(splits.as_dict(), splits.class_names)
+    splits = replace(splits, findings=(*splits.findings, *duplicate_findings))
+    if sum(split.images.nbytes for split in splits.as_dict().values()) > config.cache_mb * 1e6:
+        return splits
+    return replace(
+        splits,
+        train=splits.train.decoded(),
+        validation=splits.validation.decoded(),
+        test=splits.test.decoded(),
+    )
+
+
 def class_indices(classes: list, class_names: list[str]) -> list[int]:
-    """The numbers of classes given by name or by number; each once, at least two."""
+    """The indices of classes that are named or numbered; each once, at least two."""
     indices: list[int] = []
     for wanted in classes:
         name = str(wanted)
         if name not in class_names and not (name.isdecimal() and int(name) < len(class_names)):
             raise SettingError(
-                f"data.classes has {name}, which is no class of this set; its classes are "
+                f"data.classes has {name}, which is no class of this data set; its classes are "
                 f"0 to {len(class_names) - 1}: {', '.join(class_names)}"
             )
         index = class_names.index(name) if name in class_names else int(name)
@@ -105,21 +166,21 @@ def class_indices(classes: list, class_names: list[str]) -> list[int]:
             raise SettingError(f"data.classes names {class_names[index]} twice; name it once")
         indices.append(index)
     if len(indices) < 2:
-        raise SettingError(f"data.classes={list(classes)} is no choice; name at least two classes")
+        raise SettingError(f"data.classes={list(classes)} has one class; name at least two")
     return indices
 
 
-def image_size(config: DataConfig, own: tuple[int, int] | None = None) -> tuple[int, int]:
-    """(height, width) in pixels that the model takes: as asked for, or the data's own."""
+def image_size(config: DataConfig, default: tuple[int, int] | None = None) -> tuple[int, int]:
+    """The model's input size (height, width): `data.image_size`, or the size of the images."""
     if config.image_size is None:
-        return own or registry.dataset_info(config).size
+        return default or registry.dataset_info(config).size
     return validators.height_and_width(config.image_size, "data.image_size")
 
 
-def class_count(config: DataConfig, given: InMemoryData | None = None) -> int:
-    """The number of classes that `data.classes` leaves of the data set's."""
-    known = given.known if given else registry.dataset_info(config)
+def class_count(config: DataConfig, data: SourceData | None = None) -> int:
+    """The number of classes of the data set that `data.classes` keeps."""
+    info = registry.dataset_info(config) if data is None else data.info
     if config.classes is None:
-        return known.num_classes
-    names = given.class_names if given else registry.class_names(config)
+        return info.num_classes
+    names = registry.class_names(config) if data is None else data.class_names
     return len(class_indices(config.classes, names) if names else config.classes)

@@ -1,11 +1,10 @@
-"""A zip of images from anywhere -> a folder of classes, or a refusal; nothing outside is touched.
+"""Unzip an untrusted archive of images into a folder of classes.
 
-Of the names in the zip, those of folders become the names of classes and splits, cleaned; files are
-numbered.
+The names of the archive's folders, sanitized, become the names of classes and splits; files are
+numbered. Nothing is written outside of the destination.
 """
 
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -15,66 +14,67 @@ from vit_keras.io import atomic, zip_files
 from vit_keras.io.zip_files import printable_name
 
 MARK = ".from_zip"
-# An entry, and the folders that it lies in.
-Placed = tuple[zipfile.ZipInfo, tuple[str, ...]]
+Member = tuple[zipfile.ZipInfo, tuple[str, ...]]  # an image, and the folders that it is in
 
 
 def unzip_images(file: str | Path | IO[bytes], folder: Path) -> int:
-    """Write the images of a zip to `folder`, whole or not at all; gives how many there are.
+    """Unzip all images to `folder`, or none; returns their number.
 
     Raises:
-        SettingError: it is no zip, is damaged or has a password, has a path that leads out or a
-            link, unpacks to too much, or has no images in folders.
+        SettingError: the file is no zip, is damaged, encrypted or too large, has links or paths
+            that lead out of it, or has no images in folders.
     """
     with zip_files.open_untrusted(file) as archive:
-        chosen = _chosen(archive.infolist())
+        members = _image_members(archive.infolist())
         with atomic.atomic_folder(folder, MARK) as new:
-            for number, (entry, folders) in enumerate(chosen):
+            for number, (entry, folders) in enumerate(members):
                 suffix = PurePosixPath(entry.filename).suffix.lower()
                 zip_files.extract_member(
                     archive, entry, new.joinpath(*folders, f"{number:06}{suffix}")
                 )
             (new / MARK).touch()
-        return len(chosen)
+        return len(members)
 
 
-def _chosen(entries: list[zipfile.ZipInfo]) -> list[Placed]:
-    """The images among the entries, each with the folders that it lies in, cleaned."""
+def _image_members(entries: list[zipfile.ZipInfo]) -> list[Member]:
+    """The images of the archive, with the sanitized names of their folders."""
     found = []
     for entry in entries:
-        *above, name = zip_files.member_parts(entry)
-        folders = tuple(above)
+        *folder_names, name = zip_files.member_parts(entry)
+        folders = tuple(folder_names)
         hidden = any(part.startswith((".", "__MACOSX")) for part in (*folders, name))
         if entry.is_dir() or hidden or not name.lower().endswith(SUFFIXES):
             continue
         if not folders:
             raise SettingError(
-                f"{printable_name(name)} lies in no folder of the zip; put the images of each "
+                f"{printable_name(name)} is in no folder of the zip; put the images of each "
                 "class into a folder with its name"
             )
         found.append((entry, folders))
     if not found:
         raise SettingError(
-            f"the zip has no images ({', '.join(SUFFIXES)}); it is to have a folder for each class"
+            f"the zip has no images ({', '.join(SUFFIXES)}); it needs a folder for each class"
         )
+    # A single folder around all others is no class.
     while len({folders[0] for _, folders in found}) == 1 and all(f[1:] for _, f in found):
-        found = [(entry, folders[1:]) for entry, folders in found]  # one folder around it all
-    return [(entry, _cleaned(folders)) for entry, folders in _told_apart(found)]
+        found = [(entry, folders[1:]) for entry, folders in found]
+    _check_distinct(found)
+    return [(entry, _sanitized(folders)) for entry, folders in found]
 
 
-def _told_apart(found: list[Placed]) -> Iterator[Placed]:
-    """As they are, refused where two folders would become one."""
-    before: dict[tuple[str, ...], tuple[str, ...]] = {}
-    for entry, folders in found:
-        cleaned = tuple(part.casefold() for part in _cleaned(folders))
-        if before.setdefault(cleaned, folders) != folders:
+def _check_distinct(found: list[Member]) -> None:
+    """Refuse two folders whose sanitized names are the same."""
+    originals: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for _, folders in found:
+        key = tuple(part.casefold() for part in _sanitized(folders))
+        original = originals.setdefault(key, folders)
+        if original != folders:
             raise SettingError(
                 f"the folders {printable_name('/'.join(folders))} and "
-                f"{printable_name('/'.join(before[cleaned]))} of the zip differ in nothing but "
-                "signs that a name here cannot have; rename one"
+                f"{printable_name('/'.join(original))} of the zip differ only in characters that "
+                "a folder's name cannot have here; rename one"
             )
-        yield entry, folders
 
 
-def _cleaned(folders: tuple[str, ...]) -> tuple[str, ...]:
+def _sanitized(folders: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(zip_files.sanitized_name(folder) for folder in folders)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from vit_keras import backend
 from vit_keras.data import lazy_images
-from vit_keras.data.dataset import InMemoryData
+from vit_keras.data.dataset import SourceData
 from vit_keras.data.readers import in_memory
 from vit_keras.errors import SettingError
 from vit_keras.evaluation import artifacts, calibration, metrics, robustness
@@ -107,7 +107,7 @@ def evaluate_run(
     return Evaluation(folder, report)
 
 
-def _named(given: InMemoryData, saved: SavedRun) -> InMemoryData:
+def _named(given: SourceData, saved: SavedRun) -> SourceData:
     """Classes that are numbers, as arrays have them, are the run's in order."""
     is_numbered = given.class_names == [str(index) for index in range(len(saved.class_names))]
     return given._replace(class_names=saved.class_names) if is_numbered else given

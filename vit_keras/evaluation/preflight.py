@@ -129,7 +129,7 @@ def check_data(saved: SavedRun, config: Config) -> None:
             "as data=npz data.path=..."
         )
     preflight.check_settings(Config(data=config.data))
-    registry.check_prepared(config.data)
+    registry.image_counts(config.data)
     names = registry.class_names(config.data)
     if names is None:  # of a set that is still to be downloaded
         return

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from vit_keras.data.dataset import Split, stratified_sample
+from vit_keras.data.dataset import Split
+from vit_keras.data.splits import stratified_sample
 from vit_keras.evaluation import corruptions, metrics
 from vit_keras.evaluation.calibration import loss
 from vit_keras.evaluation.logits import Classifier

@@ -11,7 +11,7 @@ import numpy as np
 
 from vit_keras.config.schema import Config
 from vit_keras.data import registry
-from vit_keras.data.dataset import InMemoryData, Split, Splits
+from vit_keras.data.dataset import SourceData, Split, Splits
 from vit_keras.data.lazy_images import LazyImages
 from vit_keras.data.splits import load_splits
 from vit_keras.errors import SettingError
@@ -42,7 +42,7 @@ class EvaluationTask:
 
     saved: SavedRun
     config: Config
-    given: InMemoryData | None
+    given: SourceData | None
     splits: Splits
     fingerprint: str
     is_own: bool
@@ -75,7 +75,7 @@ class EvaluationTask:
         if not isinstance(images, LazyImages):  # decoded; listed once more, and not decoded
             images = self.test_at(None).images
         assert isinstance(images, LazyImages)
-        return [entry.path for entry in images.entries]
+        return [file.path for file in images.files]
 
     def test_at(self, side: int | None) -> Split:
         """What is measured, for images of `side`: files are read at that size, others stay."""
@@ -94,7 +94,7 @@ class EvaluationTask:
 def evaluation_task(
     saved: SavedRun,
     config: Config,
-    given: InMemoryData | None,
+    given: SourceData | None,
     overrides: Sequence[str],
     split: str,
 ) -> EvaluationTask:

@@ -61,7 +61,7 @@ def _files(path: str) -> Iterator[str]:
     if not os.path.isdir(path):
         yield path
         return
-    for name, *_ in sorted(folder_layout.images(Path(path))):
+    for name, *_ in sorted(folder_layout.find_images(Path(path))):
         yield os.path.join(path, name)
 
 
@@ -145,7 +145,7 @@ def from_pil(image: Image.Image, size: tuple[int, int], fit: str) -> np.ndarray:
     """
     decode.check_size(image.height, image.width)
     upright = decode.three_channels(image)  # before its orientation, as `decode.look` says
-    turned = decode.TURNS[decode.orientation_of(image)](upright)
+    turned = decode.UPRIGHT[decode.exif_orientation(image)](upright)
     return resize_to_size(turned, size, fit)
 
 

@@ -175,7 +175,7 @@ class Predictor:
         try:
             return inputs.to_pixels(item, self.input_shape, self.run.config.data.resize_mode)
         except (OSError, decode.UnreadableError) as error:
-            return Unreadable(item.source, decode.reason(error))
+            return Unreadable(item.source, decode.error_reason(error))
 
     def _tops(
         self, images: list[np.ndarray], size: int, top_k: int, flip: bool

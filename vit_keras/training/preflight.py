@@ -27,7 +27,7 @@ OPEN = ("num_heads", "gelu", "norm_epsilon", "pixel_mean", "pixel_std", *RATES)
 BACKENDS = ("tensorflow", "jax")
 
 
-def check(config: Config, given: dataset.InMemoryData | None = None) -> None:
+def check(config: Config, given: dataset.SourceData | None = None) -> None:
     """Refuse a configuration that cannot be trained on its data set, or on `given` in its place.
 
     A configuration that was checked, and is as it was then, is not checked again.
@@ -39,33 +39,28 @@ def check(config: Config, given: dataset.InMemoryData | None = None) -> None:
         return
     check_settings(config)
     if given is not None:
-        known, has_test = given.known, given.test is not None
-        published: int | None = registry.train_size_without_test(len(given.train.labels), has_test)
+        info = given.info
+        counts: dict[str, int] | None = given.image_counts
     else:
-        known = registry.dataset_info(config.data)
-        published = registry.check_prepared(config.data)
+        info = registry.dataset_info(config.data)
+        counts = registry.image_counts(config.data)
     classes = splits.class_count(config.data, given)
-    size = splits.image_size(config.data, known.size)
+    size = splits.image_size(config.data, info.size)
     if config.pretrained.handle is not None:
         _check_pretrained(config)
     else:
         architecture_checks.check(
             architecture(config.model),
             size,
-            known.channels,
+            info.channels,
             classes,
             prefix="model.",
             data_prefix="data.",
         )
-    padding = Bounds(at_least=0, at_most=min(known.size))
+    padding = Bounds(at_least=0, at_most=min(info.size))
     check_bounds("augment.crop_padding", config.augment.crop_padding, padding)
-    if published is not None:  # with data.classes there are fewer, known once labels are read
-        limits = (config.data.limit, config.data.train_limit)
-        images = min([published, *(limit for limit in limits if limit)])
-        carves = given.validation is None if given else not registry.has_validation(config.data)
-        if carves:
-            images -= splits.validation_count(config.data, images)
-        steps_per_epoch(config, images)
+    if counts is not None:  # None before a download
+        steps_per_epoch(config, splits.train_image_count(config.data, counts))
     if given is None:
         _mark_checked(config, "all")
 

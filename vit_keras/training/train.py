@@ -8,7 +8,7 @@ import keras
 from vit_keras import backend
 from vit_keras.config.schema import Config
 from vit_keras.data import lazy_images, quality_report
-from vit_keras.data.dataset import InMemoryData, Splits
+from vit_keras.data.dataset import SourceData, Splits
 from vit_keras.data.readers import in_memory
 from vit_keras.data.splits import load_splits
 from vit_keras.errors import SettingError
@@ -68,7 +68,7 @@ def train_model(config: Config, data: Any = None) -> Result:
             run.close()
 
 
-def prepare(config: Config, data: InMemoryData | None = None) -> Prepared:
+def prepare(config: Config, data: SourceData | None = None) -> Prepared:
     """Seed Keras, load the data, resolve the plan and the precision, and build the model.
 
     Args:
@@ -117,7 +117,7 @@ def _describe_run(run: Run, config: Config, prepared: Prepared) -> None:
 def _report_data_quality(run: Run, splits: Splits, vit: keras.Model) -> None:
     """Warn of suspicious data, and list the affected files of a folder in the run."""
     if splits.findings:
-        run.write_text(quality_report.REPORT, quality_report.table(splits.findings))
+        run.write_text(quality_report.REPORT, quality_report.findings_csv(splits.findings))
     for line in quality_report.summary(splits.findings):
         log.warning("warning: %s; all in %s", line, run.path / quality_report.REPORT)
     for problem in quality_report.label_problems(splits):

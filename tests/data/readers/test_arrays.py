@@ -11,8 +11,8 @@ from vit_keras import SettingError, build_splits, load_config
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import dataset, registry
 from vit_keras.data.readers import npz
-from vit_keras.data.readers.arrays import Pair, convert
-from vit_keras.data.splits import load_splits
+from vit_keras.data.readers.arrays import convert
+from vit_keras.data.splits import load_splits, train_image_count
 
 pytestmark = pytest.mark.jax
 
@@ -22,8 +22,8 @@ LABELS = np.arange(12) % 3
 
 
 def whole(images=PIXELS, labels=LABELS, class_names=None):
-    pairs, names, report = convert({"train": Pair(images, labels)}, class_names, "x")
-    return pairs["train"], names, report
+    data, report = convert({"train": (images, labels)}, class_names, "x")
+    return data.train, data.class_names, report
 
 
 UNIT = PIXELS / 255
@@ -54,8 +54,9 @@ def test_dark_bytes_are_not_taken_for_floats_of_0_to_1():
 def test_one_range_holds_for_every_split():
     """A test split that happens to be black is not made white."""
     black = np.minimum(PIXELS, 1).astype("float32")
-    pairs = {"train": Pair(PIXELS.astype("float32"), LABELS), "test": Pair(black, LABELS)}
-    np.testing.assert_array_equal(convert(pairs, None, "x").pairs["test"].images, black)
+    pairs = {"train": (PIXELS.astype("float32"), LABELS), "test": (black, LABELS)}
+    data, _ = convert(pairs, None, "x")
+    np.testing.assert_array_equal(data.test.images, black)
 
 
 def test_grey_images_get_a_channel():
@@ -96,8 +97,8 @@ WRONG = {
     "none": (dict(images=PIXELS[:0], labels=LABELS[:0]), r"\(0, 6, 5, 3\)", "give some"),
     "too few labels": (dict(labels=LABELS[:-1]), "12 images and 11 labels", "for each"),
     "negative label": (dict(labels=LABELS - 1), "label -1", "0, 1, 2"),
-    "labels in between": (dict(labels=LABELS / 2), "float64", "whole numbers"),
-    "names as labels": (dict(labels=np.array(["a", "b", "c"])[LABELS]), "<U1", "whole numbers"),
+    "labels in between": (dict(labels=LABELS / 2), "float64", "integers"),
+    "names as labels": (dict(labels=np.array(["a", "b", "c"])[LABELS]), "<U1", "integers"),
     "soft labels": (dict(labels=np.full((12, 3), 1 / 3)), "not one-hot", "class number"),
     "two classes each": (dict(labels=np.ones((12, 3))), "3 classes for image 0", "one class"),
     "no class": (dict(labels=spoiled(np.eye(3)[LABELS], 5, 0)), "0 classes for image 5", "one"),
@@ -117,7 +118,7 @@ def test_invalid_arrays_are_refused_with_the_way_out(case):
 
 @pytest.mark.parametrize("other", [PIXELS[:, 1:], UNIT], ids=["size", "range"])
 def test_splits_that_do_not_match_are_refused(other):
-    pairs = {"train": Pair(PIXELS, LABELS), "test": Pair(other, LABELS)}
+    pairs = {"train": (PIXELS, LABELS), "test": (other, LABELS)}
     with pytest.raises(SettingError, match=r"train has images of .* and test of .*; (bring|give)"):
         convert(pairs, None, "x")
 
@@ -154,7 +155,7 @@ def test_a_file_like_keras_own_keeps_its_test_split(tmp_path):
     np.testing.assert_array_equal(splits.test.images, images[1000:, ..., None])
     drawn = contents(splits.train, splits.validation)
     assert drawn == contents(dataset.Split(images[:1000, ..., None], labels[:1000]))
-    assert registry.check_prepared(config) == 1000
+    assert registry.image_counts(config) == {"train": 1000, "test": 797}
     assert registry.dataset_info(config) == dataset.DatasetInfo((8, 8), 1, 10)
 
 
@@ -166,7 +167,9 @@ def test_a_file_without_a_test_split_has_a_fifth_held_out(names, tmp_path):
     np.testing.assert_array_equal(one.test.images, other.test.images)
     everything = dataset.Split(DIGITS[0][..., None], DIGITS[1])
     assert contents(one.train, one.validation, one.test) == contents(everything)
-    assert registry.check_prepared(config) == 1797 - 359
+    counts = registry.image_counts(config)
+    assert counts == {"train": 1797}
+    assert train_image_count(config, counts) == len(one.train.labels)
 
 
 def test_nothing_of_the_images_is_read_to_check_a_configuration(tmp_path, monkeypatch):

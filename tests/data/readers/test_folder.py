@@ -86,7 +86,8 @@ def test_a_folder_that_is_split_stays_as_it_is(split_root):
             for path in (split_root / name / kind).iterdir()
         )
         assert contents(split) == expected
-    assert registry.check_prepared(config(split_root)) == 24
+    counts = registry.image_counts(config(split_root))
+    assert counts == {"train": 24, "validation": 4, "test": 6}
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ REFUSED = {
     "an empty class": (lambda root: (root / "train/cow").mkdir(), "valid lacks cow"),
     "a class besides": (
         lambda root: write(root / "test/cow", 1),
-        "test has cow besides",
+        "test also has cow",
     ),
     "no images": (
         lambda root: [path.unlink() for path in (root / "valid/bee").iterdir()],

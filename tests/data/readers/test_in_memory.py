@@ -173,7 +173,7 @@ def test_command_line_refuses_to_resume_a_run_on_arrays(trained, refusal):
 
 def test_classes_and_limits_hold_for_given_splits():
     split = data_dataset.Split(IMAGES[..., None], LABELS.astype("int32"))
-    given = data_dataset.InMemoryData(split, split, split, list("0123456789"))
+    given = data_dataset.SourceData(split, split, split, list("0123456789"))
     config = load_config("data=arrays", "data.classes=[3,7]", "data.limit=20").data
     splits = load_splits(config, 0, given)
     assert splits.class_names == ["3", "7"]

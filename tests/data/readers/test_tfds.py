@@ -11,8 +11,8 @@ from vit_keras import SettingError, load_config
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import dataset, download, registry, resize
 from vit_keras.data.readers import tfds_index
-from vit_keras.data.readers.tfds_metadata import Facts
-from vit_keras.data.splits import load_splits
+from vit_keras.data.readers.tfds_metadata import Features
+from vit_keras.data.splits import load_splits, train_image_count
 
 tfds = pytest.importorskip("tensorflow_datasets")
 pytest.importorskip("tensorflow")
@@ -74,12 +74,12 @@ def leaves(root, name="leaves", **settings):
 
 
 def test_a_set_is_described_by_its_files(root):
-    assert tfds_index.facts(leaves(root)) == Facts("image", "label", None, 3, 3)
+    assert tfds_index.features(leaves(root)) == Features("image", "label", None, 3, 3)
     assert registry.dataset_info(leaves(root, image_size=[8, 10])) == dataset.DatasetInfo(
         (8, 10), 3, 3
     )
     assert registry.class_names(leaves(root)) == TREES
-    assert registry.check_prepared(leaves(root)) == 12
+    assert registry.image_counts(leaves(root)) == {"train": 12, "test": 6}
 
 
 @pytest.mark.parametrize("name", ["leaves", "leaves:1.2.0"])
@@ -113,8 +113,10 @@ def test_a_set_without_a_split_to_test_on_has_a_fifth_held_out(copy):
     info["splits"] = [split for split in info["splits"] if split["name"] == "train"]
     file.write_text(json.dumps(info))
     config = leaves(copy, image_size=8)
-    assert registry.check_prepared(config) == 10
+    counts = registry.image_counts(config)
+    assert counts == {"train": 12}
     one, other = (load_splits(config, seed) for seed in (0, 1))
+    assert train_image_count(config, counts) == len(one.train.labels)
     assert len(one.test.labels) == 2
     np.testing.assert_array_equal(one.test.images, other.test.images)
 
@@ -188,7 +190,7 @@ def test_a_set_that_is_not_here_is_refused_with_what_may_be_meant(name, phrase, 
 def test_a_set_to_download_is_described_by_tfds(root):
     config = leaves(root, "fashion_mnist", download=True)
     assert registry.dataset_info(config) == dataset.DatasetInfo((28, 28), 1, 10)
-    assert registry.check_prepared(config) is None
+    assert registry.image_counts(config) is None
 
 
 def test_pinned_and_newest_tfds_version_have_the_same_fingerprint(tfds_dir):

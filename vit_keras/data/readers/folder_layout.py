@@ -1,11 +1,11 @@
-"""Images in a folder: which files there are, of which class, in which split.
+"""Layout of a folder of images: its splits, classes and files, found without opening a file.
 
-    <path>/<class>/...                     split by the seed, a fifth of it to test on
-    <path>/{train,val,test}/<class>/...    as it is; without a val or test, carved out of train
+    <path>/<class>/...                     split at random; a fifth is the test split
+    <path>/{train,val,test}/<class>/...    split as it is; a missing val or test is drawn from train
 
-A class is a folder; folders within it belong to it. Hidden files and folders are passed over, and
-so is every file that is not named like an image. Links are followed as long as they stay within
-`data.path`, or wherever they lead with `data.follow_links=true`.
+A class is a folder, with all folders below it. Hidden files and folders, and files without the
+suffix of an image, are ignored. Symbolic links are followed if they stay within `data.path`, or all
+of them with `data.follow_links=true`.
 """
 
 import os
@@ -16,29 +16,28 @@ from typing import NamedTuple
 
 from vit_keras.config.schema import DataConfig
 from vit_keras.errors import SettingError
-from vit_keras.validators import height_and_width
 
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".gif")
-# The name of a split -> what its folder may be called.
+# Split -> the names that its folder can have.
 SPLITS = {"train": ("train",), "validation": ("val", "validation", "valid"), "test": ("test",)}
 
 
-class File(NamedTuple):
-    """A file that is named like an image."""
+class ListedFile(NamedTuple):
+    """A file with the suffix of an image."""
 
     path: str  # within `data.path`
-    split: str  # "train", "validation", "test"; "" where the folder is not split
+    split: str  # "train", "validation", "test"; "" if the folder has no splits
     label: int
-    reason: str  # why it cannot even be looked at; empty if it can
+    reason: str  # why it cannot be opened; empty if it can
     bytes: int = 0
     mtime: int = 0  # nanoseconds
 
 
 def root(config: DataConfig) -> Path:
-    """`data.path`.
+    """The folder `data.path`.
 
     Raises:
-        SettingError: it is not set, or is no folder.
+        SettingError: `data.path` is not set, or is no folder.
     """
     if not config.path:
         raise SettingError(
@@ -54,57 +53,62 @@ def root(config: DataConfig) -> Path:
 
 
 def splits(config: DataConfig) -> dict[str, str]:
-    """The splits that the folder has, and their folders' names; {"": "."} where it has none.
+    """The splits of the folder, each with the name of its folder; {"": "."} if it has none.
 
     Raises:
-        SettingError: it has a split twice, or one without one to train on, or something beside.
+        SettingError: two folders are of one split, there is no training split, or there are other
+            folders beside the splits.
     """
     path = root(config)
-    names = _folders(path, config)
-    found = {split: [n for n in names if n in known] for split, known in SPLITS.items()}
-    if "train" not in names or not _folders(path / "train", config):
+    names = _subfolders(path, config)
+    found = {
+        split: [name for name in names if name in allowed] for split, allowed in SPLITS.items()
+    }
+    if "train" not in names or not _subfolders(path / "train", config):
         if names and all(name in (*SPLITS["validation"], *SPLITS["test"]) for name in names):
             raise SettingError(
                 f"data.path={config.path} has {' and '.join(names)}, and no train/<class>/ to "
                 "train on; add it, or name the folder with the classes"
             )
         return {"": "."}
-    strays = [name for name in names if not any(name in known for known in found.values())]
-    if strays:
+    others = [name for name in names if not any(name in folders for folders in found.values())]
+    if others:
         raise SettingError(
-            f"data.path={config.path} has {strays[0]} beside train, so that train may be a class "
-            f"or a split; move {strays[0]} away, or the classes of train up"
+            f"data.path={config.path} has {others[0]} beside train, so that train may be a class "
+            f"or a split; move {others[0]} away, or the classes of train up"
         )
     for split, folders in found.items():
         if len(folders) > 1:
             raise SettingError(
-                f"data.path={config.path} has {' and '.join(folders)}, both of them the {split} "
-                "split; leave one"
+                f"data.path={config.path} has {' and '.join(folders)}, which are both the {split} "
+                "split; keep one"
             )
     return {split: folders[0] for split, folders in found.items() if folders}
 
 
 def class_names(config: DataConfig) -> list[str]:
-    """The names of the classes' folders, in order.
+    """The names of the classes' folders, sorted.
 
     Raises:
-        SettingError: there are not two classes, or not the same ones in every split.
+        SettingError: there are fewer than two classes, or splits with different classes.
     """
-    here = {folder: _folders(root(config) / folder, config) for folder in splits(config).values()}
-    (first, names), *others = here.items()
+    folders = {
+        folder: _subfolders(root(config) / folder, config) for folder in splits(config).values()
+    }
+    (first, names), *others = folders.items()
     if len(names) < 2:
         raise SettingError(
-            f"data.path={config.path} has {len(names)} sub-folders, and a class each makes two or "
-            "more; name the folder above the classes"
+            f"data.path={config.path} has {len(names)} sub-folders, one for each class, and two "
+            "or more classes are needed; name the folder that contains the classes"
         )
-    for folder, theirs in others:
-        lacking, besides = sorted({*names} - {*theirs}), sorted({*theirs} - {*names})
-        if lacking or besides:
-            which = [f"{folder} lacks {', '.join(lacking)}"] if lacking else []
-            which += [f"{folder} has {', '.join(besides)} besides"] if besides else []
+    for folder, other_names in others:
+        missing, extra = sorted({*names} - {*other_names}), sorted({*other_names} - {*names})
+        if missing or extra:
+            differences = [f"{folder} lacks {', '.join(missing)}"] if missing else []
+            differences += [f"{folder} also has {', '.join(extra)}"] if extra else []
             raise SettingError(
-                f"data.path={config.path}: {first} and {folder} have to have the same classes, and "
-                f"{' and '.join(which)}"
+                f"data.path={config.path}: {first} and {folder} need the same classes, but "
+                f"{' and '.join(differences)}"
             )
     for name in names:
         if not name.isprintable() and any(0xD800 <= ord(letter) < 0xE000 for letter in name):
@@ -114,93 +118,89 @@ def class_names(config: DataConfig) -> list[str]:
     return names
 
 
-def size(config: DataConfig) -> tuple[int, int]:
-    """(height, width) that every image is brought to: `data.image_size`."""
-    if config.image_size is None:
-        raise SettingError(
-            "data.image_size is not set, and a folder's images have no one size; set it, such as "
-            "data.image_size=224"
-        )
-    return height_and_width(config.image_size, "data.image_size")
-
-
-def files(config: DataConfig) -> list[File]:
-    """Every file that is named like an image: split by split, class by class, by name.
+def list_files(config: DataConfig) -> list[ListedFile]:
+    """All files with the suffix of an image, sorted by split, class and name.
 
     Raises:
-        SettingError: a class has none.
+        SettingError: a class has no such file.
     """
     names, path = class_names(config), root(config)
-    real = os.path.realpath(path) + os.sep
-    result: list[File] = []
+    boundary = None if config.follow_links else os.path.realpath(path) + os.sep
+    result: list[ListedFile] = []
     for split, folder in splits(config).items():
         for label, name in enumerate(names):
-            place = os.path.normpath(os.path.join(folder, name))
-            found = sorted(images(path, place, None if config.follow_links else real))
+            class_folder = os.path.normpath(os.path.join(folder, name))
+            found = sorted(find_images(path, class_folder, boundary))
             if not found:
                 raise SettingError(
-                    f"data.path={config.path}: {place} has no image ({', '.join(SUFFIXES)}); put "
-                    "some there, or take the folder away"
+                    f"data.path={config.path}: {class_folder} has no image "
+                    f"({', '.join(SUFFIXES)}); add some, or remove the folder"
                 )
-            result += [File(seen[0], split, label, *seen[1:]) for seen in found]
+            result += [
+                ListedFile(file, split, label, reason, size, mtime)
+                for file, reason, size, mtime in found
+            ]
     return result
 
 
-def _folders(path: Path, config: DataConfig) -> list[str]:
-    """Those in `path` that are not hidden, by name."""
+def _subfolders(path: Path, config: DataConfig) -> list[str]:
+    """The names of the folders in `path` that are not hidden, sorted."""
     try:
         with os.scandir(path) as entries:
             found = [e for e in entries if e.is_dir() and not e.name.startswith(".")]
     except OSError as error:
-        raise SettingError(f"{path} cannot be looked into ({error.strerror})") from None
-    inside = os.path.realpath(root(config)) + os.sep
+        raise SettingError(f"{path} cannot be listed ({error.strerror})") from None
+    boundary = os.path.realpath(root(config)) + os.sep
     for entry in found:
-        if entry.is_symlink() and not config.follow_links and _leads_out(entry.path, inside):
+        if entry.is_symlink() and not config.follow_links and _leads_out(entry.path, boundary):
             raise SettingError(
                 f"{entry.path} is a link out of data.path={config.path}; set "
-                "data.follow_links=true to follow it, or take it away"
+                "data.follow_links=true to follow it, or remove it"
             )
     return sorted(entry.name for entry in found)
 
 
-def images(
-    root: Path, folder: str = "", inside: str | None = None
+def find_images(
+    root: Path, folder: str = "", boundary: str | None = None
 ) -> Iterator[tuple[str, str, int, int]]:
-    """(path within `root`, why it cannot be looked at, bytes, time of change) of all images.
+    """(path within `root`, why it cannot be opened, bytes, modification time) of all images.
 
-    Links to files are followed as long as they stay in `inside`; wherever they lead if it is None.
+    Args:
+        root: the folder of the data set.
+        folder: the folder within `root` to search, with all folders below it.
+        boundary: the folder that links must not lead out of; by default they may lead anywhere.
     """
     try:
         with os.scandir(root / folder) as scanned:
             entries = list(scanned)
     except OSError as error:
-        raise SettingError(f"{root / folder} cannot be looked into ({error.strerror})") from None
+        raise SettingError(f"{root / folder} cannot be listed ({error.strerror})") from None
     for entry in entries:
         path = os.path.join(folder, entry.name)
         if entry.name.startswith("."):  # macOS puts `._photo.jpg` beside a photo on a foreign disk
             continue
         if entry.name.lower().endswith(SUFFIXES):
-            yield path, *_obstacle(entry, inside)
+            yield path, *_file_status(entry, boundary)
         elif entry.is_dir(follow_symlinks=False):
-            yield from images(root, path, inside)
+            yield from find_images(root, path, boundary)
 
 
-def _obstacle(entry: os.DirEntry, inside: str | None) -> tuple[str, int, int]:
-    """Why a file cannot be looked at, as opening a pipe would wait for ever; bytes and time."""
+def _file_status(entry: os.DirEntry, boundary: str | None) -> tuple[str, int, int]:
+    """(why a file cannot be opened, bytes, modification time); an empty reason if it can."""
     try:
-        seen = entry.stat()
+        status = entry.stat()
     except OSError as error:
         is_broken = entry.is_symlink() and isinstance(error, FileNotFoundError)
-        return "a link to nothing" if is_broken else f"cannot be read: {error.strerror}", 0, 0
+        return "a broken link" if is_broken else f"cannot be read: {error.strerror}", 0, 0
     reason = ""
-    if stat.S_ISDIR(seen.st_mode):
+    if stat.S_ISDIR(status.st_mode):
         reason = "a folder named like an image"
-    elif not stat.S_ISREG(seen.st_mode):
+    elif not stat.S_ISREG(status.st_mode):  # opening a pipe would block for ever
         reason = "no regular file"
-    elif inside is not None and entry.is_symlink() and _leads_out(entry.path, inside):
+    elif boundary is not None and entry.is_symlink() and _leads_out(entry.path, boundary):
         reason = "a link out of the folder, which data.follow_links=true would follow"
-    return reason, seen.st_size, seen.st_mtime_ns
+    return reason, status.st_size, status.st_mtime_ns
 
 
-def _leads_out(path: str, inside: str) -> bool:
-    return not os.path.realpath(path).startswith(inside)
+def _leads_out(path: str, boundary: str) -> bool:
+    return not os.path.realpath(path).startswith(boundary)

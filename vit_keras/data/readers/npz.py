@@ -1,11 +1,11 @@
-"""Arrays in a `.npz` file (`np.savez`): x_train, y_train and x_test, y_test, as Keras' mnist.npz.
+"""Arrays in a `.npz` file (`np.savez`): x_train, y_train, x_test and y_test, or images and labels.
 
-Without x_test, or as `images` and `labels` alone, a fifth is held out to test on. `class_names` may
-lie beside them. What is asked before training comes from the arrays' headers and from the labels;
-nothing pickled is ever opened.
+`class_names` may be in the file too. Checks before training read the headers and the labels alone.
+Pickled arrays are never opened.
 """
 
 import functools
+import logging
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,76 +14,81 @@ import numpy as np
 from numpy.lib import format as npy
 
 from vit_keras.config.schema import DataConfig
-from vit_keras.data.readers.arrays import (
-    Converted,
-    Pair,
-    check_names,
-    class_numbers,
-    convert,
-    image_shape,
-)
+from vit_keras.data.dataset import DatasetInfo, SourceData
+from vit_keras.data.readers.arrays import check_names, class_numbers, convert, image_shape
 from vit_keras.errors import SettingError
 from vit_keras.io.zip_files import UNREADABLE
 from vit_keras.text import first_line
 
+log = logging.getLogger("vit_keras")
+
 KEYS = "x_train and y_train (with x_test and y_test if there is a test split), or images and labels"
 
 
-class Facts(NamedTuple):
-    """What the headers and the labels say."""
+class _Contents(NamedTuple):
+    """What the headers and the labels of a file say."""
 
     shape: tuple[int, int, int]  # of an image: (X, Y, C)
     class_names: list[str]
-    images: dict[str, int]  # split -> how many
+    image_counts: dict[str, int]
 
 
-def facts(config: DataConfig) -> Facts:
-    """Sizes and classes of the file `data.path`, without reading its images.
+def read(config: DataConfig) -> SourceData:
+    """The splits of the file `data.path`, converted to uint8 images and int32 labels.
 
     Raises:
-        SettingError: there is no such file, it is damaged, or has not what is needed.
+        SettingError: there is no such file, it is damaged, or has unsuitable arrays.
     """
     path = _path(config)
-    there = path.stat()
-    return _facts(path, there.st_mtime_ns, there.st_size)
+    source = f"data.path={path}"
+    headers = _headers(path)
+    arrays = {
+        split: (_read(path, images), _read(path, labels))
+        for split, (images, labels) in _keys(headers, source).items()
+    }
+    data, report = convert(arrays, _class_names(path, headers), source)
+    log.info("%s: %s", config.path, report)
+    return data
 
 
-@functools.lru_cache(maxsize=1)
-def _facts(path: Path, *_: int) -> Facts:
-    """Kept until the file changes: it is asked for several times."""
+def info(config: DataConfig) -> DatasetInfo:
+    contents = _contents(config)
+    return DatasetInfo(contents.shape[:2], contents.shape[2], len(contents.class_names))
+
+
+def class_names(config: DataConfig) -> list[str]:
+    return _contents(config).class_names
+
+
+def image_counts(config: DataConfig) -> dict[str, int]:
+    return _contents(config).image_counts
+
+
+def _contents(config: DataConfig) -> _Contents:
+    path = _path(config)
+    status = path.stat()
+    return _contents_of(path, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=1)  # several checks ask for it; a changed file has another key
+def _contents_of(path: Path, mtime: int, size: int) -> _Contents:
     source = f"data.path={path}"
     headers = _headers(path)
     shapes, counts, classes = [], {}, 0
     for split, (images, labels) in _keys(headers, source).items():
         shape = headers[images][0]
         shapes.append(image_shape(shape, f"{source}: {images}"))
-        numbers, width = class_numbers(_read(path, labels), f"{source}: {labels}")
+        numbers, label_classes = class_numbers(_read(path, labels), f"{source}: {labels}")
         if len(numbers) != shape[0]:
             raise SettingError(
                 f"{source}: {images} has {shape[0]} images and {labels} {len(numbers)} labels; "
                 "give one label for each image"
             )
-        counts[split], classes = shape[0], max(classes, width)
+        counts[split], classes = shape[0], max(classes, label_classes)
     if len(set(shapes)) > 1:
         raise SettingError(f"{source} has images of {shapes[0]} and of {shapes[1]}; use one size")
     names = check_names(_class_names(path, headers), classes, counts["train"], source)
-    return Facts(shapes[0], names, counts)
-
-
-def read(config: DataConfig) -> Converted:
-    """Its splits, `train` and `test` if there is one, in our form.
-
-    Raises:
-        SettingError: as `facts`; or its pixels cannot be.
-    """
-    path = _path(config)
-    source = f"data.path={path}"
-    headers = _headers(path)
-    pairs = {
-        split: Pair(_read(path, images), _read(path, labels))
-        for split, (images, labels) in _keys(headers, source).items()
-    }
-    return convert(pairs, _class_names(path, headers), source)
+    return _Contents(shapes[0], names, counts)
 
 
 def _path(config: DataConfig) -> Path:
@@ -96,7 +101,7 @@ def _path(config: DataConfig) -> Path:
 
 
 def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """Shape and dtype of each array, from its first bytes."""
+    """The shape and dtype of each array, from its header."""
     readers: Any = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     headers = {}
     try:
@@ -117,19 +122,19 @@ def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
 
 
 def _keys(headers: dict[str, Any], source: str) -> dict[str, tuple[str, str]]:
-    """Split -> the names of its images and of its labels."""
-    pairs = {"train": ("x_train", "y_train"), "test": ("x_test", "y_test")}
+    """Split -> the names of its images and of its labels in the file."""
+    keys = {"train": ("x_train", "y_train"), "test": ("x_test", "y_test")}
     if "images" in headers and "x_train" not in headers:
-        pairs = {"train": ("images", "labels")}
+        keys = {"train": ("images", "labels")}
     elif "x_test" not in headers and "y_test" not in headers:
-        del pairs["test"]
-    missing = [name for pair in pairs.values() for name in pair if name not in headers]
+        del keys["test"]
+    missing = [name for pair in keys.values() for name in pair if name not in headers]
     if missing:
         raise SettingError(
-            f"{source} has {', '.join(sorted(headers)) or 'nothing'}, and no {missing[0]}; save "
+            f"{source} has {', '.join(sorted(headers)) or 'no array'}, and no {missing[0]}; save "
             f"{KEYS}"
         )
-    return pairs
+    return keys
 
 
 def _class_names(path: Path, headers: dict[str, Any]) -> list[str] | None:
@@ -152,7 +157,7 @@ def _read(path: Path, name: str) -> np.ndarray:
 
 
 def _damaged(path: Path, error: Exception) -> SettingError:
+    reason = first_line(error)
     return SettingError(
-        f"data.path={path} is damaged, or not of np.savez ({first_line(error)}); make or fetch it "
-        "again"
+        f"data.path={path} is damaged, or not of np.savez ({reason}); save or download it again"
     )

@@ -1,4 +1,7 @@
-"""What TensorFlow Datasets (TFDS) does itself: describe a set, fetch and prepare it, read it."""
+"""Data sets of TensorFlow Datasets (TFDS): download, prepare and read them.
+
+TensorFlow and TFDS are imported only to read a data set, or to describe one before its download.
+"""
 
 import importlib.util
 import urllib.error
@@ -11,62 +14,139 @@ import numpy as np
 
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import resize
+from vit_keras.data.dataset import DatasetInfo, SourceData, Split
 from vit_keras.data.readers import tfds_index
-from vit_keras.data.readers.tfds_metadata import CATALOG, TEST_SPLITS, Facts, facts_of
+from vit_keras.data.readers.tfds_metadata import CATALOG, TEST_SPLITS, Features, parse_features
 from vit_keras.errors import SettingError
 from vit_keras.text import first_line
 
-NETWORK_SECONDS = 5  # to wait for an answer; TFDS on its own tries for minutes
-Arrays = tuple[np.ndarray, np.ndarray]  # images (n, X, Y, C) uint8 and labels (n,) int32
+# Of data sets that can be checked before they are prepared, and without their features.json.
+WELL_KNOWN = {
+    "mnist": DatasetInfo((28, 28), 1, 10),
+    "cifar10": DatasetInfo((32, 32), 3, 10),
+    "cifar100": DatasetInfo((32, 32), 3, 100),
+}
+NETWORK_SECONDS = 5  # to wait for an answer; TFDS itself tries for minutes
 
 
-def builder(config: DataConfig) -> Any:
-    """TFDS' builder of the set that `config` names, prepared or not.
+def read(config: DataConfig) -> SourceData:
+    """The training split, and the test split if there is one; downloaded if that is asked for.
+
+    Images that differ in size are resized to `data.image_size`.
 
     Raises:
-        SettingError: there is none, or no TFDS.
+        SettingError: the data set is absent, cannot be downloaded, or is damaged.
     """
-    tfds = _imported(config.name)
+    size = info(config).size
+    tfds = _import_tfds(config.name)
+    if config.download and tfds_index.prepared(config) is None:
+        prepare(config)
+    counts = tfds_index.check_prepared(config)
+    try:
+        builder = tfds.builder_from_directory(str(tfds_index.prepared(config)))
+        features = _features_of(builder, config.name)
+        names = list(builder.info.features[features.label].names)
+        if len(names) != features.num_classes:
+            raise ValueError(f"{features.label}.labels.txt has {len(names)} classes")
+        train = _read_split(builder, "train", features, size, config.resize_mode)
+        test = None
+        for name in (name for name in TEST_SPLITS if name in counts):
+            split = _read_split(builder, name, features, size, config.resize_mode)
+            if split.labels.min() >= 0:  # the labels of a competition's test split are -1
+                test = split
+                break
+    except SettingError:
+        raise
+    except Exception as error:  # TFDS and TensorFlow have no common class of errors
+        raise SettingError(
+            f"{config.name} under {''.join(tfds_index.root_setting(config))} is damaged "
+            f"({_error_line(error)}); delete that folder and prepare it again with "
+            "data.download=true"
+        ) from error
+    return SourceData(train, None, test, names)
+
+
+def info(config: DataConfig) -> DatasetInfo:
+    if config.name in WELL_KNOWN:
+        return WELL_KNOWN[config.name]
+    if config.download and tfds_index.prepared(config) is None:
+        features = described(config)
+    else:
+        features = tfds_index.features(config)
+    size = features.size or resize.requested_size(config)
+    return DatasetInfo(size, features.channels, features.num_classes)
+
+
+def class_names(config: DataConfig) -> list[str] | None:
+    if config.name == "mnist":
+        return [str(digit) for digit in range(10)]
+    return tfds_index.class_names(config)
+
+
+def image_counts(config: DataConfig) -> dict[str, int] | None:
+    if config.download and tfds_index.prepared(config) is None:
+        return None
+    counts = tfds_index.check_prepared(config)
+    if config.name in WELL_KNOWN and "test" not in counts:
+        raise tfds_index.damaged(config)
+    result = {"train": counts["train"]}
+    for name in TEST_SPLITS:
+        if name in counts:
+            return result | {"test": counts[name]}
+    return result
+
+
+def find_builder(config: DataConfig) -> Any:
+    """The TFDS builder of the data set `config.name`, which may not be prepared yet.
+
+    Raises:
+        SettingError: there is no such data set, or TFDS is not installed.
+    """
+    tfds = _import_tfds(config.name)
     try:
         return tfds.builder(config.name, data_dir=str(tfds_index.tfds_root(config)))
-    except Exception as error:  # of many kinds, and as long as the list of all sets
+    except Exception as error:  # of many kinds, with a message that lists all data sets
         tfds_index.check_listed(config.name)
         raise SettingError(
-            f"data.name={config.name} cannot be had of TFDS ({_reason(error)}); see {CATALOG}"
+            f"data.name={config.name} cannot be loaded by TFDS ({_error_line(error)}); see "
+            f"{CATALOG}"
         ) from None
 
 
-def described(config: DataConfig) -> Facts:
-    """Sizes and classes of a set that may not be prepared yet.
+def described(config: DataConfig) -> Features:
+    """The features of a data set that may not be prepared yet.
 
     Raises:
-        SettingError: there is no such set, or it is no image classification.
+        SettingError: there is no such data set, or it is no image classification.
     """
-    return _facts_of(builder(config), config.name)
+    return _features_of(find_builder(config), config.name)
 
 
 def prepare(config: DataConfig) -> None:
-    """Fetch and prepare a set. TFDS does so in a folder beside, which becomes the set when whole.
+    """Download and prepare a data set.
+
+    TFDS writes to a temporary folder, and renames it when it is complete.
 
     Raises:
-        SettingError: it cannot be fetched, within seconds where there is no network.
+        SettingError: it cannot be downloaded; within seconds if there is no network.
     """
-    found = builder(config)
-    way_out = tfds_index.elsewhere(config.name)
-    if found.MANUAL_DOWNLOAD_INSTRUCTIONS:
-        said = " ".join(found.MANUAL_DOWNLOAD_INSTRUCTIONS.split())[:300]
+    builder = find_builder(config)
+    way_out = tfds_index.copy_instructions(config.name)
+    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        instructions = " ".join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split())[:300]
         manual = tfds_index.tfds_root(config) / "downloads" / "manual"
-        way_out = f"some of its files have to be put into {manual} by hand: {said}"
+        way_out = f"some of its files have to be put into {manual} by hand: {instructions}"
     try:
-        check_network(found.url_infos or {})
-        found.download_and_prepare()
-    except Exception as error:  # TFDS, TensorFlow and urllib share none
-        reason = _reason(error)
-        raise SettingError(f"{config.name} could not be fetched ({reason}); {way_out}") from error
+        check_network(builder.url_infos or {})
+        builder.download_and_prepare()
+    except Exception as error:  # TFDS, TensorFlow and urllib have no common class of errors
+        raise SettingError(
+            f"{config.name} could not be downloaded ({_error_line(error)}); {way_out}"
+        ) from error
 
 
 def check_network(addresses: Iterable[str]) -> None:
-    """Raise OSError unless a host of these addresses answers, whatever it says."""
+    """Raise OSError unless a host of these addresses answers, with whatever status."""
     parts = map(urllib.parse.urlsplit, addresses)
     hosts = list(dict.fromkeys(f"{part.scheme}://{part.netloc}/" for part in parts))[:3]
     failure: OSError | None = None
@@ -86,73 +166,40 @@ def check_network(addresses: Iterable[str]) -> None:
         raise OSError(f"no answer from {', '.join(hosts)}: {failure}")
 
 
-def read(config: DataConfig, size: tuple[int, int] | None) -> tuple[dict[str, Arrays], list[str]]:
-    """Its splits, `train` and the one that is tested on if there is one, and the classes' names.
-
-    Images of different sizes come to `size`, (height, width), by `data.resize_mode`.
-
-    Raises:
-        SettingError: the set is absent, cannot be fetched, or is damaged.
-    """
-    tfds = _imported(config.name)
-    if config.download and tfds_index.prepared(config) is None:
-        prepare(config)
-    counts = tfds_index.check_prepared(config)
-    try:
-        found = tfds.builder_from_directory(str(tfds_index.prepared(config)))
-        facts = _facts_of(found, config.name)
-        names = list(found.info.features[facts.label].names)
-        if len(names) != facts.num_classes:
-            raise ValueError(f"{facts.label}.labels.txt has {len(names)} classes")
-        splits = {"train": _split(found, "train", facts, size, config.resize_mode)}
-        for name in (name for name in TEST_SPLITS if name in counts):
-            images, labels = _split(found, name, facts, size, config.resize_mode)
-            if labels.min() >= 0:  # a contest keeps the labels of its test split
-                splits["test"] = images, labels
-                break
-    except SettingError:
-        raise
-    except Exception as error:  # TFDS and TensorFlow share none for damage
-        raise SettingError(
-            f"{config.name} under {''.join(tfds_index.place(config))} is damaged "
-            f"({_reason(error)}); delete that folder and prepare it again with "
-            "data.download=true"
-        ) from error
-    return splits, names
-
-
-def _facts_of(found: Any, name: str) -> Facts:
+def _features_of(builder: Any, name: str) -> Features:
     from google.protobuf import json_format
 
-    features = json_format.MessageToDict(found.info.features.to_proto())
-    info = json_format.MessageToDict(found.info.as_proto)
-    return facts_of(features["featuresDict"]["features"], info, name)
+    features = json_format.MessageToDict(builder.info.features.to_proto())
+    info = json_format.MessageToDict(builder.info.as_proto)
+    return parse_features(features["featuresDict"]["features"], info, name)
 
 
-def _split(found: Any, name: str, facts: Facts, size: Any, fit: str) -> Arrays:
+def _read_split(
+    builder: Any, name: str, features: Features, size: tuple[int, int], resize_mode: str
+) -> Split:
     """One split, of whose features only the image and the label are decoded."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    wanted = tfds.decode.PartialDecoding({facts.image: True, facts.label: True})
-    dataset = found.as_dataset(split=name, decoders=wanted).prefetch(tf.data.AUTOTUNE)
+    decoding = tfds.decode.PartialDecoding({features.image: True, features.label: True})
+    dataset = builder.as_dataset(split=name, decoders=decoding).prefetch(tf.data.AUTOTUNE)
     images, labels = [], []
     for example in dataset.as_numpy_iterator():
-        image = example[facts.image]
-        images.append(image if facts.size else _fitted(image, size, fit))
-        labels.append(example[facts.label])
-    return np.stack(images), np.asarray(labels, np.int32)
+        image = example[features.image]
+        images.append(image if features.size else _resized(image, size, resize_mode))
+        labels.append(example[features.label])
+    return Split(np.stack(images), np.asarray(labels, np.int32))
 
 
-def _fitted(image: np.ndarray, size: tuple[int, int], fit: str) -> np.ndarray:
-    """(x, y, C) -> (X, Y, C) uint8 for `size` (X, Y), grey as the same three times."""
+def _resized(image: np.ndarray, size: tuple[int, int], resize_mode: str) -> np.ndarray:
+    """(x, y, C) -> (X, Y, C) uint8 for `size` (X, Y), with C of 1 or 3."""
     if image.shape[-1] == 1:
-        return resize.resize_to_size(np.repeat(image, 3, axis=-1), size, fit)[..., :1]
-    return resize.resize_to_size(image, size, fit)
+        return resize.resize_to_size(np.repeat(image, 3, axis=-1), size, resize_mode)[..., :1]
+    return resize.resize_to_size(image, size, resize_mode)
 
 
-def _imported(name: str) -> Any:
-    """TFDS, which begins to import without TensorFlow, and then fails at length."""
+def _import_tfds(name: str) -> Any:
+    # TFDS starts to import without TensorFlow, and fails with a long message.
     for package in ("tensorflow", "tensorflow_datasets"):
         if importlib.util.find_spec(package) is None:
             raise SettingError(
@@ -162,5 +209,5 @@ def _imported(name: str) -> Any:
     return importlib.import_module("tensorflow_datasets")
 
 
-def _reason(error: Exception) -> str:
+def _error_line(error: Exception) -> str:
     return f"{type(error).__name__}: {first_line(error)}"

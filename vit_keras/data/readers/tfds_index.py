@@ -1,8 +1,7 @@
-"""Sets of TensorFlow Datasets (TFDS): where one lies, what its own files say of it, its images.
+"""Prepared TFDS data sets on disk: their folders, versions, classes and numbers of images.
 
-A set is named as TFDS has it: `name`, `name/config`, `name:1.0.0` or `name/config:1.0.0`. What is
-known before reading comes from the `features.json` and `dataset_info.json` of a prepared set,
-without TensorFlow; `tfds_library` asks TFDS itself.
+A data set is named as in TFDS: `name`, `name/config`, `name:1.0.0` or `name/config:1.0.0`. Checks
+read the `features.json` and `dataset_info.json` of a prepared data set, without TensorFlow.
 """
 
 import importlib.util
@@ -14,25 +13,26 @@ from pathlib import Path
 from vit_keras.config.schema import DataConfig
 from vit_keras.data.readers.tfds_metadata import (
     CATALOG,
-    Facts,
+    Features,
     damaged_file,
-    facts_of,
     image_counts,
+    parse_features,
 )
 from vit_keras.errors import SettingError, did_you_mean
 
 NAME = re.compile(r"(?P<set>\w+)(?:/(?P<config>[^/:\s]+))?(?::(?P<version>\d+\.\d+\.\d+))?")
-USUAL = ("cifar10", "cifar100", "digits", "mnist")  # that a misspelt name may mean
-VERSION = re.compile(r"\d+\.\d+\.\d+")  # of a whole set: TFDS prepares in `incomplete.<any>_1.0.0`
+COMMON = ("cifar10", "cifar100", "digits", "mnist")  # suggested for a misspelt name
+# Of a complete data set: TFDS prepares in `incomplete.<random>_1.0.0`.
+VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
 def prepared(config: DataConfig) -> Path | None:
-    """The folder of the version that is read: the one asked for, else the newest; None: none is.
+    """The folder of the named version, or of the newest; None if the data set is not prepared.
 
     Raises:
-        SettingError: the name is no name; or there is something of the set, but not this.
+        SettingError: the name is not valid, or has to name one of several configurations.
     """
-    parts = _parts(config)
+    parts = _name_parts(config)
     home = tfds_root(config) / parts["set"]
     if not home.is_dir():
         return None
@@ -45,25 +45,26 @@ def prepared(config: DataConfig) -> Path | None:
 
 
 def check_prepared(config: DataConfig) -> dict[str, int]:
-    """The images of each split that is read, whose files are all there.
+    """The number of images of each split that can be read, after a check of its files.
 
     Raises:
-        SettingError: the set is absent or has lost files.
+        SettingError: the data set is absent or has lost files.
     """
     folder = prepared(config)
     if folder is not None:
         return image_counts(folder / "dataset_info.json", config.name)
-    home = tfds_root(config) / _parts(config)["set"]
+    home = tfds_root(config) / _name_parts(config)["set"]
     if not home.is_dir():
         check_listed(config.name)
         raise SettingError(
-            f"data.name={config.name} is not prepared under {''.join(place(config))}; "
-            f"{by_hand(config.name)}"
+            f"data.name={config.name} is not prepared under {''.join(root_setting(config))}; "
+            f"{download_instructions(config.name)}"
         )
-    if there := every_name(home):
+    if prepared_names := version_names(home):
         raise SettingError(
-            f"data.name={config.name} is not prepared under {home}, which has {', '.join(there)}; "
-            f"name one of these, or {by_hand(config.name)}"
+            f"data.name={config.name} is not prepared under {home}, which has "
+            f"{', '.join(prepared_names)}; name one of these, or "
+            f"{download_instructions(config.name)}"
         )
     raise SettingError(
         f"{home} holds no prepared version of {config.name} (no dataset_info.json); delete it and "
@@ -71,19 +72,19 @@ def check_prepared(config: DataConfig) -> dict[str, int]:
     )
 
 
-def facts(config: DataConfig) -> Facts:
-    """Sizes and classes of the prepared set.
+def features(config: DataConfig) -> Features:
+    """The image and label features of a prepared data set.
 
     Raises:
-        SettingError: it is absent, its description is damaged, or it is no image classification.
+        SettingError: the data set is absent, damaged, or no image classification.
     """
     check_prepared(config)
     folder = prepared(config)
     assert folder is not None
     try:
-        features = json.loads((folder / "features.json").read_text(encoding="utf-8"))
+        content = json.loads((folder / "features.json").read_text(encoding="utf-8"))
         info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
-        return facts_of(features["featuresDict"]["features"], info, config.name)
+        return parse_features(content["featuresDict"]["features"], info, config.name)
     except SettingError:
         raise
     except (ValueError, KeyError, TypeError, OSError, AttributeError):
@@ -91,34 +92,34 @@ def facts(config: DataConfig) -> Facts:
 
 
 def class_names(config: DataConfig) -> list[str] | None:
-    """The names of the classes of a prepared set, without reading an image."""
+    """The class names of a prepared data set; None if it is not prepared."""
     folder = prepared(config)
     if folder is None or not (folder / "features.json").is_file():
         return None
-    known = facts(config)
-    names = folder / f"{known.label}.labels.txt"
+    described = features(config)
+    names = folder / f"{described.label}.labels.txt"
     if names.is_file():
-        return names.read_text(encoding="utf-8").split("\n")[: known.num_classes]
-    return [str(index) for index in range(known.num_classes)]
+        return names.read_text(encoding="utf-8").split("\n")[: described.num_classes]
+    return [str(index) for index in range(described.num_classes)]
 
 
 def tfds_root(config: DataConfig) -> Path:
-    """Where TFDS keeps its sets: `data.tfds_dir`, else TFDS_DATA_DIR, else its own default."""
-    return Path(place(config)[1]).expanduser()
+    """The folder of TFDS: `data.tfds_dir`, else TFDS_DATA_DIR, else TFDS' own default."""
+    return Path(root_setting(config)[1]).expanduser()
 
 
-def place(config: DataConfig) -> tuple[str, str]:
-    """What says where TFDS keeps its sets, and what it says."""
-    asked = {
+def root_setting(config: DataConfig) -> tuple[str, str]:
+    """(what sets the folder of TFDS, the folder), such as ("data.tfds_dir=", "/data")."""
+    candidates = {
         "data.tfds_dir=": config.tfds_dir,
         "TFDS_DATA_DIR=": os.environ.get("TFDS_DATA_DIR"),
         "": "~/tensorflow_datasets",
     }
-    return next((name, where) for name, where in asked.items() if where)
+    return next((name, folder) for name, folder in candidates.items() if folder)
 
 
-def listed() -> list[str]:
-    """The sets that TFDS knows, of every kind; none where it, or its TensorFlow, is missing."""
+def list_builders() -> list[str]:
+    """The names of all data sets of TFDS, of any task; none if TFDS or TensorFlow is missing."""
     if not all(map(importlib.util.find_spec, ("tensorflow", "tensorflow_datasets"))):
         return []
     import tensorflow_datasets as tfds
@@ -127,45 +128,48 @@ def listed() -> list[str]:
 
 
 def check_listed(name: str) -> None:
-    """Refuse a name that TFDS does not list, with the nearest that it does."""
-    known, plain = listed(), re.split("[:/]", name)[0]
-    hint = did_you_mean(plain, [*known, *USUAL]).partition(" (known")[0]
-    is_near = "did you mean" in hint
-    if plain in known or plain in USUAL or not (known or is_near):
+    """Refuse a name that is no data set of TFDS, with the most similar one that is."""
+    known, base_name = list_builders(), re.split("[:/]", name)[0]
+    hint = did_you_mean(base_name, [*known, *COMMON]).partition(" (known")[0]
+    is_similar = "did you mean" in hint
+    if base_name in known or base_name in COMMON or not (known or is_similar):
         return
-    if not is_near:
-        hint = f"; known: {', '.join(USUAL)}, folder, npz, and the sets of {CATALOG}"
+    if not is_similar:
+        hint = f"; known: {', '.join(COMMON)}, folder, npz, and the data sets of {CATALOG}"
     raise SettingError(f"data.name={name} is unknown{hint}")
 
 
-def by_hand(name: str) -> str:
-    return f"with a network, data.download=true fetches it; without one, {elsewhere(name)}"
-
-
-def elsewhere(name: str) -> str:
+def download_instructions(name: str) -> str:
     return (
-        f'prepare it elsewhere with `python -c "import tensorflow_datasets as tfds; '
+        f"with a network, data.download=true downloads it; without one, {copy_instructions(name)}"
+    )
+
+
+def copy_instructions(name: str) -> str:
+    return (
+        f'prepare it on another computer with `python -c "import tensorflow_datasets as tfds; '
         f"tfds.load('{name}')\"`, copy ~/tensorflow_datasets here, and set TFDS_DATA_DIR or "
         "data.tfds_dir to the copy"
     )
 
 
-def _parts(config: DataConfig) -> dict[str, str]:
+def _name_parts(config: DataConfig) -> dict[str, str]:
     if config.name == "tfds":
         raise SettingError(
-            "data=tfds names no set; add one, such as data.name=fashion_mnist or data.name=cifar10"
+            "data=tfds names no data set; add one, such as data.name=fashion_mnist or "
+            "data.name=cifar10"
         )
     found = NAME.fullmatch(config.name)
     if not found:
         raise SettingError(
-            f"data.name={config.name} is no name of a data set; use name, name/config or "
-            "name:1.0.0, as TFDS does"
+            f"data.name={config.name} is not the name of a data set; use name, name/config or "
+            "name:1.0.0, as in TFDS"
         )
     return found.groupdict()
 
 
 def _versions(folder: Path) -> list[Path]:
-    """The prepared versions in a folder, the newest last."""
+    """The folders of prepared versions, the newest last."""
     if not folder.is_dir():
         return []
     found = [
@@ -176,8 +180,8 @@ def _versions(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: tuple(map(int, path.name.split("."))))
 
 
-def every_name(home: Path) -> list[str]:
-    """What there is of a set, as `data.name` would say it."""
+def version_names(home: Path) -> list[str]:
+    """The prepared versions of a data set, as values of `data.name`."""
     configs = {path: f"{home.name}/{path.name}" for path in home.iterdir() if path.is_dir()}
     folders = {home: home.name, **configs}
     return [
@@ -186,7 +190,7 @@ def every_name(home: Path) -> list[str]:
 
 
 def _default_config(config: DataConfig, home: Path) -> str:
-    """The configuration that TFDS takes where none is named; "" if the set has none."""
+    """The configuration that TFDS uses by default; "" if the data set has none."""
     configs = sorted(path.name for path in home.iterdir() if path.is_dir() and _versions(path))
     try:
         metadata = json.loads((home / ".config" / "metadata.json").read_text(encoding="utf-8"))
@@ -203,7 +207,7 @@ def _default_config(config: DataConfig, home: Path) -> str:
 
 
 def damaged(config: DataConfig) -> SettingError:
-    """Of a set whose description lacks what was published."""
+    """The error for a data set whose dataset_info.json lacks a split."""
     folder = prepared(config)
     assert folder is not None
     return damaged_file(folder / "dataset_info.json", config.name)

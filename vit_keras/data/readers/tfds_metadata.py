@@ -1,4 +1,4 @@
-"""What the description of a set of TensorFlow Datasets (TFDS) says: sizes, classes, files."""
+"""Metadata of TFDS data sets: features, number of classes and shards, from their JSON files."""
 
 import json
 from pathlib import Path
@@ -6,56 +6,65 @@ from typing import Any, NamedTuple
 
 from vit_keras.errors import SettingError
 
-TEST_SPLITS = ("test", "validation")  # the first that a set has is tested on
+TEST_SPLITS = ("test", "validation")  # the first one of a data set is its test split
 CATALOG = "https://www.tensorflow.org/datasets/catalog/overview"
 
 
-class Facts(NamedTuple):
-    """What a set's description says: names of features, and what they hold."""
+class Features(NamedTuple):
+    """The image and the label of a data set: their names, sizes and classes."""
 
-    image: str
-    label: str
-    size: tuple[int, int] | None  # (height, width); None where each image has its own
+    image: str  # name of the feature
+    label: str  # name of the feature
+    size: tuple[int, int] | None  # (height, width); None if the images differ in size
     channels: int
     num_classes: int
 
 
-def facts_of(features: dict[str, Any], info: dict[str, Any], name: str) -> Facts:
-    """From the descriptions' JSON; the features' names are those that the set is supervised by."""
-    kinds = {
+def parse_features(features: dict[str, Any], info: dict[str, Any], name: str) -> Features:
+    """Parse features.json and dataset_info.json; the supervised keys name image and label.
+
+    Raises:
+        SettingError: the data set is no image classification, or not of uint8 images.
+    """
+    feature_types = {
         key: value.get("pythonClassName", "").rpartition(".")[2] for key, value in features.items()
     }
     items = info.get("supervisedKeys", {}).get("tuple", {}).get("items", [])
     image, label = (
         [item.get("featureKey") for item in items] if len(items) == 2 else ("image", "label")
     )
-    if kinds.get(image) != "Image" or kinds.get(label) != "ClassLabel":
-        has = (
-            ", ".join(f"{key} ({kind})" for key, kind in kinds.items()) or "features without names"
-        )
+    if feature_types.get(image) != "Image" or feature_types.get(label) != "ClassLabel":
+        found = ", ".join(f"{key} ({kind})" for key, kind in feature_types.items())
         raise SettingError(
-            f"data.name={name} is no image classification: it has {has}, and not an Image with a "
-            f"ClassLabel; choose another of {CATALOG}"
+            f"data.name={name} is no image classification: it has {found or 'no named feature'}, "
+            f"and not an Image with a ClassLabel; choose another of {CATALOG}"
         )
     described = features[image]["image"]
-    rows, columns, channels = map(int, described["shape"]["dimensions"])
+    height, width, channels = map(int, described["shape"]["dimensions"])
     if described["dtype"] != "uint8":
         raise SettingError(
             f"data.name={name} has images of {described['dtype']}, and only uint8 are read; choose "
             "another set, or save them as arrays and use data=npz"
         )
-    size = (rows, columns) if min(rows, columns) > 0 else None
+    size = (height, width) if min(height, width) > 0 else None
     classes = int(features[label]["classLabel"]["numClasses"])
-    return Facts(image, label, size, channels, classes)
+    return Features(image, label, size, channels, classes)
 
 
 def image_counts(info: Path, name: str) -> dict[str, int]:
-    """The images of each split that is read, as its file says, whose shards are all there."""
+    """The number of images of each split that can be read, from dataset_info.json.
+
+    Raises:
+        SettingError: the file is damaged, a shard is missing, or there is no training split.
+    """
     try:
         content = json.loads(info.read_text(encoding="utf-8"))
         splits = {split["name"]: split for split in content["splits"]}
-        wanted = [key for key in ("train", *TEST_SPLITS) if key in splits]
-        shards = {key: _shards(content, splits[key], info.parent) for key in wanted}
+        shards = {
+            key: _shards(content, splits[key], info.parent)
+            for key in ("train", *TEST_SPLITS)
+            if key in splits
+        }
     except (ValueError, KeyError, TypeError, OSError):
         raise damaged_file(info, name) from None
     if "train" not in splits:
@@ -74,10 +83,10 @@ def image_counts(info: Path, name: str) -> dict[str, int]:
 
 
 def _shards(info: dict[str, Any], split: dict[str, Any], folder: Path) -> dict[Path, int]:
-    """Each file of a split -> how many images are in it."""
+    """The files of a split, each with its number of images."""
     template = split.get("filepathTemplate") or "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
     lengths = [int(count) for count in split["shardLengths"]]
-    found = {}
+    shards = {}
     for index, count in enumerate(lengths):
         name = template.format(
             DATASET=info.get("name") or folder.parent.name,
@@ -87,8 +96,8 @@ def _shards(info: dict[str, Any], split: dict[str, Any], folder: Path) -> dict[P
             NUM_SHARDS=f"{len(lengths):05d}",
             SHARD_X_OF_Y=f"{index:05d}-of-{len(lengths):05d}",
         )
-        found[folder / name] = count
-    return found
+        shards[folder / name] = count
+    return shards
 
 
 def damaged_file(file: Path, name: str) -> SettingError:

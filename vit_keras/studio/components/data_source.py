@@ -9,7 +9,7 @@ import streamlit as st
 
 from vit_keras.config.overrides import quote_override
 from vit_keras.data import download, unzip_images
-from vit_keras.data.registry import KNOWN
+from vit_keras.data.registry import WELL_KNOWN
 from vit_keras.io import zip_files
 from vit_keras.studio.components.display import escape_markdown
 from vit_keras.studio.jobs.command import group_choices
@@ -50,7 +50,7 @@ def _at(name: str, path: str) -> tuple[str, ...]:
 
 def _known() -> tuple[str, tuple[str, ...]]:
     here = [name.partition(":")[0] for name, counts in download.prepared().items() if counts]
-    names = list(dict.fromkeys([*KNOWN, *here, OTHER]))
+    names = list(dict.fromkeys([*WELL_KNOWN, *here, OTHER]))
     name: Any = st.selectbox("Data set", names, key="set")
     if name == OTHER:
         name = st.text_input("Its name", key="tfds", placeholder="fashion_mnist").strip()

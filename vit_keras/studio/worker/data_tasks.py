@@ -51,7 +51,7 @@ class DataTasks:
             "samples": _samples(splits, samples, label),
             "warnings": [*quality_report.summary(findings), *quality_report.label_problems(splits)],
             "findings": [one._asdict() for one in findings[:FINDINGS]],
-            "table": quality_report.table(findings) if findings else "",
+            "table": quality_report.findings_csv(findings) if findings else "",
             "fingerprint": splits.fingerprint,
         }
 
@@ -84,7 +84,7 @@ def _sizes(parts: list[Split]) -> list[list]:
     counts: Counter = Counter()
     for part in parts:
         if isinstance(part.images, LazyImages):
-            counts.update((entry.height, entry.width) for entry in part.images.entries)
+            counts.update((file.height, file.width) for file in part.images.files)
         else:
             counts[part.images.shape[1:3]] += len(part.labels)
     most = counts.most_common(SIZES)

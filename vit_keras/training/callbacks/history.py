@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from vit_keras.data.input_wait import DataWait
+from vit_keras.data.input_pipeline import DataWait
 from vit_keras.io import atomic
 from vit_keras.logs import log
 from vit_keras.runs import curves

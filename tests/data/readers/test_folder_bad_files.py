@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from helpers.image_files import config, pixels, write
-from vit_keras import SettingError, data
-from vit_keras.data import quality_report
-from vit_keras.data.readers import folder_layout, folder_scan
+from vit_keras import SettingError
+from vit_keras.data import decode, quality_report
+from vit_keras.data.readers import folder
 from vit_keras.data.splits import load_splits
 
 
@@ -57,7 +57,7 @@ BAD = {
     "text.png": (lambda path: path.write_text("a web page"), "no JPEG, PNG, BMP, WebP or GIF"),
     "tiny.png": (tiny, "too small: 3x1 pixels"),
     "bomb.png": (lambda path: path.write_bytes(bomb()), "far too large: "),
-    "broken link.png": (lambda path: path.symlink_to("nowhere.png"), "a link to nothing"),
+    "broken link.png": (lambda path: path.symlink_to("nowhere.png"), "a broken link"),
     "leads out.png": (leads_out, "a link out of the folder"),
     "pipe.jpg": (os.mkfifo, "no regular file"),
     "device.jpg": (lambda path: path.symlink_to("/dev/zero"), "no regular file"),
@@ -92,10 +92,12 @@ def test_bad_files_are_skipped_and_named_with_the_reason(mixed):
     assert reasons.keys() == {f"ant/{name}" for name in BAD}
     for name, (_, reason) in BAD.items():
         assert reasons[f"ant/{name}"].startswith(reason), name
-    rows = list(csv.DictReader(io.StringIO(quality_report.table(splits.findings), newline="")))
+    rows = list(
+        csv.DictReader(io.StringIO(quality_report.findings_csv(splits.findings), newline=""))
+    )
     assert {row["file"] for row in rows} == {*reasons}
     (line,) = quality_report.summary(splits.findings)
-    assert line.startswith(f"{len(BAD)} files are no use and were skipped: ant/")
+    assert line.startswith(f"{len(BAD)} files cannot be used and were skipped: ant/")
     assert "\n" not in line
 
 
@@ -146,8 +148,8 @@ def test_a_class_of_bad_files_alone_is_refused(root):
 
 def counted(monkeypatch):
     looked = []
-    real = data.decode.look
-    monkeypatch.setattr(data.decode, "look", lambda c: (looked.append(1), real(c))[1])
+    real = decode.probe
+    monkeypatch.setattr(decode, "probe", lambda c: (looked.append(1), real(c))[1])
     return looked
 
 
@@ -208,15 +210,15 @@ def test_what_is_seen_of_a_file(root):
     import hashlib
 
     (root / "ant" / "0.jpg").write_bytes(jpeg(30, 50))
-    stamped = [(file.path, file.bytes, file.mtime) for file in folder_layout.files(config(root))]
-    entry = next(e for e in folder_scan.scan(root, stamped) if e.path == "ant/0.jpg")
-    assert entry.sha256 == hashlib.sha256(jpeg(30, 50)).hexdigest()
-    assert (entry.height, entry.width, entry.bytes) == (30, 50, len(jpeg(30, 50)))
+    records = {record.path: record for _, record in folder.scan_files(config(root))}
+    record = records["ant/0.jpg"]
+    assert record.sha256 == hashlib.sha256(jpeg(30, 50)).hexdigest()
+    assert (record.height, record.width, record.bytes) == (30, 50, len(jpeg(30, 50)))
 
 
 def test_the_difference_hash_is_the_published_one():
     """Whether each pixel of 9 x 8 is brighter than its left neighbour, row by row."""
     small = np.random.default_rng(0).integers(0, 256, (8, 9)).astype("uint8")
     bits = "".join(str(int(row[i + 1] > row[i])) for row in small for i in range(8))
-    assert folder_scan.dhash(small) == int(bits, 2)
-    assert folder_scan.dhash(np.full((50, 60), 200, "uint8")) == 0
+    assert folder.dhash(small) == int(bits, 2)
+    assert folder.dhash(np.full((50, 60), 200, "uint8")) == 0
