@@ -1,4 +1,4 @@
-"""Which runs can be gone on with, and by which settings."""
+"""Which runs can be resumed, and with which settings."""
 
 import zipfile
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from vit_keras.runs.run_dir import CHECKPOINTS, Run, config_of_run, damaged_chec
 
 
 def resumed_config(asked: Config, overrides: Iterable[str]) -> Config:
-    """The settings of the run to resume, with what was asked for besides, which has to agree."""
+    """The settings of the run to resume, with those that the overrides change."""
     result = run_dir.config_of_run(str(asked.run.resume))
     touched = touched_settings(overrides)
     if {"data.name", "data.classes"} & set(touched):
@@ -34,7 +34,8 @@ def resumed_config(asked: Config, overrides: Iterable[str]) -> Config:
     return result
 
 
-# What a resumed run may be told anew; everything else it keeps, or its past would not be its own.
+# The settings that may change when a run is resumed. With any other one changed, the result would
+# not equal that of an uninterrupted run.
 RESUMABLE = (
     "train.epochs",
     "train.early_stopping",
@@ -48,7 +49,7 @@ RESUMABLE = (
 
 
 def check_resumable(config: Config) -> None:
-    """Hold a configuration with `run.resume` to that of the run which it goes on with.
+    """Check a configuration with `run.resume` against that of the run to resume.
 
     Raises:
         SettingError: the directory is no run, is in use, or was started with other settings.
@@ -72,9 +73,9 @@ def check_resumable(config: Config) -> None:
 
 
 def _check_checkpoints(path: Path) -> None:
-    """Refuse a run that has nothing to go on from, though it got past its first epoch.
+    """Refuse a run without a checkpoint, though it got past its first epoch.
 
-    A glance, without Keras: a file damaged inside is told when it is read.
+    Without Keras only the file's end is looked at: damage inside is found when it is read.
     """
     found = sorted(path.glob(CHECKPOINTS))
     if any(map(zipfile.is_zipfile, found)):
@@ -89,7 +90,7 @@ def _check_checkpoints(path: Path) -> None:
 
 
 def _check_best(path: Path) -> None:
-    """Refuse a run whose best model is lost: a checkpoint has its own epoch's weights alone."""
+    """Refuse a run whose best model is damaged: a checkpoint has only its own epoch's weights."""
     whole = [file for file in path.glob(CHECKPOINTS) if zipfile.is_zipfile(file)]
     newest = max((int(file.stem.removeprefix("epoch-")) for file in whole), default=0)
     rows = [row for row in history.read_history(path) if row["epoch"] <= newest]

@@ -8,6 +8,8 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
+from vit_keras.config import renamed
+from vit_keras.errors import SettingError
 from vit_keras.runs import history, tables
 from vit_keras.runs.run_dir import CONFIG, PROGRESS, SAMPLES, read_json, read_or_default
 from vit_keras.studio.jobs.queue import Job, Jobs
@@ -120,7 +122,8 @@ def _json(file: Path) -> dict[str, Any]:
 def settings_of(path: Path, names: tuple[str, ...]) -> list[str]:
     """What a run's `config.yaml` says of some settings; nothing where it cannot be read."""
     try:
-        loaded = OmegaConf.load(path / CONFIG)
-    except (OSError, yaml.YAMLError):
+        tree: Any = OmegaConf.to_container(OmegaConf.load(path / CONFIG))
+        loaded = OmegaConf.create(renamed.current_tree(tree) if isinstance(tree, dict) else {})
+    except (OSError, yaml.YAMLError, SettingError):
         return [""] * len(names)
     return [tables.format_setting(OmegaConf.select(loaded, name)) for name in names]
