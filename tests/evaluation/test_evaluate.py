@@ -352,7 +352,7 @@ DAMAGES = [
     (None, ("--sizes=400000",), "sizes=400000 makes more than 65,536 patches"),
     (None, ("data.limt=5",), "data.limt is no setting; did you mean data.limit?"),
     (None, ("data.limit=0",), "data.limit=0 is out of range"),
-    (None, ("data.path=a b=[",), "cannot be read; put an unusual value in quotes twice"),
+    (None, ("data.path=a b=[",), "cannot be read: .*an unusual value in quotes twice"),
     (None, ("data=foldr",), "data=foldr is unknown; did you mean folder?"),
     (None, ("data=folder", "data.path=nowhere"), "data.path=nowhere is no folder"),
     (None, ("data.classes=[5,3,1]",), r"lacks 0, 2, 4, 6, 7 and 2 more"),
