@@ -92,14 +92,14 @@ def evaluate_run(
         SettingError: a setting is invalid, or the data do not match; nothing is written.
     """
     saved = open_evaluable_run(run, sizes, output)
-    replaced = None if data is None else _with_names(in_memory.to_in_memory(data), saved)
-    config = in_memory.with_array_source(evaluation_config(saved, overrides), replaced)
-    check_split(saved, split, replaced is None and uses_training_source(saved, config))
-    if replaced is None:
+    in_memory_data = None if data is None else _with_names(in_memory.to_in_memory(data), saved)
+    config = in_memory.with_array_source(evaluation_config(saved, overrides), in_memory_data)
+    check_split(saved, split, in_memory_data is None and uses_training_source(saved, config))
+    if in_memory_data is None:
         check_data(saved, config)
     with contextlib.closing(Run(saved.path)) as locked:  # so that no training changes it meanwhile
         patch_size, positions = _check_model(saved, sizes)
-        task = evaluation_task(saved, config, replaced, overrides, split)
+        task = evaluation_task(saved, config, in_memory_data, overrides, split)
         folder = task.output_folder(output)
         with lazy_images.report_decode_failures(task.splits):
             report, logits, temperature = _measure(task, sizes, images, patch_size)
