@@ -192,6 +192,15 @@ def multiples_around(value: int, factor: int) -> list[int]:
     return [multiple for multiple in (below, below + factor) if multiple]
 
 
+def check_patch_multiple(name: str, side: int, patch_size: int) -> None:
+    """Raise a `SettingError` unless patches of `patch_size` pixels cover `side` exactly."""
+    if side < 1 or side % patch_size:
+        sizes = join_options(multiples_around(max(side, 1), patch_size))
+        raise SettingError(
+            f"{name}={side} is not a multiple of the model's patch size, {patch_size}; use {sizes}"
+        )
+
+
 def join_options(allowed: list[int]) -> str:
     *first, last = map(str, allowed)
     return f"{', '.join(first)} or {last}" if first else last

@@ -134,7 +134,7 @@ def test_calibration_is_that_of_the_run(evaluated, logits, digits):
     assert kept["fitted_on"]["data_fingerprint"] == trained["data_fingerprint"]
 
 
-def test_mistakes_are_listed_the_surest_first(evaluated, logits, digits):
+def test_errors_are_listed_by_descending_confidence(evaluated, logits, digits):
     wrong = np.flatnonzero(logits.argmax(axis=-1) != digits.test.labels)
     listed = rows(evaluated.path / "mistakes.csv")
     assert {int(row["image"]) for row in listed} == {*wrong.tolist()}
@@ -162,7 +162,7 @@ def test_robustness_covers_corruptions_and_image_sizes(evaluated):
 def test_another_evaluation_takes_the_place_of_an_earlier_one_when_it_is_whole(evaluated, run):
     shutil.copytree(evaluated.path, run / "evaluation")
     before = (run / "evaluation" / "evaluation.json").read_text()
-    with pytest.raises(SettingError, match="has not the classes of run="):
+    with pytest.raises(SettingError, match="does not have the classes of run="):
         evaluate_run(run, data=two_classes())
     in_colour = (np.zeros((100, 8, 8, 3), "uint8"), np.arange(100) % 10)
     with pytest.raises(SettingError, match=r"has 3 channels and the model of run=.* takes 1"):
@@ -269,14 +269,14 @@ def test_files_are_read_at_each_size_and_arrays_as_they_are(tmp_path, digits):
     root = photos(tmp_path / "photos")
     words = ["recipe=folder", f"data.path={root}", "data.image_size=32", "train.batch_size=8"]
     config = load_config(*words)
-    chosen = EvaluationTask(None, config, None, splits.load_splits(config.data, 0), "", True, "")
-    again = chosen.test_at(48)
-    np.testing.assert_array_equal(again.labels, chosen.splits.test.labels)
-    expected = decode.read(root / chosen.files[3], (48, 48), "crop")
+    task = EvaluationTask(None, config, None, splits.load_splits(config.data, 0), "", True, "")
+    again = task.test_split_at(48)
+    np.testing.assert_array_equal(again.labels, task.splits.test.labels)
+    expected = decode.read(root / task.files[3], (48, 48), "crop")
     np.testing.assert_array_equal(again.images[3:4][0], expected)
-    chosen = EvaluationTask(None, load_config("recipe=digits"), None, digits, "", True, "")
-    assert chosen.test_at(48) is digits.test
-    assert chosen.files is None
+    task = EvaluationTask(None, load_config("recipe=digits"), None, digits, "", True, "")
+    assert task.test_split_at(48) is digits.test
+    assert task.files is None
 
 
 def test_a_model_that_is_no_vit_of_ours_has_its_own_size_alone(run):
@@ -284,7 +284,9 @@ def test_a_model_that_is_no_vit_of_ours_has_its_own_size_alone(run):
         [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
     )
     model.save(run / "best.keras")
-    with pytest.raises(SettingError, match=r"sizes=16 cannot be had .*was not made by build_vit"):
+    with pytest.raises(
+        SettingError, match=r"sizes=16 cannot be evaluated .*was not made by build_vit"
+    ):
         evaluate_run(run, sizes=[16])
     report = evaluate_run(run, images=5).report
     assert report["sizes"] == []
@@ -324,12 +326,12 @@ def thesis(run):
 
 DAMAGES = [
     (gone, (), "data.path=gone is no folder"),
-    (other_classes, (), "lacks seven, eight, nine and has 7, 8, 9 besides; use data of the same"),
+    (other_classes, (), "lacks seven, eight, nine and adds 7, 8, 9; use data of the same"),
     (of_arrays, (), r"evaluate it there, by vit_keras.evaluate_run\(run, data=...\)"),
     (newer, (), "has teleport, which this version does not know"),
-    (lambda run: (run / "best.keras").unlink(), (), "has no best.keras, which it once had"),
+    (lambda run: (run / "best.keras").unlink(), (), "has lost its best.keras"),
     (thesis, (), "is not empty, and has no evaluation.json"),
-    (None, ("--split=all",), "split=all would measure .* trained on; name other data besides"),
+    (None, ("--split=all",), "split=all would measure .* trained on; name other data, such"),
     (
         None,
         ("--split=all", "--data=data.limit=100"),
@@ -344,13 +346,13 @@ DAMAGES = [
     (
         None,
         ("--sizes=8", "--sizes=10"),
-        "sizes=10 is no multiple of the model's patch size, 4; use 8 or 12",
+        "sizes=10 is not a multiple of the model's patch size, 4; use 8 or 12",
     ),
     (None, ("--sizes=8", "--sizes=big"), "--sizes: big does not fit; use a whole number"),
     (None, ("--sizes=400000",), "sizes=400000 makes more than 65,536 patches"),
     (None, ("data.limt=5",), "data.limt is no setting; did you mean data.limit?"),
     (None, ("data.limit=0",), "data.limit=0 is out of range"),
-    (None, ("data.path=a b=[",), "cannot be read; put an unusual value in quotes twice"),
+    (None, ("data.path=a b=[",), "cannot be read: .*an unusual value in quotes twice"),
     (None, ("data=foldr",), "data=foldr is unknown; did you mean folder?"),
     (None, ("data=folder", "data.path=nowhere"), "data.path=nowhere is no folder"),
     (None, ("data.classes=[5,3,1]",), r"lacks 0, 2, 4, 6, 7 and 2 more"),
@@ -400,5 +402,5 @@ def test_the_script_evaluates(run, capsys, monkeypatch):
     out = capsys.readouterr().out
     (folder,) = run.glob("evaluation-digits-*")  # a part of the run's data is not its data
     assert "Wilson), top-5 1.0000, loss" in out
-    assert "WARNING: Other data than those that the run was trained on. data.limit=60" in out
+    assert "WARNING: Not the data that the run was trained on. data.limit=60" in out
     assert out.endswith(f"report: {folder / 'report.html'}\nevaluation: {folder}\n")

@@ -91,8 +91,8 @@ def test_pictures_take_any_name(tmp_path):
     """Dollars are mathematics to Matplotlib, and some scripts are in no font of its."""
     names = ["$x^$", "a$_{b$", "two\nlines", "猫", "n" * 300]
     matrix = np.eye(5, dtype=int)
-    plots.confusion(tmp_path / "confusion.png", matrix, names)
-    titles = [plots.title(name, name, 0.5) for name in names]
+    plots.confusion_matrix(tmp_path / "confusion.png", matrix, names)
+    titles = [plots.error_title(name, name, 0.5) for name in names]
     images = np.zeros((5, 8, 8, 3), "uint8")
     plots.most_confident_errors(tmp_path / "mistakes.png", images, titles)
     for file in tmp_path.iterdir():

@@ -23,7 +23,7 @@ WILSON = {
 
 @pytest.mark.parametrize(("counts", "interval"), WILSON.items())
 def test_intervals_are_wilsons(counts, interval):
-    assert evaluation_metrics.wilson(*counts) == pytest.approx(interval, abs=5e-5)
+    assert evaluation_metrics.wilson_interval(*counts) == pytest.approx(interval, abs=5e-5)
 
 
 def drawn(images=400, classes=7, seed=0):
@@ -37,7 +37,7 @@ def drawn(images=400, classes=7, seed=0):
 
 def test_overall_scores_are_scikit_learns():
     logits, labels = drawn()
-    found = evaluation_metrics.overall(logits, labels)
+    found = evaluation_metrics.overall_metrics(logits, labels)
     predicted = logits.argmax(axis=-1)
     assert found["accuracy"] == pytest.approx(metrics.accuracy_score(labels, predicted))
     order = np.argsort(-logits, axis=-1)[:, :5]
@@ -49,19 +49,19 @@ def test_overall_scores_are_scikit_learns():
 
 
 def test_a_top_5_of_five_classes_says_nothing():
-    found = evaluation_metrics.overall(*drawn(classes=5))
+    found = evaluation_metrics.overall_metrics(*drawn(classes=5))
     assert found["top5_accuracy"] is None
     assert found["top5_interval"] is None
 
 
 def test_each_class_by_hand():
     labels, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0, 0])
-    ant, bee, cat = evaluation_metrics.per_class(labels, predicted, ["ant", "bee", "cat"])
+    ant, bee, cat = evaluation_metrics.per_class_metrics(labels, predicted, ["ant", "bee", "cat"])
     assert (ant["images"], ant["precision"], ant["recall"]) == (3, 2 / 4, 2 / 3)
     assert ant["f1"] == pytest.approx(4 / 7)
     assert (bee["precision"], bee["recall"], bee["f1"]) == (1 / 2, 1 / 2, 1 / 2)
     assert (cat["precision"], cat["recall"], cat["f1"]) == (None, 0, 0)  # never predicted
-    matrix = evaluation_metrics.confusion(labels, predicted, 3)
+    matrix = evaluation_metrics.confusion_matrix(labels, predicted, 3)
     assert matrix.tolist() == [[2, 1, 0], [1, 1, 0], [1, 0, 0]]
     pairs = evaluation_metrics.confused_pairs(matrix, ["ant", "bee", "cat"])
     assert [(pair["class"], pair["predicted"], pair["images"]) for pair in pairs] == [
@@ -72,7 +72,7 @@ def test_each_class_by_hand():
     assert pairs[1]["share"] == 0.5
 
 
-def test_mistakes_come_the_surest_first():
+def test_most_confident_errors_come_first():
     logits = np.log([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]]).astype("float32")
     assert evaluation_metrics.most_confident_errors(
         logits, np.array([1, 1, 1, 0]), 1.0
@@ -82,16 +82,16 @@ def test_mistakes_come_the_surest_first():
 def test_the_calibration_error_by_hand():
     """Bins of 1/15: two at 0.95, of which one is right, one right at 0.62, one wrong at 0.52."""
     confidence, is_right = np.array([0.95, 0.62, 0.95, 0.52]), np.array([1, 1, 0, 0], bool)
-    bins = calibration.reliability(confidence, is_right)
+    bins = calibration.reliability_bins(confidence, is_right)
     assert [part.images for part in bins] == [0] * 7 + [1, 0, 1, 0, 0, 0, 0, 2]
     expected = (2 * abs(0.5 - 0.95) + abs(1 - 0.62) + abs(0 - 0.52)) / 4
-    assert calibration.calibration_error(bins) == pytest.approx(expected)
+    assert calibration.expected_calibration_error(bins) == pytest.approx(expected)
     assert (bins[14].accuracy, bins[14].confidence) == (0.5, pytest.approx(0.95))
     assert bins[0].accuracy is None
 
 
 def test_a_bin_has_its_upper_end():
-    bins = calibration.reliability(np.array([0.2, 0.5, 1.0]), np.ones(3, bool), bins=2)
+    bins = calibration.reliability_bins(np.array([0.2, 0.5, 1.0]), np.ones(3, bool), bins=2)
     assert [part.images for part in bins] == [2, 1]
 
 
@@ -107,7 +107,8 @@ def test_the_temperature_that_logits_were_scaled_by_is_found():
         assert found.note == ""
     confidence = calibration.confidences(3 * logits, found.value)
     is_right = logits.argmax(axis=-1) == labels
-    assert calibration.calibration_error(calibration.reliability(confidence, is_right)) < 0.02
+    bins = calibration.reliability_bins(confidence, is_right)
+    assert calibration.expected_calibration_error(bins) < 0.02
 
 
 def test_temperature_is_1_where_it_cannot_be_fitted():
@@ -126,7 +127,7 @@ def photos(count=6, size=(20, 30, 3)):
 
 def worse(kind, amount, images=None):
     images = photos() if images is None else images
-    return corruptions.Corrupted(images, kind, amount, seed=3)[:]
+    return corruptions.CorruptedImages(images, kind, amount, seed=3)[:]
 
 
 def test_strengths_are_the_published_ones():
@@ -147,9 +148,9 @@ def test_noise_has_its_deviation_and_is_an_images_own():
     noisy = worse("noise", 0.1, grey)
     assert (noisy / 255).std() == pytest.approx(0.1, rel=0.02)
     assert not np.array_equal(noisy[0], noisy[1])
-    images = corruptions.Corrupted(grey, "noise", 0.1, seed=3)
+    images = corruptions.CorruptedImages(grey, "noise", 0.1, seed=3)
     np.testing.assert_array_equal(np.concatenate([images[:3], images[3:9]]), noisy)
-    assert not np.array_equal(corruptions.Corrupted(grey, "noise", 0.1, seed=4)[:], noisy)
+    assert not np.array_equal(corruptions.CorruptedImages(grey, "noise", 0.1, seed=4)[:], noisy)
 
 
 def test_blur_is_a_gaussian():
@@ -178,7 +179,7 @@ def test_brightness_is_hsvs_value():
         np.testing.assert_allclose(after / 255, expected, atol=0.51 / 255)
 
 
-@pytest.mark.parametrize("kind", corruptions.KINDS)
+@pytest.mark.parametrize("kind", corruptions.CORRUPTIONS)
 def test_a_fourth_channel_stays(kind):
     images = photos(size=(8, 8, 4))
     found = worse(kind, corruptions.amounts(kind, images.shape)[2], images)

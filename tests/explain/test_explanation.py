@@ -1,4 +1,4 @@
-"""The pictures of an explanation in a run's folder, and what is refused."""
+"""The plots of an explanation in a run's folder, and invalid settings."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from vit_keras.cli import arguments, explain
 from vit_keras.explain import preflight
 
 RELEASED = SAVED_MODELS / "digits"
-PICTURES = {
+PLOTS = {
     "overview.png",
     "heads.png",
     "rollout.png",
@@ -43,7 +43,7 @@ def seven(tmp_path):
 def test_an_image_of_the_test_split(run):
     folder = explain_run(run, 3)
     assert folder == run / "explanations" / "test-3"
-    assert {file.name for file in folder.glob("*.png")} == PICTURES
+    assert {file.name for file in folder.glob("*.png")} == PLOTS
     for file in folder.glob("*.png"):
         with Image.open(file) as image:
             image.load()
@@ -60,7 +60,7 @@ def test_an_image_of_the_test_split(run):
     assert maps["heads"].shape == (4, 4, 2, 2)
 
 
-def test_a_file_for_a_class_in_a_folder_of_ones_own(run, seven, tmp_path):
+def test_a_file_a_class_and_an_output_folder(run, seven, tmp_path):
     folder = explain_run(run, seven, target="7", output=tmp_path / "pictures")
     assert folder == tmp_path / "pictures"
     report = json.loads((folder / "explanation.json").read_text())
@@ -83,9 +83,9 @@ def test_what_cannot_be_explained_is_refused_before_keras(run, tmp_path):
         ("--image=1",): "required: RUN",
         (str(run),): "required: --image",
         (str(tmp_path), "--image=1"): "is not a run",
-        (str(run), "--image=cat.png"): "image=cat.png is no file",
+        (str(run), "--image=cat.png"): "image=cat.png is not a file",
         (str(run), f"--image={tmp_path / 'note.png'}"): r"note.png cannot be read",
-        (str(run), "--image=1", "--target=seven"): "target=seven is no class of this run",
+        (str(run), "--image=1", "--target=seven"): "target=seven is not a class of this run",
         (str(run), "--image=1", f"--output={tmp_path / 'mine'}"): "is not empty",
     }
     for words, message in refused.items():
@@ -94,7 +94,7 @@ def test_what_cannot_be_explained_is_refused_before_keras(run, tmp_path):
     check(str(run), "--image=1", "--target=7")
 
 
-def test_what_the_model_has_not_is_refused_and_nothing_written(run):
+def test_unknown_layers_and_images_are_refused_and_nothing_written(run):
     with pytest.raises(SettingError, match=r"layer=block_9 .*encoder_block_"):
         explain_run(run, 0, layer="block_9")
     with pytest.raises(SettingError, match="image=5000 is more than the test split has; use 0 to"):

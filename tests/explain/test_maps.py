@@ -1,4 +1,4 @@
-"""Attention, rollout, relevance and views of what is learnt, beside NumPy and scikit-learn.
+"""Attention, rollout, relevance and views of embeddings, compared with NumPy and scikit-learn.
 
 On each backend: nothing here is TensorFlow's own.
 """
@@ -128,7 +128,7 @@ def test_rollout_is_its_definition(pool, recorder):
 
 @POOLS
 def test_relevance_is_its_definition_with_gradients_by_finite_differences(pool, recorder):
-    model, batch, chosen, step = vit(pool), images(1), 2, 1e-5
+    model, batch, target, step = vit(pool), images(1), 2, 1e-5
     runs = recorder(model)
     _, weights = runs.run(batch)
     flat = np.zeros((SIZES["depth"] * SIZES["num_heads"], *weights[0].shape[-2:]))
@@ -137,7 +137,7 @@ def test_relevance_is_its_definition_with_gradients_by_finite_differences(pool, 
         sides = []
         for sign in (step, -step):
             flat[place] = sign
-            sides.append(runs.run(batch, flat)[0][0, chosen])
+            sides.append(runs.run(batch, flat)[0][0, target])
         flat[place] = 0
         gradients[place] = (sides[0] - sides[1]) / (2 * step)
     joint = np.eye(flat.shape[-1])
@@ -145,20 +145,22 @@ def test_relevance_is_its_definition_with_gradients_by_finite_differences(pool, 
         ours = gradients[index * SIZES["num_heads"] :][: SIZES["num_heads"]]
         joint = joint + np.maximum(ours * block[0], 0).mean(axis=0) @ joint
     expected = read((joint - np.eye(len(joint)))[None], pool)
-    found = relevance_maps.relevance(model, batch, chosen)
+    found = relevance_maps.relevance(model, batch, target)
     np.testing.assert_allclose(found, expected, rtol=2e-3, atol=1e-5)
     assert found.max() > 0.005  # there is something to compare
 
 
-def test_relevance_is_for_the_predicted_class_of_each_image_unless_told():
+def test_relevance_is_for_the_predicted_class_of_each_image_by_default():
     model, batch = vit(), images(4)
     predicted = keras.ops.convert_to_numpy(model(batch)).argmax(axis=-1)
-    own = relevance_maps.relevance(model, batch)
-    np.testing.assert_allclose(own, relevance_maps.relevance(model, batch, predicted), atol=1e-6)
+    default = relevance_maps.relevance(model, batch)
+    np.testing.assert_allclose(
+        default, relevance_maps.relevance(model, batch, predicted), atol=1e-6
+    )
     other = relevance_maps.relevance(model, batch, (predicted + 1) % CLASSES)
-    assert np.abs(own - other).max() > 1e-3
+    assert np.abs(default - other).max() > 1e-3
     alone = relevance_maps.relevance(model, batch[2:3])  # no image has anything of another
-    np.testing.assert_allclose(alone[0], own[2], atol=1e-5)
+    np.testing.assert_allclose(alone[0], default[2], atol=1e-5)
 
 
 def test_a_class_that_is_none_is_refused():
@@ -168,7 +170,7 @@ def test_a_class_that_is_none_is_refused():
             relevance_maps.relevance(model, images(2), wrong)
 
 
-def test_uniform_attention_looks_as_far_as_patches_are_apart():
+def test_distance_of_uniform_attention_is_that_of_the_patches():
     model = vit()
     for index in range(SIZES["depth"]):
         kernel, bias = model.get_layer(f"encoder_block_{index}").attention.qkv.weights
@@ -198,7 +200,7 @@ def test_filters_are_the_principal_components_of_the_projection():
     np.testing.assert_allclose(cosines, 1, atol=1e-4)
 
 
-def test_feature_colours_are_the_main_directions_of_the_last_layer():
+def test_feature_colours_are_the_principal_components_of_the_last_layer():
     model, batch = vit(), images(4)
     norm = keras.Model(model.input, model.get_layer("encoder_norm").output)
     tokens = keras.ops.convert_to_numpy(norm(batch))[:, 1:]
@@ -230,7 +232,7 @@ def test_half_precision_is_explained_too():
     )
 
 
-def test_a_model_without_blocks_of_ours_is_refused():
+def test_a_model_without_encoder_blocks_is_refused():
     pixels = keras.Input((8, 12, 1))
     wrapped = keras.Model(pixels, keras.layers.Dense(3)(keras.layers.Flatten()(pixels)), name="x")
     for ask in (
@@ -239,7 +241,7 @@ def test_a_model_without_blocks_of_ours_is_refused():
         relevance_maps.relevance,
         embedding_maps.feature_pca,
     ):
-        with pytest.raises(SettingError, match="x has no encoder block of ours"):
+        with pytest.raises(SettingError, match="x has no encoder block of vit_keras"):
             ask(wrapped, images())
 
 

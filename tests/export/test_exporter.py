@@ -1,4 +1,4 @@
-"""Exported files, each opened by its own runtime and beside the Keras model it was made of."""
+"""Exported files, opened by their own runtimes and compared with the Keras model."""
 
 import importlib.util
 import json
@@ -172,17 +172,19 @@ def test_random_pixels_stand_in_for_data_that_are_gone(run):
     assert (labels, source) == (None, "random pixels")
 
 
-def test_a_comparison_has_the_figures_that_it_should():
+def test_comparison_with_keras_by_hand():
     ours = np.asarray([[0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6], [0.3, 0.4, 0.3]])
     theirs = np.asarray([[0.5, 0.3, 0.2], [0.1, 0.7, 0.2], [0.35, 0.3, 0.35], [0.6, 0.2, 0.2]])
     model = SimpleNamespace(predict_on_batch=lambda batch: ours[batch])
     four = np.arange(4)
-    report = exporter.comparison(model, lambda batch: theirs[batch], four, np.asarray([0, 1, 1, 1]))
+    report = exporter.compare_with_keras(
+        model, lambda batch: theirs[batch], four, np.asarray([0, 1, 1, 1])
+    )
     assert report["images"] == 4
     assert report["max_difference"] == pytest.approx(0.3)
     assert report["top1_agreement"] == 0.5
     assert (report["keras_accuracy"], report["accuracy"]) == (0.75, 0.5)
-    unlabelled = exporter.comparison(model, lambda batch: theirs[batch], four, None)
+    unlabelled = exporter.compare_with_keras(model, lambda batch: theirs[batch], four, None)
     assert "accuracy" not in unlabelled
 
 
@@ -218,7 +220,7 @@ def test_what_cannot_be_exported_is_refused_before_keras(run, tmp_path, monkeypa
     with pytest.raises(SettingError, match="is not empty"):
         check(run, "--format=keras_int8", f"--output={tmp_path}")
     with pytest.raises(SettingError, match="KERAS_BACKEND=jax cannot write format=tf_saved_model"):
-        preflight.export_place(run, "tf_saved_model", None, "jax")
+        preflight.open_run_and_folder(run, "tf_saved_model", None, "jax")
     monkeypatch.setattr("importlib.util.find_spec", lambda module: None)
     with pytest.raises(SettingError, match="not installed here: pip install ai-edge-litert"):
         check(run, "--format=litert")

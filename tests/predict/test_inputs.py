@@ -1,4 +1,4 @@
-"""Whatever images are given as: single images, at the model's size and in its channels."""
+"""Inputs of every accepted kind: single images, at the model's size and in its channels."""
 
 import io
 from pathlib import Path
@@ -20,13 +20,13 @@ def noise(*shape):
     return np.random.default_rng(len(shape)).integers(2, 256, shape).astype("uint8")
 
 
-def only(given, shape=SHAPE, fit="crop"):
-    (item,) = inputs.iter_items(given)
+def only(images, shape=SHAPE, fit="crop"):
+    (item,) = inputs.iter_items(images)
     return inputs.to_pixels(item, shape, fit)
 
 
-def all_of(given, shape=SHAPE):
-    return [inputs.to_pixels(item, shape, "crop") for item in inputs.iter_items(given)]
+def all_of(images, shape=SHAPE):
+    return [inputs.to_pixels(item, shape, "crop") for item in inputs.iter_items(images)]
 
 
 def file_of(tmp_path, array, name="a.png"):
@@ -34,16 +34,24 @@ def file_of(tmp_path, array, name="a.png"):
     return tmp_path / name
 
 
-def test_a_picture_is_the_same_whatever_it_is_given_as(tmp_path):
+def test_every_kind_of_input_gives_the_same_pixels(tmp_path):
     array = noise(*SHAPE)
     path = file_of(tmp_path, array)
     content = path.read_bytes()
-    given = [path, str(path), content, io.BytesIO(content), Image.open(path), array, array[None]]
-    for one in [*given, [array], array.astype("float64"), array.astype("int32")]:
+    inputs_of_every_kind = [
+        path,
+        str(path),
+        content,
+        io.BytesIO(content),
+        Image.open(path),
+        array,
+        array[None],
+    ]
+    for one in [*inputs_of_every_kind, [array], array.astype("float64"), array.astype("int32")]:
         np.testing.assert_array_equal(only(one), array)
 
 
-def test_images_of_another_size_come_to_the_models_as_files_do(tmp_path):
+def test_images_of_another_size_are_resized_as_files_are(tmp_path):
     array = noise(30, 50, 3)
     path = file_of(tmp_path, array)
     for fit in ("crop", "stretch", "pad"):
@@ -53,7 +61,7 @@ def test_images_of_another_size_come_to_the_models_as_files_do(tmp_path):
     assert padded[:, 4:8].any()
 
 
-def test_grey_and_transparent_images_come_to_three_channels():
+def test_grey_and_transparent_images_become_rgb():
     grey, colour = noise(8, 12), noise(*SHAPE)
     for one in (grey, grey[..., None], Image.fromarray(grey)):
         np.testing.assert_array_equal(only(one), np.stack([grey] * 3, axis=-1))
@@ -63,7 +71,7 @@ def test_grey_and_transparent_images_come_to_three_channels():
     np.testing.assert_array_equal(only(opaque), colour)
 
 
-def test_colours_come_to_one_channel_as_pillows_grey():
+def test_colours_become_pillows_grey():
     colour = noise(*SHAPE)
     expected = np.asarray(Image.fromarray(colour).convert("L")).astype(int)
     result = only(colour, (8, 12, 1))
@@ -73,14 +81,14 @@ def test_colours_come_to_one_channel_as_pillows_grey():
     np.testing.assert_array_equal(only(grey, (8, 12, 1))[..., 0], grey)
 
 
-def test_four_channels_are_for_models_of_four():
+def test_four_channels_need_a_model_of_four_channels():
     array = noise(8, 12, 4)
     np.testing.assert_array_equal(only(array, (8, 12, 4)), array)
     with pytest.raises(SettingError, match="this run's model takes 4 channels"):
         only(noise(*SHAPE), (8, 12, 4))
 
 
-def test_a_turned_photo_is_upright(tmp_path):
+def test_the_exif_orientation_is_applied(tmp_path):
     array = np.zeros((8, 12, 3), "uint8")
     array[:, :6] = 255
     image = Image.fromarray(array)
@@ -109,7 +117,7 @@ def test_black_and_white_is_0_and_255():
     np.testing.assert_array_equal(only(array)[..., 0], np.where(array, 255, 0))
 
 
-def test_one_dark_image_among_floats_is_no_mistake():
+def test_one_dark_image_in_a_batch_of_floats_is_accepted():
     batch = noise(2, *SHAPE).astype("float32")
     batch[1] = 0.5
     assert all_of(batch)[1].max() <= 1
@@ -122,27 +130,27 @@ def levels(low, high):
 
 REFUSED = {
     "as float32, and the model takes 0 to 255; multiply by 255": noise(8, 9) / np.float32(255),
-    "image has pixels of -1 to 1; give 0 to 255, before any normalisation": levels(-1, 1),
-    "no finite numbers": np.full(SHAPE, np.nan),
+    "image has pixels of -1 to 1; pass 0 to 255, before any normalisation": levels(-1, 1),
+    "pixels that are not finite": np.full(SHAPE, np.nan),
     "pixels of 2 to 300": levels(2, 300),
     "pixels of complex128": np.ones(SHAPE, complex),
-    r"image has shape \(5,\); give \(height, width\)": np.ones(5, "uint8"),
+    r"image has shape \(5,\); pass \(height, width\)": np.ones(5, "uint8"),
     r"images\[0\] has shape \(8, 12, 7\)": noise(1, 8, 12, 7),
-    r"\(3, 8, 12\): one image with its channels first, or three grey": noise(3, 8, 12),
+    r"\(3, 8, 12\): either one image with its channels first, or three grey": noise(3, 8, 12),
     r"images\[1\] has shape \(5, 8, 12\)": [noise(8, 12), noise(5, 8, 12)],
     r"images\[0\] has shape \(0, 4, 3\)": [np.zeros((0, 4, 3), "uint8")],
-    r"images\[0\] is list; give a path": [[1, 2]],
-    "images is int; give a path": 3,
+    r"images\[0\] is list; pass a path": [[1, 2]],
+    "images is int; pass a path": 3,
 }
 
 
 @pytest.mark.parametrize("message", REFUSED)
-def test_what_is_no_image_is_refused_with_the_way_out(message):
+def test_inputs_that_are_not_images_are_refused_with_the_way_out(message):
     with pytest.raises(SettingError, match=message):
         all_of(REFUSED[message])
 
 
-def test_a_file_that_is_no_image_says_why(tmp_path):
+def test_a_file_that_is_not_an_image_has_a_reason(tmp_path):
     (tmp_path / "note.jpg").write_text("no image")
     cases = {
         tmp_path / "note.jpg": "no JPEG, PNG, BMP, WebP or GIF",
@@ -150,8 +158,8 @@ def test_a_file_that_is_no_image_says_why(tmp_path):
         b"": "an empty file",
         io.BytesIO(b"BM"): "no JPEG, PNG",
     }
-    for given, reason in cases.items():
+    for image, reason in cases.items():
         with pytest.raises(decode.UnreadableError, match=reason):
-            only(given)
+            only(image)
     with pytest.raises(FileNotFoundError):
         only(Path("nowhere.png"))

@@ -1,4 +1,4 @@
-"""The Predictor: the run's own logits, temperature and classes, for images of every kind."""
+"""The Predictor: the run's logits, temperature and classes, for images of every kind."""
 
 import json
 import shutil
@@ -44,7 +44,7 @@ def confidences(predictions):
 
 
 def test_confidences_are_the_models_own_softmax(predictor, logits):
-    """Twenty images in batches of eight: the last batch is filled up, and nobody sees that."""
+    """Twenty images in batches of eight: the last batch is padded, and the padding dropped."""
     predictions = predictor.predict(DIGITS[:20], top_k=10)
     np.testing.assert_allclose(confidences(predictions), softmax(logits), atol=1e-5)
     labels = [one.label for one in predictions]
@@ -52,21 +52,21 @@ def test_confidences_are_the_models_own_softmax(predictor, logits):
     assert (np.array(labels, int) == load_digits().target[:20]).mean() >= 0.9
 
 
-def test_a_temperature_flattens_them(logits, tmp_path):
+def test_the_temperature_divides_the_logits(logits, tmp_path):
     run = shutil.copytree(RELEASED, tmp_path / "run")
     (run / "temperature.json").write_text(json.dumps({"temperature": 4.0}))
     predictions = Predictor(run).predict(DIGITS[:20], top_k=10)
     np.testing.assert_allclose(confidences(predictions), softmax(logits / 4), atol=1e-5)
 
 
-def test_the_mirror_image_is_averaged_in(predictor):
+def test_flip_averages_the_mirror_image(predictor):
     plain = predictor.predict(DIGITS[:5], top_k=10)
     mirrored = predictor.predict(DIGITS[:5, :, ::-1], top_k=10)
     both = confidences(predictor.predict(DIGITS[:5], top_k=10, flip=True))
     np.testing.assert_allclose(both, (confidences(plain) + confidences(mirrored)) / 2, atol=1e-6)
 
 
-def test_the_best_come_first_and_no_more_than_there_are(predictor):
+def test_top_classes_are_sorted_and_at_most_all(predictor):
     (one,) = predictor.predict(DIGITS[0], top_k=3)
     assert len(one.top) == 3
     assert one.top[0].confidence >= one.top[1].confidence >= one.top[2].confidence
@@ -74,8 +74,7 @@ def test_the_best_come_first_and_no_more_than_there_are(predictor):
     assert len(predictor.predict(DIGITS[0], top_k=99)[0].top) == 10
 
 
-def test_a_run_that_was_carried_elsewhere_predicts(tmp_path, monkeypatch):
-    """Its data are not there, and its folder is called otherwise."""
+def test_a_run_predicts_without_its_data_in_another_folder(tmp_path, monkeypatch):
     run = shutil.copytree(RELEASED, tmp_path / "mine")
     text = (run / "config.yaml").read_text()
     text = text.replace("name: digits\n  path: null", "name: folder\n  path: /gone")
@@ -85,7 +84,7 @@ def test_a_run_that_was_carried_elsewhere_predicts(tmp_path, monkeypatch):
     assert len(Predictor("mine").predict(DIGITS[0])) == 1
 
 
-def test_files_that_are_no_images_keep_their_places(predictor, tmp_path):
+def test_unreadable_files_are_reported_in_order(predictor, tmp_path):
     for name in ("0.png", "2.png"):
         Image.fromarray(DIGITS[int(name[0]), ..., 0]).save(tmp_path / name)
     (tmp_path / "1.png").write_text("no image")
@@ -103,7 +102,7 @@ def test_files_that_are_no_images_keep_their_places(predictor, tmp_path):
         predictor.predict(files)
 
 
-def test_nothing_is_compiled_for_each_number_of_images(predictor, monkeypatch):
+def test_batch_shapes_are_few_powers_of_two(predictor, monkeypatch):
     shapes = set()
     compute = predictor._model.predict_on_batch
     monkeypatch.setattr(
@@ -114,7 +113,7 @@ def test_nothing_is_compiled_for_each_number_of_images(predictor, monkeypatch):
     assert {shape[0] for shape in shapes} == {1, 2, 4, 8}
 
 
-def test_an_endless_iterable_is_read_as_far_as_it_is_asked_for(predictor):
+def test_an_endless_iterable_is_read_lazily(predictor):
     read = []
 
     def camera():
@@ -126,7 +125,7 @@ def test_an_endless_iterable_is_read_as_far_as_it_is_asked_for(predictor):
     first = [next(results) for _ in range(3)]
     results.close()
     assert [one.source for one in first] == ["images[0]", "images[1]", "images[2]"]
-    assert len(read) <= 8 * (predict_predictor.AHEAD + 1)
+    assert len(read) <= 8 * (predict_predictor.PREFETCHED_BATCHES + 1)
 
 
 REFUSED = [
@@ -137,12 +136,12 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("make", "message"), REFUSED)
-def test_what_cannot_be_opened_is_refused(make, message):
+def test_invalid_runs_and_arguments_are_refused(make, message):
     with pytest.raises(SettingError, match=message):
         make()
 
 
-def test_wrong_arguments_are_refused_when_they_are_given(predictor):
+def test_invalid_arguments_are_refused_at_the_call(predictor):
     with pytest.raises(SettingError, match="top_k=0 is not a positive"):
         predictor.results(DIGITS[0], top_k=0)
     with pytest.raises(SettingError, match="flip=1 is neither yes nor no"):

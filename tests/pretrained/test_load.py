@@ -342,7 +342,9 @@ def test_python_is_told_what_the_file_does_not_say(tmp_path, caplog):
 
 def test_an_image_size_that_the_files_patches_do_not_cover_is_refused(tmp_path):
     write_npz(tmp_path / "w.npz", google())
-    with pytest.raises(SettingError, match=r"image_size=\d+ is no multiple of the model's patch"):
+    with pytest.raises(
+        SettingError, match=r"image_size=\d+ is not a multiple of the model's patch"
+    ):
         load_pretrained(tmp_path / "w.npz", image_size=9)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vit_keras.cli import arguments
 from vit_keras.errors import SettingError
-from vit_keras.predict.preflight import PREDICTIONS, check_prediction, prediction_format
+from vit_keras.predict.preflight import OUTPUT_FORMATS, check_prediction, prediction_format
 from vit_keras.text import one_line
 
 
@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format",
-        type=arguments.one_of(PREDICTIONS),
-        choices=PREDICTIONS,
+        type=arguments.one_of(OUTPUT_FORMATS),
+        choices=OUTPUT_FORMATS,
         help="of the predictions (the ending of --output, or a table)",
     )
     parser.add_argument(
@@ -51,12 +51,12 @@ def predict(settings: argparse.Namespace) -> None:
     if not done.predictions:
         raise SettingError(f"none of {len(done.unreadable)} files could be read; reasons above")
     print(done, file=sys.stderr)
-    form = prediction_format(settings.format, settings.output)
-    content = outputs.WRITERS[form](done.predictions)
+    format = prediction_format(settings.format, settings.output)
+    content = outputs.WRITERS[format](done.predictions)
     if settings.output is None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
     else:
-        place = Path(settings.output).expanduser()
-        outputs.write(content, place)
-        print("predictions:", one_line(str(place)))
+        file = Path(settings.output).expanduser()
+        outputs.write(content, file)
+        print("predictions:", one_line(str(file)))

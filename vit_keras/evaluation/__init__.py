@@ -1,1 +1,1 @@
-"""The parts of an evaluation, a room each: from logits to scores, and from scores to one page."""
+"""Evaluation of a run: metrics, calibration, robustness, and a report of them."""

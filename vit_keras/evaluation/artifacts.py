@@ -1,4 +1,4 @@
-"""The files of an evaluation: figures as JSON and CSV, pictures, and the page that shows them."""
+"""The files of an evaluation: metrics as JSON and CSV, plots, and the report that shows them."""
 
 import contextlib
 import csv
@@ -15,123 +15,117 @@ from vit_keras.evaluation.preflight import EVALUATION
 from vit_keras.evaluation.task import EvaluationTask
 from vit_keras.io import atomic
 
-PAGE = "report.html"
+REPORT = "report.html"
 
 
 @contextlib.contextmanager
 def write_artifacts(
-    folder: Path, report: dict[str, Any], logits: np.ndarray, chosen: EvaluationTask
+    folder: Path, report: dict[str, Any], logits: np.ndarray, task: EvaluationTask
 ) -> Iterator[None]:
-    """Everything in `folder` when the block ends well, in the place of an earlier evaluation.
+    """Write all files to `folder` if the block ends without an error, replacing an evaluation.
 
     Args:
         folder: of the evaluation.
-        report: what is known; each class's scores, the mistakes and the like are added.
-        logits: (n, K) of the test split.
-        chosen: the run and its data.
+        report: the results so far; metrics of each class, confused pairs and the most confident
+            errors are added.
+        logits: (n, K) of the evaluated images.
+        task: the run and its data.
     """
     with atomic.atomic_folder(folder, EVALUATION) as new:
-        _classes(new, report, logits, chosen)
-        _calibration(new, report, logits, chosen)
-        _mistakes(new, report, logits, chosen)
-        _trials(new, report, chosen)
+        _write_classes(new, report, logits, task)
+        _write_calibration(new, report, logits, task)
+        _write_errors(new, report, logits, task)
+        _write_robustness(new, report, task)
         text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
         (new / EVALUATION).write_text(text + "\n", encoding="utf-8")
-        (new / PAGE).write_text(render_report(report, new), encoding="utf-8")
+        (new / REPORT).write_text(render_report(report, new), encoding="utf-8")
         yield
 
 
-def _classes(
-    folder: Path, report: dict[str, Any], logits: np.ndarray, chosen: EvaluationTask
+def _write_classes(
+    folder: Path, report: dict[str, Any], logits: np.ndarray, task: EvaluationTask
 ) -> None:
-    names, labels, predicted = (
-        chosen.saved.class_names,
-        chosen.splits.test.labels,
-        logits.argmax(-1),
-    )
-    matrix = metrics.confusion(labels, predicted, len(names))
-    report["per_class"] = metrics.per_class(labels, predicted, names)
+    names, labels = task.saved.class_names, task.splits.test.labels
+    predicted = logits.argmax(axis=-1)
+    matrix = metrics.confusion_matrix(labels, predicted, len(names))
+    report["per_class"] = metrics.per_class_metrics(labels, predicted, names)
     report["confused_pairs"] = metrics.confused_pairs(matrix, names)
-    _rows(folder / "per_class.csv", report["per_class"])
-    lines = [[name, *counts] for name, counts in zip(names, matrix.tolist(), strict=True)]
-    _lines(folder / "confusion.csv", ["class \\ predicted", *names], lines)
-    plots.confusion(folder / "confusion.png", matrix, names)
+    _write_dicts(folder / "per_class.csv", report["per_class"])
+    rows = [[name, *counts] for name, counts in zip(names, matrix.tolist(), strict=True)]
+    _write_csv(folder / "confusion.csv", ["class \\ predicted", *names], rows)
+    plots.confusion_matrix(folder / "confusion.png", matrix, names)
 
 
-def _calibration(
-    folder: Path, report: dict[str, Any], logits: np.ndarray, chosen: EvaluationTask
+def _write_calibration(
+    folder: Path, report: dict[str, Any], logits: np.ndarray, task: EvaluationTask
 ) -> None:
-    temperature = report["calibration"]["temperature"]
-    _, bins = metrics.calibrated(logits, chosen.splits.test.labels, temperature)
-    rows = [
-        {"temperature": value, **part._asdict()}
-        for value, parts in zip((1.0, temperature), bins.values(), strict=True)
-        for part in parts
-    ]
-    _rows(folder / "reliability.csv", rows)
-    titles = ("as trained", f"with temperature {temperature:.3f}")
-    errors = [report["calibration"][name] for name in ("ece", "ece_calibrated")]
+    scores = report["calibration"]
+    temperature = scores["temperature"]
+    _, bins = metrics.calibration_metrics(logits, task.splits.test.labels, temperature)
+    rows = [{"temperature": 1.0, **part._asdict()} for part in bins["before"]]
+    rows += [{"temperature": temperature, **part._asdict()} for part in bins["after"]]
+    _write_dicts(folder / "reliability.csv", rows)
     diagrams = {
-        f"{title}\ncalibration error {error:.4f}": parts
-        for title, error, parts in zip(titles, errors, bins.values(), strict=True)
+        f"uncalibrated\nECE {scores['ece']:.4f}": bins["before"],
+        f"temperature {temperature:.3f}\nECE {scores['ece_calibrated']:.4f}": bins["after"],
     }
-    plots.reliability(folder / "reliability.png", diagrams)
+    plots.reliability_diagrams(folder / "reliability.png", diagrams)
 
 
-def _mistakes(
-    folder: Path, report: dict[str, Any], logits: np.ndarray, chosen: EvaluationTask
+def _write_errors(
+    folder: Path, report: dict[str, Any], logits: np.ndarray, task: EvaluationTask
 ) -> None:
-    """Every mistake in a table, the surest first, and those on a contact sheet."""
-    names, (images, labels) = chosen.saved.class_names, chosen.splits.test
+    """All errors as a table, by descending confidence, and a contact sheet of the first ones."""
+    names, (images, labels) = task.saved.class_names, task.splits.test
     temperature = report["calibration"]["temperature"]
     wrong = metrics.most_confident_errors(logits, labels, temperature)
-    files = chosen.files if len(wrong) else None
-    confidence = calibration.confidences(logits[wrong], temperature)
+    files = task.files if len(wrong) else None
+    confidences = calibration.confidences(logits[wrong], temperature)
     rows = [
         {
             "image": int(index) if files is None else files[index],
             "class": names[labels[index]],
             "predicted": names[logits[index].argmax()],
-            "confidence": float(sure),
+            "confidence": float(confidence),
         }
-        for index, sure in zip(wrong, confidence, strict=True)
+        for index, confidence in zip(wrong, confidences, strict=True)
     ]
-    heads = ("image", "class", "predicted", "confidence")
-    _lines(folder / "mistakes.csv", heads, (list(row.values()) for row in rows))
-    report["mistakes"] = rows[: plots.ON_SHEET]
+    header = ("image", "class", "predicted", "confidence")
+    _write_csv(folder / "mistakes.csv", header, (list(row.values()) for row in rows))
+    report["mistakes"] = rows[: plots.MAX_ERRORS]
     if rows:
-        shown = images[wrong[: plots.ON_SHEET]]
+        shown = images[wrong[: plots.MAX_ERRORS]]
         titles = [
-            plots.title(row["class"], row["predicted"], row["confidence"])
+            plots.error_title(row["class"], row["predicted"], row["confidence"])
             for row in report["mistakes"]
         ]
         plots.most_confident_errors(folder / "mistakes.png", shown, titles)
 
 
-def _trials(folder: Path, report: dict[str, Any], chosen: EvaluationTask) -> None:
-    part = report["robustness"]
-    _rows(folder / "robustness.csv", part["corruptions"])
-    plots.robustness(folder / "robustness.png", part["corruptions"], part["clean"])
+def _write_robustness(folder: Path, report: dict[str, Any], task: EvaluationTask) -> None:
+    scores = report["robustness"]
+    _write_dicts(folder / "robustness.csv", scores["corruptions"])
+    plots.robustness(folder / "robustness.png", scores["corruptions"], scores["clean"])
     if report["sizes"]:
-        _rows(folder / "sizes.csv", [_flat(row) for row in report["sizes"]])
-        height, width = chosen.saved.model.input_shape[1:3]
-        own = height if height == width else None
-        plots.sizes(folder / "sizes.png", report["sizes"], own)
+        _write_dicts(folder / "sizes.csv", [_flatten_interval(row) for row in report["sizes"]])
+        height, width = task.saved.model.input_shape[1:3]
+        trained_at = height if height == width else None
+        plots.image_sizes(folder / "sizes.png", report["sizes"], trained_at)
 
 
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    """Both ends of the interval in columns of their own."""
+def _flatten_interval(row: dict[str, Any]) -> dict[str, Any]:
+    """Split the confidence interval into two columns."""
     rest = dict(row)
     low, high = rest.pop("accuracy_interval")
     return {**rest, "accuracy_low": low, "accuracy_high": high}
 
 
-def _rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    _lines(path, list(rows[0]), (list(row.values()) for row in rows))
+def _write_dicts(path: Path, rows: list[dict[str, Any]]) -> None:
+    _write_csv(path, list(rows[0]), (list(row.values()) for row in rows))
 
 
-def _lines(path: Path, heads: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(heads)
-        writer.writerows(lines)
+        writer.writerow(header)
+        writer.writerows(rows)

@@ -1,9 +1,8 @@
-"""Evaluation: how good a run's model is, how sure it may be of itself, and where it fails.
+"""Evaluate a run: accuracy, calibration, robustness and the most confident errors.
 
     vit_keras.evaluate_run("saved_models/digits").report["accuracy"]
 
-Its parts are in `evaluation/`: the data and checks, the scores, calibration and corruptions, the
-pictures and the page. n images, K classes.
+n images, K classes.
 """
 
 import contextlib
@@ -30,9 +29,9 @@ from vit_keras.evaluation.preflight import (
     check_data,
     check_sizes,
     check_split,
-    evaluable,
-    is_own_place,
-    settings_of,
+    evaluation_config,
+    open_evaluable_run,
+    uses_training_source,
 )
 from vit_keras.evaluation.task import EvaluationTask, evaluation_task
 from vit_keras.model.vit import describe
@@ -42,18 +41,23 @@ from vit_keras.training import environment, freezing
 
 log = logging.getLogger("vit_keras")
 
-POSITIONS = {  # what becomes of them at another size
-    "learned": "the learned positions resized",
-    "sincos2d": "the waves of the positions drawn on the new grid",
-    "rope2d": "the rotary positions counted on",
-    "rope_mixed": "the rotary positions counted on",
-    "none": "without positions",
+POSITIONS = {  # position embedding -> what it becomes at another image size
+    "learned": "learned position embeddings resized",
+    "sincos2d": "sine-cosine position embeddings computed for the new grid",
+    "rope2d": "rotary position embeddings extended to the new grid",
+    "rope_mixed": "rotary position embeddings extended to the new grid",
+    "none": "no position embedding",
 }
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Where an evaluation was put, and what `evaluation.json` in it says."""
+    """A finished evaluation.
+
+    Attributes:
+        path: its folder.
+        report: the contents of `evaluation.json`.
+    """
 
     path: Path
     report: dict[str, Any]
@@ -68,88 +72,90 @@ def evaluate_run(
     data: Any = None,
     split: str = TEST,
 ) -> Evaluation:
-    """Measure a run's model on a test split, and write `report.html` and what it is made of.
+    """Evaluate a run's model on a test split, and write `report.html` and the files it is made of.
 
-    The temperature (Guo et al. 2017) is fitted on the run's own validation split and kept with the
-    run; on other data, the run's own holds.
+    The temperature (Guo et al. 2017) is fitted on the run's own validation split and saved in the
+    run. On other data the saved temperature is used.
 
     Args:
         run: the folder of a training run.
-        overrides: what is different of its data, `["data=folder", "data.path=photos"]`.
-        sizes: image sizes that its weights are tried at besides.
-        images: how many test images are tried corrupted.
-        output: the folder to make; None is `<run>/evaluation`, and `<run>/evaluation-...` on data
+        overrides: changes to its data, such as `["data=folder", "data.path=photos"]`.
+        sizes: further image sizes to evaluate the same weights at.
+        images: number of test images for the robustness to corruptions.
+        output: the folder to write; None is `<run>/evaluation`, and `<run>/evaluation-...` for data
             that the run was not trained on.
-        data: in the place of its data set, as for `train_model`; classes without names are the
-            run's in order.
-        split: "test"; or "all", every image of data that the run was not trained on.
+        data: in-memory data instead of a data set, as for `train_model`; classes without names
+            are the run's in order.
+        split: "test", or "all" for every image of data that the run was not trained on.
 
     Raises:
-        SettingError: what was asked for cannot be had; nothing is written then.
+        SettingError: a setting is invalid, or the data do not match; nothing is written.
     """
-    saved = evaluable(run, sizes, output)
-    given = None if data is None else _named(in_memory.to_in_memory(data), saved)
-    config = in_memory.with_array_source(settings_of(saved, overrides), given)
-    check_split(saved, split, is_own=given is None and is_own_place(saved, config))
-    if given is None:
+    saved = open_evaluable_run(run, sizes, output)
+    in_memory_data = None if data is None else _with_names(in_memory.to_in_memory(data), saved)
+    config = in_memory.with_array_source(evaluation_config(saved, overrides), in_memory_data)
+    check_split(saved, split, in_memory_data is None and uses_training_source(saved, config))
+    if in_memory_data is None:
         check_data(saved, config)
-    with contextlib.closing(Run(saved.path)) as held:  # nobody trains it meanwhile
-        patch_size, positions = _patches(saved, sizes)
-        chosen = evaluation_task(saved, config, given, overrides, split)
-        folder = chosen.folder(output)
-        with lazy_images.report_decode_failures(chosen.splits):
-            report, logits, fitted = _measured(chosen, sizes, images, patch_size)
+    with contextlib.closing(Run(saved.path)) as locked:  # so that no training changes it meanwhile
+        patch_size, positions = _check_model(saved, sizes)
+        task = evaluation_task(saved, config, in_memory_data, overrides, split)
+        folder = task.output_folder(output)
+        with lazy_images.report_decode_failures(task.splits):
+            report, logits, temperature = _measure(task, sizes, images, patch_size)
         report["positions"] = positions
-        with artifacts.write_artifacts(folder, report, logits, chosen):
-            if fitted is not None:  # the folder is not in its place yet: both or none
-                held.write_json(TEMPERATURE, fitted)
+        with artifacts.write_artifacts(folder, report, logits, task):
+            if temperature is not None:  # before the folder is renamed: both or neither
+                locked.write_json(TEMPERATURE, temperature)
     _log_summary(folder, report)
     return Evaluation(folder, report)
 
 
-def _named(given: SourceData, saved: SavedRun) -> SourceData:
-    """Classes that are numbers, as arrays have them, are the run's in order."""
-    is_numbered = given.class_names == [str(index) for index in range(len(saved.class_names))]
-    return given._replace(class_names=saved.class_names) if is_numbered else given
+def _with_names(data: SourceData, saved: SavedRun) -> SourceData:
+    """Replace class names that are mere numbers, as of arrays, by the run's in order."""
+    is_numbered = data.class_names == [str(index) for index in range(len(saved.class_names))]
+    return data._replace(class_names=saved.class_names) if is_numbered else data
 
 
-def _patches(saved: SavedRun, sizes: Sequence[int]) -> tuple[int, str]:
-    """The patches' size, and what becomes of their positions at other sizes, which have to fit."""
+def _check_model(saved: SavedRun, sizes: Sequence[int]) -> tuple[int, str]:
+    """The patch size, and what the position embeddings become at the other sizes."""
     if not sizes:
         return 0, ""
     try:
-        built = describe(saved.model)
+        arch = describe(saved.model)
     except SettingError as error:
-        raise SettingError(f"sizes={sizes[0]} cannot be had ({error}); leave it out") from None
-    check_sizes(sizes, built["patch_size"])
-    return built["patch_size"], POSITIONS[built["position"]]
+        raise SettingError(
+            f"sizes={sizes[0]} cannot be evaluated ({error}); leave it out"
+        ) from None
+    check_sizes(sizes, arch["patch_size"])
+    return arch["patch_size"], POSITIONS[arch["position"]]
 
 
-def _measured(
-    chosen: EvaluationTask, sizes: Sequence[int], images: int, patch_size: int
+def _measure(
+    task: EvaluationTask, sizes: Sequence[int], images: int, patch_size: int
 ) -> tuple[dict[str, Any], np.ndarray, dict[str, Any] | None]:
-    """The report, the measured images' logits (n, K), and the temperature if it was fitted."""
-    saved, train = chosen.saved, chosen.config.train
-    test, labels = chosen.splits.test, chosen.splits.test.labels
-    part = robustness.draw_sample(test, images, train.seed)
-    others = sum((side, side) != saved.model.input_shape[1:3] for side in set(sizes))
-    total = (1 + others) * len(labels) + robustness.passes() * len(part.labels)
-    total += len(chosen.splits.validation.labels) if chosen.is_own else 0
+    """The report, the logits (n, K), and the contents of `temperature.json` if it was fitted."""
+    saved, train = task.saved, task.config.train
+    test, labels = task.splits.test, task.splits.test.labels
+    sample = robustness.draw_sample(test, images, train.seed)
+    other_sizes = sum((side, side) != saved.model.input_shape[1:3] for side in set(sizes))
+    total = (1 + other_sizes) * len(labels) + robustness.PASSES * len(sample.labels)
+    total += len(task.splits.validation.labels) if task.is_training_data else 0
     with tqdm(total=total, unit=" images", delay=2, disable=None) as bar:
-        classify = Classifier(saved.model, train.batch_size, chosen.config.data.prefetch, bar)
-        logits = classify.logits(test, chosen.split)
-        speed = classify.images_per_second
-        temperature, source, fitted = _temperature(chosen, classify)
+        classifier = Classifier(saved.model, train.batch_size, task.config.data.prefetch, bar)
+        logits = classifier.logits(test, task.split)
+        speed = classifier.images_per_second  # of this split: the next one replaces it
+        temperature, source, fitted = _temperature(task, classifier)
         report = {
-            **_described(chosen),
-            **metrics.overall(logits, labels),
+            **_metadata(task),
+            **metrics.overall_metrics(logits, labels),
             "images_per_second": speed,
             "calibration": {
-                **metrics.calibrated(logits, labels, temperature)[0],
+                **metrics.calibration_metrics(logits, labels, temperature)[0],
                 "temperature_from": source,
             },
-            "robustness": robustness.evaluate_corrupted(part, classify, train.seed),
-            "sizes": robustness.evaluate_at_sizes(chosen, sizes, logits, patch_size, bar)
+            "robustness": robustness.evaluate_corrupted(sample, classifier, train.seed),
+            "sizes": robustness.evaluate_at_sizes(task, sizes, logits, patch_size, bar)
             if sizes
             else [],
         }
@@ -157,39 +163,39 @@ def _measured(
 
 
 def _temperature(
-    chosen: EvaluationTask, classify: Classifier
+    task: EvaluationTask, classifier: Classifier
 ) -> tuple[float, str, dict[str, Any] | None]:
-    """The temperature, where it is from in words, and what the run keeps of it if it is fitted."""
-    if not chosen.is_own:
-        is_there = (chosen.saved.path / TEMPERATURE).is_file()
-        source = "as fitted on the run's own data" if is_there else "not fitted yet"
-        return chosen.saved.temperature, source, None
-    validation = chosen.splits.validation
+    """The temperature, a description of its origin, and `temperature.json` if it is fitted now."""
+    if not task.is_training_data:
+        is_fitted = (task.saved.path / TEMPERATURE).is_file()
+        source = "fitted on the run's own validation split" if is_fitted else "not fitted yet"
+        return task.saved.temperature, source, None
+    validation = task.splits.validation
     found = calibration.fit_temperature(
-        classify.logits(validation, "validation"), validation.labels
+        classifier.logits(validation, "validation"), validation.labels
     )
     source = f"fitted on the {len(validation.labels):,} images of the validation split"
-    fitted = {
+    contents = {
         "temperature": found.value,
         "note": found.note,
-        "method": "least negative log likelihood (Guo et al. 2017)",
+        "method": "minimum negative log-likelihood (Guo et al. 2017)",
         "loss": found.loss,
         "loss_calibrated": found.calibrated_loss,
         "fitted_on": {
-            "data": chosen.config.data.name,
-            "data_fingerprint": chosen.fingerprint,
+            "data": task.config.data.name,
+            "data_fingerprint": task.fingerprint,
             "split": "validation",
             "images": len(validation.labels),
             "model": MODEL,
-            "model_sha256": _sha256(chosen.saved.model_file),
+            "model_sha256": _sha256(task.saved.model_file),
         },
     }
-    return found.value, found.note or source, fitted
+    return found.value, found.note or source, contents
 
 
-def _described(chosen: EvaluationTask) -> dict[str, Any]:
-    """What was evaluated, on what, and when."""
-    saved, data = chosen.saved, chosen.config.data
+def _metadata(task: EvaluationTask) -> dict[str, Any]:
+    """The run, the data, the model, the device and the time."""
+    saved, data = task.saved, task.config.data
     return {
         "run": saved.path.name,
         "evaluated_at": time.strftime("%Y-%m-%d %H:%M:%S %z"),
@@ -198,10 +204,10 @@ def _described(chosen: EvaluationTask) -> dict[str, Any]:
         "data": {
             "name": data.name,
             "path": data.path,
-            "split": chosen.split,
-            "fingerprint": chosen.fingerprint,
-            "is_the_runs_own": chosen.is_own,
-            "note": chosen.note,
+            "split": task.split,
+            "fingerprint": task.fingerprint,
+            "is_the_runs_own": task.is_training_data,
+            "note": task.note,
         },
         "model": {
             "file": MODEL,
@@ -219,15 +225,14 @@ def _sha256(file: Path) -> str:
 
 
 def _log_summary(folder: Path, report: dict[str, Any]) -> None:
-    """The headline figures, and where everything was put."""
-    for line in _headlines(report):
+    for line in _summary(report):
         log.info("%s", line)
     if report["data"]["note"]:
         log.warning("WARNING: %s", report["data"]["note"])
-    log.info("report: %s\nevaluation: %s", folder / artifacts.PAGE, folder)
+    log.info("report: %s\nevaluation: %s", folder / artifacts.REPORT, folder)
 
 
-def _headlines(report: dict[str, Any]) -> Iterator[str]:
+def _summary(report: dict[str, Any]) -> Iterator[str]:
     low, high = report["accuracy_interval"]
     top5, speed = report["top5_accuracy"], report["images_per_second"]
     yield (
@@ -236,16 +241,16 @@ def _headlines(report: dict[str, Any]) -> Iterator[str]:
         f"on {report['images']}{' test' if report['data']['split'] == TEST else ''} images of "
         f"{report['data']['name']}"
     )
-    part = report["calibration"]
+    scores = report["calibration"]
     yield (
-        f"calibration error {part['ece']:.4f}, and {part['ece_calibrated']:.4f} with the "
-        f"temperature {part['temperature']:.3f} ({part['temperature_from']})"
+        f"expected calibration error {scores['ece']:.4f}, {scores['ece_calibrated']:.4f} with "
+        f"temperature {scores['temperature']:.3f} ({scores['temperature_from']})"
     )
-    part = report["robustness"]
-    means = ", ".join(f"{kind} {mean:.4f}" for kind, mean in part["means"].items())
+    scores = report["robustness"]
+    means = ", ".join(f"{name} {mean:.4f}" for name, mean in scores["means"].items())
     yield (
-        f"corrupted: {means} (means of three strengths, on {part['images']} images: "
-        f"{part['clean']:.4f} as they are)"
+        f"accuracy on corrupted images: {means} (means of three severities, on "
+        f"{scores['images']} images; {scores['clean']:.4f} without corruption)"
     )
     for row in report["sizes"]:
         yield f"at {row['image_size']} pixels: accuracy {row['accuracy']:.4f}"

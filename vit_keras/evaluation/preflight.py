@@ -1,4 +1,4 @@
-"""What can be wrong with an evaluation, found before Keras is imported."""
+"""Checks of an evaluation's settings before Keras is imported."""
 
 import os
 import re
@@ -20,73 +20,74 @@ from vit_keras.text import abbreviated_list
 from vit_keras.training import preflight
 from vit_keras.validators import check_choice
 
-EVALUATION = "evaluation.json"  # the mark of an evaluation's folder
-TEST, ALL = SPLITS = ("test", "all")  # which images of the data
+EVALUATION = "evaluation.json"  # a folder that has this file is an evaluation
+TEST, ALL = SPLITS = ("test", "all")
 
 
 def check_evaluation(settings: Any) -> None:
-    """Refuse the settings of an evaluation that cannot be made.
+    """Refuse settings with which an evaluation would fail.
 
     Raises:
-        SettingError: a run, data, sizes or a folder that cannot be.
+        SettingError: the run, the data, an image size or the output folder cannot be used.
     """
-    saved = evaluable(settings.run, settings.sizes, settings.output)
-    config = settings_of(saved, settings.data)
-    check_split(saved, settings.split, is_own=is_own_place(saved, config))
+    saved = open_evaluable_run(settings.run, settings.sizes, settings.output)
+    config = evaluation_config(saved, settings.data)
+    check_split(saved, settings.split, uses_training_source(saved, config))
     check_data(saved, config)
 
 
-def evaluable(run: str | Path, sizes: Sequence[int], output: str | Path | None) -> SavedRun:
-    """The run, which has a model, is not being trained, and can be written to; and so can `output`.
+def open_evaluable_run(
+    run: str | Path, sizes: Sequence[int], output: str | Path | None
+) -> SavedRun:
+    """Open a run that has a model, is not being trained, and can be written to, as can `output`.
 
     Raises:
-        SettingError: it is not so, or the model cannot take images of such sizes.
+        SettingError: one of these fails, or the model cannot take images of such sizes.
     """
     saved = open_run(run)
     check_folder(f"run={run}", saved.path)
-    saved.model_file  # noqa: B018  refuses a run without one
-    Run(saved.path).close()  # refuses a run that another process holds
-    atomic.check_output_folder(place(saved, output), EVALUATION)
-    if saved.config.pretrained.handle is None:  # else only the model knows
+    saved.model_file  # noqa: B018  refuses a run without a model
+    Run(saved.path).close()  # refuses a run that another process has locked
+    atomic.check_output_folder(evaluation_folder(saved, output), EVALUATION)
+    # Without Keras the patch size of pretrained weights is unknown.
+    if saved.config.pretrained.handle is None:
         check_sizes(sizes, preflight.architecture(saved.config.model).patch_size)
     return saved
 
 
-def place(saved: SavedRun, output: str | Path | None, other_data: str = "") -> Path:
-    """Where an evaluation goes; one on other data never to where the run's own does."""
-    own = saved.path / (f"evaluation-{other_data}" if other_data else "evaluation")
-    return own if output is None else Path(output).expanduser().absolute()
+def evaluation_folder(saved: SavedRun, output: str | Path | None, other_data: str = "") -> Path:
+    """The folder of an evaluation: `output`, or by default a folder of the run.
+
+    `other_data` names data that the run was not trained on, which get their own default.
+    """
+    default = saved.path / (f"evaluation-{other_data}" if other_data else "evaluation")
+    return default if output is None else Path(output).expanduser().absolute()
 
 
-def is_own_place(saved: SavedRun, config: Config) -> bool:
-    """Whether images come from where the run's did, however many of them, cut or chosen."""
-    places = {
-        # Of a set of TFDS another version, or another configuration, has the same images.
+def uses_training_source(saved: SavedRun, config: Config) -> bool:
+    """Whether `config` reads images from the source of the run, in whatever number or split."""
+    sources = {
+        # Another version or configuration of a TFDS data set has the same images.
         (re.split("[:/]", data.name)[0], os.path.realpath(Path(data.path or "").expanduser()))
         for data in (saved.config.data, config.data)
     }
-    return len(places) == 1
+    return len(sources) == 1
 
 
-def check_split(saved: SavedRun, split: str, is_own: bool) -> None:
-    """Refuse a split that there is none of, and to measure a run on what it was trained on."""
+def check_split(saved: SavedRun, split: str, is_training_data: bool) -> None:
+    """Refuse an unknown split, and an evaluation on the images that the run was trained on."""
     check_choice("split", split, SPLITS)
-    if split == ALL and is_own:
+    if split == ALL and is_training_data:
         raise SettingError(
             f"split=all would measure run={saved.path} on the images that it was trained on; name "
-            "other data besides, such as data=folder data.path=..., or leave split=all out"
+            "other data, such as data=folder data.path=..., or omit split=all"
         )
 
 
 def check_sizes(sizes: Sequence[int], patch_size: int) -> None:
-    """Refuse image sizes that patches of this size do not cover."""
+    """Refuse image sizes that patches of `patch_size` do not cover exactly, or by too many."""
     for side in sizes:
-        if side < 1 or side % patch_size:
-            fitting = validators.join_options(validators.multiples_around(max(side, 1), patch_size))
-            raise SettingError(
-                f"sizes={side} is no multiple of the model's patch size, {patch_size}; use "
-                f"{fitting}"
-            )
+        validators.check_patch_multiple("sizes", side, patch_size)
         if (side // patch_size) ** 2 > architecture_checks.MAX_PATCHES:
             raise SettingError(
                 f"sizes={side} makes more than {architecture_checks.MAX_PATCHES:,} patches of "
@@ -94,22 +95,22 @@ def check_sizes(sizes: Sequence[int], patch_size: int) -> None:
             )
 
 
-def settings_of(saved: SavedRun, overrides: Sequence[str]) -> Config:
+def evaluation_config(saved: SavedRun, overrides: Sequence[str]) -> Config:
     """The run's settings, with the data that it is evaluated on.
 
     Raises:
-        SettingError: an override that cannot be.
+        SettingError: an override is invalid.
     """
     if not overrides:
         return saved.config
     config = compose.with_data(saved.config, overrides)
     if config.data.image_size is None:
-        config.data.image_size = _own_size(saved.config)
+        config.data.image_size = _training_image_size(saved.config)
     return config
 
 
-def _own_size(config: Config) -> list[int] | None:
-    """The size that the run's images had, if that is known without them."""
+def _training_image_size(config: Config) -> list[int] | None:
+    """The image size of the training data; None if it is unknown without the images."""
     try:
         return list(splits.image_size(config.data))
     except SettingError:
@@ -117,21 +118,21 @@ def _own_size(config: Config) -> list[int] | None:
 
 
 def check_data(saved: SavedRun, config: Config) -> None:
-    """Refuse data that are not there, or that have other classes.
+    """Refuse data that do not exist, or whose classes are not the run's.
 
     Raises:
         SettingError: naming the setting and the way out.
     """
     if config.data.name == "arrays":
         raise SettingError(
-            f"run={saved.path} was trained on what a Python program gave it (data.name=arrays); "
+            f"run={saved.path} was trained on arrays of a Python program (data.name=arrays); "
             "evaluate it there, by vit_keras.evaluate_run(run, data=...), or name other data, such "
             "as data=npz data.path=..."
         )
     preflight.check_settings(Config(data=config.data))
     registry.image_counts(config.data)
     names = registry.class_names(config.data)
-    if names is None:  # of a set that is still to be downloaded
+    if names is None:  # of a data set that is not downloaded yet
         return
     if config.data.classes is not None:
         names = [names[index] for index in splits.class_indices(config.data.classes, names)]
@@ -139,17 +140,22 @@ def check_data(saved: SavedRun, config: Config) -> None:
 
 
 def check_classes(saved: SavedRun, names: list[str], source: str) -> None:
-    """Refuse data whose classes are not the run's, one by one in order."""
-    own = saved.class_names
-    if names == own:
+    """Refuse data whose class names are not the run's, in the same order."""
+    expected = saved.class_names
+    if names == expected:
         return
-    lacking, besides = ([n for n in a if n not in b] for a, b in ((own, names), (names, own)))
-    differences = [f"lacks {abbreviated_list(lacking)}"] if lacking else []
-    differences += [f"has {abbreviated_list(besides)} besides"] if besides else []
-    differences = differences or [f"has them in another order, {abbreviated_list(names)}"]
-    chosen = f"data.classes=[{','.join(own)}]" if len(own) <= 20 else "data.classes"
-    way_out = "use data of the same classes" if lacking else f"choose the run's by '{chosen}'"
+    missing = [name for name in expected if name not in names]
+    additional = [name for name in names if name not in expected]
+    differences = []
+    if missing:
+        differences.append(f"lacks {abbreviated_list(missing)}")
+    if additional:
+        differences.append(f"adds {abbreviated_list(additional)}")
+    if not differences:
+        differences.append(f"has them in another order, {abbreviated_list(names)}")
+    setting = f"data.classes=[{','.join(expected)}]" if len(expected) <= 20 else "data.classes"
+    way_out = "use data of the same classes" if missing else f"select the run's by '{setting}'"
     raise SettingError(
-        f"{source} has not the classes of run={saved.path}: it {' and '.join(differences)}; "
+        f"{source} does not have the classes of run={saved.path}: it {' and '.join(differences)}; "
         f"{way_out}"
     )

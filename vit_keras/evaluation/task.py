@@ -1,4 +1,4 @@
-"""What is evaluated: a run, and data that may be its own."""
+"""An evaluation task: a run and the data that it is evaluated on."""
 
 import json
 import re
@@ -15,14 +15,21 @@ from vit_keras.data.dataset import SourceData, Split, Splits
 from vit_keras.data.lazy_images import LazyImages
 from vit_keras.data.splits import load_splits
 from vit_keras.errors import SettingError
-from vit_keras.evaluation.preflight import ALL, EVALUATION, TEST, check_classes, check_split, place
+from vit_keras.evaluation.preflight import (
+    ALL,
+    EVALUATION,
+    TEST,
+    check_classes,
+    check_split,
+    evaluation_folder,
+)
 from vit_keras.io import atomic
 from vit_keras.runs.saved_run import SavedRun
 
-CHANGED = (
-    "The data are not as they were when the run was trained: their fingerprint differs. Where a "
-    "folder is split by lot, images that were added or taken away change the lot, and some of the "
-    "test images may have been trained on."
+CHANGED_DATA = (
+    "The data changed after training: their fingerprint differs. If a folder is split at random, "
+    "added or removed images change the split, and the model may have been trained on some of the "
+    "test images."
 )
 
 
@@ -31,34 +38,35 @@ class EvaluationTask:
     """A run and the data that it is evaluated on.
 
     Attributes:
-        config: the run's, with these data.
-        given: what a Python program gave in the place of a data set.
-        splits: the data; what is measured is `test`, which may be all that there are.
+        saved: the run.
+        config: its settings, with these data.
+        in_memory: data of a Python program that replace the data set; None without.
+        splits: the data; `test` is evaluated, which is all images if `split` is "all".
         fingerprint: of the data.
-        is_own: whether they are what the run was trained on.
-        note: what has to be known of them; empty if nothing.
-        split: which of the images are measured, "test" or "all".
+        is_training_data: whether they are the data that the run was trained on.
+        note: a warning about the data; empty if there is none.
+        split: which of the images are evaluated, "test" or "all".
     """
 
     saved: SavedRun
     config: Config
-    given: SourceData | None
+    in_memory: SourceData | None
     splits: Splits
     fingerprint: str
-    is_own: bool
+    is_training_data: bool
     note: str
     split: str = TEST
 
-    def folder(self, output: str | Path | None) -> Path:
-        """Where the evaluation goes, checked; the run's own gives way to no other data's.
+    def output_folder(self, output: str | Path | None) -> Path:
+        """The folder of the evaluation, checked.
 
         Raises:
-            SettingError: something else is there.
+            SettingError: it has other files, or is for the evaluation on the training data.
         """
         name = re.sub(r"[^\w.-]+", "_", self.config.data.name)
         other = f"{name}-{self.fingerprint[:8]}" + ("-all" if self.split == ALL else "")
-        folder = place(self.saved, output, "" if self.is_own else other)
-        if not self.is_own and folder == place(self.saved, None):
+        folder = evaluation_folder(self.saved, output, "" if self.is_training_data else other)
+        if not self.is_training_data and folder == evaluation_folder(self.saved, None):
             raise SettingError(
                 f"output={output} is for the run's evaluation on its own data, and these are "
                 "others; leave it out, or choose another folder"
@@ -68,77 +76,79 @@ class EvaluationTask:
 
     @cached_property
     def files(self) -> list[str] | None:
-        """The measured images' paths within a folder; None of data that are no folder."""
-        if self.given is not None or self.config.data.name != "folder":
+        """Paths of the evaluated images within their folder; None for other sources."""
+        if self.in_memory is not None or self.config.data.name != "folder":
             return None
         images = self.splits.test.images
-        if not isinstance(images, LazyImages):  # decoded; listed once more, and not decoded
-            images = self.test_at(None).images
+        if not isinstance(images, LazyImages):  # decoded arrays: list the folder again
+            images = self.test_split_at(None).images
         assert isinstance(images, LazyImages)
         return [file.path for file in images.files]
 
-    def test_at(self, side: int | None) -> Split:
-        """What is measured, for images of `side`: files are read at that size, others stay."""
-        if self.given is not None:
+    def test_split_at(self, side: int | None) -> Split:
+        """The evaluated images at another size: files are decoded at `side`, arrays unchanged."""
+        if self.in_memory is not None:
             return self.splits.test
-        now = self.config.data
-        asked = replace(now, cache_mb=0, image_size=now.image_size if side is None else side)
+        data = self.config.data
+        resized = replace(data, cache_mb=0, image_size=data.image_size if side is None else side)
         if (
             side is not None
-            and registry.dataset_info(asked).size == registry.dataset_info(now).size
+            and registry.dataset_info(resized).size == registry.dataset_info(data).size
         ):
             return self.splits.test
-        return _measured(load_splits(asked, self.config.train.seed), self.split).test
+        return _with_test(load_splits(resized, self.config.train.seed), self.split).test
 
 
 def evaluation_task(
     saved: SavedRun,
     config: Config,
-    given: SourceData | None,
+    in_memory: SourceData | None,
     overrides: Sequence[str],
     split: str,
 ) -> EvaluationTask:
-    """Read the data, and compare them with what the run was trained on.
+    """Load the data, and compare their fingerprint with that of the training data.
 
     Raises:
-        SettingError: they cannot be read, are not what the run's model takes, or are its own and
-            are all to be measured.
+        SettingError: the data cannot be read, do not match the model, or are the training data and
+            `split` is "all".
     """
-    splits = load_splits(config.data, config.train.seed, given)
-    fingerprint, trained_on = splits.fingerprint, _fingerprint(saved)
-    is_replaced = bool(overrides) or given is not None
-    is_own = not is_replaced if trained_on is None else fingerprint == trained_on
-    check_split(saved, split, is_own)
-    note = "" if is_own else CHANGED
-    if is_replaced and not is_own:
-        note = f"Other data than those that the run was trained on. {' '.join(overrides)}".strip()
-    measured = _measured(splits, split)
-    _check(saved, measured, f"data.name={config.data.name}")
-    return EvaluationTask(saved, config, given, measured, fingerprint, is_own, note, split)
+    splits = load_splits(config.data, config.train.seed, in_memory)
+    fingerprint, trained_on = splits.fingerprint, _training_fingerprint(saved)
+    is_replaced = bool(overrides) or in_memory is not None
+    is_training_data = not is_replaced if trained_on is None else fingerprint == trained_on
+    check_split(saved, split, is_training_data)
+    note = "" if is_training_data else CHANGED_DATA
+    if is_replaced and not is_training_data:
+        note = f"Not the data that the run was trained on. {' '.join(overrides)}".strip()
+    evaluated = _with_test(splits, split)
+    _check_splits(saved, evaluated, f"data.name={config.data.name}")
+    return EvaluationTask(
+        saved, config, in_memory, evaluated, fingerprint, is_training_data, note, split
+    )
 
 
-def _measured(splits: Splits, split: str) -> Splits:
+def _with_test(splits: Splits, split: str) -> Splits:
     return replace(splits, test=splits.all) if split == ALL else splits
 
 
-def _check(saved: SavedRun, splits: Splits, name: str) -> None:
-    """Refuse data that the run's model cannot take, or be measured on."""
-    check_classes(saved, splits.class_names, name)
-    channels, needed = splits.test.images.shape[-1], saved.model.input_shape[-1]
-    if channels not in (1, needed):
+def _check_splits(saved: SavedRun, splits: Splits, source: str) -> None:
+    """Refuse data with other classes, with other channels than the model's, or without labels."""
+    check_classes(saved, splits.class_names, source)
+    channels, expected = splits.test.images.shape[-1], saved.model.input_shape[-1]
+    if channels not in (1, expected):
         raise SettingError(
-            f"{name} has {channels} channels and the model of run={saved.path} takes {needed}; "
+            f"{source} has {channels} channels and the model of run={saved.path} takes {expected}; "
             "choose other data"
         )
-    if (off := (splits.test.labels < 0)).any():
+    if (unlabelled := (splits.test.labels < 0)).any():
         raise SettingError(
-            f"{name} has no label for {np.count_nonzero(off)} images that are to be measured; "
+            f"{source} has no label for {np.count_nonzero(unlabelled)} images to be evaluated; "
             "choose data with labels"
         )
 
 
-def _fingerprint(saved: SavedRun) -> str | None:
-    """Of the data that the run was trained on; None where it does not say."""
+def _training_fingerprint(saved: SavedRun) -> str | None:
+    """Fingerprint of the training data; None if the run does not record it."""
     try:
         text = (saved.path / "environment.json").read_text(encoding="utf-8")
         return str(json.loads(text)["data_fingerprint"])

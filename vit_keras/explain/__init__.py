@@ -1,7 +1,6 @@
-"""Explanations: what a trained ViT looks at, as arrays in a notebook and as pictures in a run.
+"""Explain predictions: attention maps, class relevance maps and views of embeddings.
 
-Functions are loaded on first use, so that checking the settings of an explanation does not wait for
-Keras.
+Functions are loaded on first use, because they import Keras.
 """
 
 import importlib

@@ -1,7 +1,7 @@
-"""What a ViT looks at: each block's attention on given images, and what follows.
+"""Attention maps: weights of each block, attention rollout and mean attention distance.
 
 Letters: B batch, (X, Y) image height and width, C channels, N tokens, H heads, K width of a head,
-(R, S) rows and columns of patches. Tokens that are no patches (class, registers) stand in front.
+(R, S) rows and columns of patches. Class token and registers stand before the patch tokens.
 """
 
 import contextlib
@@ -20,9 +20,9 @@ from vit_keras.model.encoder_block import EncoderBlock
 def attention(
     model: keras.Model, images: Any, layers: Iterable[str] | None = None
 ) -> list[np.ndarray]:
-    """Images (B, X, Y, C) in 0..255 -> for each block (B, H, N, N), rows summing to 1.
+    """Images (B, X, Y, C) in 0..255 -> attention weights (B, H, N, N) of each block, eq. 6.
 
-    The exact weights (eq. 6), from the queries and keys that each block has of these images.
+    Rows sum to 1. The weights are exact: computed from each block's own queries and keys.
 
     Args:
         model: of `build_vit`, or a run's.
@@ -30,88 +30,94 @@ def attention(
         layers: names of blocks, such as `encoder_block_0`; None for all, from first to last.
 
     Raises:
-        SettingError: a model without blocks of ours, images that do not fit, an unknown block.
+        SettingError: the model has no encoder blocks of this package, the images do not match its
+            input, or a block is unknown.
     """
-    names = [block.name for block in blocks(model)]
-    chosen = names if layers is None else [named(model, layer) for layer in layers]
-    seen: dict[str, np.ndarray] = {}
+    names = [block.name for block in encoder_blocks(model)]
+    requested = names if layers is None else [check_layer(model, layer) for layer in layers]
+    found: dict[str, np.ndarray] = {}
 
-    def watch(index: int, weights: Any) -> Any:
-        if names[index] in chosen:
-            seen[names[index]] = ops.convert_to_numpy(ops.cast(weights, "float32"))
+    def record(index: int, weights: Any) -> Any:
+        if names[index] in requested:
+            found[names[index]] = ops.convert_to_numpy(ops.cast(weights, "float32"))
         return weights
 
-    logits_of(model, images, watch)
-    return [seen[name] for name in chosen]
+    logits_with_hook(model, images, record)
+    return [found[name] for name in requested]
 
 
-def blocks(model: keras.Model) -> list[EncoderBlock]:
-    """The encoder blocks, from first to last."""
+def encoder_blocks(model: keras.Model) -> list[EncoderBlock]:
+    """The encoder blocks, from first to last.
+
+    Raises:
+        SettingError: there are none.
+    """
     found = [layer for layer in model.layers if isinstance(layer, EncoderBlock)]
     if not found:
         raise SettingError(
-            f"{model.name} has no encoder block of ours (a model that was wrapped whole has none), "
-            "so its attention cannot be seen; load its weights into our ViT, by load_pretrained "
-            "with opaque=False"
+            f"{model.name} has no encoder block of vit_keras (a wrapped SavedModel has none), so "
+            "its attention is not available; convert its weights, by load_pretrained with "
+            "opaque=False"
         )
     return found
 
 
-def named(model: keras.Model, layer: str) -> str:
-    """The name of a block, checked."""
-    names = [block.name for block in blocks(model)]
+def check_layer(model: keras.Model, layer: str) -> str:
+    """Return `layer` if it is the name of a block, otherwise raise a `SettingError`."""
+    names = [block.name for block in encoder_blocks(model)]
     if layer not in names:
-        raise SettingError(f"layer={layer} is no block of {model.name}{did_you_mean(layer, names)}")
+        raise SettingError(
+            f"layer={layer} is not a block of {model.name}{did_you_mean(layer, names)}"
+        )
     return layer
 
 
-def logits_of(model: keras.Model, images: Any, watch: Callable[[int, Any], Any]) -> Any:
-    """(B, X, Y, C) -> (B, classes), while `watch(index, weights)` sees each block's attention.
+def logits_with_hook(model: keras.Model, images: Any, hook: Callable[[int, Any], Any]) -> Any:
+    """(B, X, Y, C) -> (B, classes), with `hook(index, weights)` called in each block's attention.
 
-    What `watch` gives back is used in the weights' place. On JAX too they are written out for it,
-    where the model otherwise has a kernel that never holds them. One thread at a time.
+    The return value of the hook replaces the weights (B, H, N, N). Not thread-safe.
     """
     shape = tuple(model.input_shape[1:])
     images = np.asarray(images)
     if images.shape[1:] != shape:
         raise SettingError(
             f"images of shape {images.shape} do not fit {model.name}, which takes (B, {shape[0]}, "
-            f"{shape[1]}, {shape[2]}); resize them, and give a single image as images[None]"
+            f"{shape[1]}, {shape[2]}); resize them, and pass a single image as images[None]"
         )
-    with _watched([block.attention for block in blocks(model)], watch):
+    with _hooked([block.attention for block in encoder_blocks(model)], hook):
         return model(images, training=False)
 
 
 @contextlib.contextmanager
-def _watched(attentions: list[Any], watch: Callable[[int, Any], Any]) -> Iterator[None]:
-    """Have the layers pass their weights through `watch`, the model itself staying as it is."""
+def _hooked(attentions: list[Any], hook: Callable[[int, Any], Any]) -> Iterator[None]:
+    """Let the layers use `_attend` below, because fused kernels never expose the weights."""
     for index, layer in enumerate(attentions):
-        layer._attend = functools.partial(_attend, layer, functools.partial(watch, index))
+        layer._attend = functools.partial(_attend, layer, functools.partial(hook, index))
     try:
         yield
     finally:
         for layer in attentions:
-            del layer._attend  # the method of the class again
+            del layer._attend  # uncovers the method of the class
 
 
-def _attend(layer: Any, watch: Callable[[Any], Any], q: Any, k: Any, v: Any, training: Any) -> Any:
-    weights = watch(layer.weights_of(q, k))
+def _attend(layer: Any, hook: Callable[[Any], Any], q: Any, k: Any, v: Any, training: Any) -> Any:
+    weights = hook(layer.weights_of(q, k))
     return ops.einsum("bhnm,bmhk->bnhk", weights, v)  # eq. 7
 
 
 def rollout(model: keras.Model, images: Any) -> np.ndarray:
-    """Attention rollout (Abnar & Zuidema 2020, https://arxiv.org/abs/2005.00928): -> (B, R, S).
+    """Attention rollout (Abnar & Zuidema 2020): (B, X, Y, C) -> (B, R, S).
 
-    How much of each patch flows into what is pooled, when the attention of all blocks is
-    followed back to the patches: see `joint_attention` and `read_by_pooling`. It knows no classes.
+    How much each patch contributes to the pooled representation, if attention of all blocks is
+    followed back to the patches; independent of the class. https://arxiv.org/abs/2005.00928
     """
     return pooled_map(model, joint_attention(attention(model, images)))
 
 
 def joint_attention(weights: list[np.ndarray]) -> np.ndarray:
-    """Ā_L ... Ā_2 Ā_1 of each block's (B, H, N, N): -> (B, N, N), rows summing to 1.
+    """Ā_L ... Ā_2 Ā_1 of the weights (B, H, N, N) of each block: -> (B, N, N), rows summing to 1.
 
-    Ā is the mean over heads, and half of it the identity, for the path around the attention.
+    Ā = (mean over heads + identity) / 2, where the identity stands for the residual connection.
     """
     identity = np.eye(weights[0].shape[-1])
     joint = identity
@@ -121,18 +127,18 @@ def joint_attention(weights: list[np.ndarray]) -> np.ndarray:
 
 
 def pooled_map(model: keras.Model, joint: np.ndarray) -> np.ndarray:
-    """What is pooled has of each patch: (B, N, N), a row for each output -> (B, R, S).
+    """(B, N, N), a row per output token -> (B, R, S), the weight of each patch after pooling.
 
-    With a class token that is its row. Other poolings read every patch, so their rows are averaged
-    (exact for the mean; a pooling that has weights of its own is taken to weigh all alike).
+    Token pooling reads the row of the class token. Other poolings average the rows of all tokens
+    that they read: exact for the mean, an approximation for attention pooling.
     """
     rows, columns = patch_grid(model)
     extra = joint.shape[-1] - rows * columns
     pooling = model.get_layer("pooling")
-    # A mean over all tokens takes in what stands before the patches, unless registers are left out.
+    # A mean over all tokens includes those before the patches, unless it excludes registers.
     first = getattr(pooling, "registers", 0)
-    read = joint[:, 0] if pooling.pool == "token" else joint[:, first:].mean(axis=1)
-    return read[:, extra:].reshape(-1, rows, columns)
+    pooled = joint[:, 0] if pooling.pool == "token" else joint[:, first:].mean(axis=1)
+    return pooled[:, extra:].reshape(-1, rows, columns)
 
 
 def patch_grid(model: keras.Model) -> tuple[int, int]:
@@ -142,20 +148,20 @@ def patch_grid(model: keras.Model) -> tuple[int, int]:
 
 
 def attention_distance(model: keras.Model, images: Any) -> np.ndarray:
-    """How far each head looks, in pixels: (B, X, Y, C) -> (blocks, H).
+    """Mean attention distance of each head in pixels: (B, X, Y, C) -> (blocks, H).
 
-    Dosovitskiy et al. 2021, figure 7 (right) and 11: the distance from a patch to those that it
-    attends to, weighted by the attention, averaged over patches and images. Only between patches:
-    weights on the class token and registers are left out, and the rest brought to a sum of 1.
+    Dosovitskiy et al. 2021, figures 7 (right) and 11: the distance from a patch to the patches it
+    attends to, weighted by the attention, averaged over patches and images. Weights on the class
+    token and registers are ignored, and the others normalised to a sum of 1.
     """
     rows, columns = patch_grid(model)
-    places = np.indices((rows, columns)).reshape(2, -1).T  # (RS, 2)
-    steps = np.linalg.norm(places[:, None] - places[None], axis=-1)
-    pixels = steps * model.get_layer("patch_embedding").patch_size
+    positions = np.indices((rows, columns)).reshape(2, -1).T  # (RS, 2)
+    patch_distances = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
+    pixels = patch_distances * model.get_layer("patch_embedding").patch_size
     distances = []
     for weights in attention(model, images):
         extra = weights.shape[-1] - rows * columns
         patches = weights[..., extra:, extra:]
-        shares = patches / patches.sum(axis=-1, keepdims=True)
-        distances.append((shares * pixels).sum(axis=-1).mean(axis=(0, 2)))
+        normalised = patches / patches.sum(axis=-1, keepdims=True)
+        distances.append((normalised * pixels).sum(axis=-1).mean(axis=(0, 2)))
     return np.stack(distances)

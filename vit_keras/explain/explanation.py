@@ -1,11 +1,12 @@
-"""Explanations: what a trained ViT looks at, as arrays in a notebook and as pictures in a run.
+"""Explain a model's prediction of one image, as arrays or as plots in a run's folder.
 
     from vit_keras import explain
-    weights = explain.attention(model, images)      # for each block, (B, H, N, N)
-    heat = explain.rollout(model, images)           # (B, R, S): rows and columns of patches
-    heat = explain.relevance(model, images, 3)      # the same, for class 3
+    weights = explain.attention(model, images)       # for each block (B, H, N, N)
+    maps = explain.rollout(model, images)            # (B, R, S): rows and columns of patches
+    maps = explain.relevance(model, images, 3)       # (B, R, S) for class 3
 
-The maths is in `attention_maps.py`, `relevance.py` and `embeddings.py`; letters as there.
+The methods are in `attention_maps.py`, `relevance_maps.py` and `embedding_maps.py`; letters as
+there.
 """
 
 import json
@@ -23,33 +24,33 @@ from vit_keras.explain import plots
 from vit_keras.explain.attention_maps import (
     attention,
     attention_distance,
-    blocks,
+    check_layer,
+    encoder_blocks,
     joint_attention,
-    named,
     pooled_map,
 )
 from vit_keras.explain.embedding_maps import feature_pca, patch_filters, position_similarity
-from vit_keras.explain.preflight import EXPLANATION, explanation_place, image_number, target_index
+from vit_keras.explain.preflight import EXPLANATION, class_index, open_run_and_folder, test_index
 from vit_keras.explain.relevance_maps import relevance
 from vit_keras.io import atomic
 from vit_keras.model.preprocessing import resize_to_input
-from vit_keras.predict.inputs import in_channels
+from vit_keras.predict.inputs import to_channels
 from vit_keras.runs.saved_run import SavedRun
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """One image and what the model makes of it.
+    """Maps of one image.
 
     Attributes:
-        image: (X, Y, C) as the model got it.
+        image: (X, Y, C), the model's input.
         probabilities: (classes,).
-        target: the class that `relevance` is for.
+        target: class of `relevance`.
         rollout: (R, S).
         relevance: (R, S).
-        features: (R, S, 3), the main directions of the last layer as colours.
-        heads: (blocks, H, R, S), where the pooled token looks, by one head of one block alone.
-        distance: (blocks, H), in pixels.
+        features: (R, S, 3), the first three principal components of the last layer as RGB.
+        heads: (blocks, H, R, S), attention of the pooled token in each head.
+        distance: (blocks, H), mean attention distance in pixels.
     """
 
     image: np.ndarray
@@ -72,13 +73,13 @@ def explain_image(model: keras.Model, image: Any, target: int | None = None) -> 
     weights = attention(model, batch)
     logits = model(batch, training=False)
     probabilities = ops.convert_to_numpy(ops.softmax(ops.cast(logits, "float32")))[0]
-    chosen = int(probabilities.argmax()) if target is None else target
+    target = int(probabilities.argmax()) if target is None else target
     return Explanation(
         image=batch[0],
         probabilities=probabilities,
-        target=chosen,
+        target=target,
         rollout=pooled_map(model, joint_attention(weights))[0],
-        relevance=relevance(model, batch, chosen)[0],
+        relevance=relevance(model, batch, target)[0],
         features=feature_pca(model, batch)[0],
         heads=np.stack([pooled_map(model, block[0]) for block in weights]),
         distance=attention_distance(model, batch),
@@ -92,49 +93,55 @@ def explain_run(
     layer: str | None = None,
     output: str | Path | None = None,
 ) -> Path:
-    """Draw what a run's model looks at in one image; gives the folder of the pictures.
+    """Explain the prediction of a run's model for one image, as plots in a folder.
 
     Args:
         run: the folder of a training run.
-        image: an image file, or the number of an image in the run's test split.
-        target: the class whose relevance is drawn, by name or number; None is the predicted one.
+        image: an image file, or the index of an image in the run's test split.
+        target: the class of the relevance map, by name or index; None is the predicted class.
         layer: the block whose heads the overview shows; None is the last one.
-        output: the folder to make; None is `<run>/explanations/<image>`.
+        output: the folder to write; None is `<run>/explanations/<image>`.
+
+    Returns:
+        The folder.
 
     Raises:
-        SettingError: what was asked for cannot be had; nothing is written then.
+        SettingError: a setting is invalid, or the model cannot be explained; nothing is written.
     """
-    saved, folder = explanation_place(run, image, output)
-    index = None if target is None else target_index(saved, target)
-    name = blocks(saved.model)[-1].name if layer is None else named(saved.model, layer)
-    pixels, truth = _pixels(saved, image)
-    explanation = explain_image(saved.model, pixels, index)
+    saved, folder = open_run_and_folder(run, image, output)
+    target = None if target is None else class_index(saved, target)
+    if layer is None:
+        layer = encoder_blocks(saved.model)[-1].name
+    check_layer(saved.model, layer)
+    pixels, label = _load_image(saved, image)
+    explanation = explain_image(saved.model, pixels, target)
     with atomic.atomic_folder(folder, EXPLANATION) as new:
-        _draw(explanation, saved, name, truth, new)
-        np.savez_compressed(new / "maps.npz", **_maps(explanation))
-        report = _report(explanation, saved, image, truth) | {"left_out": _draw_learnt(saved, new)}
+        _plot_image(explanation, saved, layer, label, new)
+        np.savez_compressed(new / "maps.npz", **_arrays(explanation))
+        report = _report(explanation, saved, image, label)
+        report["left_out"] = _plot_embeddings(saved, new)
         text = json.dumps(report, indent=2, ensure_ascii=False)
         (new / EXPLANATION).write_text(text + "\n", encoding="utf-8")
     return folder
 
 
-def _pixels(saved: SavedRun, image: str | Path | int) -> tuple[np.ndarray, int | None]:
-    """The image as the model takes it, and its class where that is known."""
+def _load_image(saved: SavedRun, image: str | Path | int) -> tuple[np.ndarray, int | None]:
+    """The image (X, Y, C) uint8, and its label; None for a file."""
     rows, columns, channels = saved.model.input_shape[1:]
-    number = image_number(image)
-    if number is None:
+    index = test_index(image)
+    if index is None:
         pixels = decode.read(Path(str(image)), (rows, columns), saved.config.data.resize_mode)
-        return in_channels(pixels, channels), None
+        return to_channels(pixels, channels), None
     test = splits.load_splits(saved.config.data, saved.config.train.seed).test
-    if number >= len(test.labels):
+    if index >= len(test.labels):
         raise SettingError(
             f"image={image} is more than the test split has; use 0 to {len(test.labels) - 1}"
         )
-    return resize_to_input(test.images[[number]], saved.model)[0], int(test.labels[number])
+    return resize_to_input(test.images[[index]], saved.model)[0], int(test.labels[index])
 
 
-def _draw(
-    explanation: Explanation, saved: SavedRun, layer: str, truth: int | None, folder: Path
+def _plot_image(
+    explanation: Explanation, saved: SavedRun, layer: str, label: int | None, folder: Path
 ) -> None:
     image, names = explanation.image, saved.class_names
     maps = {
@@ -143,32 +150,32 @@ def _draw(
         "feature_pca": np.kron(explanation.features, np.ones((16, 16, 1))),
     }
     for name, picture in maps.items():
-        plots.picture(folder / f"{name}.png", picture)
-    best = int(explanation.probabilities.argmax())
-    known = "" if truth is None else f", labelled {names[truth]}"
+        plots.save_image(folder / f"{name}.png", picture)
     shown = {
-        "the image": plots.enlarged(image),
-        "where attention flows from\n(attention rollout)": maps["rollout"],
-        f"what speaks for {names[explanation.target]}\n(relevance)": maps["relevance"],
-        "patches that are alike\n(PCA of the features)": maps["feature_pca"],
+        "input": plots.enlarged(image),
+        "attention rollout": maps["rollout"],
+        f"relevance for\n{names[explanation.target]}": maps["relevance"],
+        "PCA of the\npatch features": maps["feature_pca"],
     }
-    of_layer = explanation.heads[[block.name for block in blocks(saved.model)].index(layer)]
-    heads = np.stack([plots.overlay(image, head) for head in of_layer])
-    title = f"{names[best]} ({explanation.probabilities[best]:.0%}){known}"
+    block = [block.name for block in encoder_blocks(saved.model)].index(layer)
+    heads = np.stack([plots.overlay(image, head) for head in explanation.heads[block]])
+    best = int(explanation.probabilities.argmax())
+    labelled = "" if label is None else f", labelled {names[label]}"
+    title = f"{names[best]} ({explanation.probabilities[best]:.0%}){labelled}"
     plots.overview(folder / "overview.png", shown, heads, layer, title)
-    all_heads = "where each head of each block looks"
-    plots.mosaic(folder / "heads.png", explanation.heads, all_heads, ("block", "head"))
-    plots.distances(folder / "attention_distance.png", explanation.distance)
+    heads_title = "attention of the pooled token in each head"
+    plots.mosaic(folder / "heads.png", explanation.heads, heads_title, ("block", "head"))
+    plots.attention_distances(folder / "attention_distance.png", explanation.distance)
 
 
-def _draw_learnt(saved: SavedRun, folder: Path) -> dict[str, str]:
-    """The pictures that no image is needed for; those that this model has not, with the reason."""
+def _plot_embeddings(saved: SavedRun, folder: Path) -> dict[str, str]:
+    """The plots that need no image: file name -> reason for those that the model does not allow."""
     left_out = {}
     try:
         similarity = position_similarity(saved.model)
-        title = "position embeddings: likeness of each patch's to all others"
-        place = folder / "position_similarity.png"
-        plots.mosaic(place, similarity, title, ("row of the patch", "column of the patch"))
+        title = "cosine similarity of position embeddings: each patch to all others"
+        path = folder / "position_similarity.png"
+        plots.mosaic(path, similarity, title, ("row of the patch", "column of the patch"))
     except SettingError as error:
         left_out["position_similarity.png"] = str(error)
     try:
@@ -178,18 +185,18 @@ def _draw_learnt(saved: SavedRun, folder: Path) -> dict[str, str]:
     return left_out
 
 
-def _maps(explanation: Explanation) -> dict[str, Any]:
+def _arrays(explanation: Explanation) -> dict[str, Any]:
     return {name: np.asarray(value) for name, value in vars(explanation).items()}
 
 
 def _report(
-    explanation: Explanation, saved: SavedRun, image: str | Path | int, truth: int | None
+    explanation: Explanation, saved: SavedRun, image: str | Path | int, label: int | None
 ) -> dict[str, Any]:
     names = saved.class_names
     order = explanation.probabilities.argsort()[::-1][:5]
     return {
         "image": str(image),
-        "label": None if truth is None else names[truth],
+        "label": None if label is None else names[label],
         "predicted": {names[i]: round(float(explanation.probabilities[i]), 6) for i in order},
         "relevance_for": names[explanation.target],
     }

@@ -1,7 +1,7 @@
-"""Which patches speak for a class: attention weighted by its gradients.
+"""Class relevance maps: gradient-weighted attention (Chefer et al. 2021).
 
-Chefer et al. 2021, "Generic Attention-model Explainability"
-(https://arxiv.org/abs/2103.15679), its rule for self-attention. Letters as in `attention_maps.py`.
+"Generic Attention-model Explainability" (https://arxiv.org/abs/2103.15679), the rule for
+self-attention. Letters as in `attention_maps.py`.
 """
 
 from collections.abc import Callable
@@ -12,22 +12,23 @@ import numpy as np
 from keras import ops
 
 from vit_keras.errors import SettingError
-from vit_keras.explain.attention_maps import attention, logits_of, pooled_map
+from vit_keras.explain.attention_maps import attention, logits_with_hook, pooled_map
 
 
 def relevance(model: keras.Model, images: Any, class_index: Any = None) -> np.ndarray:
-    """Images (B, X, Y, C) in 0..255 -> (B, R, S), how much each patch speaks for a class.
+    """Images (B, X, Y, C) in 0..255 -> (B, R, S), the relevance of each patch for a class.
 
     R ← R + E[(∇A ⊙ A)⁺] R from R = I, block after block (the paper's eq. 5 and 6), with E the mean
-    over heads and ∇A what the class's logit has as its gradient.
+    over heads and ∇A the gradient of the class's logit.
 
     Args:
         model: of `build_vit`, or a run's.
         images: a batch, uint8 or float.
-        class_index: whose logit; one for all, or one for each image. None takes the predicted.
+        class_index: class of the logit; one for all images, or one for each. None is the predicted
+            class.
 
     Raises:
-        SettingError: as `attention`; a class that there is none of; a backend without gradients.
+        SettingError: as `attention`; an unknown class; a backend without gradients.
     """
     weights = attention(model, images)
     gradients = attention_gradients(model, images, class_index, weights)
@@ -41,27 +42,28 @@ def relevance(model: keras.Model, images: Any, class_index: Any = None) -> np.nd
 def attention_gradients(
     model: keras.Model, images: Any, class_index: Any, weights: list[np.ndarray]
 ) -> list[np.ndarray]:
-    """∂ logit / ∂ A for each block's weights (B, H, N, N), in their shapes."""
+    """∂ logit / ∂ A for the weights (B, H, N, N) of each block, in the same shapes."""
 
-    def logits(changes: list[Any]) -> Any:
-        return logits_of(
-            model, images, lambda index, seen: seen + ops.cast(changes[index], seen.dtype)
+    def logits(offsets: list[Any]) -> Any:
+        return logits_with_hook(
+            model, images, lambda index, a: a + ops.cast(offsets[index], a.dtype)
         )
 
-    # The gradient at the weights is that of a change to them, where the change is 0.
-    changes = [ops.zeros(block.shape, "float32") for block in weights]
-    chosen = _one_hot(ops.convert_to_numpy(logits(changes)), class_index)
-    # No image's logit depends on another's weights, so the sum's gradients are each image's own.
-    gradients = _gradients(lambda changes: ops.sum(logits(changes) * chosen), changes)
+    # ∂/∂A is the gradient with respect to an offset of A at 0.
+    offsets = [ops.zeros(block.shape, "float32") for block in weights]
+    mask = _one_hot(ops.convert_to_numpy(logits(offsets)), class_index)
+    # The logits of an image depend on its own weights only, so one gradient of the sum is enough.
+    gradients = _gradients(lambda offsets: ops.sum(logits(offsets) * mask), offsets)
     return [ops.convert_to_numpy(gradient) for gradient in gradients]
 
 
 def _one_hot(logits: np.ndarray, class_index: Any) -> np.ndarray:
+    """(B, classes) -> the same shape: 1 at the class of each image, by default the predicted."""
     batch, classes = logits.shape
     index = logits.argmax(axis=-1) if class_index is None else np.asarray(class_index)
     if index.dtype.kind not in "iu" or index.shape not in ((), (batch,)):
         raise SettingError(
-            f"class_index={class_index} is no class for each of {batch} images; give one whole "
+            f"class_index={class_index} is not a class for each of {batch} images; use one whole "
             f"number, or {batch} of them"
         )
     if (index < 0).any() or (index >= classes).any():
@@ -70,7 +72,7 @@ def _one_hot(logits: np.ndarray, class_index: Any) -> np.ndarray:
 
 
 def _gradients(score: Callable[[list[Any]], Any], at: list[Any]) -> list[Any]:
-    """The gradient of a number with respect to each array of `at`."""
+    """The gradient of a scalar function with respect to each array of `at`."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
@@ -84,6 +86,6 @@ def _gradients(score: Callable[[list[Any]], Any], at: list[Any]) -> list[Any]:
 
         return jax.grad(score)(at)
     raise SettingError(
-        f"KERAS_BACKEND={backend} gives no gradients here; use tensorflow or jax, or rollout, "
-        "which needs none"
+        f"KERAS_BACKEND={backend} has no gradients here; use tensorflow or jax, or rollout, which "
+        "needs none"
     )

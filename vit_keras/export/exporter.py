@@ -1,4 +1,4 @@
-"""Export: a run's model in another program's format, compared with Keras before it is kept."""
+"""Export a run's model to the format of another runtime, and compare the file with Keras."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ import numpy as np
 from vit_keras.data import splits
 from vit_keras.errors import SettingError
 from vit_keras.export.formats import FORMATS, Reader, format_module
-from vit_keras.export.preflight import EXPORT, export_place
+from vit_keras.export.preflight import EXPORT, open_run_and_folder
 from vit_keras.io import atomic
 from vit_keras.model.preprocessing import resize_to_input
 from vit_keras.predict.serving_model import serving_model
@@ -27,7 +27,12 @@ log = logging.getLogger("vit_keras")
 
 @dataclass(frozen=True)
 class Export:
-    """Where an export was put, and what `export.json` in it says."""
+    """A finished export.
+
+    Attributes:
+        path: its folder.
+        report: the contents of `export.json`.
+    """
 
     path: Path
     report: dict[str, Any]
@@ -36,21 +41,21 @@ class Export:
 def export_run(
     run: str | Path, format: str, output: str | Path | None = None, images: int = 200
 ) -> Export:
-    """Write a run's model for another program: uint8 pixels in, probabilities out.
+    """Export a run's model: (B, X, Y, C) uint8 -> probabilities (B, classes), for any B.
 
-    Normalisation, the run's temperature and the softmax are inside; the batch is of any size. The
-    file is opened by its own runtime and compared with Keras on test images; see `comparison`.
+    Normalisation, temperature scaling and softmax are part of the file. It is opened by the runtime
+    of its format and compared with Keras on test images; see `compare_with_keras`.
 
     Args:
         run: the folder of a training run.
-        format: one of `vit_keras.formats.FORMATS`.
-        output: the folder to make; None is `<run>/export/<format>`.
-        images: how many test images both are run on.
+        format: one of `vit_keras.export.formats.FORMATS`.
+        output: the folder to write; None is `<run>/export/<format>`.
+        images: number of test images for the comparison.
 
     Raises:
-        SettingError: what was asked for cannot be had; nothing is written then.
+        SettingError: a setting is invalid; nothing is written.
     """
-    saved, folder = export_place(run, format, output, keras.backend.backend())
+    saved, folder = open_run_and_folder(run, format, output, keras.backend.backend())
     model = serving_model(saved)
     pixels, labels, source = test_images(saved, images)
     with atomic.atomic_folder(folder, EXPORT) as new:
@@ -62,7 +67,7 @@ def export_run(
             "bytes": _size(new / FORMATS[format].file),
             "run_bytes": (saved.path / MODEL).stat().st_size,
             "images_from": source,
-            **comparison(model, format_module(format).reader(new), pixels, labels),
+            **compare_with_keras(model, format_module(format).reader(new), pixels, labels),
             "temperature": saved.temperature,
             "class_names": saved.class_names,
             "versions": _versions(format),
@@ -74,52 +79,52 @@ def export_run(
 
 
 def test_images(saved: SavedRun, count: int) -> tuple[np.ndarray, np.ndarray | None, str]:
-    """So many images of the run's test split, spread over all of it, as its model takes them.
+    """Evenly spaced images of the test split -> (n, X, Y, C) uint8, labels (n,), their source.
 
-    Random pixels where the data are gone: enough to see that two programs agree, not how well they
-    do. Gives the images, their labels or None, and where they are from.
+    If the data cannot be loaded: random pixels, without labels. They show whether two runtimes
+    agree, but not the accuracy.
     """
     try:
         test = splits.load_splits(saved.config.data, saved.config.train.seed).test
     except SettingError as error:
-        log.info("random pixels stand in for the test images: %s", error)
+        log.info("using random pixels, because the test images cannot be loaded: %s", error)
         shape = (count, *saved.model.input_shape[1:])
         return np.random.default_rng(0).integers(0, 256, shape, "uint8"), None, "random pixels"
-    chosen = np.unique(np.linspace(0, len(test.labels) - 1, count).astype(int))
-    images = resize_to_input(test.images[chosen], saved.model)
-    return images, test.labels[chosen], f"test split of {saved.config.data.name}"
+    indices = np.unique(np.linspace(0, len(test.labels) - 1, count).astype(int))
+    images = resize_to_input(test.images[indices], saved.model)
+    return images, test.labels[indices], f"test split of {saved.config.data.name}"
 
 
-def comparison(
+def compare_with_keras(
     model: keras.Model, predict: Reader, images: np.ndarray, labels: np.ndarray | None
 ) -> dict[str, Any]:
-    """A file beside its Keras model: the largest difference, agreement, accuracy and latency."""
-    expected = in_batches(lambda batch: np.asarray(model.predict_on_batch(batch)), images)
-    found = in_batches(predict, images)
-    best, own = expected.argmax(axis=-1), found.argmax(axis=-1)
+    """Compare an exported file with its Keras model: difference, agreement, accuracy, latency."""
+    expected = predict_in_batches(lambda batch: np.asarray(model.predict_on_batch(batch)), images)
+    found = predict_in_batches(predict, images)
+    keras_classes, classes = expected.argmax(axis=-1), found.argmax(axis=-1)
     accuracies = {}
     if labels is not None:
         accuracies = {
-            "accuracy": float((own == labels).mean()),
-            "keras_accuracy": float((best == labels).mean()),
+            "accuracy": float((classes == labels).mean()),
+            "keras_accuracy": float((keras_classes == labels).mean()),
         }
     return {
         "images": len(images),
         "max_difference": float(np.abs(found - expected).max()),
-        "top1_agreement": float((own == best).mean()),
+        "top1_agreement": float((classes == keras_classes).mean()),
         **accuracies,
         "latency_ms": latency_ms(predict, images[:1]),
         "keras_latency_ms": latency_ms(model.predict_on_batch, images[:1]),
     }
 
 
-def in_batches(predict: Reader, images: np.ndarray, size: int = 50) -> np.ndarray:
+def predict_in_batches(predict: Reader, images: np.ndarray, size: int = 50) -> np.ndarray:
     parts = [predict(images[start : start + size]) for start in range(0, len(images), size)]
     return np.concatenate(parts)
 
 
 def latency_ms(predict: Reader, image: np.ndarray, times: int = 20) -> float:
-    """The median of so many single images, after three that count for nothing."""
+    """Median latency of a batch of one image, after three warm-up calls."""
     seconds = []
     for _ in range(times + 3):
         started = time.perf_counter()
@@ -138,8 +143,8 @@ def _log_summary(folder: Path, report: dict[str, Any]) -> None:
         report["run_bytes"] / 1e6,
     )
     log.info(
-        "beside Keras, on %d images (%s): probabilities differ by %.1e at most, top-1 agrees on "
-        "%.1f%%",
+        "compared with Keras on %d images (%s): maximum difference of probabilities %.1e, top-1 "
+        "agreement %.1f%%",
         report["images"],
         report["images_from"],
         report["max_difference"],
@@ -147,14 +152,20 @@ def _log_summary(folder: Path, report: dict[str, Any]) -> None:
     )
     if "accuracy" in report:
         log.info("accuracy %.4f (Keras %.4f)", report["accuracy"], report["keras_accuracy"])
-    log.info("one image: %.2f ms (Keras %.2f ms)", report["latency_ms"], report["keras_latency_ms"])
+    log.info(
+        "latency of one image: %.2f ms (Keras %.2f ms)",
+        report["latency_ms"],
+        report["keras_latency_ms"],
+    )
     if tolerance is not None and report["max_difference"] > tolerance:
-        log.warning("WARNING: more than %.0e apart; see what differs before you use it", tolerance)
+        log.warning(
+            "WARNING: the difference exceeds %.0e; find its cause before using the file", tolerance
+        )
     log.info("export: %s", folder)
 
 
 def _size(file: Path) -> int:
-    """Bytes of a file, with what belongs to it (`model.bin` to `model.xml`), or of a folder."""
+    """Bytes of a folder, or of a file and those that belong to it (`model.bin` to `model.xml`)."""
     files = file.rglob("*") if file.is_dir() else file.parent.glob(f"{file.stem}.*")
     return sum(part.stat().st_size for part in files if part.is_file())
 

@@ -1,4 +1,4 @@
-"""What can be wrong with an explanation, prediction or export, found before Keras is imported."""
+"""Checks of an export's settings before Keras is imported."""
 
 import importlib.util
 import os
@@ -11,24 +11,28 @@ from vit_keras.io import atomic
 from vit_keras.runs.saved_run import SavedRun, open_run
 from vit_keras.validators import check_choice
 
-EXPORT = "export.json"
+EXPORT = "export.json"  # a folder that has this file is an export
 
 
 def check_export(settings: Any) -> None:
-    """Refuse the settings of an export that cannot be made.
+    """Refuse settings with which an export would fail.
 
     Raises:
-        SettingError: an unknown format, a library that is not installed, a run or folder that is
-            none.
+        SettingError: the format is unknown, a library is not installed, or the run or the output
+            folder cannot be used.
     """
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    export_place(settings.run, settings.format, settings.output, backend)
+    open_run_and_folder(settings.run, settings.format, settings.output, backend)
 
 
-def export_place(
+def open_run_and_folder(
     run: str | Path, format: str, output: str | Path | None, backend: str
 ) -> tuple[SavedRun, Path]:
-    """The run, and where the export goes: `output`, or `<run>/export/<format>`; checked."""
+    """The run, and the checked output folder: `output`, or `<run>/export/<format>`.
+
+    Raises:
+        SettingError: as `check_export`.
+    """
     check_choice("format", format, FORMATS)
     packages = FORMATS[format].packages.items()
     missing = [name for name, module in packages if importlib.util.find_spec(module) is None]
@@ -40,9 +44,8 @@ def export_place(
     if FORMATS[format].needs_tensorflow and backend != "tensorflow":
         raise SettingError(
             f"KERAS_BACKEND={backend} cannot write format={format}; set it to tensorflow, which "
-            "opens the run as well, whatever it was trained on"
+            "opens runs of every backend"
         )
     saved = open_run(run)
-    return saved, atomic.output_folder(
-        saved.path / "export" / format if output is None else output, EXPORT
-    )
+    default = saved.path / "export" / format
+    return saved, atomic.output_folder(default if output is None else output, EXPORT)

@@ -1,4 +1,4 @@
-"""Predictions of files: a progress bar, and a table, JSON or CSV of what was found."""
+"""Predict image files with a progress bar, and write the predictions as a table, JSON or CSV."""
 
 import csv
 import io
@@ -22,17 +22,24 @@ from vit_keras.text import format_table, one_line
 
 @dataclass(frozen=True)
 class FilePredictions:
-    """What became of files, and how long it took, without opening the run."""
+    """Predictions of image files, in order.
+
+    Attributes:
+        predictions: of the files that could be read.
+        unreadable: the other files.
+        seconds: time of reading and predicting, without opening the run.
+    """
 
     predictions: list[Prediction]
     unreadable: list[Unreadable]
     seconds: float
 
     def __str__(self) -> str:
-        read, all_of_them = len(self.predictions), len(self.predictions) + len(self.unreadable)
-        speed = f"{self.seconds:.1f} s, {all_of_them / self.seconds:.0f} images/s"
-        passed_over = f"; {len(self.unreadable)} passed over" if self.unreadable else ""
-        return f"{read:,} of {all_of_them:,} images in {speed}{passed_over}"
+        skipped = len(self.unreadable)
+        count = len(self.predictions) + skipped
+        speed = f"{self.seconds:.1f} s, {count / self.seconds:.0f} images/s"
+        summary = f"{len(self.predictions):,} of {count:,} images in {speed}"
+        return f"{summary}; {skipped} skipped" if skipped else summary
 
 
 def predict_files(
@@ -41,16 +48,16 @@ def predict_files(
     """Predict files, folders and globs, with a progress bar on standard error.
 
     Raises:
-        SettingError: a word names no file.
+        SettingError: a word matches no file.
     """
     files = inputs.find_image_files(images)
     started = time.perf_counter()
     results = predictor.results(files, top_k, flip)
-    # In a file, where bars would pile up, one is drawn every ten seconds.
-    pace = 0.1 if sys.stderr.isatty() else 10
-    with warnings.catch_warnings():  # `decode` has a limit of its own
+    # Redirected to a file, every update of the bar is a new line: one in ten seconds.
+    interval = 0.1 if sys.stderr.isatty() else 10
+    with warnings.catch_warnings():  # `decode` has its own limit
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        done = list(tqdm(results, "predicting", len(files), unit=" images", mininterval=pace))
+        done = list(tqdm(results, "predicting", len(files), unit=" images", mininterval=interval))
     return FilePredictions(
         [result for result in done if isinstance(result, Prediction)],
         [result for result in done if isinstance(result, Unreadable)],
@@ -58,21 +65,21 @@ def predict_files(
     )
 
 
-def write(content: bytes, place: Path) -> None:
-    """Write a file, whole or not at all.
+def write(content: bytes, file: Path) -> None:
+    """Write `file` atomically.
 
     Raises:
         SettingError: it cannot be written.
     """
     try:
-        with atomic.atomic_file(place) as new:
+        with atomic.atomic_file(file) as new:
             new.write_bytes(content)
     except OSError as error:
-        raise SettingError(f"output={place} cannot be written ({error.strerror})") from None
+        raise SettingError(f"output={file} cannot be written ({error.strerror})") from None
 
 
-def table(predictions: Sequence[Prediction]) -> bytes:
-    """A line for each image: its file, its class and confidence, and the next best."""
+def to_table(predictions: Sequence[Prediction]) -> bytes:
+    """One line per image: file, class, confidence and the next best classes."""
     rows = [("file", "class", "confidence", "next best")]
     for one in predictions:
         others = ", ".join(f"{one_line(c.label)} {c.confidence:.4f}" for c in one.top[1:])
@@ -82,8 +89,8 @@ def table(predictions: Sequence[Prediction]) -> bytes:
     return f"{format_table(rows)}\n".encode()
 
 
-def as_json(predictions: Sequence[Prediction]) -> bytes:
-    """A list of objects; a name that is no text has its bytes as JSON's \\udc80 to \\udcff."""
+def to_json(predictions: Sequence[Prediction]) -> bytes:
+    """A list of objects; bytes of file names that are not UTF-8 become \\udc80 to \\udcff."""
     objects = [
         {
             "file": one.source,
@@ -99,14 +106,14 @@ def as_json(predictions: Sequence[Prediction]) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def as_csv(predictions: Sequence[Prediction]) -> bytes:
-    """file, class, confidence, class_2, confidence_2, ...; a name's bytes are as they are."""
+def to_csv(predictions: Sequence[Prediction]) -> bytes:
+    """file, class, confidence, class_2, confidence_2, ...; bytes of file names are kept."""
     count = max(len(one.top) for one in predictions)
-    head = ["file", "class", "confidence"]
-    head += [f"{name}_{k}" for k in range(2, count + 1) for name in ("class", "confidence")]
+    header = ["file", "class", "confidence"]
+    header += [f"{name}_{k}" for k in range(2, count + 1) for name in ("class", "confidence")]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
+    writer.writerow(header)
     for one in predictions:
         cells = (cell for c in one.top for cell in (c.label, f"{c.confidence:.6f}"))
         writer.writerow([one.source, *cells])
@@ -114,7 +121,7 @@ def as_csv(predictions: Sequence[Prediction]) -> bytes:
 
 
 WRITERS: dict[str, Callable[[Sequence[Prediction]], bytes]] = {
-    "table": table,
-    "json": as_json,
-    "csv": as_csv,
+    "table": to_table,
+    "json": to_json,
+    "csv": to_csv,
 }

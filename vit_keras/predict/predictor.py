@@ -1,10 +1,10 @@
-"""Predict: a run and images of any kind in, classes with their confidence out.
+"""Predict classes of images with a trained run.
 
     predictor = vit_keras.Predictor("saved_models/digits")
     predictor.predict(["a.png", "b.png"])[0].label
 
-Files are decoded by threads while the model computes. A batch always has the shape of the first
-one, so that the model is compiled once. Nothing here imports Keras before a run is opened.
+Threads decode files while the model computes. Batches are padded to one shape, so that the model
+is compiled once. Keras is imported when a run is opened.
 """
 
 import itertools
@@ -25,18 +25,18 @@ from vit_keras.predict import inputs
 from vit_keras.predict.inputs import Item
 from vit_keras.runs.saved_run import SavedRun, open_run
 
-AHEAD = 3  # batches that are read, or being read, while the model is at one
-NAMED = 3  # unreadable images in one message
+PREFETCHED_BATCHES = 3  # read in advance while the model computes
+MAX_REPORTED = 3  # unreadable images that one message names
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A class that an image may be of.
+    """A class with its probability.
 
     Attributes:
-        label: its name.
-        index: its number, since names need not differ.
-        confidence: its probability, with the run's temperature.
+        label: class name.
+        index: index of its logit; two classes may have the same name.
+        confidence: probability, calibrated by the run's temperature.
     """
 
     label: str
@@ -46,11 +46,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model makes of one image.
+    """The most probable classes of one image.
 
     Attributes:
-        source: the file's path as it was given, else the image's place: `image`, `images[3]`.
-        top: the likeliest classes, the best first.
+        source: path of the file, or position of the image: `image`, `images[3]`.
+        top: the most probable classes, in descending order.
     """
 
     source: str
@@ -67,7 +67,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """What stands in the place of a prediction for a file that is no image, and why."""
+    """The result for a file that cannot be read as an image, with the reason."""
 
     source: str
     reason: str
@@ -78,22 +78,22 @@ class Predictor:
 
     Attributes:
         run: the `SavedRun`.
-        class_names: one for each class, in order.
+        class_names: name of each logit, in order.
         input_shape: (X, Y, C) of the model.
     """
 
     def __init__(
         self, run: str | Path | SavedRun, batch_size: int = 32, workers: int | None = None
     ) -> None:
-        """Open a run by what its directory says of itself.
+        """Open a run and load its model.
 
         Args:
-            run: the folder of a training run, or what `open_run` gave.
-            batch_size: images that the model sees at a time; fewer only where a call has fewer.
-            workers: threads that decode; as many as there are cores by default.
+            run: the folder of a training run, or the result of `open_run`.
+            batch_size: images per batch; smaller only if a call has fewer images.
+            workers: decoding threads; the number of CPU cores by default.
 
         Raises:
-            SettingError: it is no run, or one without a whole model.
+            SettingError: it is not a run, or its model is missing or damaged.
         """
         validators.check_int("batch_size", batch_size)
         if workers is not None:
@@ -107,34 +107,35 @@ class Predictor:
         self.input_shape: tuple[int, int, int] = self._model.input_shape[1:]
 
     def predict(self, images: Any, top_k: int = 3, flip: bool = False) -> list[Prediction]:
-        """A prediction for each image, in order.
+        """Predict each image, in order.
 
         Args:
-            images: a path, the bytes of a file, a Pillow image or an array of 0 to 255, or a batch
-                or iterable of them; see `image_items.items`.
-            top_k: how many classes, at most, each prediction has.
-            flip: average the probabilities of each image and of its mirror image.
+            images: a path, the bytes of a file, a Pillow image, an array with values from 0 to 255,
+                or a batch or iterable of these; see `inputs.iter_items`.
+            top_k: maximum number of classes per prediction.
+            flip: horizontal-flip test-time augmentation: average the probabilities of each image
+                and of its mirror image.
 
         Raises:
-            SettingError: an image cannot be read; `results` goes on behind such.
+            SettingError: an image cannot be read; `results` skips such images instead.
         """
         results = list(self.results(images, top_k, flip))
         bad = [result for result in results if isinstance(result, Unreadable)]
         if bad:
-            named = "; ".join(f"{one.source}: {one.reason}" for one in bad[:NAMED])
+            reasons = "; ".join(f"{one.source}: {one.reason}" for one in bad[:MAX_REPORTED])
             raise SettingError(
-                f"{len(bad)} of {len(results)} images cannot be read ({named}); leave them out, or "
-                "call results(), which has the reason in the place of each"
+                f"{len(bad)} of {len(results)} images cannot be read ({reasons}); leave them out, "
+                "or call results(), which yields the reason for each of them"
             )
         return [result for result in results if isinstance(result, Prediction)]
 
     def results(
         self, images: Any, top_k: int = 3, flip: bool = False
     ) -> Iterator[Prediction | Unreadable]:
-        """`predict`, as far as it is: what cannot be read is an `Unreadable` in its place.
+        """Like `predict`, as an iterator that yields `Unreadable` for an image it cannot read.
 
         Raises:
-            SettingError: something is no image and no file, or is an array of other numbers.
+            SettingError: an element is not an image, or its values are not 0 to 255.
         """
         validators.check_int("top_k", top_k)
         validators.check_bool("flip", flip)
@@ -146,41 +147,44 @@ class Predictor:
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="predict")
         size = 0
         try:
-            for chunk in self._read_ahead(pool, items):
-                read = [future.result() for future in chunk]
-                size = size or min(self.batch_size, _power_of_two(len(read)))
-                good = [pixels for pixels in read if not isinstance(pixels, Unreadable)]
-                tops = iter(self._tops(good, size, top_k, flip))
-                for item, pixels in zip(chunk.values(), read, strict=True):
+            for chunk in self._prefetch(pool, items):
+                decoded = [future.result() for future in chunk]
+                size = size or min(self.batch_size, _next_power_of_two(len(decoded)))
+                readable = [pixels for pixels in decoded if not isinstance(pixels, Unreadable)]
+                tops = iter(self._classify(readable, size, top_k, flip))
+                for item, pixels in zip(chunk.values(), decoded, strict=True):
                     if isinstance(pixels, Unreadable):
                         yield pixels
                     else:
                         yield Prediction(item.source, next(tops))
         finally:
-            pool.shutdown(cancel_futures=True)  # what is abandoned is not read to its end
+            pool.shutdown(cancel_futures=True)  # the caller may stop before the end
 
-    def _read_ahead(
+    def _prefetch(
         self, pool: ThreadPoolExecutor, items: Iterator[Item]
     ) -> Iterator[dict[Future, Item]]:
-        """A batch of items at a time, those after it already handed to the threads."""
-        waiting: deque[dict[Future, Item]] = deque()
+        """Yield a batch of items at a time, after submitting the next ones to the threads."""
+        submitted: deque[dict[Future, Item]] = deque()
         while chunk := list(itertools.islice(items, self.batch_size)):
-            waiting.append({pool.submit(self._read, item): item for item in chunk})
-            if len(waiting) > AHEAD:
-                yield waiting.popleft()
-        yield from waiting
+            submitted.append({pool.submit(self._read, item): item for item in chunk})
+            if len(submitted) > PREFETCHED_BATCHES:
+                yield submitted.popleft()
+        yield from submitted
 
     def _read(self, item: Item) -> np.ndarray | Unreadable:
-        """(X, Y, C) uint8."""
+        """An item -> (X, Y, C) uint8."""
         try:
             return inputs.to_pixels(item, self.input_shape, self.run.config.data.resize_mode)
         except (OSError, decode.UnreadableError) as error:
             return Unreadable(item.source, decode.error_reason(error))
 
-    def _tops(
+    def _classify(
         self, images: list[np.ndarray], size: int, top_k: int, flip: bool
     ) -> list[tuple[Candidate, ...]]:
-        """(n, X, Y, C) -> the `top_k` best of each, n at most `size`."""
+        """n images (X, Y, C), n <= `size` -> the `top_k` classes of each, by one batch (size, ...).
+
+        The batch is padded with zeros: another shape would compile the model again.
+        """
         if not images:
             return []
         batch = np.zeros((size, *self.input_shape), np.uint8)
@@ -189,9 +193,9 @@ class Predictor:
         if flip:
             mirrored = np.ascontiguousarray(batch[:, :, ::-1])
             probabilities = (probabilities + self._model.predict_on_batch(mirrored)) / 2
-        return [self._best(row, top_k) for row in probabilities[: len(images)]]
+        return [self._top(row, top_k) for row in probabilities[: len(images)]]
 
-    def _best(self, probabilities: np.ndarray, top_k: int) -> tuple[Candidate, ...]:
+    def _top(self, probabilities: np.ndarray, top_k: int) -> tuple[Candidate, ...]:
         order = np.argsort(-probabilities, kind="stable")[:top_k]
         return tuple(
             Candidate(self.class_names[index], int(index), float(probabilities[index]))
@@ -199,6 +203,6 @@ class Predictor:
         )
 
 
-def _power_of_two(count: int) -> int:
-    """The next one: calls with a few images share a few shapes, and waste less than half."""
+def _next_power_of_two(count: int) -> int:
+    """Calls with few images share a few compiled shapes; less than half of a batch is padding."""
     return 1 << (count - 1).bit_length()

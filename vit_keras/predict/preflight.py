@@ -1,4 +1,4 @@
-"""What can be wrong with a prediction, found before Keras is imported."""
+"""Checks of a prediction's settings before Keras is imported."""
 
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,15 @@ from vit_keras.predict import inputs
 from vit_keras.runs.saved_run import MODEL, open_run
 from vit_keras.validators import check_choice
 
-PREDICTIONS = ("table", "json", "csv")
+OUTPUT_FORMATS = ("table", "json", "csv")
 
 
 def check_prediction(settings: Any) -> None:
-    """Refuse the settings of a prediction that cannot be made.
+    """Refuse settings with which a prediction would fail.
 
     Raises:
-        SettingError: a run or file that is none, a model that is damaged, an unknown format.
+        SettingError: the run or an image does not exist, the model is damaged, the format is
+            unknown, or the output cannot be written.
     """
     saved = open_run(settings.run)
     if fault := zip_files.model_fault(saved.path / MODEL):
@@ -28,14 +29,14 @@ def check_prediction(settings: Any) -> None:
     inputs.find_image_files(settings.images)
     prediction_format(settings.format, settings.output)
     if settings.output is not None:
-        place = Path(settings.output).expanduser()
-        atomic.check_output_file(place, settings.overwrite, "--overwrite")
+        file = Path(settings.output).expanduser()
+        atomic.check_output_file(file, settings.overwrite, "--overwrite")
 
 
 def prediction_format(format: str | None, output: str | None) -> str:
-    """The form that predictions are written in: what is asked for, or what the file ends in."""
+    """The output format: `format`, otherwise the suffix of `output`, otherwise a table."""
     if format is None:
-        ending = Path(output or "").suffix.lower().removeprefix(".")
-        return ending if ending in PREDICTIONS else "table"
-    check_choice("format", format, PREDICTIONS)
+        suffix = Path(output or "").suffix.lower().removeprefix(".")
+        return suffix if suffix in OUTPUT_FORMATS else "table"
+    check_choice("format", format, OUTPUT_FORMATS)
     return format

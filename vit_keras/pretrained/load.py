@@ -82,7 +82,8 @@ def load_with_report(
     inferred = infer_architecture.infer_architecture(weight_file, weight_format, **overrides)
     classes = inferred.num_classes if num_classes is None else num_classes
     if image_size is not None:
-        _check_size(validators.height_and_width(image_size), inferred.arch.patch_size)
+        for side in validators.height_and_width(image_size):
+            validators.check_patch_multiple("image_size", side, inferred.arch.patch_size)
     if classes and num_classes == inferred.num_classes:
         log.info("%s: its head of %d classes is replaced by a new one", handle, classes)
     vit = build_vit(
@@ -100,18 +101,6 @@ def load_with_report(
         report.compared = _compare(weight_file, inferred, allow)
     log.debug("%s", report)
     return vit, report
-
-
-def _check_size(image_size: tuple[int, int], patch_size: int) -> None:
-    """Raise unless the file's patch size divides the image size."""
-    for side in image_size:
-        if side % patch_size:
-            below = side // patch_size * patch_size
-            valid = " or ".join(str(n) for n in (below, below + patch_size) if n)
-            raise SettingError(
-                f"image_size={side} is no multiple of the model's patch size, {patch_size}; use "
-                f"{valid}"
-            )
 
 
 def _compare(

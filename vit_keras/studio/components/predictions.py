@@ -174,7 +174,7 @@ def show_history() -> None:
     lines: list[Line] = st.session_state.get(HISTORY, [])
     if not lines:
         return
-    content = outputs.as_csv([line.prediction for line in lines])
+    content = outputs.to_csv([line.prediction for line in lines])
     with st.container(horizontal=True):
         st.download_button(
             "Predictions as CSV",
