@@ -138,7 +138,9 @@ def test_a_run_whose_best_model_is_lost_cannot_go_on(damage, what, tmp_path):
     rows = (going_on / "history.csv").read_text().splitlines()
     rows[3] = rows[3].replace(",0.3,", ",0.1,")
     (going_on / "history.csv").write_text("\n".join(rows) + "\n")
-    with pytest.raises(SettingError, match=rf"cannot go on: .*{what}.* it was of epoch 2; put a"):
+    with pytest.raises(
+        SettingError, match=rf"cannot be resumed: .*{what}.* it was of epoch 2; restore an"
+    ):
         load_config(f"run.resume={going_on}")
 
 

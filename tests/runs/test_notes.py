@@ -59,7 +59,7 @@ def test_a_zip_has_what_others_need_and_no_links(runs, root, tmp_path, monkeypat
         assert archive.read("one/best.keras") == (run / "best.keras").read_bytes()
     assert "one/config.yaml" in names
     assert not [name for name in names if "checkpoint" in name or "passwd" in name or "new" in name]
-    whole = [path.name for path in runs_archive.files_to_archive(run, whole=True)]
+    whole = [path.name for path in runs_archive.files_to_archive(run, with_checkpoints=True)]
     assert "epoch-001.keras" in whole
     status, _, err = runs("zip", "one", "--root", root)
     assert status == 2

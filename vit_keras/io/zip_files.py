@@ -25,13 +25,14 @@ PARTS = (
     "config.json",
     "model.weights",
 )  # name prefixes in a `.keras` file
-READ_WHOLE = 2**25  # bytes; of a larger file only the directory is checked
+FULLY_CHECKED = 2**25  # bytes; of a larger file only the directory is checked
 
 
-def model_fault(file: Path, whole: bool = False) -> str:
-    """What is wrong with a `.keras` file, in a few words; empty if nothing is.
+def model_fault(file: Path, full_check: bool = False) -> str:
+    """The fault of a `.keras` file in a few words; empty for an intact file.
 
-    A truncated file is always detected; damage inside only in files up to 32 MiB, or with `whole`.
+    A truncated file is always detected; damage inside it in files up to 32 MiB, or with
+    `full_check`.
     """
     if not file.is_file():
         return f"it has no {file.name}"
@@ -41,7 +42,7 @@ def model_fault(file: Path, whole: bool = False) -> str:
             for part in PARTS:
                 if not any(name.startswith(part) for name in names):
                     return f"{file.name} is damaged (it has no {part})"
-            if whole or file.stat().st_size <= READ_WHOLE:
+            if full_check or file.stat().st_size <= FULLY_CHECKED:
                 damaged = archive.testzip()
                 return f"{file.name} is damaged (checksum of {damaged})" if damaged else ""
     except UNREADABLE as error:

@@ -21,7 +21,9 @@ MAX_TEXT = 2**24  # bytes of one such file
 MAX_BYTES = 2**30  # largest zip that is built in memory
 
 
-def archive_run(folder: Path, target: str | Path | IO[bytes], whole: bool = False) -> int:
+def archive_run(
+    folder: Path, target: str | Path | IO[bytes], with_checkpoints: bool = False
+) -> int:
     """Write the files of a folder into a zip, below the folder's name.
 
     Symbolic links and temporary files are left out.
@@ -29,7 +31,7 @@ def archive_run(folder: Path, target: str | Path | IO[bytes], whole: bool = Fals
     Args:
         folder: a run, or any other folder.
         target: the zip file.
-        whole: include what is needed to resume the run.
+        with_checkpoints: include checkpoints, to resume the run.
 
     Returns:
         The number of files.
@@ -37,7 +39,7 @@ def archive_run(folder: Path, target: str | Path | IO[bytes], whole: bool = Fals
     Raises:
         SettingError: the folder does not exist (any more), or cannot be read.
     """
-    files = files_to_archive(folder, whole)
+    files = files_to_archive(folder, with_checkpoints)
     try:
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in files:
@@ -49,7 +51,7 @@ def archive_run(folder: Path, target: str | Path | IO[bytes], whole: bool = Fals
     return len(files)
 
 
-def files_to_archive(folder: Path, whole: bool = False) -> list[Path]:
+def files_to_archive(folder: Path, with_checkpoints: bool = False) -> list[Path]:
     """The files that `archive_run` takes, sorted.
 
     Raises:
@@ -60,7 +62,7 @@ def files_to_archive(folder: Path, whole: bool = False) -> list[Path]:
     found = []
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(n for n in folders if not n.startswith((".new-", ".old-")))
-        if not whole and Path(place) == folder:
+        if not with_checkpoints and Path(place) == folder:
             folders[:] = [name for name in folders if name not in TO_RESUME]
             names = [name for name in names if name not in TO_RESUME]
         files = [Path(place, n) for n in sorted(names) if n != LOCK and not n.startswith(".new-")]
@@ -68,25 +70,25 @@ def files_to_archive(folder: Path, whole: bool = False) -> list[Path]:
     return found
 
 
-def zip_bytes(folder: Path, whole: bool = False) -> bytes:
+def zip_bytes(folder: Path, with_checkpoints: bool = False) -> bytes:
     """The zip of a folder, built in memory.
 
     Raises:
         SettingError: as `archive_run`, or the folder is too large.
     """
-    check_zip_size(folder, whole)
+    check_zip_size(folder, with_checkpoints)
     stream = io.BytesIO()
-    archive_run(folder, stream, whole)
+    archive_run(folder, stream, with_checkpoints)
     return stream.getvalue()
 
 
-def check_zip_size(folder: Path, whole: bool = False) -> None:
+def check_zip_size(folder: Path, with_checkpoints: bool = False) -> None:
     """Refuse a folder that is too large for a zip in memory.
 
     Raises:
         SettingError: naming the size and the command that streams to disk.
     """
-    size = sum(file.stat().st_size for file in files_to_archive(folder, whole))
+    size = sum(file.stat().st_size for file in files_to_archive(folder, with_checkpoints))
     if size > MAX_BYTES:
         raise SettingError(
             f"{folder} has {size / 1e9:.1f} GB, more than the {MAX_BYTES / 1e9:.1f} GB that fit in "

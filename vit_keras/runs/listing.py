@@ -78,7 +78,7 @@ def find_run(name: str, root: str | Path = ROOT) -> RunState:
         raise SettingError(
             f"{name} is neither a run in --root={root} nor a path{did_you_mean(name, known)}"
         )
-    return run_status(path, name.rstrip("/"), whole=True)
+    return run_status(path, name.rstrip("/"), full_check=True)
 
 
 def _folders(folder: Path, depth: int) -> Iterator[Path]:

@@ -107,7 +107,7 @@ def check_free(settings: RunConfig) -> None:
         return
     if (path / CONFIG).exists():
         raise SettingError(
-            f"run.dir={path} is a run already; choose a new folder, or go on with that run by "
+            f"run.dir={path} is a run already; choose a new folder, or resume that run by "
             f"run.resume={path}"
         )
     raise SettingError(f"run.dir={path} is not empty, and no run; choose a new or empty folder")
@@ -115,8 +115,8 @@ def check_free(settings: RunConfig) -> None:
 
 def damaged_checkpoints(path: Path) -> SettingError:
     return SettingError(
-        f"run.resume={path} cannot go on: every file in {path / 'checkpoint'} is damaged; put a "
-        "whole copy of one back, or start a new run"
+        f"run.resume={path} cannot be resumed: every file in {path / 'checkpoint'} is damaged; "
+        "restore an intact copy of one, or start a new run"
     )
 
 
@@ -164,7 +164,7 @@ def config_of_run(directory: str) -> Config:
     except SettingError as error:
         reason, _, _ = str(error).partition("; ")
         raise SettingError(
-            f"{reason}, so run.resume={directory} cannot go on; start a new run"
+            f"{reason}, so run.resume={directory} cannot be resumed; start a new run"
         ) from None
 
 
@@ -214,7 +214,7 @@ def read_config(file: Path) -> Config:
         ) from None
     except Exception as error:  # YAML's and OmegaConf's errors share no base
         raise SettingError(
-            f"{file} is damaged ({first_line(error)}); put a whole copy of it back"
+            f"{file} is damaged ({first_line(error)}); restore an intact copy of it"
         ) from None
 
 

@@ -57,20 +57,20 @@ class RunState:
         return is_real and self.state in ("finished", "running", "stopped")
 
 
-def run_status(path: Path, name: str, whole: bool = False) -> RunState:
+def run_status(path: Path, name: str, full_check: bool = False) -> RunState:
     """Status of the folder `path`.
 
     Args:
         path: the folder.
         name: name of the result.
-        whole: read a model file to its end even if it is large; see `zip_files.model_fault`.
+        full_check: read a model file to its end even if it is large; see `zip_files.model_fault`.
     """
     config = None
     try:
         if not os.path.isfile(path / CONFIG):  # False also where access is denied
             return RunState(name, path, *_status_without_config(path))
         config = read_config(path / CONFIG)
-        state, reason = _status_with_config(path, config, whole)
+        state, reason = _status_with_config(path, config, full_check)
         return RunState(name, path, state, reason, config, _metrics(path, config))
     except SettingError as error:
         return RunState(name, path, "broken", _short_reason(error, path), config)
@@ -92,7 +92,7 @@ def _status_without_config(path: Path) -> tuple[str, str]:
     return "broken" if names & {*TRACES} else "no run", f"it has no {CONFIG}"
 
 
-def _status_with_config(path: Path, config: Config, whole: bool) -> tuple[str, str]:
+def _status_with_config(path: Path, config: Config, full_check: bool) -> tuple[str, str]:
     """State and reason of a run with readable settings.
 
     Raises:
@@ -106,7 +106,7 @@ def _status_with_config(path: Path, config: Config, whole: bool) -> tuple[str, s
     if not (last or has_ended or has_model):
         return "started", "stopped before its first epoch ended; run.resume restarts it"
     saved = SavedRun(path.resolve(), config, class_names(path))
-    fault = model_fault(path / MODEL, whole)
+    fault = model_fault(path / MODEL, full_check)
     if fault and (
         has_ended or has_model
     ):  # without either it was killed before the first model was written

@@ -27,24 +27,24 @@ OPEN = ("num_heads", "gelu", "norm_epsilon", "pixel_mean", "pixel_std", *RATES)
 BACKENDS = ("tensorflow", "jax")
 
 
-def check(config: Config, given: dataset.SourceData | None = None) -> None:
-    """Refuse a configuration that cannot be trained on its data set, or on `given` in its place.
+def check(config: Config, data: dataset.SourceData | None = None) -> None:
+    """Refuse a configuration that cannot be trained on its data set, or on `data`.
 
     A configuration that was checked, and is as it was then, is not checked again.
 
     Raises:
         SettingError: naming the setting, its value and what would do.
     """
-    if given is None and _is_checked(config, "all"):
+    if data is None and _is_checked(config, "all"):
         return
     check_settings(config)
-    if given is not None:
-        info = given.info
-        counts: dict[str, int] | None = given.image_counts
+    if data is not None:
+        info = data.info
+        counts: dict[str, int] | None = data.image_counts
     else:
         info = registry.dataset_info(config.data)
         counts = registry.image_counts(config.data)
-    classes = splits.class_count(config.data, given)
+    classes = splits.class_count(config.data, data)
     size = splits.image_size(config.data, info.size)
     if config.pretrained.handle is not None:
         _check_pretrained(config)
@@ -61,7 +61,7 @@ def check(config: Config, given: dataset.SourceData | None = None) -> None:
     check_bounds("augment.crop_padding", config.augment.crop_padding, padding)
     if counts is not None:  # None before a download
         steps_per_epoch(config, splits.train_image_count(config.data, counts))
-    if given is None:
+    if data is None:
         _mark_checked(config, "all")
 
 
@@ -174,7 +174,7 @@ def architecture(config: ModelConfig) -> model_architecture.Architecture:
     ):
         raise SettingError(
             f"model.variant={config.variant} changes nothing, because all of "
-            f"{', '.join(model_architecture.SIZES)} are given; use model={config.variant}"
+            f"{', '.join(model_architecture.SIZES)} are set; use model={config.variant}"
         )
     return model_architecture.architecture(settings.pop("variant"), prefix="model.", **settings)
 

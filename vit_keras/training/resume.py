@@ -98,6 +98,6 @@ def _check_best(path: Path) -> None:
         return
     if fault := zip_files.model_fault(path / "best.keras"):
         raise SettingError(
-            f"run.resume={path} cannot go on: {fault}, and it was of epoch "
-            f"{history.best_epoch(rows):.0f}; put a whole copy of it back, or start a new run"
+            f"run.resume={path} cannot be resumed: {fault}, and it was of epoch "
+            f"{history.best_epoch(rows):.0f}; restore an intact copy of it, or start a new run"
         )
