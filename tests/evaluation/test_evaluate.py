@@ -241,7 +241,7 @@ def test_every_image_of_a_labelled_folder_is_measured(tmp_path):
     wrong = {row["image"] for row in rows(done.path / "mistakes.csv")}
     assert wrong <= {path.relative_to(whole).as_posix() for path in whole.rglob("*.png")}
     assert len(wrong) == 30 - sum(row[index] for index, row in enumerate(counts))
-    assert "30 images, all that there are" in (done.path / "report.html").read_text()
+    assert "30 images, the whole data set" in (done.path / "report.html").read_text()
 
 
 def test_a_run_is_not_measured_on_what_it_was_trained_on(run, digits):

@@ -130,8 +130,8 @@ def test_an_endless_iterable_is_read_lazily(predictor):
 
 REFUSED = [
     (lambda: Predictor("nowhere"), "run=nowhere is not a run"),
-    (lambda: Predictor(RELEASED, batch_size=0), "batch_size=0 is not a positive"),
-    (lambda: Predictor(RELEASED, workers=0), "workers=0 is not a positive"),
+    (lambda: Predictor(RELEASED, batch_size=0), "batch_size=0 is out of range; use 1 or more"),
+    (lambda: Predictor(RELEASED, workers=0), "workers=0 is out of range; use 1 or more"),
 ]
 
 
@@ -142,7 +142,7 @@ def test_invalid_runs_and_arguments_are_refused(make, message):
 
 
 def test_invalid_arguments_are_refused_at_the_call(predictor):
-    with pytest.raises(SettingError, match="top_k=0 is not a positive"):
+    with pytest.raises(SettingError, match="top_k=0 is out of range; use 1 or more"):
         predictor.results(DIGITS[0], top_k=0)
     with pytest.raises(SettingError, match="flip=1 is neither yes nor no"):
         predictor.results(DIGITS[0], flip=1)
