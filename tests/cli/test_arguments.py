@@ -3,7 +3,7 @@
 import pytest
 
 from vit_keras import SettingError
-from vit_keras.cli import arguments, evaluate, export, legacy
+from vit_keras.cli import arguments, evaluate, export, legacy_arguments
 from vit_keras.io import atomic
 
 
@@ -57,7 +57,7 @@ OLD_WORDS = {
 @pytest.mark.parametrize(("old", "new"), OLD_WORDS.items())
 def test_words_of_earlier_versions_are_translated_and_said_once(old, new, capsys):
     command, *words = old
-    assert legacy.translate(command, words) == new
+    assert legacy_arguments.translate(command, words) == new
     said = capsys.readouterr().err
     assert said.startswith(f"deprecated: write it as vit-keras {command} ")
     assert len(said.splitlines()) == 1
@@ -70,7 +70,7 @@ def test_words_of_today_are_left_as_they_are(capsys):
         ("predict", "run=1", "--format", "csv"),
         ("split", "run=1", "data=2"),
     ):
-        assert legacy.translate(command, words) == words
+        assert legacy_arguments.translate(command, words) == words
     assert capsys.readouterr().err == ""
 
 
@@ -86,7 +86,7 @@ OLD_REFUSED = {
 def test_wrong_words_of_earlier_versions_are_refused(old, message):
     command, *words = old
     with pytest.raises(SettingError, match=message):
-        legacy.translate(command, words)
+        legacy_arguments.translate(command, words)
 
 
 def test_words_of_the_runs_configuration_are_kept_as_they_are():

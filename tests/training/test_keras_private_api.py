@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vit_keras import build_vit
-from vit_keras.training.callbacks.checkpoints import ExactSwapEMAWeights
+from vit_keras.training.callbacks.saving import ExactSwapEMAWeights
 
 pytestmark = pytest.mark.jax
 
@@ -74,7 +74,7 @@ def test_loss_scaling_wraps_the_optimizer_as_inner_optimizer():
 
 def test_averaged_weights_are_swapped_by_the_two_methods_that_are_overridden(vit, optimizer):
     callback = keras.callbacks.SwapEMAWeights()
-    used_by = "callbacks.checkpoints.ExactSwapEMAWeights"
+    used_by = "callbacks.saving.ExactSwapEMAWeights"
     private(callback, "_tf_swap_variables", used_by)
     private(callback, "_backend_swap_variables", used_by)
     averages = private(optimizer, "_model_variables_moving_average", used_by)

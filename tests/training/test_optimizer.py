@@ -1,13 +1,14 @@
-"""How the weights move, against the formulas; and in which precision."""
+"""Optimizer steps and learning-rate schedules against their formulas."""
 
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from vit_keras import backend, build_vit
+from vit_keras import build_vit
 from vit_keras.config.schema import OptimConfig
 from vit_keras.training import optimizer
+from vit_keras.training.learning_rate import learning_rate_schedule
 
 CLASSES = {"adamw": keras.optimizers.AdamW, "adam": keras.optimizers.Adam}
 CLASSES["sgd"] = keras.optimizers.SGD
@@ -52,7 +53,7 @@ def steps(model, config, gradients, rate=0.1):
 @pytest.mark.parametrize("warmup", [0.0, 0.1, 0.5])
 def test_the_rate_rises_linearly_then_falls_as_a_cosine(warmup, final):
     config = OptimConfig(learning_rate=0.3, warmup_ratio=warmup, final_lr_fraction=final)
-    rate = optimizer.learning_rate_schedule(config, epochs=5, steps_per_epoch=8)
+    rate = learning_rate_schedule(config, epochs=5, steps_per_epoch=8)
     step = np.array([0, 1, 3, 4, 5, 19, 20, 21, 30, 39, 40, 45])  # 40 is the last, 4 or 20 the peak
     rise = round(40 * warmup)
     share = np.clip((step - rise) / (40 - rise), 0, 1)
@@ -65,15 +66,13 @@ def test_the_rate_rises_linearly_then_falls_as_a_cosine(warmup, final):
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4])
 def test_a_run_of_a_few_steps_may_be_all_warm_up(epochs):
     """As in a smoke test; `optim.warmup_ratio` allows 0.9."""
-    rate = optimizer.learning_rate_schedule(
-        OptimConfig(warmup_ratio=0.9), epochs, steps_per_epoch=1
-    )
+    rate = learning_rate_schedule(OptimConfig(warmup_ratio=0.9), epochs, steps_per_epoch=1)
     assert np.isfinite([float(rate(step)) for step in range(epochs + 1)]).all()
 
 
 def test_the_schedule_ends_with_the_batches_also_when_they_are_accumulated(vit):
     config = OptimConfig(name="sgd", learning_rate=0.5, gradient_accumulation_steps=4)
-    rate = optimizer.learning_rate_schedule(config, epochs=2, steps_per_epoch=4)
+    rate = learning_rate_schedule(config, epochs=2, steps_per_epoch=4)
     sgd = optimizer.build_optimizer(config, vit, rate)
     sgd.build(vit.trainable_variables)
     for _ in range(8):
@@ -158,33 +157,3 @@ def test_optimizer_options_are_off_by_default(name, vit):
     assert settings["use_ema"] is False
     moves = steps(vit, OptimConfig(name=name), [[np.zeros(w.shape) for w in vit.trainable_weights]])
     assert not any(move.any() for move in moves)  # Keras' AdamW decays unless told not to
-
-
-@pytest.mark.parametrize(
-    ("capability", "policy", "reason"),
-    [
-        (None, "float32", "no GPU"),
-        ((7, 5), "mixed_float16", "7.5"),
-        ((8, 0), "mixed_bfloat16", "8.0"),
-        ((9, 0), "mixed_bfloat16", "9.0"),
-        ((12, 0), "mixed_bfloat16", "12.0"),
-    ],
-)
-def test_auto_is_what_the_device_is_fast_in(capability, policy, reason, monkeypatch):
-    monkeypatch.setattr(backend, "_compute_capability", lambda: capability)
-    chosen = backend.precision("auto")
-    assert chosen.policy == policy
-    assert reason in chosen.reason
-
-
-@pytest.mark.parametrize("asked", ["float32", "mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("capability", [None, (7, 5), (9, 0)])
-def test_a_precision_asked_for_is_kept(asked, capability, monkeypatch):
-    monkeypatch.setattr(backend, "_compute_capability", lambda: capability)
-    assert backend.precision(asked).policy == asked
-
-
-def test_the_device_is_found_out_on_any_machine():
-    """Whatever this one has: no GPU, or one with a capability that says itself as two numbers."""
-    capability = backend._compute_capability()
-    assert capability is None or [type(part) for part in capability] == [int, int]

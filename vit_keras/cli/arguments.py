@@ -9,7 +9,7 @@ import shtab
 
 from vit_keras import backend
 from vit_keras.cli.exit_codes import exit_codes
-from vit_keras.cli.legacy import translate
+from vit_keras.cli.legacy_arguments import translate
 from vit_keras.cli.main import COMMANDS
 from vit_keras.errors import SettingError, did_you_mean
 

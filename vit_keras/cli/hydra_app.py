@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vit_keras import backend
 from vit_keras.cli.exit_codes import exit_codes
-from vit_keras.config import renamed, schema
+from vit_keras.config import renamed_settings, schema
 from vit_keras.config.compose import typed_config
 from vit_keras.config.overrides import (
     check_overrides,
@@ -75,7 +75,7 @@ def main(
         schema.register()
         with one_line_errors():
             typed, options, is_sweep = split_arguments(sys.argv[1:])
-            words = [expand_home(word) for word in renamed.current_words(typed)]
+            words = [expand_home(word) for word in renamed_settings.current_words(typed)]
             check_overrides(words)
             if recipe and not any(word.startswith(("recipe=", "run.resume=")) for word in words):
                 words.insert(0, f"recipe={recipe}")

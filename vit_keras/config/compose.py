@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vit_keras.config import renamed, schema
+from vit_keras.config import renamed_settings, schema
 from vit_keras.config.overrides import check_overrides, expand_home, explain_error, with_new_stages
 from vit_keras.config.schema import Config, setting_names
 from vit_keras.errors import SettingError, did_you_mean
@@ -31,7 +31,7 @@ def compose(*overrides: str) -> Config:
     for word in overrides:
         if not isinstance(word, str):
             raise SettingError(f"{word} is no override; give each as a string, 'train.epochs=3'")
-    overrides = tuple(map(expand_home, renamed.current_words(overrides)))
+    overrides = tuple(map(expand_home, renamed_settings.current_words(overrides)))
     check_overrides(overrides)
     try:
         with _COMPOSING, hydra.initialize_config_module("vit_keras.conf", version_base="1.3"):
@@ -49,7 +49,7 @@ def with_data(own: Config, overrides: Sequence[str]) -> Config:
     Raises:
         SettingError: naming the setting, its value and what would do.
     """
-    words = list(map(expand_home, renamed.current_words(overrides)))
+    words = list(map(expand_home, renamed_settings.current_words(overrides)))
     for word in words:
         if not re.match(r"data[.=]", word):
             raise SettingError(f"{word} is no setting of the data; write data.path=... or the like")

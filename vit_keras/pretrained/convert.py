@@ -16,7 +16,7 @@ from vit_keras.model.position_embedding import resize_positions
 from vit_keras.pretrained import name_maps
 from vit_keras.pretrained.infer_architecture import InferredModel
 from vit_keras.pretrained.name_maps import HEAD, POSITIONS, WeightFormat, WeightMapping, Weights
-from vit_keras.pretrained.readers import WeightFile
+from vit_keras.pretrained.weight_files import WeightFile
 
 
 @dataclass

@@ -9,7 +9,7 @@ from vit_keras.errors import SettingError
 from vit_keras.model import architecture
 from vit_keras.pretrained import name_maps
 from vit_keras.pretrained.name_maps import CLASS_TOKEN, HEAD, PATCH, POSITIONS, WeightFormat
-from vit_keras.pretrained.readers import WeightFile
+from vit_keras.pretrained.weight_files import WeightFile
 
 QKV = "encoder_block_{i}/attention/qkv/kernel"
 HIDDEN = "encoder_block_{i}/mlp/hidden/bias"

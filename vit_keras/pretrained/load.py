@@ -12,7 +12,7 @@ import numpy as np
 from vit_keras import validators
 from vit_keras.errors import SettingError
 from vit_keras.model.vit import build_vit
-from vit_keras.pretrained import convert, download, infer_architecture, readers, tfhub
+from vit_keras.pretrained import convert, download, infer_architecture, tfhub, weight_files
 
 log = logging.getLogger("vit_keras")
 
@@ -74,7 +74,7 @@ def load_with_report(
     """`load_pretrained` that also returns the report on the conversion."""
     path = download.fetch(handle)
     allow = [allow] if isinstance(allow, str) else list(allow)
-    weight_file = None if opaque else readers.read(path)
+    weight_file = None if opaque else weight_files.read(path)
     if weight_file is None:
         return _wrap(path, image_size, num_classes, name, **overrides)
     new_head = num_classes is not None
@@ -104,7 +104,7 @@ def load_with_report(
 
 
 def _compare(
-    weight_file: readers.WeightFile,
+    weight_file: weight_files.WeightFile,
     inferred: infer_architecture.InferredModel,
     allow: Iterable[str],
 ) -> float | None:

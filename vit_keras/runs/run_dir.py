@@ -19,7 +19,7 @@ import filelock
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError
 
-from vit_keras.config import renamed
+from vit_keras.config import renamed_settings
 from vit_keras.config.schema import Config, RunConfig
 from vit_keras.errors import SettingError
 from vit_keras.io.atomic import atomic_file, cannot_be_made, check_folder
@@ -206,7 +206,9 @@ def read_config(file: Path) -> Config:
         if "resume" not in loaded.get("run", {}):  # the last line that is written
             raise ValueError("its end is missing")
         settings: Any = OmegaConf.to_container(loaded)
-        return OmegaConf.to_object(OmegaConf.merge(_schema(), renamed.current_tree(settings)))  # type: ignore
+        return OmegaConf.to_object(
+            OmegaConf.merge(_schema(), renamed_settings.current_tree(settings))
+        )  # type: ignore
     except ConfigKeyError as error:
         raise SettingError(
             f"{file} has {error.full_key}, which this version does not know: the run is of a newer "

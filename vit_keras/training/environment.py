@@ -9,7 +9,8 @@ from typing import Any
 
 import keras
 
-from vit_keras.backend import Precision, devices
+from vit_keras.backend import devices
+from vit_keras.training.precision import Precision
 
 PACKAGES = ("vit-keras-lab", "keras", "tensorflow", "jax", "numpy", "tensorflow-datasets")
 

@@ -10,7 +10,7 @@ import os
 import re
 
 from vit_keras import validators
-from vit_keras.config import renamed, schema, stages
+from vit_keras.config import renamed_settings, schema, stages
 from vit_keras.config.compose import compose
 from vit_keras.config.schema import AugmentConfig, Config, ModelConfig
 from vit_keras.data import dataset, registry, splits
@@ -254,7 +254,7 @@ def load_config(*overrides: str) -> Config:
     Raises:
         SettingError: naming the setting, its value and what would do.
     """
-    overrides = tuple(renamed.current_words(overrides))
+    overrides = tuple(renamed_settings.current_words(overrides))
     result = compose(*overrides)
     if result.run.resume is not None:
         result = resumed_config(result, overrides)

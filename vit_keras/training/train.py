@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import keras
 
-from vit_keras import backend
 from vit_keras.config.schema import Config
 from vit_keras.data import lazy_images, quality_report
 from vit_keras.data.dataset import SourceData, Splits
@@ -18,6 +17,7 @@ from vit_keras.runs.run_dir import Run, log_file
 from vit_keras.training import environment, freezing, overfit_check, preflight, resume
 from vit_keras.training.build_model import build_training_model
 from vit_keras.training.plan import TrainingPlan, resolve_plan
+from vit_keras.training.precision import Precision, resolve_precision
 from vit_keras.training.trainer import Result, Trainer
 from vit_keras.training.training_model import TrainingModel
 
@@ -27,7 +27,7 @@ class Prepared(NamedTuple):
 
     splits: Splits
     plan: TrainingPlan
-    precision: backend.Precision
+    precision: Precision
     model: TrainingModel  # built, not yet compiled
     weights_report: str  # which pretrained weights were loaded; empty from scratch
 
@@ -82,7 +82,7 @@ def prepare(config: Config, data: SourceData | None = None) -> Prepared:
     splits = load_splits(config.data, config.train.seed, data)
     plan = resolve_plan(config, len(splits.train.labels))
     splits = overfit_check.select_overfit_batches(splits, config)
-    precision = backend.precision(config.train.precision)
+    precision = resolve_precision(config.train.precision)
     model, weights_report = build_training_model(plan.config, splits, precision.policy)
     for stage in plan.stages:
         freezing.check_layers(model.vit, stage)

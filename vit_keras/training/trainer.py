@@ -18,7 +18,7 @@ from vit_keras.runs import run_dir
 from vit_keras.runs.history import best_epoch
 from vit_keras.runs.run_dir import Run
 from vit_keras.training import checkpoint, freezing, overfit_check
-from vit_keras.training.callbacks import checkpoints, stopping
+from vit_keras.training.callbacks import saving, stopping
 from vit_keras.training.callbacks.history import HistoryLogger, Progress
 from vit_keras.training.callbacks.sample_predictions import SamplePredictions
 from vit_keras.training.plan import TrainingPlan
@@ -104,10 +104,10 @@ class Trainer:
 
     def save_models(self) -> None:
         """Write `last.keras` and, after the best epoch, `best.keras`, as the callbacks do."""
-        save = checkpoints.ModelCheckpoint(self.run, self.model.vit, self.history)
+        save = saving.ModelCheckpoint(self.run, self.model.vit, self.history)
         if self.config.optim.ema_momentum is None:
             return save.save()
-        swap = checkpoints.ExactSwapEMAWeights()
+        swap = saving.ExactSwapEMAWeights()
         swap.set_model(self.model)
         swap.on_test_begin()
         save.save()
@@ -118,12 +118,12 @@ class Trainer:
         config, run, history, vit = self.config, self.run, self.history, self.model.vit
         result: list[Any] = [history.data_wait, stopping.StopOnNaN(self.plan, stage), history]
         result.append(Progress(run, self.plan))
-        result.append(checkpoints.TrainingCheckpoint(run, history))
+        result.append(saving.TrainingCheckpoint(run, history))
         if config.optim.ema_momentum is not None:
             # After the checkpoint, which holds the raw weights; before the models, which hold the
             # averaged ones.
-            result.append(checkpoints.ExactSwapEMAWeights(swap_on_epoch=True))
-        result.append(checkpoints.ModelCheckpoint(run, vit, history))
+            result.append(saving.ExactSwapEMAWeights(swap_on_epoch=True))
+        result.append(saving.ModelCheckpoint(run, vit, history))
         if config.train.early_stopping is not None:
             result.append(stopping.EarlyStopping(config.train.early_stopping, history))
         if config.train.tensorboard:

@@ -14,6 +14,7 @@ from vit_keras.data.dataset import Split
 from vit_keras.model.preprocessing import OnBatches, to_model_input
 from vit_keras.training import freezing
 from vit_keras.training import optimizer as training_optimizer
+from vit_keras.training.learning_rate import learning_rate_schedule
 from vit_keras.training.plan import TrainingPlan
 
 
@@ -94,7 +95,7 @@ class TrainingModel(keras.Model):
             self._compile(self.optimizer, jit_compile=self.jit_compile)
 
     def _build_optimizer(self, stage: Stage, plan: TrainingPlan, first_step: int) -> Any:
-        schedule = training_optimizer.learning_rate_schedule(
+        schedule = learning_rate_schedule(
             stage.optim, stage.epochs, plan.steps_per_epoch, first_step
         )
         multipliers = None

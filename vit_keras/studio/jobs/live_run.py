@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from vit_keras.config import renamed
+from vit_keras.config import renamed_settings
 from vit_keras.errors import SettingError
 from vit_keras.runs import history, tables
 from vit_keras.runs.run_dir import CONFIG, PROGRESS, SAMPLES, read_json, read_or_default
@@ -123,7 +123,9 @@ def settings_of(path: Path, names: tuple[str, ...]) -> list[str]:
     """What a run's `config.yaml` says of some settings; nothing where it cannot be read."""
     try:
         tree: Any = OmegaConf.to_container(OmegaConf.load(path / CONFIG))
-        loaded = OmegaConf.create(renamed.current_tree(tree) if isinstance(tree, dict) else {})
+        loaded = OmegaConf.create(
+            renamed_settings.current_tree(tree) if isinstance(tree, dict) else {}
+        )
     except (OSError, yaml.YAMLError, SettingError):
         return [""] * len(names)
     return [tables.format_setting(OmegaConf.select(loaded, name)) for name in names]

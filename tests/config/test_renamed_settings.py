@@ -6,9 +6,9 @@ from omegaconf import OmegaConf
 from helpers.paths import ROOT
 from vit_keras import SettingError, load_config
 from vit_keras.cli import hydra_app
-from vit_keras.config import renamed
+from vit_keras.config import renamed_settings
 from vit_keras.config.compose import compose, get_setting
-from vit_keras.config.renamed import NAMES, RENAMED, VALUES
+from vit_keras.config.renamed_settings import NAMES, RENAMED, VALUES
 from vit_keras.config.schema import setting_names
 from vit_keras.runs.run_dir import read_config
 
@@ -44,7 +44,7 @@ def word_of(row):
 
 @pytest.fixture(autouse=True)
 def unreported():
-    renamed._report.cache_clear()
+    renamed_settings._report.cache_clear()
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -108,22 +108,25 @@ def test_old_names_in_a_stage_of_a_command_line():
 
 def test_old_names_in_references_and_in_what_a_sweeper_is_told(capsys):
     words = ["train.epochs=${optim.accumulate_steps}", "hydra.sweeper.params={train.jit: true}"]
-    assert renamed.current_words(words) == [
+    assert renamed_settings.current_words(words) == [
         "train.epochs=${optim.gradient_accumulation_steps}",
         "hydra.sweeper.params={train.jit_compile: true}",
     ]
-    assert renamed.current_words(["name=train.jit", "x=a.b"]) == ["name=train.jit", "x=a.b"]
+    assert renamed_settings.current_words(["name=train.jit", "x=a.b"]) == [
+        "name=train.jit",
+        "x=a.b",
+    ]
     assert capsys.readouterr().err == ""
 
 
 def test_old_names_and_values_in_a_sweep(refusal):
     words = ["train.jit=true,false", "augment.policy=three,none", "pretrained.weights=file,random"]
-    assert renamed.current_words(words) == [
+    assert renamed_settings.current_words(words) == [
         "train.jit_compile=true,false",
         "augment.policy=three_augment,none",
         "pretrained.load_weights=true,false",
     ]
-    hydra_app.check_sweep(renamed.current_words(["train.jit=true,false", "optim.ema=0.9"]))
+    hydra_app.check_sweep(renamed_settings.current_words(["train.jit=true,false", "optim.ema=0.9"]))
 
 
 def test_an_old_name_on_a_command_line_is_reported_in_a_line(script):
