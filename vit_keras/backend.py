@@ -2,6 +2,7 @@
 
 import logging
 import os
+import platform
 import re
 import sys
 import tempfile
