@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest -n 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: setup train finetune studio test test-slow test-browser test-jax test-notebooks test-all \
-	notebooks lint check check-peers bench bench-smoke
+	notebooks docs lint check check-peers bench bench-smoke
 
 setup: $(VENV)/.ready
 
@@ -58,11 +58,16 @@ test-all: test test-slow test-browser test-jax test-notebooks check-peers
 notebooks: setup
 	$(BIN)/python notebooks/execute.py
 
+# The documentation, into build/docs; any warning is an error.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
 
 check: lint test
 

@@ -1,0 +1,231 @@
+"""Every code block of the README and the documentation runs, on a small budget.
+
+Commands run in this process, one after the other, through the `main` that the installed command
+calls; the Python of a page is executed in one namespace. A training gets one epoch of one batch for
+each stage (`affordable`), and evaluations and exports are of the smallest run; everything else is
+executed as it is written.
+"""
+
+import builtins
+import os
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import absl.logging
+import numpy as np
+import pytest
+import yaml
+from omegaconf import OmegaConf
+from PIL import Image
+from sklearn.datasets import load_digits
+
+import vit_keras
+from helpers.paths import ROOT
+from vit_keras.cli.main import main
+from vit_keras.config import compose
+from vit_keras.config.schema import Config
+
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "saved_models").glob("*/README.md")),  # model cards
+]
+BLOCK = re.compile(
+    r"^(?P<indent> *)```(?P<language>\w*)\n(?P<code>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
+)
+TRAINING = ("train", "finetune", "estimate", "show-augment")
+BUDGET = {
+    "train.limit_train_batches": "1",
+    "train.jit_compile": "false",
+    "data.limit": "240",
+}
+IN_PACKAGE = ("digits", "folder", "npz", "arrays")  # data that need no TFDS
+FINETUNING = {
+    "pretrained.handle": "tiny.keras",  # of the workspace, for every pretrained model
+    "pretrained.baseline": "false",
+    "data.image_size": "32",
+}
+
+pytestmark = [
+    pytest.mark.slow,
+    # Optuna's plugin imports what SQLAlchemy calls outdated.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+def blocks(page):
+    """(language, code) of each fenced block, in order."""
+    text = page.read_text(encoding="utf-8")
+    for found in BLOCK.finditer(text):
+        lines = found["code"].splitlines()
+        yield found["language"], "\n".join(line.removeprefix(found["indent"]) for line in lines)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """A folder as the pages assume it: released runs, and folders of photos."""
+    folder = tmp_path_factory.mktemp("workspace")
+    for run in ("digits", "cifar10_small", "cifar10_small_hub"):
+        shutil.copytree(ROOT / "saved_models" / run, folder / "saved_models" / run)
+    write_photos(folder / "photos", range(12))
+    write_photos(folder / "more_photos", range(12, 14))
+    sizes = dict(patch_size=8, width=8, depth=4, num_heads=2, mlp_dim=8)
+    vit_keras.build_vit(None, image_size=32, num_classes=10, **sizes).save(folder / "tiny.keras")
+    return folder
+
+
+def write_photos(folder, numbers):
+    """Some of scikit-learn's images of each digit, as PNG, in a folder for each class."""
+    digits = load_digits()
+    for label in range(10):
+        (folder / str(label)).mkdir(parents=True)
+        indices = np.flatnonzero(digits.target == label)
+        for number in numbers:
+            pixels = (digits.images[indices[number]] * 255 / 16).round().astype("uint8")
+            image = Image.fromarray(pixels).resize((32, 32))
+            image.save(folder / str(label) / f"{number}.png")
+
+
+@pytest.fixture
+def page_runner(workspace, monkeypatch, capsys):
+    monkeypatch.chdir(workspace)
+    monkeypatch.setattr(builtins, "input", lambda _="": "n")
+    monkeypatch.setattr(os, "execv", lambda *_: None)  # the studio's server
+    # Hydra closes the log handlers that exist, and absl's the stream that it was made with, which
+    # is pytest's own unless it is the current one.
+    handler = absl.logging.get_absl_handler().python_handler
+    monkeypatch.setattr(handler, "stream", sys.stderr)
+    full = vit_keras.load_config
+    monkeypatch.setattr(vit_keras, "load_config", lambda *words: full(*affordable(words)))
+    return PageRunner(monkeypatch, capsys)
+
+
+class PageRunner:
+    """Executes the blocks of one page."""
+
+    def __init__(self, monkeypatch, capsys):
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+        self.namespace = {}
+        self.languages = {
+            "python": self.python,
+            "sh": self.shell,
+            "console": self.console,
+            "yaml": self.settings,
+            "text": lambda code: None,  # output, or a drawing
+        }
+
+    def run(self, language, code):
+        assert language in self.languages, f"a block of the language {language!r}:\n{code}"
+        self.languages[language](code)
+
+    def python(self, code):
+        exec(compile(code, "<block>", "exec"), self.namespace)
+
+    def shell(self, code):
+        for line in code.replace("\\\n", "").splitlines():
+            status, errors = self.command(line)
+            assert status == 0, f"{line}\n{errors}"
+
+    def console(self, code):
+        """Commands after `$`; what is printed is compared where it is an error."""
+        parts = re.split(r"^\$ ", code, flags=re.MULTILINE)
+        assert parts[0] == "", code
+        for part in parts[1:]:
+            line, _, output = part.partition("\n")
+            status, errors = self.command(line)
+            expected = [text for text in output.splitlines() if text.startswith("error: ")]
+            assert status == (2 if expected else 0), f"{line}\n{errors}"
+            assert [text for text in expected if text not in errors.splitlines()] == [], errors
+
+    def settings(self, code):
+        OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(yaml.safe_load(code)))
+
+    def command(self, line):
+        """(exit status, standard error) of a line of a shell."""
+        program, *words = shlex.split(line, comments=True) or [""]
+        if program == "vit-keras":
+            return self.vit_keras(words)
+        check_line(program, words)
+        return 0, ""
+
+    def vit_keras(self, words):
+        if words[0] in TRAINING and "--help" not in words:
+            words = [words[0], *affordable(words[1:], words[0])]
+            if words[-1] == "unavailable":
+                return 0, ""
+        if words[:1] == ["get-data"] and words[1:] != ["--list"]:
+            words = ["get-data", "--help"]  # a download
+        if words[0] in ("evaluate", "export"):  # of the smallest run
+            words = [word.replace("cifar10_small", "digits") for word in words]
+            words += ["--images", "20"]
+        self.monkeypatch.setattr(sys, "argv", ["vit-keras", *words])
+        self.capsys.readouterr()
+        try:
+            main()
+        except SystemExit as ended:
+            return ended.code or 0, self.capsys.readouterr().err
+        return 0, self.capsys.readouterr().err
+
+
+def affordable(words, command="train"):
+    """The words of a training with those of the budget; `unavailable` behind those of absent data.
+
+    A word that is there already is replaced, so that each setting is given once.
+    """
+    words = list(words)
+    if any(word.startswith("run.resume=") for word in words):
+        return words  # a resumed run keeps the budget that it began with
+    fixed = [word for word in words if not re.search(r"=.*[,(]|^-|^hydra", word) or "{" in word]
+    if command == "finetune" and not any(word.startswith("recipe=") for word in words):
+        fixed.insert(0, "recipe=finetune_digits")
+    config = compose.compose(*fixed)  # checks names and types
+    if not is_available(config.data.name):
+        return [*words, "unavailable"]
+    extra = dict(BUDGET)
+    if config.stages:
+        extra |= {f"stages.{name}.epochs": "1" for name in config.stages}
+    elif config.train.epochs:
+        extra["train.epochs"] = "1"
+    if config.pretrained.handle:
+        extra |= FINETUNING
+    elif config.model.depth:
+        extra["model.depth"] = "1"
+    if "hydra/sweeper=optuna" in words:
+        extra["hydra.sweeper.n_trials"] = "2"
+    kept = [word for word in words if word.partition("=")[0] not in extra]
+    return [*kept, *(f"{name}={value}" for name, value in extra.items())]
+
+
+def is_available(name):
+    """Whether a data set is in a package, a file, or prepared for TFDS on this machine."""
+    prepared = Path(os.environ.get("TFDS_DATA_DIR", "no_such_folder"))
+    return name in IN_PACKAGE or (prepared / name).is_dir()
+
+
+def check_line(program, words):
+    """A line that installs, builds or reads something of the repository: what it names is there."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    if program == "make":
+        assert re.search(rf"^{words[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), words
+    elif program == "pip":
+        extras = re.findall(r"[\w-]+", "".join(re.findall(r"\[(.*?)\]", " ".join(words))))
+        assert all(re.search(rf"^{extra} = \[", project, re.MULTILINE) for extra in extras), words
+    elif program in ("python", "bash"):
+        assert words[0] == "-m" or (ROOT / words[0]).is_file(), words
+    else:
+        assert program in ("", "source", "cd", "git", "twine", "pre-commit"), program
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_code_of_a_page_runs(page, page_runner):
+    for language, code in blocks(page):
+        page_runner.run(language, code)
+
+
+def test_the_pages_have_code_of_each_kind():
+    found = {language for page in PAGES for language, _ in blocks(page)}
+    assert found == {"console", "python", "sh", "text", "yaml"}
