@@ -34,7 +34,7 @@ studio: setup
 test: setup
 	$(PYTEST) -m "not (slow or browser or notebooks or reference)" --dist worksteal
 
-# Trainings in processes of their own: killed, resumed, swept, and on JAX without TensorFlow.
+# What imports Keras in processes of its own: trainings killed, resumed, swept, on JAX without TensorFlow.
 test-slow: setup
 	$(PYTEST) -m slow --dist load
 

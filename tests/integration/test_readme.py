@@ -11,6 +11,7 @@ import pytest
 from helpers.paths import ROOT
 
 
+@pytest.mark.slow
 def test_python_of_the_readme_runs(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert blocks
