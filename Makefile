@@ -2,11 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST := $(BIN)/python -m pytest -n 2
+PYTEST := $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: setup train finetune studio test test-slow test-browser test-jax test-notebooks test-all \
-	notebooks docs lint check check-peers bench bench-smoke
+	coverage notebooks docs lint check check-peers bench bench-smoke
 
 setup: $(VENV)/.ready
 
@@ -32,10 +32,9 @@ studio: setup
 
 # The tests that need neither a browser nor minutes for one test.
 test: setup
-	$(PYTEST) -m "not (slow or browser or notebooks or reference)" \
-		--dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not (slow or browser or notebooks or reference)" --dist worksteal
 
-# Trainings in processes of their own: killed, resumed, swept, and on JAX without TensorFlow.
+# What imports Keras in processes of its own: trainings killed, resumed, swept, on JAX without TensorFlow.
 test-slow: setup
 	$(PYTEST) -m slow --dist load
 
@@ -53,6 +52,15 @@ test-notebooks: setup
 	$(PYTEST) tests/integration -m notebooks --dist load
 
 test-all: test test-slow test-browser test-jax test-notebooks check-peers
+
+# The lines of the package that tests run: make coverage PARTS="test test-slow test-browser"
+PARTS ?= test
+coverage: setup
+	$(BIN)/coverage erase
+	for part in $(PARTS); do \
+		$(MAKE) $$part PYTEST_ARGS="--cov --cov-append --cov-report=" || exit; \
+	done
+	$(BIN)/coverage report
 
 # The notebooks' outputs, computed again on the full budget: minutes for each.
 notebooks: setup

@@ -116,7 +116,7 @@ def layers() -> str:
 
 def renamed() -> str:
     """A table of the old names of settings."""
-    from vit_keras.config.renamed import RENAMED
+    from vit_keras.config.renamed_settings import RENAMED
 
     rows = [(f"`{old}`", f"`{new}`" if new else "") for old, new in sorted(RENAMED.items())]
     return _table(("old name", "name"), rows)

@@ -1,5 +1,6 @@
 """What the tests share: quiet backends, and the data sets that may lie on this machine."""
 
+import json
 import os
 import shutil
 import signal
@@ -13,14 +14,6 @@ import pytest
 pytest.register_assert_rewrite("helpers")  # so that a failed assert there shows its values
 
 from helpers.paths import ROOT, SCRIPTS  # noqa: E402
-
-# The real script, in a Python where importing Keras or TensorFlow is a traceback.
-WITHOUT_KERAS = """
-import runpy, sys
-sys.modules["keras"] = sys.modules["tensorflow"] = None
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -84,22 +77,35 @@ def ctrl_c():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture(scope="session")
+def script_server():
+    """The process that runs scripts without Keras; see its file."""
+    with subprocess.Popen(
+        [sys.executable, ROOT / "tests/helpers/script_server.py"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        yield server
+
+
 @pytest.fixture
-def script(tmp_path):
+def script(script_server, tmp_path):
     """Runs a script in the empty folder `here`; gives (exit status, standard error)."""
-    folder = tmp_path / "here"
+    folder, errors = tmp_path / "here", tmp_path / "standard_error.txt"
     folder.mkdir()
 
     def start(*arguments, name="train_scratch"):
-        done = subprocess.run(
-            [sys.executable, "-c", WITHOUT_KERAS, str(SCRIPTS / f"{name}.py")]
-            + [str(argument) for argument in arguments],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-        )
-        return done.returncode, done.stderr
+        request = {
+            "arguments": [str(SCRIPTS / f"{name}.py"), *map(str, arguments)],
+            "folder": str(folder),
+            "environment": {**os.environ, "PYTHONPATH": str(ROOT)},
+            "errors": str(errors),
+        }
+        print(json.dumps(request), file=script_server.stdin, flush=True)
+        status = script_server.stdout.readline()
+        return int(status), errors.read_text()
 
     return start
 

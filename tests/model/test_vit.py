@@ -166,6 +166,7 @@ OTHER_PARTS = dict(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("imports", "settings"),
     [

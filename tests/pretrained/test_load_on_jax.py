@@ -37,6 +37,7 @@ print(keras.backend.backend(), "tensorflow" in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_jax_reads_all_but_a_saved_model(tmp_path):
     pytest.importorskip("jax", reason="needs jax")
     model = load_pretrained(str(write_npz(tmp_path / "weights.npz", google())))

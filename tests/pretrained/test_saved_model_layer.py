@@ -140,6 +140,7 @@ np.savez(f"{folder}/out.npz", before=before, after=after)
 """
 
 
+@pytest.mark.slow
 def test_another_process_predicts_and_trains_on_when_the_folder_is_gone(tmp_path):
     folder = write(tmp_path / "saved", Cluttered(), Cluttered.logits)
     model = with_head_away_from_zero(wrapped_model(folder, CLASSES))

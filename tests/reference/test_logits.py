@@ -9,7 +9,8 @@ import pytest
 from helpers.random_torch_weights import randomise
 from vit_keras import VARIANTS, build_vit
 
-pytestmark = pytest.mark.reference
+# A peer's deprecations are for its own maintainers.
+pytestmark = [pytest.mark.reference, pytest.mark.filterwarnings("default")]
 
 TINY = dict(patch_size=8, width=24, depth=2, num_heads=3, mlp_dim=48)
 CASES = {  # sizes, side of the image, classes

@@ -12,7 +12,8 @@ from vit_keras.model.position_embedding import resize_positions
 from vit_keras.model.vit import describe
 from vit_keras.pretrained import load
 
-pytestmark = pytest.mark.reference
+# A peer's deprecations are for its own maintainers.
+pytestmark = [pytest.mark.reference, pytest.mark.filterwarnings("default")]
 
 SIDE, CLASSES = 32, 5
 IMAGENET = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

@@ -109,6 +109,7 @@ def test_values_are_shown_as_one_types_them():
     assert shown == ["", "true", "0.0005", "[0.08,1]", "{last: 4}", "crop", "64"]
 
 
+@pytest.mark.slow
 def test_a_search_by_optuna_runs_as_the_page_writes_it(tmp_path, monkeypatch):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extra `sweep`")
     monkeypatch.setattr("sys.argv", [str(APP), str(tmp_path / "runs")])

@@ -69,8 +69,8 @@ def state(jobs, job):
 
 
 def begun(job):
-    file = os.path.join(job.place, "started")
-    return open(file).read().splitlines() if os.path.exists(file) else []
+    file = Path(job.place, "started")
+    return file.read_text().splitlines() if file.exists() else []
 
 
 def test_jobs_are_worked_off_in_the_order_of_asking(jobs, add):
