@@ -4,13 +4,13 @@ import re
 import runpy
 
 import pytest
-from vit_keras.config.renamed_settings import RENAMED
 
 import vit_keras
 from helpers.paths import ROOT
 from vit_keras import explain
 from vit_keras.cli.main import COMMANDS
 from vit_keras.config.fields import options, stage_options
+from vit_keras.config.renamed_settings import RENAMED
 from vit_keras.export.formats import FORMATS
 
 TEXTS = [
