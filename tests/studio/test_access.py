@@ -71,24 +71,24 @@ def test_another_site_cannot_open_a_session(studio):
 
 def test_another_address_needs_a_word_that_names_the_risk(studio):
     from vit_keras import SettingError
-    from vit_keras.studio.__main__ import OLD_RISK, RISK, check, parsed
+    from vit_keras.studio.__main__ import OLD_RISK, RISK, check, parse_arguments
 
-    with pytest.raises(SettingError, match=r"--address=0.0.0.0 would .* add --allow-remote"):
-        check(parsed(["--address", "0.0.0.0", "--port", "0"]))
-    check(parsed(["--address", "0.0.0.0", "--port", "0", RISK]))
-    check(parsed(["--address", "0.0.0.0", "--port", "0", OLD_RISK]))
+    with pytest.raises(SettingError, match=r"--address=0.0.0.0 allows .* add --allow-remote"):
+        check(parse_arguments(["--address", "0.0.0.0", "--port", "0"]))
+    check(parse_arguments(["--address", "0.0.0.0", "--port", "0", RISK]))
+    check(parse_arguments(["--address", "0.0.0.0", "--port", "0", OLD_RISK]))
     with pytest.raises(SettingError, match="cannot be listened on"):
-        check(parsed(["--port", str(studio.port)]))
+        check(parse_arguments(["--port", str(studio.port)]))
 
 
 def test_a_password_that_can_be_guessed_is_refused(monkeypatch):
     from vit_keras import SettingError
-    from vit_keras.studio.__main__ import PASSWORD, RISK, check, parsed
+    from vit_keras.studio.__main__ import PASSWORD, RISK, check, parse_arguments
 
     monkeypatch.setenv(PASSWORD, "sesame")
-    with pytest.raises(SettingError, match=r"fewer than 12 letters"):
-        check(parsed(["--address", "0.0.0.0", "--port", "0", RISK]))
-    check(parsed(["--port", "0"]))
+    with pytest.raises(SettingError, match=r"fewer than 12 characters"):
+        check(parse_arguments(["--address", "0.0.0.0", "--port", "0", RISK]))
+    check(parse_arguments(["--port", "0"]))
 
 
 def picture():

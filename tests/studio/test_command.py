@@ -73,10 +73,10 @@ def test_a_sweep_is_checked_run_by_run():
     for typed, message in {
         "0.001,": "cannot be read",
         "0.001 0.003": "a single value, not a sweep; separate several by commas",
-        "0.001,0.001": "optim.learning_rate=0.001 is given twice",
+        "0.001,0.001": "optim.learning_rate=0.001 is listed twice",
         "range(1,4": "cannot be read",
-        "interval(1e-4,1e-2)": r"has no end of values to try; name some",
-        "range(1,100000)": r"makes 99,999 runs of this, more than 1,000",
+        "interval(1e-4,1e-2)": r"is an interval, which a grid cannot try; list values",
+        "range(1,100000)": r"would start 99,999 runs, more than 1,000",
     }.items():
         with pytest.raises(SettingError, match=message):
             Command("train", (f"optim.learning_rate={typed}",), ("optim.learning_rate",)).check()

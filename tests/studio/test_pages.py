@@ -176,7 +176,7 @@ def test_data_are_inspected_and_augmented(page, studio, runs, shot, serious_barr
     page.get_by_text(re.compile("1,797 images of 10 classes: .* test 359")).wait_for()
     page.get_by_text("No problems were found").wait_for()
     page.get_by_role("img", name="Training images above").wait_for()
-    page.get_by_text("vit-keras show-augment recipe=digits data=digits").wait_for()  # as it is trained
+    page.get_by_text("vit-keras show-augment recipe=digits data=digits").wait_for()
     shot(page, "data")
     assert serious_barriers(page) == {}
 

@@ -75,7 +75,7 @@ def test_a_training_from_the_first_choice_to_the_test_accuracy(
         assert serious_barriers(page) == {}
     assert len(rows(run)) == 30
     samples = page.get_by_text(re.compile("(correct|predicted)"))
-    sync_api.expect(samples).to_have_count(8, timeout=60_000)  # the old ones too while they are redrawn
+    sync_api.expect(samples).to_have_count(8, timeout=60_000)  # old ones are redrawn
     no_traceback(page)
 
     # The command that was shown, typed into a shell, ends where the run does, stopped or not.
