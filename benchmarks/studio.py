@@ -95,7 +95,7 @@ def prediction(page):
             page.get_by_role("cell", name=f"{colour}.png").wait_for()
         predicted.wait_for()
         found = time.perf_counter() - started
-        page.get_by_role("img", name="where attention flows").wait_for()
+        page.get_by_role("img", name="Attention rollout").wait_for()
         page.wait_for_timeout(1000)
     return found
 

@@ -56,6 +56,6 @@ def test_a_sheet_is_written_again_but_over_nothing_else(tmp_path):
     for content in (b"mine", Image.new("RGB", (1, 1))):
         content.save(file) if isinstance(content, Image.Image) else file.write_bytes(content)
         before = file.read_bytes()
-        with pytest.raises(SettingError, match=r"no augmentation sheet; .*run\.root"):
+        with pytest.raises(SettingError, match=r"not an augmentation sheet; .*run\.root"):
             show_augment.write_sheet(config, splits)
         assert file.read_bytes() == before

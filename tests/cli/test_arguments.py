@@ -22,7 +22,7 @@ REFUSED = {
     ("a", "--fromat=onnx"): "required: --format",
     ("a", "--format=onnx", "--depth=3"): "unrecognized arguments: --depth=3",
     ("a", "--format"): "--format: expected one argument",
-    ("a", "--format=onnx", "--images=many"): "--images: many does not fit; use a whole number",
+    ("a", "--format=onnx", "--images=many"): "--images: many is out of range; use an integer",
     ("a", "--format=onnx", "--images=0"): "--images: 0 does not fit",
     ("a",): "required: --format",
     ("a", "--format=onix"): r"--format: onix is unknown; did you mean onnx\?",
@@ -77,7 +77,7 @@ def test_words_of_today_are_left_as_they_are(capsys):
 OLD_REFUSED = {
     ("export", "run=a", "fromat=onnx"): r"fromat is no setting; did you mean format\?",
     ("predict", "run=a", "photos", "topk=3"): r"topk is no setting; did you mean top_k\?",
-    ("predict", "run=a", "photos", "flip=yes"): "flip=yes does not fit; use true or false",
+    ("predict", "run=a", "photos", "flip=yes"): "flip=yes is not a switch value; use true or false",
     ("export", "run=a", "format="): "format= has no value",
 }
 

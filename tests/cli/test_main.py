@@ -51,8 +51,8 @@ def test_every_command_has_a_help_without_keras(command):
 
 
 REFUSED = {
-    "trian": "trian is no command; did you mean train?",
-    "recipe=mnist": "settings come after one, as in vit-keras train recipe=mnist",
+    "trian": "trian is not a command; did you mean train?",
+    "recipe=mnist": "write a command before the settings, as in vit-keras train recipe=mnist",
     "get-data": "name a data set, or --list",
     "split photos": "required: destination",
     "completion basch": "did you mean bash?",

@@ -179,7 +179,7 @@ def test_what_cannot_be_predicted_is_refused_before_keras(photos, tmp_path):
         (run, "void"): r"void has no image \(.jpg, .jpeg",
         (run, "photos", "topk=3"): r"topk is no setting; did you mean top_k\?",
         (run, "photos", "--flop"): "unrecognized arguments: --flop",
-        (run, "photos", "flip=yes"): "flip=yes does not fit; use true or false",
+        (run, "photos", "flip=yes"): "flip=yes is not a switch value; use true or false",
         (run, "photos", "--top-k=0"): "--top-k: 0 does not fit",
         (run, "photos", "--format=xml"): "--format: xml is unknown; known: csv, json, table",
         (run, "photos", "--output=photos"): "output=photos is a folder",

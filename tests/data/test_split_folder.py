@@ -105,8 +105,8 @@ def test_a_file_under_two_labels_is_told(source, tmp_path, capsys):
     cli_split.split(
         argparse.Namespace(source=source, destination=tmp_path / "out", dry_run=True, **settings)
     )
-    told = [line for line in capsys.readouterr().out.splitlines() if "two labels" in line]
-    assert told == ["under two labels: ant/a bee.png", "under two labels: bee/0.png"]
+    told = [line for line in capsys.readouterr().out.splitlines() if "labels" in line]
+    assert told == ["conflicting labels: ant/a bee.png", "conflicting labels: bee/0.png"]
 
 
 def test_a_subset_has_so_many_of_each_class(source):

@@ -348,7 +348,7 @@ DAMAGES = [
         ("--sizes=8", "--sizes=10"),
         "sizes=10 is not a multiple of the model's patch size, 4; use 8 or 12",
     ),
-    (None, ("--sizes=8", "--sizes=big"), "--sizes: big does not fit; use a whole number"),
+    (None, ("--sizes=8", "--sizes=big"), "--sizes: big is out of range; use an integer"),
     (None, ("--sizes=400000",), "sizes=400000 makes more than 65,536 patches"),
     (None, ("data.limt=5",), "data.limt is no setting; did you mean data.limit?"),
     (None, ("data.limit=0",), "data.limit=0 is out of range"),

@@ -96,4 +96,4 @@ def downloaded(page, name):
 
 
 def no_traceback(page):
-    assert re.search("Traceback|unforeseen", page.locator("body").inner_text()) is None
+    assert re.search("Traceback|unexpected error", page.locator("body").inner_text()) is None

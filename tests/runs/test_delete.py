@@ -35,7 +35,7 @@ def test_cleaning_takes_what_is_half_written_after_asking(runs, tmp_path, monkey
     status, out, _ = runs("clean", "--root", tmp_path)
     assert (status, len(out.splitlines())) == (0, 4)
     assert {path.name for path in tmp_path.iterdir()} == {"good", "resumable", "mine", "empty"}
-    assert "nothing half-written" in runs("clean", "--root", tmp_path)[1]
+    assert "no incomplete runs" in runs("clean", "--root", tmp_path)[1]
 
 
 def test_with_nobody_to_ask_nothing_is_deleted(runs, tmp_path, monkeypatch):
@@ -46,7 +46,7 @@ def test_with_nobody_to_ask_nothing_is_deleted(runs, tmp_path, monkeypatch):
     monkeypatch.setattr("builtins.input", nobody)
     status, _, err = runs("clean", "--root", tmp_path)
     assert status == 2
-    assert err == "error: there is nobody to ask; --yes deletes without asking\n"
+    assert err == "error: no terminal to confirm on; use --yes to delete anyway\n"
     assert (tmp_path / "started").is_dir()
     assert runs("clean", "--yes", "--root", tmp_path)[0] == 0
     assert not list(tmp_path.iterdir())

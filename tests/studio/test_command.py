@@ -18,7 +18,7 @@ from vit_keras import SettingError, load_config
 from vit_keras.config.fields import options
 from vit_keras.config.overrides import quote_override
 from vit_keras.studio.__main__ import APP
-from vit_keras.studio.jobs.command import Command, recipes, text_of, word
+from vit_keras.studio.jobs.command import Command, override, recipes, to_text
 
 TYPED = {  # setting: what is typed -> what the configuration then has
     "train.epochs": ("7", 7),
@@ -38,7 +38,7 @@ TYPED = {  # setting: what is typed -> what the configuration then has
 def test_typed_settings_reach_the_command(name, typed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     option, (text, value) = options()[name], typed
-    command = Command("train", (word(name, option.kind, option.is_optional, text),))
+    command = Command("train", (override(name, option.kind, option.is_optional, text),))
     program, subcommand, *words = shlex.split(command.text())
     assert (program, subcommand) == ("vit-keras", "train")
     group, field = name.split(".")
@@ -68,15 +68,15 @@ def test_a_sweep_is_checked_run_by_run():
     assert "--multirun recipe=digits optim.learning_rate=1e-3,3e-4" in sweep.text()
     with pytest.raises(SettingError, match=r"train.epochs=0 is out of range"):
         Command("train", ("train.epochs=1,0",), ("train.epochs",)).check()
-    with pytest.raises(SettingError, match=r"train.epochs=3 is one value, which is no sweep"):
+    with pytest.raises(SettingError, match=r"train.epochs=3 is a single value, not a sweep"):
         Command("train", ("train.epochs=3",), ("train.epochs",)).check()
     for typed, message in {
         "0.001,": "cannot be read",
-        "0.001 0.003": "one value, which is no sweep; give several with commas",
-        "0.001,0.001": "optim.learning_rate=0.001 is given twice",
+        "0.001 0.003": "a single value, not a sweep; separate several by commas",
+        "0.001,0.001": "optim.learning_rate=0.001 is listed twice",
         "range(1,4": "cannot be read",
-        "interval(1e-4,1e-2)": r"has no end of values to try; name some",
-        "range(1,100000)": r"makes 99,999 runs of this, more than 1,000",
+        "interval(1e-4,1e-2)": r"is an interval, which a grid cannot try; list values",
+        "range(1,100000)": r"would start 99,999 runs, more than 1,000",
     }.items():
         with pytest.raises(SettingError, match=message):
             Command("train", (f"optim.learning_rate={typed}",), ("optim.learning_rate",)).check()
@@ -105,7 +105,7 @@ def test_each_recipe_says_what_it_is_for():
 
 
 def test_values_are_shown_as_one_types_them():
-    shown = [text_of(value) for value in (None, True, 5e-4, [0.08, 1], {"last": 4}, "crop", 64)]
+    shown = [to_text(value) for value in (None, True, 5e-4, [0.08, 1], {"last": 4}, "crop", 64)]
     assert shown == ["", "true", "0.0005", "[0.08,1]", "{last: 4}", "crop", "64"]
 
 
@@ -115,7 +115,7 @@ def test_a_search_by_optuna_runs_as_the_page_writes_it(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", [str(APP), str(tmp_path / "runs")])
     app = AppTest.from_file(str(APP), default_timeout=60).run()
     app.radio(key="sweep").set_value("Optuna").run()
-    app.multiselect(key="varied").set_value(["optim.learning_rate"]).run()
+    app.multiselect(key="swept").set_value(["optim.learning_rate"]).run()
     app.number_input(key="trials").set_value(2)
     app.text_input(key="values Optuna optim.learning_rate").set_value("interval(1e-4, 1e-2)").run()
     assert not app.error

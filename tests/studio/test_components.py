@@ -18,16 +18,16 @@ from vit_keras.runs.listing import list_runs, rank
 from vit_keras.runs.notes import Notes
 from vit_keras.studio.components import run_details
 from vit_keras.studio.components.display import table
-from vit_keras.studio.components.run_table import chosen, rows
+from vit_keras.studio.components.run_table import filter_runs, table_rows
 from vit_keras.studio.worker import client
 from vit_keras.studio.worker.client import WorkerProcess
-from vit_keras.studio.worker.server import answer
+from vit_keras.studio.worker.server import respond
 
 RUNS = SAVED_MODELS
 
 
 def test_a_model_is_drawn_from_the_pixels_to_the_logits():
-    drawn = run_details.dot(RUNS / "digits" / "best.keras")
+    drawn = run_details.layer_diagram(RUNS / "digits" / "best.keras")
     with zipfile.ZipFile(RUNS / "digits" / "best.keras") as archive:
         layers = json.loads(archive.read("config.json"))["config"]["layers"]
     assert all(f'"{layer["name"]}" [label=' in drawn for layer in layers)
@@ -37,8 +37,8 @@ def test_a_model_is_drawn_from_the_pixels_to_the_logits():
 
 def test_a_damaged_model_is_not_drawn(tmp_path):
     (tmp_path / "best.keras").write_bytes(b"PK")
-    with pytest.raises(SettingError, match=r"best.keras says nothing of its layers"):
-        run_details.dot(tmp_path / "best.keras")
+    with pytest.raises(SettingError, match=r"the layers of best.keras cannot be read"):
+        run_details.layer_diagram(tmp_path / "best.keras")
 
 
 def test_runs_are_found_by_name_setting_tag_and_note():
@@ -48,7 +48,7 @@ def test_runs_are_found_by_name_setting_tag_and_note():
     assert {one.run.name for one, _ in found} == names
 
     def of(*asked):
-        return {one.run.name for one, _ in chosen(found, *asked)}
+        return {one.run.name for one, _ in filter_runs(found, *asked)}
 
     assert of("", [], []) == names
     assert of("data.name=cifar10", [], []) == {"cifar10_small"}
@@ -56,7 +56,7 @@ def test_runs_are_found_by_name_setting_tag_and_note():
     assert of("", ["broken"], []) == set()
     assert of("", [], ["kept"]) == names
     assert of("", [], ["kept", "other"]) == set()
-    head, *lines = rows(found, "test_loss")
+    head, *lines = table_rows(found, "test_loss")
     assert head[2] == "test loss"
     assert {len(line) for line in lines} == {len(head)}
 
@@ -68,7 +68,7 @@ def test_a_table_shows_words_as_they_are():
     assert "<" not in lines[2].replace("\\<", "")
 
 
-def test_whatever_a_task_does_it_is_answered():
+def test_every_error_of_a_task_becomes_a_response():
     def refuses():
         raise SettingError("a=1 is wrong; use 2")
 
@@ -79,10 +79,10 @@ def test_whatever_a_task_does_it_is_answered():
         raise OSError(28, "No space left on device", "/tmp/x")
 
     tasks = {"good": lambda a: a + 1, "refuses": refuses, "fails": fails, "full": is_full}
-    assert answer(tasks, "good", {"a": 1}) == {"result": 2}
-    assert answer(tasks, "refuses", {}) == {"refused": "a=1 is wrong; use 2"}
-    assert answer(tasks, "fails", {})["refused"].startswith("KeyError: 'x'; the terminal")
-    assert answer(tasks, "full", {})["refused"].startswith("/tmp/x: No space left on device")
+    assert respond(tasks, "good", {"a": 1}) == {"result": 2}
+    assert respond(tasks, "refuses", {}) == {"error": "a=1 is wrong; use 2"}
+    assert respond(tasks, "fails", {})["error"].startswith("KeyError: 'x'; see the terminal")
+    assert respond(tasks, "full", {})["error"].startswith("/tmp/x: No space left on device")
 
 
 SLOW = (
@@ -96,7 +96,7 @@ SLOW = (
 
 @pytest.fixture
 def worker(monkeypatch):
-    """One whose process answers 7, or is slow, or dies of the question."""
+    """One whose process responds with 7, is slow, or dies during the request."""
 
     def running(self):
         if self._process is None or self._process.poll() is not None:
@@ -109,39 +109,39 @@ def worker(monkeypatch):
             )
         return self._process
 
-    monkeypatch.setattr(WorkerProcess, "_running", running)
+    monkeypatch.setattr(WorkerProcess, "_running_process", running)
     made = WorkerProcess()
     yield made
     made._process.kill()
 
 
-def test_a_page_that_asks_for_something_else_does_not_wait_for_the_first(worker, monkeypatch):
-    monkeypatch.setattr(client, "PATIENCE", 0.2)
-    given_up = []
+def test_a_new_request_of_a_page_cancels_its_long_one(worker, monkeypatch):
+    monkeypatch.setattr(client, "CANCEL_AFTER", 0.2)
+    cancelled = []
 
-    def ask():
-        with pytest.raises(SettingError, match="another question was asked instead"):
-            worker.ask("look", asker="me", words=["slow"])
-        given_up.append(True)
+    def call():
+        with pytest.raises(SettingError, match="cancelled by a newer request"):
+            worker.call("summary", session="me", words=["slow"])
+        cancelled.append(True)
 
-    thread = threading.Thread(target=ask)
+    thread = threading.Thread(target=call)
     thread.start()
     time.sleep(1)
-    assert worker.ask("look", asker="me", words=["fast"]) == 7
+    assert worker.call("summary", session="me", words=["fast"]) == 7
     thread.join(timeout=10)
-    assert given_up
+    assert cancelled
 
 
-def test_a_worker_that_dies_is_started_anew_and_told_of_if_it_dies_again(worker):
-    assert worker.ask("open", run="a") == 7
+def test_a_dead_worker_is_restarted_and_reported_if_it_dies_again(worker):
+    assert worker.call("open", run="a") == 7
     worker._process.kill()
-    assert worker.ask("open", run="a") == 7
+    assert worker.call("open", run="a") == 7
     assert worker.started == 2
     with pytest.raises(
-        SettingError, match=r"ended while it was at this \(status 1\), and a second"
+        SettingError, match=r"worker process died twice during this request \(status 1\)"
     ):
-        worker.ask("open", run="deadly")
-    assert worker.ask("open", run="a") == 7
+        worker.call("open", run="deadly")
+    assert worker.call("open", run="a") == 7
     assert worker.started == 4
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong while the studio is used is said on the page, and the studio goes on."""
+"""Failures while the studio is used are reported on the page, and the studio keeps running."""
 
 import io
 import os
@@ -56,7 +56,7 @@ def test_two_tabs_and_a_training_that_is_killed_from_outside(page, studio):
     start(page)
     state(page, "running")
     start(second)
-    second.get_by_text("belongs to a training that is running already").wait_for()
+    second.get_by_text("belongs to a training that is already running").wait_for()
     no_traceback(second)
     second.close()
 
@@ -64,12 +64,12 @@ def test_two_tabs_and_a_training_that_is_killed_from_outside(page, studio):
     (training,) = processes("vit_keras train", mine)
     training.kill()
     state(page, "killed")
-    page.get_by_text("was killed, by Kill, from outside, or by the system").wait_for()
+    page.get_by_text("was killed: by Kill, from outside").wait_for()
     page.get_by_role("button", name="Resume").click()
     state(page, "running")
     page.get_by_text(re.compile("epoch [0-9]+ of 500")).wait_for()  # it goes on
     page.get_by_role("button", name="Kill", exact=True).click()
-    page.get_by_role("button", name="Let it run").click()
+    page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Kill it now").wait_for(state="detached")
     page.get_by_role("button", name="Kill", exact=True).click()
     page.get_by_role("button", name="Kill it now").click()
@@ -77,7 +77,7 @@ def test_two_tabs_and_a_training_that_is_killed_from_outside(page, studio):
     no_traceback(page)
 
 
-def test_a_model_process_that_is_killed_is_started_anew(page, studio):
+def test_a_killed_worker_is_restarted(page, studio):
     shutil.copytree(DIGITS, studio.runs / "digits", dirs_exist_ok=True)
     page.goto(f"{studio.url}/inference?run=digits")
     confidence = page.get_by_role("heading", name=re.compile(r"^\d: \d+\.\d%$"))
@@ -95,18 +95,18 @@ def test_a_model_process_that_is_killed_is_started_anew(page, studio):
     no_traceback(page)
 
 
-def test_a_run_from_elsewhere_is_added(page, studio, tmp_path):
+def test_a_run_is_added_from_a_zip_file(page, studio, tmp_path):
     content = runs_archive.zip_bytes(shutil.copytree(DIGITS, tmp_path / "from afar"))
     evil = io.BytesIO()
     with zipfile.ZipFile(evil, "w") as archive:
         archive.writestr("../out/config.yaml", "")
     page.goto(f"{studio.url}/runs")
-    click(page.locator("summary").get_by_text("Add a run from elsewhere"))
+    click(page.locator("summary").get_by_text("Add a run from a zip file"))
     give(page, [("evil.zip", evil.getvalue())], "application/zip")
-    click(page.get_by_role("button", name="Add it"))
+    click(page.get_by_role("button", name="Add run"))
     page.get_by_text("in the zip leads out of it").wait_for()
     give(page, [("../../run.zip", content)], "application/zip")
-    click(page.get_by_role("button", name="Add it"))
+    click(page.get_by_role("button", name="Add run"))
     page.get_by_role("cell", name="from afar", exact=True).wait_for()
     assert (studio.runs / "from afar" / "best.keras").read_bytes() == (
         DIGITS / "best.keras"
@@ -115,7 +115,7 @@ def test_a_run_from_elsewhere_is_added(page, studio, tmp_path):
     no_traceback(page)
 
 
-def test_a_full_disk_is_said_and_a_training_started_when_there_is_room(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_a_training_starts_when_there_is_space(tmp_path, monkeypatch):
     from streamlit.testing.v1 import AppTest
 
     write, is_full = Path.write_text, True

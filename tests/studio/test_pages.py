@@ -35,7 +35,7 @@ def digit(index):
 
 @pytest.fixture(scope="module")
 def runs(studio):
-    """The studio's folder of runs: the committed one of digits, and copies said to be worse."""
+    """The studio's folder of runs: the committed one of digits, and copies with lower accuracy."""
     studio.runs.mkdir(exist_ok=True)
     for name, accuracy in {
         "digits": 0.99,
@@ -63,7 +63,7 @@ def test_an_image_is_predicted_and_explained(page, studio, runs, shot, serious_b
     give(page, [("zero.png", content)])
     page.get_by_role("heading", name=re.compile(rf"^{label}: 9\d\.\d%$")).wait_for()
     page.get_by_test_id("stVegaLiteChart").wait_for()
-    page.get_by_role("img", name="where attention flows").wait_for()
+    page.get_by_role("img", name="Attention rollout").wait_for()
     shot(page, "inference")
     assert serious_barriers(page) == {}
     no_traceback(page)
@@ -81,9 +81,9 @@ def test_many_images_the_bad_ones_named_and_all_as_csv(page, studio, runs, shot)
         ("cut.png", digits[0][0][:60]),
     ]
     give(page, [*files, *bad, (EVIL, digits[0][0])])
-    page.get_by_text("text.png is no image that can be read: no JPEG").wait_for()
-    page.get_by_text("bomb.png is no image that can be read: far too large").wait_for()
-    page.get_by_text("cut.png is no image that can be read: damaged").wait_for()
+    page.get_by_text("text.png cannot be read as an image: no JPEG").wait_for()
+    page.get_by_text("bomb.png cannot be read as an image: far too large").wait_for()
+    page.get_by_text("cut.png cannot be read as an image: damaged").wait_for()
     settled(page)
     assert page.locator("img[src*=evil], img[src=x]").count() == 0
     text = downloaded(page, "Predictions as CSV").read_text(encoding="utf-8")
@@ -107,7 +107,7 @@ def test_a_run_that_is_damaged_or_deleted_while_it_is_open(page, studio, runs):
         harm(runs / name)
         give(page, [("a.png", digit(0)[0])])
         # When the list of runs is read again, the page says that it is not there.
-        page.get_by_text(re.compile(f"{said}|{name} is not here")).first.wait_for()
+        page.get_by_text(re.compile(f"{said}|{name} does not exist")).first.wait_for()
         no_traceback(page)
     shutil.rmtree(runs / "spoilt")
 
@@ -119,9 +119,9 @@ def test_runs_are_found_compared_described_and_noted_on(page, studio, runs, shot
     assert names.all_inner_texts()[:2] == ["digits", "other"]  # the best first
     page.get_by_role("combobox", name="Run").wait_for()
     click(page.locator("summary").get_by_text("Tags and note"))
-    page.get_by_label("Tags, with commas between them").fill("keeper, <b>a</b>")
+    page.get_by_label("Tags, separated by commas").fill("keeper, <b>a</b>")
     page.get_by_label("Note", exact=True).fill("the one for the paper")
-    click(page.get_by_role("button", name="Keep", exact=True))
+    click(page.get_by_role("button", name="Save", exact=True))
     page.get_by_role("cell", name="<b>a</b>, keeper").wait_for()
     assert json.loads((runs / "digits" / "notes.json").read_text()) == {
         "tags": ["<b>a</b>", "keeper"],
@@ -136,7 +136,7 @@ def test_runs_are_found_compared_described_and_noted_on(page, studio, runs, shot
     shot(page, "runs")
     assert serious_barriers(page) == {}
     click(page.get_by_role("tab", name="Compare two"))
-    page.get_by_role("img", name="curves of digits and other").wait_for()
+    page.get_by_role("img", name="Curves of digits and other").wait_for()
     page.get_by_role("cell", name="best_val_accuracy").wait_for()
     shot(page, "compared")
     assert serious_barriers(page) == {}
@@ -151,16 +151,16 @@ def test_a_run_is_downloaded_and_deleted_after_a_second_click(page, studio, runs
         names = {path.name for path in (runs / "old").iterdir() if path.is_file()}
         assert set(archive.namelist()) == {f"old/{name}" for name in names}
     click(page.get_by_role("button", name="Delete", exact=True))
-    page.get_by_role("button", name="Delete old for good").wait_for()
+    page.get_by_role("button", name="Delete old permanently").wait_for()
     assert (runs / "old" / "best.keras").exists()
-    click(page.get_by_role("button", name="Delete old for good"))
+    click(page.get_by_role("button", name="Delete old permanently"))
     page.get_by_role("cell", name="old", exact=True).wait_for(state="detached")
     assert not (runs / "old").exists()
     assert (runs / "other" / "best.keras").exists()
     no_traceback(page)
 
 
-def test_data_are_looked_at_and_augmented(page, studio, runs, shot, serious_barriers, tmp_path):
+def test_data_are_inspected_and_augmented(page, studio, runs, shot, serious_barriers, tmp_path):
     for label in "01":
         for index, place in enumerate([*["train"] * 6, *["val"] * 3, *["test"] * 3]):
             file = tmp_path / "photos" / place / f"c{label}" / f"{index}.png"
@@ -173,10 +173,10 @@ def test_data_are_looked_at_and_augmented(page, studio, runs, shot, serious_barr
     (photos / "train" / "c0" / "broken_[x](http:evil).png").write_bytes(b"no image")
     shutil.copy(photos / "train" / "c1" / "0.png", photos / "test" / "c1" / "copy.png")
     opened(page, studio, "Data")
-    page.get_by_text(re.compile("1,797 images of 10 classes: .* 359 to test")).wait_for()
-    page.get_by_text("Nothing was found wrong").wait_for()
-    page.get_by_role("img", name="training images above").wait_for()
-    page.get_by_text("show_augment.py recipe=digits data=digits").wait_for()  # as it is trained
+    page.get_by_text(re.compile("1,797 images of 10 classes: .* test 359")).wait_for()
+    page.get_by_text("No problems were found").wait_for()
+    page.get_by_role("img", name="Training images above").wait_for()
+    page.get_by_text("vit-keras show-augment recipe=digits data=digits").wait_for()
     shot(page, "data")
     assert serious_barriers(page) == {}
 
@@ -185,12 +185,12 @@ def test_data_are_looked_at_and_augmented(page, studio, runs, shot, serious_barr
     enter(field, str(tmp_path / "nothing"))
     page.get_by_text("is no folder; name the one with the classes").wait_for()
     enter(field, str(photos))
-    page.get_by_text("25 images of 2 classes: 12 to train, 6 to validation, 7 to test").wait_for()
+    page.get_by_text("25 images of 2 classes: train 12, validation 6, test 7").wait_for()
     page.get_by_role("cell", name="20 x 24", exact=True).wait_for()
     page.get_by_text("1 files cannot be used and were skipped").wait_for()
     page.get_by_text("1 files are in two splits").wait_for()
     assert page.locator("a[href*=evil]").count() == 0
-    before = page.get_by_role("img", name="training images above")
+    before = page.get_by_role("img", name="Training images above")
     before.wait_for()
     settled(page)
     first = before.get_attribute("src")
@@ -199,7 +199,7 @@ def test_data_are_looked_at_and_augmented(page, studio, runs, shot, serious_barr
     page.keyboard.press("Enter")
     page.get_by_text("augment=heavy").first.wait_for()
     page.wait_for_function(
-        "src => { const shown = document.querySelector('img[alt^=training]');"
+        "src => { const shown = document.querySelector('img[alt^=Training]');"
         " return shown && shown.getAttribute('src') !== src }",
         arg=first,
     )
@@ -207,30 +207,30 @@ def test_data_are_looked_at_and_augmented(page, studio, runs, shot, serious_barr
     no_traceback(page)
 
 
-def test_a_run_is_measured_and_described(page, studio, runs, shot):
+def test_a_run_is_evaluated_and_described(page, studio, runs, shot):
     page.goto(f"{studio.url}/inference?run=other")
-    click(page.get_by_role("tab", name="Labelled images"))
-    click(page.get_by_text("Other images"))
+    click(page.get_by_role("tab", name="Evaluate"))
+    click(page.get_by_text("Other data"))
     click(page.get_by_text("A folder on this computer"))
     enter(page.get_by_role("textbox", name="Path of the folder"), "photos")
-    page.get_by_text("data.path=photos split=all").wait_for()  # every image of somebody's own
-    click(page.get_by_text("What the run was trained on"))
-    click(page.get_by_role("button", name="Measure"))
-    click(page.get_by_role("tab", name="The run"))
+    page.get_by_text("data.path=photos --split all").wait_for()  # every image of somebody's own
+    click(page.get_by_text("Data of the run"))
+    click(page.get_by_role("button", name="Evaluate"))
+    click(page.get_by_role("tab", name="Run details"))
     click(page.locator("summary").get_by_text("Diagram of the layers"))
     page.locator(".graphviz svg, [data-testid=stGraphVizChart] svg").first.wait_for()
     click(page.locator("summary").get_by_text("Table of layers"))
     page.get_by_text("Total params").wait_for()
-    click(page.get_by_role("tab", name="Labelled images"))
-    page.get_by_role("img", name="what is taken for what").wait_for()
+    click(page.get_by_role("tab", name="Evaluate"))
+    page.get_by_role("img", name="Confusion matrix").wait_for()
     shot(page, "measured")
-    report = downloaded(page, "The report as a page").read_text()
+    report = downloaded(page, "Download the report").read_text()
     assert "<h1>Evaluation of other on digits</h1>" in report
     no_traceback(page)
 
 
-def test_pages_are_fit_for_everybody(page, studio, runs, shot, serious_barriers):
-    ready = {"Inference": "Use the webcam", "Runs": "After epoch 80", "Data": "training images ab"}
+def test_pages_are_accessible(page, studio, runs, shot, serious_barriers):
+    ready = {"Inference": "Use the webcam", "Runs": "After epoch 80", "Data": "Training images ab"}
     for width, scheme in ((390, "light"), (1280, "dark")):  # 1280 in the light: the tests above
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": 900})

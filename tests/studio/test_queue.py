@@ -73,7 +73,7 @@ def begun(job):
     return file.read_text().splitlines() if file.exists() else []
 
 
-def test_jobs_are_worked_off_in_the_order_of_asking(jobs, add):
+def test_jobs_run_in_the_order_they_were_added(jobs, add):
     asked = [add("takes=0.1"), add("says=train.epochs=0 is out of range"), add()]
     runner.work(jobs.root)
     assert [state(jobs, job) for job in asked] == ["finished", "failed", "finished"]
@@ -99,7 +99,7 @@ def test_a_training_outlives_the_runner_and_a_new_runner_finds_it(jobs, add):
 
 
 @pytest.mark.parametrize(("action", "outcome"), [("stop", "stopped"), ("kill", "killed")])
-def test_a_job_is_stopped_or_killed_and_goes_on(jobs, add, action, outcome, tmp_path, monkeypatch):
+def test_a_job_is_stopped_or_killed_and_resumed(jobs, add, action, outcome, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "instead")
     # As from a shell's background, where Ctrl-C is ignored.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -157,7 +157,7 @@ def test_a_disk_that_is_full_for_a_while_is_waited_for(jobs, add, monkeypatch):
     assert [state(jobs, job) for job in asked] == ["finished", "failed"]
 
 
-def test_no_room_for_records_is_said(jobs, monkeypatch):
+def test_a_disk_without_space_for_records_is_reported(jobs, monkeypatch):
     jobs.check_writable()
 
     def full(self, *given, **named):
@@ -174,12 +174,12 @@ def test_a_job_that_waits_can_be_taken_back(jobs, add):
     runner.work(jobs.root)
     assert state(jobs, job) == "stopped"
     assert not begun(job)
-    jobs.forget(job)
+    jobs.remove(job)
     assert jobs.all() == []
     assert not os.path.exists(job.place)  # kept free for it, and never used
 
 
-def test_a_process_that_died_unseen_is_told_of(jobs, add):
+def test_a_process_that_died_unobserved_is_reported(jobs, add):
     job = add("takes=60")
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         pid = process.pid
@@ -211,7 +211,7 @@ def test_one_run_directory_is_given_to_one_job(jobs, add, tmp_path):
     assert resumed.words == first.words  # it never began: from the start
 
 
-def test_a_damaged_record_is_passed_over(jobs, add):
+def test_a_damaged_record_is_skipped(jobs, add):
     job, damaged = add(), add()
     (jobs.folder / damaged.id / "job.json").write_text("{")
     assert [one.id for one in jobs.all()] == [job.id]
@@ -233,7 +233,7 @@ def test_a_record_of_an_earlier_version_is_read(script, command, jobs, add):
     ]
 
 
-def test_a_folder_that_cannot_be_written_is_told_of(tmp_path):
+def test_a_read_only_folder_is_reported(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(SettingError, match=r"run.root=.*file cannot be written to"):
         Jobs(tmp_path / "file").add("train", (), "digits")

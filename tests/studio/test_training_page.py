@@ -36,7 +36,7 @@ def test_a_training_from_the_first_choice_to_the_test_accuracy(
 ):
     choose(page, epochs="30", learning_rate="0.001", batch_size="30")
     quick(page)
-    page.get_by_text("These settings can be trained.").wait_for()
+    page.get_by_text("The settings are valid.").wait_for()
     shot(page, "chosen")
     shown = command(page)
     start(page)
@@ -74,8 +74,8 @@ def test_a_training_from_the_first_choice_to_the_test_accuracy(
         page.wait_for_timeout(500)
         assert serious_barriers(page) == {}
     assert len(rows(run)) == 30
-    samples = page.get_by_text(re.compile("(recognised|taken for)"))
-    sync_api.expect(samples).to_have_count(8, timeout=60_000)  # while they are drawn anew, others
+    samples = page.get_by_text(re.compile("(correct|predicted)"))
+    sync_api.expect(samples).to_have_count(8, timeout=60_000)  # old ones are redrawn
     no_traceback(page)
 
     # The command that was shown, typed into a shell, ends where the run does, stopped or not.
@@ -105,8 +105,8 @@ def test_a_sweep_of_two(page, shot):
     click(page.get_by_role("tab", name="New training"))
     choose(page, epochs="1", batch_size="30")
     quick(page)
-    click(page.get_by_role("radiogroup", name="How many runs").get_by_text("grid: every"))
-    click(page.get_by_role("combobox", name="What to vary"))
+    click(page.get_by_role("radiogroup", name="Runs to train").get_by_text("Grid search: every"))
+    click(page.get_by_role("combobox", name="Settings to vary"))
     click(page.get_by_role("option", name="optim.learning_rate", exact=True))
     page.keyboard.press("Escape")
     values = page.get_by_role("textbox", name="Values of optim.learning_rate")
@@ -114,7 +114,7 @@ def test_a_sweep_of_two(page, shot):
     page.get_by_text("optim.learning_rate=0.0 is out of range; use above 0").wait_for()
     assert page.get_by_role("button", name="Start training").is_disabled()
     enter(values, "0.001,0.0003")
-    page.get_by_text("These settings can be trained.").wait_for()
+    page.get_by_text("The settings are valid.").wait_for()
     assert "--multirun" in command(page)
     start(page)
     state(page, "running")

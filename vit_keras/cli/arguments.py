@@ -1,4 +1,4 @@
-"""Commands with `--option value` arguments: argparse, with every mistake reported in one line."""
+"""Commands with `--option value` arguments: argparse that reports each error in one line."""
 
 import argparse
 import sys
@@ -32,7 +32,7 @@ def build_parser(command: str, add_arguments: AddArguments) -> Parser:
 
 
 def parse(command: str, add_arguments: AddArguments, words: list[str]) -> argparse.Namespace:
-    """The settings that the words of a command line give, options anywhere among them.
+    """Parse a command line whose options may stand before, between or behind its arguments.
 
     Raises:
         SettingError: an unknown option, a wrong or a missing value.
@@ -47,7 +47,7 @@ def run(
     check: Callable[[Any], Any],
     task: Callable[[Any], None],
 ) -> None:
-    """Parse `sys.argv`, check the settings before Keras is imported, and do the task."""
+    """Parse `sys.argv`, check the settings before Keras is imported, and run the task."""
     with exit_codes():
         settings = parse(command, add_arguments, sys.argv[1:])
         check(settings)
@@ -56,14 +56,14 @@ def run(
 
 
 def positive_int(text: str) -> int:
-    """An argument's type: a whole number, 1 or more."""
+    """Argument type: an integer of 1 or more."""
     if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text} does not fit; use a whole number, 1 or more")
+        raise argparse.ArgumentTypeError(f"{text} is out of range; use an integer of 1 or more")
     return int(text)
 
 
 def one_of(names: Iterable[str]) -> Callable[[str], str]:
-    """An argument's type: one of some names; another one is answered with the nearest."""
+    """Argument type: one of some names; the error for another name suggests the nearest."""
     known = list(names)
 
     def name(text: str) -> str:

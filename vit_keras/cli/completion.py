@@ -19,8 +19,8 @@ SHELLS = ("bash", "zsh", "fish")
 CONF = Path(__file__).parents[1] / "conf"
 HYDRA_COMMANDS = ("train", "finetune", "estimate", "show-augment")
 
-# bash ends a word at each "=", and would complete `recipe=ci` as `ci`; and it writes a space behind
-# a word that is complete, where a setting's value is to follow.
+# bash splits words at "=", so it would complete `recipe=ci` as `ci`; and it adds a space after a
+# completed word, where the value of a setting has to follow.
 BASH = """
 COMP_WORDBREAKS=${COMP_WORDBREAKS//=/}
 _vit_keras_completion() {
@@ -42,28 +42,30 @@ def main() -> None:
 
 
 def script(shell: str) -> str:
-    """The completion script for a shell, to be read by it at its start."""
-    text = shtab.complete(whole_parser(), shell=shell)
+    """The completion script for a shell, which reads it when it starts."""
+    text = shtab.complete(full_parser(), shell=shell)
     return text + BASH if shell == "bash" else text
 
 
-def whole_parser() -> argparse.ArgumentParser:
-    """All commands with their arguments in one parser."""
+def full_parser() -> argparse.ArgumentParser:
+    """One parser of all commands with their arguments."""
     parser = Parser(prog="vit-keras")
     parser.add_argument("--version", action="version", version=vit_keras.__version__)
     commands = parser.add_subparsers(dest="command")
     for command, help in COMMANDS.items():
-        made = commands.add_parser(command, help=help)
+        subparser = commands.add_parser(command, help=help)
         if command in HYDRA_COMMANDS:
-            made.add_argument("--multirun", action="store_true", help="a run for each value")
-            made.add_argument("overrides", nargs="*", choices=overrides(), help="setting=value")
+            subparser.add_argument("--multirun", action="store_true", help="one run per value")
+            subparser.add_argument(
+                "overrides", nargs="*", choices=overrides(), help="setting=value"
+            )
         else:
-            importlib.import_module(module_name(command)).add_arguments(made)
+            importlib.import_module(module_name(command)).add_arguments(subparser)
     return parser
 
 
 def overrides() -> list[str]:
-    """What may begin a word for Hydra: `recipe=cifar10` and its like, and `train.epochs=`."""
+    """Completions of a Hydra override: presets such as `recipe=cifar10`, and `train.epochs=`."""
     groups = ["recipe", *(field.name for field in fields(Config))]
     choices = [
         f"{group}={file.stem}" for group in groups for file in sorted((CONF / group).glob("*.yaml"))

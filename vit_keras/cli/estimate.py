@@ -1,4 +1,4 @@
-"""Parameters, memory and time of a training: `vit-keras estimate recipe=cifar10`; makes no run."""
+"""Estimate parameters, memory and time of a training: `vit-keras estimate recipe=cifar10`."""
 
 from vit_keras.cli import hydra_app
 

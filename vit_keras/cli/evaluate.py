@@ -1,4 +1,4 @@
-"""Measure a run: `vit-keras evaluate RUN --sizes 24 48`."""
+"""Evaluate a run: `vit-keras evaluate RUN --sizes 24 48`."""
 
 import argparse
 
@@ -14,14 +14,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="SETTING=VALUE",
-        help="what differs from the run's data, as data=folder data.path=photos",
+        help="other data than those of the run, such as data=folder data.path=photos",
     )
     parser.add_argument(
         "--split",
         type=arguments.one_of(SPLITS),
         choices=SPLITS,
         default=TEST,
-        help="all is every image of data that the run was not trained on (%(default)s)",
+        help="all: every image, for data that the run was not trained on (%(default)s)",
     )
     parser.add_argument(
         "--sizes",
@@ -30,15 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=arguments.positive_int,
         default=[],
         metavar="SIDE",
-        help="further image sizes to measure at, in pixels",
+        help="additional image sizes to evaluate at, in pixels",
     )
     parser.add_argument(
         "--images",
         type=arguments.positive_int,
         default=1000,
-        help="how many test images are corrupted to measure robustness (%(default)s)",
+        help="number of test images for robustness to corruptions (%(default)s)",
     )
-    output = parser.add_argument("--output", help="the folder to make (<run>/evaluation)")
+    output = parser.add_argument("--output", help="the new folder (<run>/evaluation)")
     arguments.complete_files(output)
 
 

@@ -1,4 +1,4 @@
-"""How a command ends: a wrong setting, Ctrl-C and a closed pipe are no traceback."""
+"""Exit codes of a command for a wrong setting, Ctrl-C and a closed pipe, without a traceback."""
 
 import contextlib
 import sys
@@ -15,7 +15,7 @@ CLOSED_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 def exit_codes() -> Iterator[None]:
     """End the process with one line and status 2 for a wrong setting, 130 for Ctrl-C.
 
-    When the reader of standard output is gone, as after `| head`, it ends silently with 141.
+    If the reader of standard output has closed it, as `| head` does, end silently with 141.
     """
     try:
         try:

@@ -1,4 +1,4 @@
-"""See what a model attends to: `vit-keras explain RUN --image 7`."""
+"""Draw attention and class relevance maps of an image: `vit-keras explain RUN --image 7`."""
 
 import argparse
 
@@ -11,12 +11,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     image = parser.add_argument(
         "--image",
         required=True,
-        help="an image file, or a number: that image of the run's test split",
+        help="an image file, or the index of an image in the run's test split",
     )
     arguments.complete_files(image)
     parser.add_argument("--target", help="the class whose relevance is drawn (the predicted class)")
     parser.add_argument("--layer", help="the encoder block whose heads are drawn (the last one)")
-    output = parser.add_argument("--output", help="the folder to make (<run>/explanations/<image>)")
+    output = parser.add_argument("--output", help="the new folder (<run>/explanations/<image>)")
     arguments.complete_files(output)
 
 

@@ -1,4 +1,4 @@
-"""Write a run's model for another program: `vit-keras export RUN --format onnx`."""
+"""Export the model of a run to another format: `vit-keras export RUN --format onnx`."""
 
 import argparse
 
@@ -14,15 +14,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         type=arguments.one_of(FORMATS),
         choices=tuple(FORMATS),
-        help="of the file: uint8 pixels in, probabilities out",
+        help="format of the exported model: uint8 pixels in, probabilities out",
     )
-    output = parser.add_argument("--output", help="the folder to make (<run>/export/<format>)")
+    output = parser.add_argument("--output", help="the new folder (<run>/export/<format>)")
     arguments.complete_files(output)
     parser.add_argument(
         "--images",
         type=arguments.positive_int,
         default=200,
-        help="how many test images the file is compared with Keras on (%(default)s)",
+        help="number of test images to compare the export with Keras on (%(default)s)",
     )
 
 

@@ -14,10 +14,12 @@ from vit_keras.errors import SettingError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "name", nargs="?", help="a set of TFDS (fashion_mnist, imagenette/160px-v2), or of Kaggle"
+        "name",
+        nargs="?",
+        help="a data set of TFDS (fashion_mnist, imagenette/160px-v2), or of Kaggle",
     )
-    parser.add_argument("--list", action="store_true", help="the sets prepared here, and known")
-    folder = parser.add_argument("--to", help="the folder to put it in (TFDS_DATA_DIR)")
+    parser.add_argument("--list", action="store_true", help="list prepared and known data sets")
+    folder = parser.add_argument("--to", help="the folder to prepare it in (TFDS_DATA_DIR)")
     arguments.complete_files(folder)
 
 
@@ -32,8 +34,8 @@ def main() -> None:
         try:
             get(settings.name, settings.to)
         except KeyboardInterrupt:
-            # TFDS prepares in a folder of another name, which is never read.
-            print("\nstopped; the data set is not prepared, run it again", file=sys.stderr)
+            # TFDS prepares a data set in a temporary folder, which is never read.
+            print("\nstopped; the data set is incomplete, run the command again", file=sys.stderr)
             sys.exit(CTRL_C)
 
 
@@ -50,5 +52,5 @@ def show(to: str | None) -> None:
         sizes = ", ".join(f"{count:,} {split}" for split, count in counts.items())
         print(f"  {name:<30} {sizes or 'damaged'}")
     known = tfds_index.list_builders()
-    print(f"known to TFDS, of which those of images and classes can be trained on ({len(known)}):")
+    print(f"in TFDS ({len(known)}; those with images and class labels can be used):")
     print(textwrap.fill(" ".join(known), 100, initial_indent="  ", subsequent_indent="  "))

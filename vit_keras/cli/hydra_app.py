@@ -1,4 +1,4 @@
-"""From a command line to a checked `Config`: Hydra, with errors that a person can act on."""
+"""From a command line to a checked `Config` by Hydra, with one-line error messages."""
 
 import contextlib
 import functools
@@ -36,7 +36,7 @@ from vit_keras.training.preflight import load_config
 from vit_keras.training.resume import resumed_config
 
 CONF = "pkg://vit_keras.conf"
-MOST_RUNS = 1000  # of a grid, each of which is checked before the first starts
+MAX_RUNS = 1000  # of a grid, each of which is checked before the first starts
 
 
 def main(
@@ -50,15 +50,15 @@ def main(
     a traceback only for an unexpected error.
 
     Args:
-        task: does the work; its result is what a sweeper such as Optuna's maximises.
-        recipe: used where the command line names none.
-        check: refuses, before Keras is imported, further settings that this task cannot use.
+        task: the work; a sweeper such as Optuna's maximises its result.
+        recipe: default recipe of the command.
+        check: refuses settings that this task cannot use, before Keras is imported.
     """
 
     diverged: list[DivergedError] = []
 
     def job(composed: DictConfig) -> Any:
-        with one_line_errors():  # inside the job too: Hydra adds lines to what leaves it
+        with one_line_errors():  # inside the job too: Hydra adds lines to errors that leave it
             settings = _settings(composed, check)
             backend.import_keras()
             try:
@@ -66,11 +66,11 @@ def main(
             except DivergedError as error:  # the other runs of a sweep go on
                 print(f"error: {error}", file=sys.stderr)
                 diverged.append(error)
-        return 0.0  # the lowest accuracy: a sweeper looks elsewhere
+        return 0.0  # the lowest accuracy, which a sweeper avoids
 
     @functools.wraps(task)
     def script() -> None:
-        # Hydra would print its errors itself and exit with 1; this way they reach us.
+        # Without this Hydra prints its errors itself and exits with 1, so we could not catch them.
         os.environ["HYDRA_FULL_ERROR"] = "1"
         schema.register()
         with one_line_errors():
@@ -81,7 +81,7 @@ def main(
                 words.insert(0, f"recipe={recipe}")
             if is_sweep:
                 check_sweep(words)
-            # Hydra reads no word after an option among them.
+            # Hydra ignores overrides after an option, so the options come last.
             sys.argv[1:] = [*with_new_stages(words), *options]
             hydra.main(version_base="1.3", config_path=CONF, config_name="config")(job)()
         if diverged:
@@ -101,7 +101,7 @@ def one_line_errors() -> Iterator[None]:
 
 
 def _settings(composed: DictConfig, check: Callable[[Config], None]) -> Config:
-    """What Hydra composed, typed and checked; a resumed run's own settings if it is one."""
+    """The composed settings, typed and checked; those of the run itself if it is resumed."""
     result = typed_config(composed)
     hydra_config = HydraConfig.get()
     if result.run.resume is not None:
@@ -124,19 +124,19 @@ def check_sweep(words: list[str]) -> None:
     parsed = OverridesParser.create().parse_overrides(overrides=words)
     sweeps = [override for override in parsed if override.is_sweep_override()]
     if sweeps and any(override.key_or_group == "run.dir" for override in parsed):
+        word = next(word for word in words if word.startswith("run.dir="))
         raise SettingError(
-            f"{next(word for word in words if word.startswith('run.dir='))} is one folder, and "
-            "--multirun makes several runs; leave it out, or set run.root, under which each gets "
-            "a folder of its own"
+            f"{word} is one folder, and --multirun makes several runs; leave it out, or set "
+            "run.root, in which each run gets its own folder"
         )
-    drawn = [override.input_line for override in sweeps if not override.is_discrete_sweep()]
-    if drawn and not any(word.startswith("hydra/sweeper=") for word in words):
+    continuous = [override.input_line for override in sweeps if not override.is_discrete_sweep()]
+    if continuous and not any(word.startswith("hydra/sweeper=") for word in words):
         raise SettingError(
-            f"{drawn[0]} has no end of values to try; name some, as in 1,2,3, or search in it by "
-            "hydra/sweeper=optuna"
+            f"{continuous[0]} is an interval, which a grid cannot try; list values, as in 1,2,3, "
+            "or search it by hydra/sweeper=optuna"
         )
-    if drawn:
-        return  # the sweeper's plugin draws as it goes
+    if continuous:
+        return  # the sweeper chooses the values during the search
     choices = [
         [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
         if override.is_sweep_override()
@@ -144,13 +144,13 @@ def check_sweep(words: list[str]) -> None:
         for override in parsed
         if not str(override.key_or_group).startswith("hydra")
     ]
-    if (runs := math.prod(map(len, choices))) > MOST_RUNS:
+    if (runs := math.prod(map(len, choices))) > MAX_RUNS:
         raise SettingError(
-            f"--multirun makes {runs:,} runs of this, more than {MOST_RUNS:,}; name fewer values, "
+            f"--multirun would start {runs:,} runs, more than {MAX_RUNS:,}; list fewer values, "
             "or let hydra/sweeper=optuna try some of them"
         )
     for values in choices:
         if again := next((value for value in values if values.count(value) > 1), None):
-            raise SettingError(f"{again} is given twice, and would be trained twice; leave one out")
+            raise SettingError(f"{again} is listed twice and would be trained twice; remove one")
     for overrides in itertools.product(*choices):
         run_dir.check_free(load_config(*overrides).run)

@@ -1,6 +1,6 @@
-"""`run=x format=csv`, as the scripts of earlier versions took their settings; removed after 0.1.
+"""Translate `run=x format=csv`, the syntax of version 0.1, into options; removed after 0.1.
 
-Each `setting=value` becomes the argument of today, and the new form is printed once.
+The new form of the command is printed once, as a deprecation warning.
 """
 
 import os
@@ -9,7 +9,7 @@ import sys
 
 from vit_keras.errors import SettingError, did_you_mean
 
-# Command -> its settings of that time, besides `run`.
+# Command -> its settings in version 0.1, other than `run`.
 SETTINGS = {
     "evaluate": ("data", "split", "sizes", "images", "output"),
     "explain": ("image", "target", "layer", "output"),
@@ -20,9 +20,9 @@ SWITCHES = ("flip", "overwrite")
 
 
 def translate(command: str, words: list[str]) -> list[str]:
-    """`["run=x", "sizes=24,48"]` -> `["x", "--sizes=24", "--sizes=48"]`; other words as they are.
+    """`["run=x", "sizes=24,48"]` -> `["x", "--sizes=24", "--sizes=48"]`; other words unchanged.
 
-    A command line with options is of the new kind and returned unchanged.
+    A command line that contains an option has the new syntax and is returned unchanged.
 
     Raises:
         SettingError: a setting that the command never had, or a switch that is not true or false.
@@ -48,12 +48,12 @@ def translate(command: str, words: list[str]) -> list[str]:
 
 
 def _options(name: str, value: str) -> list[str]:
-    """The option or options that a setting of earlier versions is today."""
+    """The options that replace a setting of version 0.1."""
     if not value:
         raise SettingError(f"{name}= has no value; write one after the =, or leave {name} out")
     if name in SWITCHES:
         if value.lower() not in ("true", "false"):
-            raise SettingError(f"{name}={value} does not fit; use true or false")
+            raise SettingError(f"{name}={value} is not a switch value; use true or false")
         return [f"--{name}"] if value.lower() == "true" else []
     if name.partition(".")[0] == "data":
         return [f"--data={name}={value}"]

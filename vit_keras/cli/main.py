@@ -1,6 +1,6 @@
-"""The `vit-keras` command: finds the command that is named and imports that one alone.
+"""The `vit-keras` command: import and run the module of one command.
 
-Nothing here imports Hydra, OmegaConf or Keras, so `vit-keras --help` answers at once.
+Nothing here imports Hydra, OmegaConf or Keras, so `vit-keras --help` is immediate.
 """
 
 import importlib
@@ -14,10 +14,10 @@ COMMANDS = {
     "train": "train a Vision Transformer from scratch",
     "finetune": "fine-tune a pretrained Vision Transformer",
     "estimate": "estimate parameters, memory and time of a training",
-    "show-augment": "draw a sheet of augmented training images",
-    "evaluate": "measure a run on labelled images and write a report",
+    "show-augment": "draw augmented training images",
+    "evaluate": "evaluate a run on labelled images and write a report",
     "predict": "classify images with a run's model",
-    "explain": "draw what a run's model attends to in one image",
+    "explain": "draw attention and class relevance maps of an image",
     "export": "write a run's model as ONNX, LiteRT, OpenVINO, SavedModel or int8 Keras",
     "runs": "list, compare, describe, tag, zip or delete runs",
     "split": "split a folder of images into train, val and test",
@@ -30,7 +30,7 @@ MODULES = {"studio": "vit_keras.studio.__main__"}
 
 
 def main() -> None:
-    """Run the command that the first word names, with the words that follow it."""
+    """Run the command named by the first argument with the rest of the arguments."""
     with exit_codes():
         first, rest = (sys.argv[1:2] or ["--help"])[0], sys.argv[2:]
         if first in ("-h", "--help"):
@@ -40,7 +40,7 @@ def main() -> None:
             print(f"vit-keras {vit_keras.__version__}")
             return
         if first not in COMMANDS:
-            raise SettingError(f"{first} is no command{_meant(first)}; see vit-keras --help")
+            raise SettingError(f"{first} is not a command{_hint(first)}; see vit-keras --help")
         sys.argv = [f"vit-keras {first}", *rest]
         importlib.import_module(module_name(first)).main()
 
@@ -51,7 +51,7 @@ def module_name(command: str) -> str:
 
 
 def usage() -> str:
-    """What `vit-keras --help` prints."""
+    """The text of `vit-keras --help`."""
     width = max(map(len, COMMANDS))
     return "\n".join(
         [
@@ -67,7 +67,7 @@ def usage() -> str:
     )
 
 
-def _meant(word: str) -> str:
+def _hint(word: str) -> str:
     if "=" in word:
-        return f"; settings come after one, as in vit-keras train {word}"
+        return f"; write a command before the settings, as in vit-keras train {word}"
     return did_you_mean(word, COMMANDS)

@@ -20,16 +20,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--top-k",
         type=arguments.positive_int,
         default=3,
-        help="how many classes each image gets, the most confident first (%(default)s)",
+        help="number of classes per image, the most confident first (%(default)s)",
     )
     parser.add_argument(
         "--format",
         type=arguments.one_of(OUTPUT_FORMATS),
         choices=OUTPUT_FORMATS,
-        help="of the predictions (the ending of --output, or a table)",
+        help="format of the predictions (from the suffix of --output, else a table)",
     )
     parser.add_argument(
-        "--flip", action="store_true", help="average over each image and its mirror image"
+        "--flip", action="store_true", help="horizontal-flip test-time augmentation"
     )
     output = parser.add_argument("--output", help="the file to write (standard output)")
     arguments.complete_files(output)
@@ -49,7 +49,7 @@ def predict(settings: argparse.Namespace) -> None:
     for bad in done.unreadable:
         print(f"{one_line(bad.source)}: {bad.reason}", file=sys.stderr)
     if not done.predictions:
-        raise SettingError(f"none of {len(done.unreadable)} files could be read; reasons above")
+        raise SettingError(f"none of {len(done.unreadable)} files could be read; see above")
     print(done, file=sys.stderr)
     format = prediction_format(settings.format, settings.output)
     content = outputs.WRITERS[format](done.predictions)

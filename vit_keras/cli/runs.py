@@ -1,4 +1,4 @@
-"""The runs of a folder: `vit-keras runs` ranks them; `vit-keras runs --help` lists more."""
+"""List, compare, describe, tag, zip and delete the runs in a folder: `vit-keras runs --help`."""
 
 import argparse
 import sys
@@ -35,13 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar=f"{{{','.join(COMMANDS)}}}")
 
     def command(name, task, help):
-        made = commands.add_parser(name, help=help, description=help)
-        add_root(made)
-        made.set_defaults(task=task)
-        return made
+        subparser = commands.add_parser(name, help=help, description=help)
+        add_root(subparser)
+        subparser.set_defaults(task=task)
+        return subparser
 
-    listing = command("list", show_list, "every run, the best first, and other folders")
-    listing.add_argument("--by", default=BY, help=f"a figure of metrics.json ({BY})")
+    listing = command("list", show_list, "all runs, the best first, and other folders")
+    listing.add_argument("--by", default=BY, help=f"a metric of metrics.json ({BY})")
     comparing = command("compare", show_comparison, "settings that differ, and both curves")
     complete_files(comparing.add_argument("first", help="a run, by its name or path"))
     complete_files(comparing.add_argument("second"))
@@ -56,18 +56,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     zipping = command("zip", write_zip, "pack a run into one file")
     complete_files(zipping.add_argument("run"))
     zipping.add_argument("--output", help="the zip to write (<run>.zip)")
-    zipping.add_argument("--whole", action="store_true", help="with the checkpoints to resume from")
+    zipping.add_argument("--whole", action="store_true", help="include checkpoints, to resume from")
     zipping.add_argument("--overwrite", action="store_true", help="replace it if it is there")
     unzipping = command("unzip", read_zip, "unpack such a file into the folder of runs")
-    complete_files(unzipping.add_argument("file", help="a zip that `zip` wrote, here or elsewhere"))
-    cleaning = command("clean", clean, "delete half-written runs, or those that are named")
+    complete_files(unzipping.add_argument("file", help="a zip written by `vit-keras runs zip`"))
+    cleaning = command("clean", clean, "delete incomplete runs, or those that are named")
     complete_files(cleaning.add_argument("runs", nargs="*", help="runs to delete, in any state"))
-    cleaning.add_argument("--yes", action="store_true", help="without asking")
+    cleaning.add_argument("--yes", action="store_true", help="delete without confirmation")
 
 
 def add_root(parser: argparse.ArgumentParser) -> None:
-    """Add --root, which may stand before or behind the name of the sub-command."""
-    # Without a default: that of the sub-command's parser would replace what stands before it.
+    """Add --root, which may come before or after the name of the sub-command."""
+    # No default here: that of the sub-command would replace a value before its name.
     help = f"the folder of runs ({ROOT})"
     complete_files(parser.add_argument("--root", default=argparse.SUPPRESS, help=help))
 
@@ -109,14 +109,14 @@ def write_zip(settings: argparse.Namespace) -> None:
 def read_zip(settings: argparse.Namespace) -> None:
     file = Path(settings.file).expanduser()
     if not file.is_file():
-        raise SettingError(f"{settings.file} is no file; name a zip made by `vit-keras runs zip`")
+        raise SettingError(f"{settings.file} is not a file; name a zip by `vit-keras runs zip`")
     print(one_line(str(archive.unpack_run(file, Path(settings.root).expanduser()))))
 
 
 def clean(settings: argparse.Namespace) -> None:
     found = candidates(settings.runs, settings.root)
     if not found:
-        print(f"nothing half-written in {settings.root}; name a run to delete it")
+        print(f"no incomplete runs in {settings.root}; name a run to delete it")
         return
     print(tables.candidates_table(found))
     if not settings.yes and not confirmed(len(found)):
@@ -131,4 +131,4 @@ def confirmed(count: int) -> bool:
     try:
         return input(f"delete {count}? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
-        raise SettingError("there is nobody to ask; --yes deletes without asking") from None
+        raise SettingError("no terminal to confirm on; use --yes to delete anyway") from None

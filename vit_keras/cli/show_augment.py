@@ -1,4 +1,4 @@
-"""See what an augmentation does: `vit-keras show-augment data=cifar10 augment=heavy`."""
+"""Draw augmented training images: `vit-keras show-augment data=cifar10 augment=heavy`."""
 
 from pathlib import Path
 
@@ -10,20 +10,20 @@ from vit_keras.data.dataset import Splits
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
 
-MARK = "vit_keras augmentation sheet"  # in the file, so that it may be written again
+MARK = "vit_keras augmentation sheet"  # in the PNG; only such a file may be overwritten
 
 
 @hydra_app.main
 def main(config):
     from vit_keras.data.splits import load_splits
 
-    file_of(config)  # before the data are read
+    sheet_file(config)  # checked before the data are read
     splits = load_splits(config.data, config.train.seed)
     print(f"augmentation sheet: {write_sheet(config, splits).resolve()}")
 
 
 def write_sheet(config: Config, splits: Splits, columns: int = 8) -> Path:
-    """Draw the first training images of a run into `file_of(config)`, and give its path."""
+    """Draw augmented versions of the first training images into `sheet_file(config)`."""
     from vit_keras.augment import preview
     from vit_keras.data.splits import image_size
 
@@ -31,7 +31,7 @@ def write_sheet(config: Config, splits: Splits, columns: int = 8) -> Path:
     sheet = preview.augmentation_sheet(
         images, config.augment, seed=config.train.seed, size=image_size(config.data)
     )
-    file = file_of(config)
+    file = sheet_file(config)
     mark = PngImagePlugin.PngInfo()
     mark.add_text("Software", MARK)
     with atomic.atomic_file(file) as new:
@@ -39,18 +39,18 @@ def write_sheet(config: Config, splits: Splits, columns: int = 8) -> Path:
     return file
 
 
-def file_of(config: Config) -> Path:
-    """`augmentation-<data>.png` in `run.dir`, or in `run.root`.
+def sheet_file(config: Config) -> Path:
+    """Path of `augmentation-<data>.png` in `run.dir`, or in `run.root`.
 
     Raises:
-        SettingError: something else has that name.
+        SettingError: there is another file of that name.
     """
     folder = Path(config.run.dir or config.run.root).expanduser()
     file = folder / f"augmentation-{config.data.name}.png"
     if file.exists() and not _is_ours(file):
         raise SettingError(
-            f"{file} is there and no augmentation sheet; move it away, or set run.root={folder} to "
-            "another folder"
+            f"{file} exists and is not an augmentation sheet; move it away, or set "
+            f"run.root={folder} to another folder"
         )
     return file
 

@@ -22,13 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for folder in (source, destination):
         arguments.complete_files(folder)
     parser.add_argument("--ratios", default="80/10/10", help="train/val/test, or train/test")
-    parser.add_argument("--seed", type=int, default=0, help="the same gives the same split")
-    parser.add_argument("--per-class", type=int, help="take only so many images of each class")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random split")
+    parser.add_argument("--per-class", type=int, help="maximum number of images per class")
     parser.add_argument("--mode", default="copy", choices=split_folder.MODES)
     parser.add_argument(
         "--follow-links", action="store_true", help="follow links that leave the source"
     )
-    parser.add_argument("--dry-run", action="store_true", help="print the counts, make nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print the counts, write nothing")
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
         settings = arguments.parse("split", add_arguments, sys.argv[1:])
         try:
             split(settings)
-        except SettingError as error:  # the folder has no setting of its own here
+        except SettingError as error:  # here the folder is an argument, not a setting
             raise SettingError(str(error).removeprefix("data.path=")) from None
 
 
@@ -50,9 +50,9 @@ def split(settings: argparse.Namespace) -> None:
     print(split_folder.split_table(parts, ratios))
     for part in parts:
         if not part.split:
-            print(f"left out: {one_line(part.source)} ({part.reason})")
+            print(f"skipped: {one_line(part.source)} ({part.reason})")
     for part in split_folder.files_with_two_labels(parts):
-        print(f"under two labels: {one_line(part.source)}")
+        print(f"conflicting labels: {one_line(part.source)}")
     if settings.dry_run:
         return
     split_folder.write_split(parts, source, destination, settings.mode)
@@ -63,7 +63,7 @@ def split(settings: argparse.Namespace) -> None:
 
 
 def check(settings: argparse.Namespace, ratios: dict[str, float]) -> None:
-    """Refuse options that give no split.
+    """Refuse options that cannot produce a split.
 
     Raises:
         SettingError: naming the option and the way out.

@@ -142,14 +142,14 @@ def _no_temperature(file: Path, reason: object) -> SettingError:
     return SettingError(f"{file} is damaged ({reason}); evaluate the run again, or delete the file")
 
 
-def stamps(run: Path) -> tuple[tuple[int, int] | None, ...]:
-    """Modification times and sizes of model and temperature file: they change when either does."""
-    return tuple(_stamp(run / name) for name in (MODEL, TEMPERATURE))
+def file_versions(run: Path) -> tuple[tuple[int, int] | None, ...]:
+    """Modification time and size of the model and the temperature file, to notice a change."""
+    return tuple(_version(run / name) for name in (MODEL, TEMPERATURE))
 
 
-def _stamp(file: Path) -> tuple[int, int] | None:
+def _version(file: Path) -> tuple[int, int] | None:
     try:
-        seen = file.stat()
+        status = file.stat()
     except OSError:
         return None
-    return seen.st_mtime_ns, seen.st_size
+    return status.st_mtime_ns, status.st_size

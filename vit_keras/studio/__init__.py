@@ -1,1 +1,1 @@
-"""The studio: training in the browser, thin over the scripts. `python -m vit_keras.studio`."""
+"""The studio: train, evaluate and predict in the browser, by the commands of `vit-keras`."""

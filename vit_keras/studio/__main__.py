@@ -20,14 +20,14 @@ APP = Path(__file__).parent / "pages" / "app.py"
 PASSWORD = "VIT_KERAS_STUDIO_PASSWORD"
 RISK = "--allow-remote"
 OLD_RISK = "--let-others-on-the-network-start-programs-here"  # its name in version 0.1
-LOOPBACK = ("localhost", "127.0.0.1", "::1")  # as a browser may name this computer
-SHORTEST = 12  # letters of a password that others may guess at
+LOOPBACK = ("localhost", "127.0.0.1", "::1")  # names of this computer in a browser's address
+MIN_PASSWORD = 12  # characters, if others on the network can try to guess it
 UPLOAD_MB = 100
 
 
 def main() -> None:
     with exit_codes():
-        arguments = parsed(sys.argv[1:])
+        arguments = parse_arguments(sys.argv[1:])
         check(arguments)
     if not _is_loopback(arguments.address) and not os.environ.get(PASSWORD):
         os.environ[PASSWORD] = secrets.token_urlsafe(12)
@@ -35,8 +35,8 @@ def main() -> None:
     os.execv(sys.executable, command(arguments))
 
 
-def parsed(words: list[str]) -> argparse.Namespace:
-    """The settings that the words of the command line give."""
+def parse_arguments(words: list[str]) -> argparse.Namespace:
+    """The settings of a command line."""
     return parse("studio", add_arguments, words)
 
 
@@ -46,19 +46,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     complete_files(root)
     parser.add_argument("--port", type=int, default=8501, help="(%(default)s)")
-    parser.add_argument("--address", default="127.0.0.1", help=f"another one needs {RISK}")
+    parser.add_argument(
+        "--address", default="127.0.0.1", help=f"address to listen on; others need {RISK}"
+    )
     parser.add_argument(
         RISK,
         action="store_true",
         dest="is_open",
-        help=f"listen on --address, unencrypted, behind a password: that of {PASSWORD}, or a "
-        "random one that is printed",
+        help=f"listen on --address, unencrypted, behind the password in {PASSWORD}, or a random "
+        "one that is printed",
     )
     parser.add_argument(OLD_RISK, action="store_true", dest="is_open", help=argparse.SUPPRESS)
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """Refuse what cannot be started, or would be open to others without anybody having said so.
+    """Refuse a studio that cannot be started, or that is open to others without consent.
 
     Raises:
         SettingError: naming the option, its value and the way out.
@@ -68,13 +70,13 @@ def check(arguments: argparse.Namespace) -> None:
             raise SettingError(f'{package} is not installed; pip install "vit-keras-lab[studio]"')
     if not _is_loopback(arguments.address) and not arguments.is_open:
         raise SettingError(
-            f"--address={arguments.address} would let others on the network start programs on this "
+            f"--address={arguments.address} allows others on the network to start programs on this "
             f"computer; leave it out, or add {RISK}"
         )
-    if not _is_loopback(arguments.address) and 0 < len(os.environ.get(PASSWORD, "")) < SHORTEST:
+    if not _is_loopback(arguments.address) and 0 < len(os.environ.get(PASSWORD, "")) < MIN_PASSWORD:
         raise SettingError(
-            f"{PASSWORD} has fewer than {SHORTEST} letters, too few where anybody may guess; "
-            "choose a longer one, or unset it to have one drawn"
+            f"{PASSWORD} has fewer than {MIN_PASSWORD} characters, too few for an open network; "
+            "choose a longer one, or unset it to use a random one"
         )
     check_folder(f"--root={arguments.root}", Path(arguments.root))
     _check_port(arguments)
@@ -96,17 +98,17 @@ def _check_port(arguments: argparse.Namespace) -> None:
         except (OSError, OverflowError) as error:
             raise SettingError(
                 f"--address={arguments.address} --port={arguments.port} cannot be listened on "
-                f"({error}); is a studio running there already? choose another --port"
+                f"({error}); choose another --port, or use the studio that already runs there"
             ) from None
 
 
 def command(arguments: argparse.Namespace) -> list[str]:
-    """Streamlit, listening where it is to, and silent towards everybody else."""
+    """The command that starts Streamlit, which sends no usage statistics."""
     settings = {
         "server.address": arguments.address,
         "server.port": arguments.port,
         "server.headless": "true",  # opens no browser
-        "server.enableCORS": "true",  # only this address may open a connection from a page
+        "server.enableCORS": "true",  # refuses connections from pages of other sites
         "server.enableXsrfProtection": "true",
         "server.maxUploadSize": UPLOAD_MB,
         "server.fileWatcherType": "none",
@@ -115,7 +117,7 @@ def command(arguments: argparse.Namespace) -> list[str]:
         "client.toolbarMode": "minimal",
     }
     options = [f"--{name}={value}" for name, value in settings.items()]
-    if _is_loopback(arguments.address):  # a name of another site may be made to lead here
+    if _is_loopback(arguments.address):  # against DNS rebinding by another site
         options += [f"--server.allowedHosts={host}" for host in LOOPBACK]
     root = str(Path(arguments.root).absolute())
     return [sys.executable, "-m", "streamlit", "run", str(APP), *options, "--", root]

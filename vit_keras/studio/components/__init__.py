@@ -1,1 +1,1 @@
-"""Parts of pages."""
+"""Parts that the pages are made of."""

@@ -1,4 +1,4 @@
-"""Which images: a known set, a folder, a file of arrays, or a zip from the browser."""
+"""Choose the images: a known data set, a folder, a file of arrays, or a zip from the browser."""
 
 import hashlib
 import threading
@@ -25,35 +25,35 @@ UNPACKING = threading.Lock()
 OTHER = "another set of TensorFlow Datasets"
 
 
-def ask(root: Path) -> tuple[str, tuple[str, ...]]:
-    """The name of the data, and the words that say where they are; without any, not chosen yet."""
+def select_data(root: Path) -> tuple[str, tuple[str, ...]]:
+    """The name of the chosen data and its overrides, which are empty until a choice is complete."""
     kind = st.radio("Images", (KNOWN_SET, FOLDER, ZIP, ARRAYS), key="images")
     if kind == KNOWN_SET:
-        return _known()
+        return _select_known()
     if kind == ARRAYS:
         path = st.text_input("Path of the file", key="npz", placeholder="data/arrays.npz")
-        return "npz", _at("npz", path)
+        return "npz", _path_overrides("npz", path)
     if kind == FOLDER:
         path = st.text_input(
             "Path of the folder",
             key="folder",
             placeholder="photos",
-            help="with a sub-folder for each class, or train/, val/ and test/ with those",
+            help="with a sub-folder for each class, or with train/, val/ and test/ of such folders",
         )
-        return "folder", _at("folder", path)
-    return "folder", _at("folder", _zip(root))
+        return "folder", _path_overrides("folder", path)
+    return "folder", _path_overrides("folder", _unpack_upload(root))
 
 
-def _at(name: str, path: str) -> tuple[str, ...]:
+def _path_overrides(name: str, path: str) -> tuple[str, ...]:
     return (f"data={name}", f"data.path={quote_override(path.strip())}") if path.strip() else ()
 
 
-def _known() -> tuple[str, tuple[str, ...]]:
-    here = [name.partition(":")[0] for name, counts in download.prepared().items() if counts]
-    names = list(dict.fromkeys([*WELL_KNOWN, *here, OTHER]))
+def _select_known() -> tuple[str, tuple[str, ...]]:
+    prepared = [name.partition(":")[0] for name, counts in download.prepared().items() if counts]
+    names = list(dict.fromkeys([*WELL_KNOWN, *prepared, OTHER]))
     name: Any = st.selectbox("Data set", names, key="set")
     if name == OTHER:
-        name = st.text_input("Its name", key="tfds", placeholder="fashion_mnist").strip()
+        name = st.text_input("Name in TFDS", key="tfds", placeholder="fashion_mnist").strip()
     if not name:
         return "tfds", ()
     if name in group_choices("data"):
@@ -61,13 +61,13 @@ def _known() -> tuple[str, tuple[str, ...]]:
     return name, ("data=tfds", f"data.name={quote_override(name)}")
 
 
-def _zip(root: Path) -> str:
-    """Unpack what was uploaded, once; gives the folder: of another name it is the same one."""
+def _unpack_upload(root: Path) -> str:
+    """Upload a zip and unpack it once; the folder, which depends on the content of the zip."""
     file = st.file_uploader(
         "A zip with a folder for each class",
         type="zip",
         key="zip",
-        help="links, and paths that lead out of it, are refused; larger ones go by a folder",
+        help="links and paths outside the zip are refused; use a folder for larger data",
     )
     if file is None:
         return ""
@@ -75,7 +75,7 @@ def _zip(root: Path) -> str:
     uploads = root / STUDIO / "uploads"
     name = f"{zip_files.sanitized_name(Path(file.name).stem)[:40]}-{digest[:16]}"
     folder = next(uploads.glob(f"*-{digest[:16]}"), uploads / name)
-    with st.spinner("unpacking"), UNPACKING:  # a click meanwhile draws the page beside this
+    with st.spinner("unpacking"), UNPACKING:  # a click meanwhile runs the page in another thread
         if not (folder / unzip_images.MARK).exists():
             file.seek(0)
             unzip_images.unzip_images(file, folder)

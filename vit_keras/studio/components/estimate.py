@@ -1,4 +1,4 @@
-"""Parameters, memory and time of what is chosen: `vit-keras estimate`, in its own process."""
+"""Estimate parameters, memory and time of the chosen settings by `vit-keras estimate`."""
 
 import os
 import subprocess
@@ -13,45 +13,45 @@ from vit_keras.studio.jobs.command import Command
 from vit_keras.studio.jobs.queue import PROGRAM
 from vit_keras.studio.jobs.runner import SECRETS
 
-KEPT = "estimate"  # in the session
+ESTIMATE = "estimate"  # session key of the last `RunningEstimate`
 
 
 @dataclass
-class Measuring:
-    """An estimate that was asked for, and of which words."""
+class RunningEstimate:
+    """A process of `vit-keras estimate` with the overrides it was started with."""
 
     words: tuple[str, ...]
     process: subprocess.Popen
     output: IO[str]
 
     def lines(self) -> list[str]:
-        """What it printed, once it has ended."""
+        """Lines that the process printed, once it has ended."""
         self.output.seek(0)
         return self.output.read().splitlines()
 
 
 def show(command: Command) -> None:
-    """A button, and what the last press of it gave for this command."""
+    """Show a button that starts an estimate, and the last estimate of these settings."""
     words = command.fixed_words()
-    if st.button("Estimate memory and time", key="estimate_button", help="a few real steps"):
-        _begin(words)
-    measuring: Measuring | None = st.session_state.get(KEPT)
-    if measuring is None:
+    if st.button("Estimate memory and time", key="estimate_button", help="runs a few real steps"):
+        _start(words)
+    estimate: RunningEstimate | None = st.session_state.get(ESTIMATE)
+    if estimate is None:
         return
-    is_running = measuring.process.poll() is None
-    if measuring.words != words:  # of settings that are not those any more
+    is_running = estimate.process.poll() is None
+    if estimate.words != words:
         if is_running:
-            measuring.process.kill()
-            del st.session_state[KEPT]
-            st.info("The settings are others now; ask for the estimate again.")
+            estimate.process.kill()
+            del st.session_state[ESTIMATE]
+            st.info("The settings have changed; start the estimate again.")
         return
-    st.fragment(_result, run_every=1.0 if is_running else None)(measuring, is_running)
+    st.fragment(_show_result, run_every=1.0 if is_running else None)(estimate, is_running)
 
 
-def _begin(words: tuple[str, ...]) -> None:
-    before: Measuring | None = st.session_state.get(KEPT)
-    if before is not None and before.process.poll() is None:
-        before.process.kill()
+def _start(words: tuple[str, ...]) -> None:
+    previous: RunningEstimate | None = st.session_state.get(ESTIMATE)
+    if previous is not None and previous.process.poll() is None:
+        previous.process.kill()
     output = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
     process = subprocess.Popen(
         [*PROGRAM, "estimate", *words],
@@ -61,26 +61,28 @@ def _begin(words: tuple[str, ...]) -> None:
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    st.session_state[KEPT] = Measuring(words, process, output)
+    st.session_state[ESTIMATE] = RunningEstimate(words, process, output)
 
 
-def _result(measuring: Measuring, was_running: bool) -> None:
+def _show_result(estimate: RunningEstimate, was_running: bool) -> None:
     with show_errors():
-        if measuring.process.poll() is None:
+        if estimate.process.poll() is None:
             st.info("Measuring a few real steps: half a minute, more for a large model.")
             if st.button("Cancel", key="cancel_estimate"):
-                measuring.process.kill()
-                del st.session_state[KEPT]
+                estimate.process.kill()
+                del st.session_state[ESTIMATE]
                 st.rerun()
             return
         if was_running:
             st.rerun()
-        lines = measuring.lines()
-        if measuring.process.returncode == 0:
-            found = [line.partition(": ") for line in lines]
-            known = [part for part in found if part[0] in ("parameters", "memory", "time", "speed")]
-            rows = [f"| {what} | {escape_markdown(much)} |" for what, _, much in known]
+        lines = estimate.lines()
+        if estimate.process.returncode == 0:
+            rows = [
+                f"| {name} | {escape_markdown(value)} |"
+                for name, _, value in (line.partition(": ") for line in lines)
+                if name in ("parameters", "memory", "time", "speed")
+            ]
             st.markdown("\n".join(["| estimate | |", "|:--|:--|", *rows]))
         else:
-            said = [line for line in lines if line.strip()] or ["it was ended from outside"]
-            st.error(escape_markdown(said[-1].removeprefix("error: ")))
+            printed = [line for line in lines if line.strip()] or ["the process was killed"]
+            st.error(escape_markdown(printed[-1].removeprefix("error: ")))

@@ -1,4 +1,4 @@
-"""What a model makes of images: each one's confidences as bars, and what the model looks at."""
+"""Predict images, and show confidences as bars and explanations as overlays."""
 
 import base64
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from vit_keras.studio.components.display import escape_markdown, show_errors, ta
 from vit_keras.studio.worker.client import worker
 from vit_keras.studio.worker.png import decode_png
 
-AT_A_TIME = 8  # images that are asked for at once, as many as the worker's model takes
-BARS = 20  # classes; those behind are in a table
-WIDTH = 160  # pixels of a picture
-HISTORY = "history"  # in the session: what was predicted in this sitting
+BATCH = 8  # images of one request, as many as the worker predicts at a time
+BARS = 20  # classes that have a bar; a table lists all
+WIDTH = 160  # pixels of an image
+HISTORY = "history"  # session key of the predictions so far
 CHART: dict[str, Any] = {
-    # A screen reader would name every bar; the words are beside.
+    # Hidden from screen readers, which would read every bar; the table has the values.
     "mark": {"type": "bar", "aria": False},
     "encoding": {
         "y": {"field": "class", "type": "nominal", "sort": None, "title": None},
@@ -35,8 +35,8 @@ CHART: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Shown:
-    """An image that was handed over: its name there, the browser's id for it, and the file."""
+class Upload:
+    """An image file from the browser: its name, an id of its content, and the content."""
 
     name: str
     id: str
@@ -44,137 +44,137 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Line:
-    """A line of the history."""
+class HistoryEntry:
+    """A prediction of this session and the run that made it."""
 
     run: str
     prediction: Prediction
 
 
-def show(run: RunState, images: list[Shown]) -> None:
-    """The images' classes, one image in detail, and the predictions as a file."""
-    results = _results(run, images)
-    good = [
-        (image, r) for image, r in zip(images, results, strict=True) if isinstance(r, Prediction)
-    ]
+def show(run: RunState, images: list[Upload]) -> None:
+    """Show a table of the predictions, and one image in detail."""
+    results = _predict(run, images)
+    readable = []
     for image, result in zip(images, results, strict=True):
-        if not isinstance(result, Prediction):
+        if isinstance(result, Prediction):
+            readable.append((image, result))
+        else:
             st.error(
-                f"{escape_markdown(image.name)} is no image that can be read: "
+                f"{escape_markdown(image.name)} cannot be read as an image: "
                 f"{escape_markdown(result)}"
             )
-    if not good:
+    if not readable:
         return
-    if len(good) > 1:
-        st.markdown(table([("file", "class", "confidence"), *map(_row, [r for _, r in good])]))
     number = 0
-    if len(good) > 1:
+    if len(readable) > 1:
+        rows = [_row(prediction) for _, prediction in readable]
+        st.markdown(table([("file", "class", "confidence"), *rows]))
         number = st.selectbox(
             "Image in detail",
-            range(len(good)),
-            format_func=lambda index: f"{index + 1}: {good[index][0].name}",
-            key=f"detail {len(good)}",
+            range(len(readable)),
+            format_func=lambda index: f"{index + 1}: {readable[index][0].name}",
+            key=f"detail {len(readable)}",
         )
-    _detail(run, *good[number])
+    _show_detail(run, *readable[number])
 
 
-def _results(run: RunState, images: list[Shown]) -> list[Prediction | str]:
-    """What became of each image, asked for once as long as the run and the page are the same."""
-    known: dict[tuple, Prediction | str] = st.session_state.setdefault("results", {})
-    stamps = saved_run.stamps(run.path)
-    keys = [(run.name, stamps, image.id) for image in images]
-    missing = [(k, image) for k, image in zip(keys, images, strict=True) if k not in known]
+def _predict(run: RunState, images: list[Upload]) -> list[Prediction | str]:
+    """Prediction of each image, or why it cannot be read; cached in the session."""
+    results: dict[tuple, Prediction | str] = st.session_state.setdefault("results", {})
+    versions = saved_run.file_versions(run.path)
+    keys = [(run.name, versions, image.id) for image in images]
+    missing = [pair for pair in zip(keys, images, strict=True) if pair[0] not in results]
     if missing:
-        with st.spinner("predicting; the first time, a model is opened"):
-            for start in range(0, len(missing), AT_A_TIME):
-                _ask(run, missing[start : start + AT_A_TIME], known)
-    return [known[key] for key in keys]
+        with st.spinner("predicting; the model is opened first"):
+            for start in range(0, len(missing), BATCH):
+                _predict_batch(run, missing[start : start + BATCH], results)
+    return [results[key] for key in keys]
 
 
-def _ask(
-    run: RunState, missing: list[tuple[tuple, Shown]], known: dict[tuple, Prediction | str]
+def _predict_batch(
+    run: RunState, batch: list[tuple[tuple, Upload]], results: dict[tuple, Prediction | str]
 ) -> None:
-    files = [base64.b64encode(image.content).decode("ascii") for _, image in missing]
-    found = worker("models").ask("predict", run=str(run.path), images=files)
-    for (key, image), one in zip(missing, found, strict=True):
-        if "unreadable" in one:
-            known[key] = str(one["unreadable"])
+    files = [base64.b64encode(image.content).decode("ascii") for _, image in batch]
+    responses = worker("models").call("predict", run=str(run.path), images=files)
+    for (key, image), response in zip(batch, responses, strict=True):
+        if "unreadable" in response:
+            results[key] = str(response["unreadable"])
             continue
-        top = tuple(Candidate(*candidate) for candidate in one["top"])
-        prediction = known[key] = Prediction(image.name, top)
-        st.session_state.setdefault(HISTORY, []).append(Line(run.name, prediction))
+        top = tuple(Candidate(*candidate) for candidate in response["top"])
+        prediction = results[key] = Prediction(image.name, top)
+        st.session_state.setdefault(HISTORY, []).append(HistoryEntry(run.name, prediction))
 
 
-def _detail(run: RunState, image: Shown, prediction: Prediction) -> None:
+def _show_detail(run: RunState, image: Upload, prediction: Prediction) -> None:
     st.subheader(escape_markdown(f"{prediction.label}: {prediction.confidence:.1%}"))
     left, right = st.columns([2, 3])
     with right:
-        _bars(prediction)
+        _show_bars(prediction)
     with left, show_errors():  # last: a map takes longer than a prediction
-        _pictures(run, image, prediction)
+        _show_explanation(run, image, prediction)
 
 
-def _pictures(run: RunState, image: Shown, prediction: Prediction) -> None:
+def _show_explanation(run: RunState, image: Upload, prediction: Prediction) -> None:
     targets = [None, *prediction.top[:BARS]]
     number = st.selectbox(
-        "What the model looks at",
+        "Explanation",
         range(len(targets)),
-        format_func=lambda index: _said(targets[index]),
+        format_func=lambda index: _map_title(targets[index]),
         key=f"target {run.name} {image.id}",
-        help="attention rollout, or the relevance of each patch for a class; bright is much",
+        help="attention rollout, or the relevance of each patch for a class; bright is high",
     )
     target = targets[number]
     index = target.index if target else None
-    with st.spinner("looking"):
+    with st.spinner("computing the map"):
         found = _overlay(str(run.path), prediction.top, image.content, index)
     with st.container(horizontal=True):
-        display.show_picture(decode_png(found["seen"]), "as the model sees it", WIDTH)
+        display.show_image(decode_png(found["input"]), "Model input", WIDTH)
         if "overlay" in found:
-            display.show_picture(decode_png(found["overlay"]), _said(target), WIDTH)
-    if "without" in found:
-        st.info(escape_markdown(found["without"]))
+            display.show_image(decode_png(found["overlay"]), _map_title(target), WIDTH)
+    if "no_overlay" in found:
+        st.info(escape_markdown(found["no_overlay"]))
 
 
-def _said(target: Candidate | None) -> str:
-    """What a map shows."""
-    return f"what speaks for {target.label}" if target else "where attention flows"
+def _map_title(target: Candidate | None) -> str:
+    return f"Class relevance: {target.label}" if target else "Attention rollout"
 
 
-# The prediction is part of the key: a run that was trained on has other maps.
+# The confidences are part of the key: after more training the run has other maps.
 @st.cache_data(max_entries=100, show_spinner=False)
 def _overlay(run: str, top: tuple, content: bytes, target: int | None) -> dict[str, str]:
     file = base64.b64encode(content).decode("ascii")
-    found: dict[str, str] = worker("models").ask("overlay", run=run, image=file, target=target)
+    found: dict[str, str] = worker("models").call("overlay", run=run, image=file, target=target)
     return found
 
 
-def _bars(prediction: Prediction) -> None:
-    import pandas as pd  # Streamlit's own; a page without bars does not wait for it
+def _show_bars(prediction: Prediction) -> None:
+    import pandas as pd  # a dependency of Streamlit; only pages with bars wait for it
 
     top = prediction.top
     first = top[:BARS]
     bars = pd.DataFrame(
-        {"class": _apart(one, first), "confidence": one.confidence} for one in first
+        {"class": _unique_label(candidate, first), "confidence": candidate.confidence}
+        for candidate in first
     )
     st.vega_lite_chart(bars, CHART, height=26 * len(first) + 40)
     title = "All classes" if len(top) <= BARS else f"All {len(top)} classes"
     with st.expander(title):
-        rows = [(one.label, f"{one.confidence:.4f}") for one in top]
+        rows = [(candidate.label, f"{candidate.confidence:.4f}") for candidate in top]
         st.markdown(table([("class", "confidence"), *rows]))
 
 
-def _apart(one: Candidate, others: tuple[Candidate, ...]) -> str:
-    """A class by its name; names need not differ, and bars have to."""
-    is_alone = sum(other.label == one.label for other in others) == 1
-    return one.label if is_alone else f"{one.label} ({one.index})"
+def _unique_label(candidate: Candidate, others: tuple[Candidate, ...]) -> str:
+    """The class name, with its index if another class has the same name: bars must differ."""
+    is_unique = sum(other.label == candidate.label for other in others) == 1
+    return candidate.label if is_unique else f"{candidate.label} ({candidate.index})"
 
 
 def show_history() -> None:
-    """What was predicted since the page was opened, as a CSV file, and the last first."""
-    lines: list[Line] = st.session_state.get(HISTORY, [])
-    if not lines:
+    """Show the predictions of this session, the last first, and offer them as a CSV file."""
+    entries: list[HistoryEntry] = st.session_state.get(HISTORY, [])
+    if not entries:
         return
-    content = outputs.to_csv([line.prediction for line in lines])
+    content = outputs.to_csv([entry.prediction for entry in entries])
     with st.container(horizontal=True):
         st.download_button(
             "Predictions as CSV",
@@ -182,13 +182,13 @@ def show_history() -> None:
             "predictions.csv",
             "text/csv",
             on_click="ignore",  # nothing on the page changes
-            help="all that were predicted in this sitting",
+            help="all predictions of this session",
         )
-        if st.button("Forget them", key="forget_history"):
+        if st.button("Clear", key="clear_history"):
             st.session_state[HISTORY] = []
             st.rerun()
-    with st.expander("Predicted in this sitting"):
-        rows = [(line.run, *_row(line.prediction)) for line in reversed(lines[-100:])]
+    with st.expander("Predictions of this session"):
+        rows = [(entry.run, *_row(entry.prediction)) for entry in reversed(entries[-100:])]
         st.markdown(table([("run", "file", "class", "confidence"), *rows]))
 
 

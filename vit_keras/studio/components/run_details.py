@@ -1,7 +1,4 @@
-"""A model's layers as a drawing, read from its file: Keras is not needed for that.
-
-A run's settings and architecture: its own files, and its layers as a drawing.
-"""
+"""Description, settings, layer table and layer diagram of a run. Imports no Keras."""
 
 import json
 import zipfile
@@ -21,35 +18,57 @@ from vit_keras.runs.status import RunState
 from vit_keras.studio.components.display import show_errors
 from vit_keras.text import first_line
 
-MANY_LAYERS = 60  # layers; more cannot be read on a page
+HEIGHT = 400  # pixels of a text that scrolls
+MAX_LAYERS = 60  # more cannot be read in a diagram
+# Grey lines and filled boxes are visible on a light page and on a dark one.
+STYLE = (
+    'bgcolor="transparent"; '
+    'node [shape=box, style="rounded,filled", fillcolor="#e8eefc", fontcolor="#111111", '
+    'color="#808080", fontname="sans-serif"]; edge [color="#808080"]'
+)
 
 
-def dot(file: Path) -> str:
-    """A `.keras` file as a graph in Graphviz' language, from the pixels down to the logits.
+def show(run: RunState) -> None:
+    """Show the details in expanders, one below the other."""
+    with st.expander("Description"), show_errors():
+        st.code(tables.description_text(describe(str(run.path))), language=None, height=HEIGHT)
+    _show_file(run.path / CONFIG, "Settings", "yaml")
+    _show_file(run.path / "model_summary.txt", "Table of layers", None)
+    with st.expander("Diagram of the layers"), show_errors():
+        st.graphviz_chart(layer_diagram(run.path / MODEL))
+
+
+def _show_file(file: Path, title: str, language: str | None) -> None:
+    with st.expander(title), show_errors():
+        if file.is_file():
+            text = file.read_text(encoding="utf-8", errors="replace")
+            st.code(text, language=language, height=HEIGHT)
+        else:
+            st.write(f"This run has no {file.name}.")
+
+
+def layer_diagram(file: Path) -> str:
+    """The layers of a `.keras` file as a graph in the DOT language, from input to output.
 
     Raises:
-        SettingError: it is damaged, or no functional model of few enough layers.
+        SettingError: the file is damaged, not a functional model, or has too many layers.
     """
     try:
         with zipfile.ZipFile(file) as archive:
             layers = json.loads(archive.read("config.json"))["config"]["layers"]
         nodes = [f"{_quoted(layer['name'])} [label={_label(layer)}]" for layer in layers]
         edges = [
-            f"{_quoted(a)} -> {_quoted(layer['name'])}" for layer in layers for a in _inputs(layer)
+            f"{_quoted(source)} -> {_quoted(layer['name'])}"
+            for layer in layers
+            for source in _inputs(layer)
         ]
     except (*UNREADABLE, TypeError) as error:
         raise SettingError(
-            f"{file.name} says nothing of its layers ({first_line(error)}); the table has them"
+            f"the layers of {file.name} cannot be read ({first_line(error)}); see the table"
         ) from None
-    if len(nodes) > MANY_LAYERS:
-        raise SettingError(f"{len(nodes)} layers are too many for a drawing; the table has them")
-    # Grey lines and filled boxes can be seen on a light page and on a dark one.
-    look = (
-        'bgcolor="transparent"; '
-        'node [shape=box, style="rounded,filled", fillcolor="#e8eefc", fontcolor="#111111", '
-        'color="#808080", fontname="sans-serif"]; edge [color="#808080"]'
-    )
-    return f"digraph {{ {look}; {'; '.join([*nodes, *edges])} }}"
+    if len(nodes) > MAX_LAYERS:
+        raise SettingError(f"{len(nodes)} layers are too many for a diagram; see the table")
+    return f"digraph {{ {STYLE}; {'; '.join([*nodes, *edges])} }}"
 
 
 def _label(layer: dict[str, Any]) -> str:
@@ -59,44 +78,22 @@ def _label(layer: dict[str, Any]) -> str:
 
 
 def _inputs(layer: dict[str, Any]) -> list[str]:
-    """The names of the layers that it takes its tensors from, each once."""
-    found = _histories(layer.get("inbound_nodes", []))
-    return list(dict.fromkeys(found))
+    """Names of the layers whose outputs this layer takes, each once."""
+    return list(dict.fromkeys(_source_layers(layer.get("inbound_nodes", []))))
 
 
-def _histories(value: Any) -> Iterator[str]:
+def _source_layers(value: Any) -> Iterator[str]:
+    """Names in the `keras_history` entries anywhere in a serialised call."""
     if isinstance(value, dict):
         if "keras_history" in value:
             yield str(value["keras_history"][0])
         for item in value.values():
-            yield from _histories(item)
+            yield from _source_layers(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _histories(item)
+            yield from _source_layers(item)
 
 
 def _quoted(text: str) -> str:
-    """A text of Graphviz' language; its quotes and newlines are written as in JSON."""
+    """A string of the DOT language, whose quotes and newlines are escaped as in JSON."""
     return json.dumps(text, ensure_ascii=False)
-
-
-HEIGHT = 400  # pixels of a file that is shown
-
-
-def show(run: RunState) -> None:
-    """Folded, one below the other."""
-    with st.expander("Description"), show_errors():
-        st.code(tables.description_text(describe(str(run.path))), language=None, height=HEIGHT)
-    _file(run.path / CONFIG, "Settings", "yaml")
-    _file(run.path / "model_summary.txt", "Table of layers", None)
-    with st.expander("Diagram of the layers"), show_errors():
-        st.graphviz_chart(dot(run.path / MODEL))
-
-
-def _file(file: Path, title: str, language: str | None) -> None:
-    with st.expander(title), show_errors():
-        if file.is_file():
-            text = file.read_text(encoding="utf-8", errors="replace")
-            st.code(text, language=language, height=HEIGHT)
-        else:
-            st.write(f"This run has no {file.name}.")

@@ -1,6 +1,7 @@
-"""A command on a run, started from a page: its command line, its output, and how it ended.
+"""Run a command on a run from a page: show its command line, its output, and how it ended.
 
-It is a process of its own and goes on if the page is closed; its results lie in the run.
+The command runs in its own process, which continues if the page is closed, and writes its results
+into the run.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from vit_keras.studio.components.display import escape_markdown, show_errors
 from vit_keras.studio.jobs.command import command_line
 from vit_keras.studio.jobs.process import Started, start
 
-EVERY = 1.0  # seconds between two looks
+REFRESH_SECONDS = 1.0
 
 
 def show(
@@ -23,14 +24,14 @@ def show(
     words: list[str],
     title: str,
 ) -> None:
-    """A button that starts `vit-keras <command>` with these words, and how that ended.
+    """Show a button that starts `vit-keras <command> <words>`, and the outcome.
 
     Args:
         command: such as `evaluate`.
-        add_arguments: declares its arguments.
-        check: refuses wrong settings, without Keras.
-        words: of the command line.
-        title: of the button.
+        add_arguments: declares the arguments of the command.
+        check: refuses wrong settings, without importing Keras.
+        words: arguments of the command line.
+        title: label of the button.
     """
     st.code(command_line(command, words), language="bash", wrap_lines=True)
     key = f"script {command}"
@@ -42,26 +43,26 @@ def show(
             st.session_state[key] = start(command, words)
             st.rerun()
     if started is not None and is_busy:
-        st.fragment(_follow, run_every=EVERY)(started)
+        st.fragment(_show_progress, run_every=REFRESH_SECONDS)(started)
     elif started is not None and started.words == words:
-        _ended(started)
+        _show_outcome(started)
 
 
-def _follow(started: Started) -> None:
+def _show_progress(started: Started) -> None:
     if started.process.poll() is not None:
         st.rerun()
-    st.info("At work; importing Keras alone takes some seconds.")
-    lines = [line for line in started.said.replace("\r", "\n").splitlines() if line.strip()]
-    st.code(lines[-1] if lines else "nothing yet", language=None, wrap_lines=True)
+    st.info("Running; importing Keras alone takes some seconds.")
+    lines = [line for line in started.printed.replace("\r", "\n").splitlines() if line.strip()]
+    st.code(lines[-1] if lines else "no output yet", language=None, wrap_lines=True)
 
 
-def _ended(started: Started) -> None:
-    status, said = started.process.returncode, started.said
+def _show_outcome(started: Started) -> None:
+    status, printed = started.process.returncode, started.printed
     if status == 0:
         st.success("Done.")
         return
-    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    errors = [line for line in printed.splitlines() if line.startswith("error: ")]
     last = errors[-1].removeprefix("error: ") if errors else ""
-    st.error(escape_markdown(last or f"It ended with status {status}; what it said is below."))
+    st.error(escape_markdown(last or f"The command failed with status {status}; its output:"))
     if not last:
-        st.code(said or "nothing", language=None, wrap_lines=True, height=300)
+        st.code(printed or "no output", language=None, wrap_lines=True, height=300)

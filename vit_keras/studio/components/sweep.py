@@ -1,4 +1,4 @@
-"""One run, or several that differ in some settings: Hydra's own sweeps."""
+"""Choose one run, or a sweep over some settings by Hydra's sweepers."""
 
 import importlib.util
 import re
@@ -8,23 +8,23 @@ import streamlit as st
 
 from vit_keras.config.fields import Option, options
 from vit_keras.config.schema import Config
-from vit_keras.studio.jobs.command import SWEEPERS, Command, text_of
+from vit_keras.studio.jobs.command import GRID, OPTUNA, RANDOM, SWEEPERS, Command, to_text
 
-ONE = "one run"
-HOW = {
-    "grid": "every combination of the values given",
-    "random": "so many runs, each drawn by lot from what is given",
-    "Optuna": "so many runs, each drawn where those before it did well (TPE)",
+ONE = "One run"
+HELP = {
+    GRID: "every combination of the values",
+    RANDOM: "independent draws from the values or intervals",
+    OPTUNA: "draws guided by the results so far (TPE)",
 }
 FIRST = ("optim.learning_rate", "optim.weight_decay", "train.batch_size", "model.depth")
 
 
-def ask(command: Command, base: Config) -> Command | None:
-    """The command, as a sweep if one is wanted; None until it is said what is varied."""
+def select_sweep(command: Command, base: Config) -> Command | None:
+    """The command, or a sweep of it; None until the settings to vary are chosen."""
     kind = st.radio(
-        "How many runs",
+        "Runs to train",
         (ONE, *SWEEPERS),
-        format_func=lambda kind: f"{kind}: {HOW[kind]}" if kind in HOW else kind,
+        format_func=lambda kind: f"{kind}: {HELP[kind]}" if kind in HELP else kind,
         key="sweep",
     )
     if kind == ONE:
@@ -34,13 +34,13 @@ def ask(command: Command, base: Config) -> Command | None:
         return None
     known = {name: option for name, option in options().items() if _can_vary(name)}
     names = [*FIRST, *(name for name in known if name not in FIRST)]
-    varied = st.multiselect("What to vary", names, key="varied", help="settings of the runs")
-    words = [_values(known[name], base, kind) for name in varied]
-    if not varied:
-        st.info("Choose the settings that the runs are to differ in.")
+    swept = st.multiselect("Settings to vary", names, key="swept")
+    words = [_values(known[name], base, kind) for name in swept]
+    if not swept:
+        st.info("Choose the settings to vary.")
         return None
-    kept = (word for word in command.words if word.partition("=")[0] not in varied)
-    return replace(command, words=(*kept, *words, *_sweeper(kind)), swept=tuple(varied))
+    fixed = (word for word in command.words if word.partition("=")[0] not in swept)
+    return replace(command, words=(*fixed, *words, *_sweeper(kind)), swept=tuple(swept))
 
 
 def _can_vary(name: str) -> bool:
@@ -49,18 +49,18 @@ def _can_vary(name: str) -> bool:
 
 def _values(option: Option, base: Config, kind: str) -> str:
     group, field = option.name.split(".")
-    example = "0.001,0.0003" if kind == "grid" else "interval(0.0001,0.01)"
+    example = "0.001,0.0003" if kind == GRID else "interval(0.0001,0.01)"
     value = st.text_input(
         f"Values of {option.name}",
-        value=text_of(getattr(getattr(base, group), field)),
+        value=to_text(getattr(getattr(base, group), field)),
         key=f"values {kind} {option.name}",
-        help=f"several with commas, 1,2; or range(1,4); or interval(1,4). Such as {example}",
+        help=f"a list 1,2, or range(1,4), or interval(1,4); for example {example}",
     )
     return f"{option.name}=" + re.sub(r"\s*([,()])\s*", r"\1", value.strip())
 
 
 def _sweeper(kind: str) -> tuple[str, ...]:
-    """The words that choose Hydra's sweeper; the grid is its own."""
+    """Overrides that choose the sweeper; Hydra's default one is the grid."""
     if not SWEEPERS[kind]:
         return ()
     runs = int(st.number_input("Runs", min_value=2, max_value=1000, value=8, step=1, key="trials"))

@@ -1,1 +1,1 @@
-"""The queue of trainings, and the processes that work it off."""
+"""The queue of trainings, and the processes that run it."""

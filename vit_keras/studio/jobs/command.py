@@ -1,12 +1,13 @@
-"""What was chosen, as the command line that does the same. Nothing here imports Keras."""
+"""Chosen settings as a command line, and the recipes and presets to choose. Imports no Keras."""
 
 import functools
-import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from vit_keras.cli import hydra_app
 from vit_keras.config.overrides import quote_override
@@ -17,10 +18,11 @@ from vit_keras.training import preflight
 
 CONF = Path(__file__).parents[2] / "conf"
 TRAIN, FINETUNE = "train", "finetune"
+GRID, RANDOM, OPTUNA = "Grid search", "Random search", "Optuna"
 SWEEPERS = {
-    "grid": (),
-    "random": ("hydra/sweeper=optuna", "hydra/sweeper/sampler=random"),
-    "Optuna": ("hydra/sweeper=optuna", "hydra/sweeper/sampler=tpe"),
+    GRID: (),
+    RANDOM: ("hydra/sweeper=optuna", "hydra/sweeper/sampler=random"),
+    OPTUNA: ("hydra/sweeper=optuna", "hydra/sweeper/sampler=tpe"),
 }
 
 
@@ -29,10 +31,10 @@ class Recipe:
     """A file of `conf/recipe/`.
 
     Attributes:
-        name: of the file.
-        help: the comment at its top.
+        name: name of the file without its suffix.
+        help: the comment at the top of the file.
         data: the data set that it is written for, a name of `conf/data/`.
-        is_pretrained: whether it starts from trained weights.
+        is_pretrained: whether it starts from pretrained weights.
     """
 
     name: str
@@ -41,34 +43,37 @@ class Recipe:
     is_pretrained: bool
 
 
-def recipes() -> list[Recipe]:
-    """Every recipe, by name."""
-    return [_recipe(file) for file in sorted((CONF / "recipe").glob("*.yaml"))]
+@functools.cache  # a page is drawn at every click
+def recipes() -> tuple[Recipe, ...]:
+    """All recipes, sorted by name."""
+    return tuple(_read_recipe(file) for file in sorted((CONF / "recipe").glob("*.yaml")))
 
 
-def first_recipe(is_pretrained: bool, data: str) -> Recipe:
-    """The one that is written for a data set, or else another one for this start."""
+def default_recipe(is_pretrained: bool, data: str) -> Recipe:
+    """The recipe that is written for a data set, or the first one for this start."""
     found = [recipe for recipe in recipes() if recipe.is_pretrained == is_pretrained]
-    fitting = [recipe for recipe in found if recipe.data == data]
-    named = (recipe for recipe in fitting if recipe.name.endswith(data))
-    return next(named, next(iter(fitting), found[0]))
+    matching = [recipe for recipe in found if recipe.data == data]
+    named = (recipe for recipe in matching if recipe.name.endswith(data))
+    return next(named, next(iter(matching), found[0]))
 
 
-def _recipe(file: Path) -> Recipe:
+def _read_recipe(file: Path) -> Recipe:
     text = file.read_text(encoding="utf-8")
-    data = re.search(r"override /data: (\w+)", text)
-    pretrained = re.search(r"^pretrained:", text, re.MULTILINE)
-    return Recipe(file.stem, _comment(text), data[1] if data else "digits", bool(pretrained))
+    content = yaml.safe_load(text)
+    # A list of mappings with one entry each, such as {"override /data": "folder"}.
+    defaults = {name: value for item in content.get("defaults", ()) for name, value in item.items()}
+    data = defaults.get("override /data", "digits")
+    return Recipe(file.stem, _top_comment(text), data, "pretrained" in content)
 
 
 def group_choices(group: str) -> dict[str, str]:
-    """The named choices of a group of settings, each with the comment at the top of its file."""
+    """The presets of a group of settings, each with the comment at the top of its file."""
     files = sorted((CONF / group).glob("*.yaml"))
-    return {file.stem: _comment(file.read_text(encoding="utf-8")) for file in files}
+    return {file.stem: _top_comment(file.read_text(encoding="utf-8")) for file in files}
 
 
-def _comment(text: str) -> str:
-    """The first lines of a file that are a comment, without `@package`."""
+def _top_comment(text: str) -> str:
+    """The comment lines at the top of a file, without `@package`."""
     lines = []
     for line in text.splitlines():
         if not line.startswith("#"):
@@ -85,12 +90,12 @@ def command_line(command: str, words: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Command:
-    """A training as a person would type it.
+    """The command line of a training.
 
     Attributes:
         name: `train` or `finetune`.
-        words: its settings; `a=1,2` in a sweep.
-        swept: the settings that a sweep varies.
+        words: overrides; `a=1,2` in a sweep.
+        swept: settings that a sweep varies.
     """
 
     name: str
@@ -102,19 +107,20 @@ class Command:
         return (*(("--multirun",) if self.swept else ()), *self.words)
 
     def fixed_words(self) -> tuple[str, ...]:
-        """What all runs of a sweep have in common; of a single run every word."""
+        """The overrides that all runs of a sweep share; all of them for a single run."""
         return tuple(
             word for word in self.words if not self._is_swept(word) and not word.startswith("hydra")
         )
 
     def text(self) -> str:
-        """To be pasted into a shell, in the folder that the studio was started in."""
+        """The command for a shell, in the folder that the studio was started in."""
         return command_line(self.name, self.all_words)
 
     def check(self) -> Config:
-        """The checked settings, by the checks of the command itself.
+        """Check the settings as the command itself does; of a sweep those of each run.
 
-        Of a sweep, those that all its runs have, and each of its runs.
+        Returns:
+            The settings of the run, or those that the runs of a sweep share.
 
         Raises:
             SettingError: as the command would report it.
@@ -136,19 +142,19 @@ class Command:
             name, _, value = word.partition("=")
             if "," not in value and "(" not in value:
                 raise SettingError(
-                    f"{name}={value} is one value, which is no sweep; give several with commas "
-                    "between them, such as 1,2,3, or for random and Optuna interval(1,3), or take "
-                    f"{name} out of what is varied"
+                    f"{name}={value} is a single value, not a sweep; separate several by commas, "
+                    f"such as 1,2,3 ({RANDOM} and {OPTUNA} take interval(1,3) as well), or remove "
+                    f"{name} from the settings to vary"
                 )
 
 
-@functools.lru_cache(maxsize=16)  # every run of it, for every look at the page
+@functools.lru_cache(maxsize=16)  # checks every run, and a page is drawn at every click
 def _check_sweep(words: tuple[str, ...]) -> None:
     hydra_app.check_sweep(list(words))
 
 
-def text_of(value: Any) -> str:
-    """A value of a setting as one types it; null is nothing."""
+def to_text(value: Any) -> str:
+    """The value of a setting as it is typed; empty for null."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -156,14 +162,14 @@ def text_of(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.10g}"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {text_of(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {to_text(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return f"[{','.join(quote_override(text_of(item)) for item in value)}]"
+        return f"[{','.join(quote_override(to_text(item)) for item in value)}]"
     return str(value)
 
 
-def word(name: str, kind: str, is_optional: bool, typed: str) -> str:
-    """What a person typed or picked for a setting, as a word of the command line."""
+def override(name: str, kind: str, is_optional: bool, typed: str) -> str:
+    """The override `name=value` for a text that was typed or chosen."""
     text = typed.strip()
     if not text and is_optional:
         return f"{name}=null"

@@ -1,4 +1,4 @@
-"""What there is to see of a job, read from its files; any of them may be gone or half a run's."""
+"""Read the progress, metrics and log of a job from its files, any of which may be missing."""
 
 import re
 from dataclasses import dataclass
@@ -15,25 +15,26 @@ from vit_keras.runs.run_dir import CONFIG, PROGRESS, SAMPLES, read_json, read_or
 from vit_keras.studio.jobs.queue import Job, Jobs
 
 TAIL = 20_000  # bytes of a log that are shown
-# What the last lines of a training that failed may hold -> the way out.
-WAYS_OUT = {
-    "No space left on device": "make room on the disk, then go on with it",
-    "MemoryError": "lower train.batch_size or data.image_size, and start anew",
-    "ResourceExhausted": "lower train.batch_size or data.image_size, and start anew",
-    "OOM when allocating": "lower train.batch_size or data.image_size, and start anew",
+OUT_OF_MEMORY = "lower train.batch_size or data.image_size, and start a new training"
+# Part of the last line of a failed training -> what to do.
+REMEDIES = {
+    "No space left on device": "free disk space, then resume it",
+    "MemoryError": OUT_OF_MEMORY,
+    "ResourceExhausted": OUT_OF_MEMORY,
+    "OOM when allocating": OUT_OF_MEMORY,
 }
 
 
 @dataclass(frozen=True)
 class RunView:
-    """A run directory as it stands.
+    """The present content of a run directory; a part that is missing is empty.
 
     Attributes:
         path: the directory.
-        rows: of `history.csv`, numbers as numbers.
-        progress: of the epoch that is trained; empty between runs.
-        metrics: of one that has ended.
-        samples: images' labels, and what was predicted epoch by epoch.
+        rows: rows of `history.csv`, one per epoch.
+        progress: epoch and step that are being trained.
+        metrics: metrics of a finished run.
+        samples: labels of the sample images, and their predictions by epoch.
     """
 
     path: Path
@@ -43,8 +44,8 @@ class RunView:
     samples: dict[str, Any]
 
     @property
-    def share(self) -> float:
-        """Of all epochs that is done, 0 to 1."""
+    def fraction_done(self) -> float:
+        """Fraction of all epochs that is done, 0 to 1."""
         if self.metrics:
             return 1.0
         epochs = self.progress.get("epochs")
@@ -55,13 +56,13 @@ class RunView:
 
 
 def view(path: Path) -> RunView:
-    """What the directory has by now."""
+    """Read a run directory."""
     rows = read_or_default(history.read_history, path, [])
     return RunView(path, rows, *(_json(path / n) for n in (PROGRESS, "metrics.json", SAMPLES)))
 
 
 def runs_of(job: Job) -> list[Path]:
-    """The run directory of a job; of a sweep those that were begun, in order."""
+    """The run directory of a job, or those of a sweep that have started, in order."""
     place = Path(job.place)
     if not job.swept:
         return [place]
@@ -70,46 +71,47 @@ def runs_of(job: Job) -> list[Path]:
 
 
 def failure_message(jobs: Jobs, job: Job) -> str:
-    """What became of a job that is over and did not finish, and the way out."""
+    """Why a job that is over did not finish, and what to do."""
     last = _last_error(tail(jobs.output(job)))
-    way = next((f"; {way}" for sign, way in WAYS_OUT.items() if sign in last), "")
-    goes_on = (
-        "Each of its runs that had begun can be gone on with by run.resume on the command line."
+    remedy = next((f"; {remedy}" for part, remedy in REMEDIES.items() if part in last), "")
+    resume = (
+        "Resume each run that had started by run.resume on the command line."
         if job.swept
-        else "Resume goes on from the last whole epoch, as if nothing had been."
+        else "Resume continues after the last complete epoch, with the same result as without an "
+        "interruption."
     )
     if job.state == "stopped":
-        return f"Stopped. {goes_on}"
+        return f"Stopped. {resume}"
     if job.state == "killed":
         return (
-            "The training's process was killed, by Kill, from outside, or by the system for want "
-            f"of memory. {goes_on} If it was memory, start anew with a smaller train.batch_size. "
+            "The training was killed: by Kill, from outside, or because memory ran out. "
+            f"{resume} If memory ran out, start a new training with a smaller train.batch_size. "
         ) + last
     if job.state == "lost":
         return (
-            "The training's process is gone, and nobody saw how it ended: killed from outside, or "
-            f"the machine was restarted. {goes_on} {last}{way}"
+            "The training's process ended unobserved: it was killed from outside, or the machine "
+            f"was restarted. {resume} {last}{remedy}"
         )
-    return (last or "The training failed and said nothing; the log has the rest.") + way
+    return (last or "The training failed without an error message; see the log.") + remedy
 
 
 def _last_error(text: str) -> str:
-    """The script's own error line, or the last one of a traceback."""
+    """The last `error: ` line of a command, or the last line of a traceback."""
     lines = [line for line in text.splitlines() if line.strip()]
-    said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    if said:
-        return said[-1]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    if errors:
+        return errors[-1]
     return lines[-1] if lines and "Traceback (most recent call last)" in text else ""
 
 
 def tail(file: Path) -> str:
-    """The end of a text file; nothing if it is not there."""
+    """The end of a text file without terminal colors; empty if there is no file."""
     try:
         with open(file, "rb") as stream:
             stream.seek(0, 2)
             stream.seek(max(0, stream.tell() - TAIL))
             text = stream.read().decode("utf-8", errors="replace")
-            return re.sub(r"\x1b\[[0-9;]*m", "", text)  # colours of a terminal
+            return re.sub(r"\x1b\[[0-9;]*m", "", text)
     except OSError:
         return ""
 
@@ -120,7 +122,7 @@ def _json(file: Path) -> dict[str, Any]:
 
 
 def settings_of(path: Path, names: tuple[str, ...]) -> list[str]:
-    """What a run's `config.yaml` says of some settings; nothing where it cannot be read."""
+    """Values of some settings in the `config.yaml` of a run; empty if it cannot be read."""
     try:
         tree: Any = OmegaConf.to_container(OmegaConf.load(path / CONFIG))
         loaded = OmegaConf.create(

@@ -1,4 +1,4 @@
-"""A `vit-keras` command in a process of its own."""
+"""Start a `vit-keras` command in its own process."""
 
 import os
 import subprocess
@@ -15,28 +15,28 @@ from vit_keras.studio.jobs.runner import SECRETS
 
 @dataclass
 class Started:
-    """A process and what it prints; the file is gone when nobody looks any more."""
+    """A process with the temporary file of its output, deleted together with this object."""
 
     words: list[str]
     process: subprocess.Popen
     output: Any = field(repr=False)
 
     @property
-    def said(self) -> str:
+    def printed(self) -> str:
         return live_run.tail(Path(self.output.name))
 
 
 def start(command: str, words: list[str]) -> Started:
-    """The command's process, in a session of its own.
+    """Start a command in its own session, so that Ctrl-C does not reach it.
 
     Raises:
-        SettingError: there is no room for what it prints.
+        SettingError: there is no disk space for its output.
     """
     try:
         output = tempfile.NamedTemporaryFile(prefix="studio-", suffix=".txt")  # noqa: SIM115
     except OSError as error:
         raise SettingError(
-            f"{tempfile.gettempdir()} cannot be written to ({error.strerror}); make room there"
+            f"{tempfile.gettempdir()} cannot be written to ({error.strerror}); free disk space"
         ) from None
     process = subprocess.Popen(
         [*PROGRAM, command, *words],

@@ -26,13 +26,13 @@ from vit_keras.errors import SettingError
 from vit_keras.io import atomic
 from vit_keras.runs import run_dir
 
-PROGRAM = (sys.executable, "-m", "vit_keras")  # `vit-keras`, of this very installation
-# The scripts that job records of earlier versions name -> the commands of today.
+PROGRAM = (sys.executable, "-m", "vit_keras")  # `vit-keras` of this installation
+# Script in the job records of earlier versions -> the command that replaced it.
 COMMANDS = {"train_scratch": "train", "finetune_hub": "finetune"}
 STUDIO = ".studio"  # the folder under the runs' root
 WAITING, RUNNING = "waiting", "running"
-SAME_START = 5  # seconds by which the system clock may have been adjusted meanwhile
-LOST = "lost"  # it ended unobserved, and its run is not complete
+SAME_START = 5  # seconds that the system clock may have been adjusted by
+LOST = "lost"  # ended unobserved, with an incomplete run
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Job:
 
     @property
     def arguments(self) -> list[str]:
-        """The command line of its process, with the run directory that is reserved for it."""
+        """The command line of the process, with the reserved run directory."""
         if any(word.startswith("run.resume=") for word in self.words):
             return [*PROGRAM, self.command, *self.words]
         where = "hydra.sweep.dir" if self.swept else "run.dir"
@@ -85,7 +85,7 @@ class Job:
         ]
 
     def is_alive(self) -> bool:
-        """Whether its process still runs; another one with the same pid does not count."""
+        """Whether the process still runs; a later one with the same pid does not count."""
         if self.pid is None or self.started is None:
             return False
         started = start_of(self.pid)
@@ -129,17 +129,17 @@ class Jobs:
             probe.unlink()
 
     def all(self) -> list[Job]:
-        """Every job, the newest first."""
+        """All jobs, the newest first."""
         found = (self.get(path.name) for path in self.folder.glob("*"))
         return sorted((job for job in found if job), key=lambda job: job.id, reverse=True)
 
     def get(self, name: str) -> Job | None:
         """The job of this id; None if there is none, or its record is damaged."""
         try:
-            kept = json.loads((self.folder / name / "job.json").read_text(encoding="utf-8"))
-            if "script" in kept:  # a record of an earlier version
-                kept["command"] = COMMANDS[kept.pop("script")]
-            job = Job(**{item.name: kept[item.name] for item in fields(Job)})
+            record = json.loads((self.folder / name / "job.json").read_text(encoding="utf-8"))
+            if "script" in record:  # written by an earlier version
+                record["command"] = COMMANDS[record.pop("script")]
+            job = Job(**{item.name: record[item.name] for item in fields(Job)})
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return replace(job, words=tuple(job.words), swept=tuple(job.swept))
@@ -158,7 +158,7 @@ class Jobs:
         """Append a new job to the queue.
 
         Args:
-            name: of the run; its directory `<root>/<name>-<time>` is made at once.
+            name: name of the run; its directory `<root>/<name>-<time>` is created at once.
             place: an existing run directory to use instead.
 
         Raises:
@@ -171,7 +171,7 @@ class Jobs:
             for other in self.all():
                 if not other.is_over and other.place == place:
                     raise SettingError(
-                        f"run.dir={place} belongs to a training that is {other.state} already; "
+                        f"run.dir={place} belongs to a training that is already {other.state}; "
                         "wait for it, or choose another run.dir"
                     )
             identity = f"{time.time_ns():020d}"
@@ -186,7 +186,7 @@ class Jobs:
             SettingError: it cannot be resumed.
         """
         if job.swept:
-            raise SettingError(f"{job.name} is a sweep; go on with each of its runs by run.resume")
+            raise SettingError(f"{job.name} is a sweep; resume each of its runs by run.resume")
         if not (Path(job.place) / run_dir.CONFIG).exists():  # it never started
             return self.add(job.command, job.words, job.name, place=job.place)
         words = (f"run.resume={quote_override(job.place)}",)
@@ -211,8 +211,8 @@ class Jobs:
             if current and current.is_alive():
                 os.killpg(int(current.pid or 0), signal.SIGKILL)
 
-    def forget(self, job: Job) -> None:
-        """Remove a job that is over from the list; its run stays."""
+    def remove(self, job: Job) -> None:
+        """Remove a job that is over from the list; its run is kept."""
         with self.changing():
             current = self.get(job.id)
             if current is None or not current.is_over:
@@ -227,7 +227,7 @@ class Jobs:
         return job
 
     def mark_finished(self, job: Job, status: int | None) -> None:
-        """Record how a job ended; without its exit status, judged by its run directory."""
+        """Record how a job ended; its run directory decides if the exit status is None."""
         with self.changing():
             if self.get(job.id) is None:
                 return  # removed from the list
@@ -247,7 +247,7 @@ def _outcome(status: int) -> str:
 
 
 def _state_of_run(job: Job) -> str:
-    """The final state of a job whose exit status nobody waited for."""
+    """The final state of a job whose exit status is unknown."""
     metrics = Path(job.place) / "metrics.json"
     if not job.swept and metrics.exists() and metrics.stat().st_mtime >= (job.started or 0):
         return "finished"

@@ -20,11 +20,11 @@ from vit_keras.studio.jobs.queue import RUNNING, STUDIO, WAITING, Job, Jobs
 
 SECRETS = ("VIT_KERAS_STUDIO_PASSWORD",)  # environment variables that no training inherits
 PAUSE = 5.0  # seconds before writing to a full disk is tried again
-POLL = 0.5  # seconds between two looks at a training that another runner started
+POLL = 0.5  # seconds between two checks of a training that another runner started
 
 
 def ensure(jobs: Jobs) -> None:
-    """Start a runner unless one is at work or the queue is empty; a second one ends by itself."""
+    """Start a runner unless one is running or the queue is empty; a second one ends by itself."""
     if next_job(jobs) is None:
         return
     try:
@@ -42,18 +42,18 @@ def ensure(jobs: Jobs) -> None:
 
 
 def next_job(jobs: Jobs) -> Job | None:
-    """A job that is running already, or else the one that has waited longest."""
+    """The job that is already running, or the one that has waited longest."""
     found = jobs.all()[::-1]
     return next((job for state in (RUNNING, WAITING) for job in found if job.state == state), None)
 
 
 def _lock(jobs: Jobs) -> filelock.BaseFileLock:
-    """Held by the runner as long as it works."""
+    """The lock that a runner holds while it runs."""
     return filelock.FileLock(jobs.root / STUDIO / "runner.lock")
 
 
 def work(root: str) -> None:
-    """Run every job of the queue, and those that are added meanwhile."""
+    """Run all jobs of the queue, including those that are added in the meantime."""
     # In the background of a shell SIGINT is ignored, and the trainings would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     jobs = Jobs(root)
@@ -82,7 +82,7 @@ def _run(jobs: Jobs, job: Job) -> None:
     with jobs.changing():
         current = jobs.get(job.id)
         if current is None or current.state != WAITING:
-            return  # removed from the queue meanwhile
+            return  # removed from the queue in the meantime
         jobs.save(current)  # a full disk is found before the training starts
         with open(jobs.output(job), "ab") as output:
             process = subprocess.Popen(

@@ -1,1 +1,1 @@
-"""One file for each page of the studio."""
+"""The app and its pages, one file per page."""

@@ -1,25 +1,27 @@
-"""The page on which data are looked at before anything is trained on them."""
+"""The Data page: inspect a data set and its augmentation before training on it."""
 
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
+
+# Named in Streamlit's documentation of multithreading; nothing else has the id of the session.
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from vit_keras.config import compose
 from vit_keras.config.fields import options
 from vit_keras.studio.components import data_source, display, setting_inputs
 from vit_keras.studio.components.display import escape_markdown, show_errors, table
-from vit_keras.studio.jobs.command import command_line, first_recipe, group_choices
+from vit_keras.studio.jobs.command import command_line, default_recipe, group_choices
 from vit_keras.studio.worker.client import worker
 from vit_keras.studio.worker.png import decode_png
 
 SAMPLES = 12
 WIDTH = 96  # pixels of a sample
-COLUMNS, DRAWS = 6, 4  # of the sheet of augmentations
-MANY = 50  # classes that have bars, and files that are listed
+COLUMNS, DRAWS = 6, 4  # images, and augmented versions of each
+MANY = 50  # classes that have bars, and findings that are listed
 COUNTS: dict[str, Any] = {
-    # A screen reader would name every bar; the table is beside.
+    # Hidden from screen readers, which would read every bar; the table has the values.
     "mark": {"type": "bar", "aria": False},
     "encoding": {
         "x": {"field": "class", "type": "nominal", "sort": None, "title": None},
@@ -30,126 +32,127 @@ COUNTS: dict[str, Any] = {
 
 
 def show(root: Path) -> None:
-    """The whole page, below its title."""
+    """Show the page below its title."""
     with show_errors():
-        name, words = data_source.ask(root)
+        name, words = data_source.select_data(root)
         if not words:
-            st.info("Say where the images are.")
+            st.info("Choose the images.")
             return
-        words = (*words, *_size(name))
-        afresh = st.button("Read the data again", key="afresh")
+        words = (*words, *_size_override(name))
+        reload = st.button("Read the data again", key="reload")
         with st.spinner("reading; a large folder is scanned once"):
-            found = _look(words, afresh)
-        _counts(found)
-        _wrong(found)
-        _samples(words, found)
+            summary = _summary(words, reload)
+        _show_counts(summary)
+        _show_problems(summary)
+        _show_samples(words, summary)
         st.subheader("Augmentation")
         with show_errors():
-            _augmentation((f"recipe={first_recipe(False, name).name}", *words))
+            _show_augmentation((f"recipe={default_recipe(False, name).name}", *words))
 
 
-def _size(name: str) -> tuple[str, ...]:
-    """The size that images of many sizes are brought to; a known set has its own."""
+def _size_override(name: str) -> tuple[str, ...]:
+    """Choose the size that images are resized to; a known data set has its own."""
     typed = st.text_input(
         "image size",
         "64" if name == "folder" else "",
         key=f"size {name}",
         placeholder=setting_inputs.UNSET,
-        help="`data.image_size`: rows and columns that the images are brought to",
+        help="`data.image_size`: rows and columns that the images are resized to",
     ).strip()
     return (f"data.image_size={typed}",) if typed else ()
 
 
-def _look(words: tuple[str, ...], afresh: bool = False, label: int | None = None) -> dict:
+def _summary(words: tuple[str, ...], reload: bool = False, label: int | None = None) -> dict:
     context = get_script_run_ctx()
-    found: dict = worker("data").ask(
-        "look",
-        asker=context.session_id if context else "",
+    summary: dict = worker("data").call(
+        "summary",
+        session=context.session_id if context else "",
         words=list(words),
         samples=SAMPLES,
         label=label,
-        afresh=afresh,
+        reload=reload,
     )
-    return found
+    return summary
 
 
-def _counts(found: dict) -> None:
-    """How many images each class has in each split."""
-    names, counts = found["class_names"], found["counts"]
-    totals = {split: sum(own) for split, own in counts.items()}
-    said = ", ".join(f"{total:,} to {split}" for split, total in totals.items())
-    st.markdown(escape_markdown(f"{sum(totals.values()):,} images of {len(names)} classes: {said}"))
+def _show_counts(summary: dict) -> None:
+    """Images of each class in each split, and image sizes."""
+    names, counts = summary["class_names"], summary["counts"]
+    totals = {split: sum(class_counts) for split, class_counts in counts.items()}
+    splits = ", ".join(f"{split} {total:,}" for split, total in totals.items())
+    text = f"{sum(totals.values()):,} images of {len(names)} classes: {splits}"
+    st.markdown(escape_markdown(text))
     if len(names) <= MANY:
-        import pandas as pd  # Streamlit's own; a page without bars does not wait for it
+        import pandas as pd  # a dependency of Streamlit; only pages with bars wait for it
 
-        lines = pd.DataFrame(
+        bars = pd.DataFrame(
             {"class": name, "images": count, "split": split}
-            for split, own in counts.items()
-            for name, count in zip(names, own, strict=True)
+            for split, class_counts in counts.items()
+            for name, count in zip(names, class_counts, strict=True)
         )
-        st.vega_lite_chart(lines, COUNTS, height=260)
+        st.vega_lite_chart(bars, COUNTS, height=260)
     with st.expander("Images of each class"):
         rows = zip(names, *counts.values(), strict=True)
         st.markdown(table([("class", *counts), *rows]))
-    st.markdown("**Sizes of the images**")
-    st.markdown(table([("height x width", "images"), *found["sizes"]]))
+    st.markdown("**Image sizes**")
+    st.markdown(table([("height x width", "images"), *summary["sizes"]]))
 
 
-def _wrong(found: dict) -> None:
-    """Files that are no use, what is there twice, and classes that are missing."""
-    if not found["warnings"]:
-        st.success("Nothing was found wrong with the images and their labels.")
+def _show_problems(summary: dict) -> None:
+    """Skipped files, duplicates, and missing classes."""
+    if not summary["warnings"]:
+        st.success("No problems were found in the images and labels.")
         return
-    for warning in found["warnings"]:
+    for warning in summary["warnings"]:
         st.warning(escape_markdown(warning))
-    if not found["findings"]:
+    if not summary["findings"]:
         return
-    with st.expander("The files"):
+    with st.expander("Files"):
         rows = [
             (f["problem"].replace("_", " "), f["file"], f["split"], f["class_name"], f["detail"])
-            for f in found["findings"][:MANY]
+            for f in summary["findings"][:MANY]
         ]
-        st.markdown(table([("problem", "file", "split", "class", "why"), *rows]))
-    content = found["table"].encode("utf-8")
-    st.download_button("All of them as CSV", content, "data_report.csv", "text/csv")
+        st.markdown(table([("problem", "file", "split", "class", "reason"), *rows]))
+    content = summary["table"].encode("utf-8")
+    st.download_button("Download all as CSV", content, "data_report.csv", "text/csv")
 
 
-def _samples(words: tuple[str, ...], found: dict) -> None:
-    names = found["class_names"]
+def _show_samples(words: tuple[str, ...], summary: dict) -> None:
+    names = summary["class_names"]
     label = st.selectbox(
         "Samples of",
         [None, *range(len(names))],
         format_func=lambda index: "any class" if index is None else names[index],
         key=f"samples {words}",
     )
-    shown = found if label is None else _look(words, label=label)
+    shown = summary if label is None else _summary(words, label=label)
     with st.container(horizontal=True):
         for sample in shown["samples"]:
-            display.show_picture(decode_png(sample["picture"]), sample["label"], WIDTH)
+            display.show_image(decode_png(sample["image"]), sample["label"], WIDTH)
 
 
-def _augmentation(words: tuple[str, ...]) -> None:
-    """What the chosen augmentation makes of some training images, drawn anew at every change."""
+def _show_augmentation(words: tuple[str, ...]) -> None:
+    """Choose an augmentation and show it on some training images."""
     key = f"sheet {' '.join(words)} "
-    choice = setting_inputs.ask_choice("augment", group_choices("augment"), key)
+    choice = setting_inputs.select_group("augment", group_choices("augment"), key)
     words = (*words, *((choice,) if choice else ()))
     base = compose.compose(*words).augment
-    with st.expander("Every setting of it"):
-        asked = [
+    with st.expander("All augmentation settings"):
+        settings = [
             (option, getattr(base, name.partition(".")[2]))
             for name, option in options().items()
             if name.startswith("augment.")
         ]
-        words = (*words, *setting_inputs.ask_all(asked, f"{key}{choice} "))
-    if st.button("Other draws", key="draws"):
-        st.session_state["draw"] = st.session_state.get("draw", 0) + DRAWS
+        words = (*words, *setting_inputs.edit_settings(settings, f"{key}{choice} "))
+    if st.button("Next random seed", key="next_seed"):
+        st.session_state["seed"] = st.session_state.get("seed", 0) + DRAWS
     st.code(command_line("show-augment", words), language="bash", wrap_lines=True)
-    with st.spinner("drawing"):
-        sheet = worker("data").ask(
+    with st.spinner("augmenting"):
+        sheet = worker("data").call(
             "augment",
             words=list(words),
             columns=COLUMNS,
             draws=DRAWS,
-            seed=st.session_state.get("draw", 0),
+            seed=st.session_state.get("seed", 0),
         )
-    display.show_picture(decode_png(sheet), "training images above, and draws of each below")
+    display.show_image(decode_png(sheet), "Training images above their augmented versions")

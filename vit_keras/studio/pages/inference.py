@@ -1,7 +1,8 @@
-"""The page on which a run is tried: on images from the browser, on labelled ones, and exported."""
+"""The Inference page: predict images with a run, evaluate it, and export it."""
 
 import hashlib
 import importlib.util
+from collections.abc import Iterable
 from pathlib import Path
 
 import streamlit as st
@@ -22,113 +23,106 @@ from vit_keras.studio.components import (
     script_runner,
 )
 from vit_keras.studio.components.display import show_errors
-from vit_keras.studio.components.predictions import Shown
+from vit_keras.studio.components.predictions import Upload
 from vit_keras.studio.worker.client import worker
 
-OF_THESE = {
-    ALL: "every image",
-    TEST: "those to test on: its test split, or a fifth where it has none",
-}
+SPLITS = {ALL: "All images", TEST: "Test split, or 20% of the images if there is none"}
 
 
 def show(root: Path) -> None:
-    """The whole page, below its title."""
+    """Show the page below its title."""
     with show_errors():
-        run = run_table.ask(root)
+        run = run_table.select_run(root)
         if run is None:
             return
-        if st.session_state.get("warmed") != run.path:  # not at every click
-            st.session_state["warmed"] = run.path
-            worker("models").warm("open", run=str(run.path))
-        predicted, measured, exported, facts = st.tabs(
-            ["Predict", "Labelled images", "Export", "The run"]
+        if st.session_state.get("warm_run") != run.path:  # not at every click
+            st.session_state["warm_run"] = run.path
+            worker("models").warm_up("open", run=str(run.path))
+        predict_tab, evaluate_tab, export_tab, details_tab = st.tabs(
+            ["Predict", "Evaluate", "Export", "Run details"]
         )
-        with predicted, show_errors():
-            _predict(run)
-        with measured, show_errors():
-            _measure(run, root)
-        with exported, show_errors():
-            _export(run)
-        with facts, show_errors():
+        with predict_tab, show_errors():
+            _show_predict(run)
+        with evaluate_tab, show_errors():
+            _show_evaluate(run, root)
+        with export_tab, show_errors():
+            _show_export(run)
+        with details_tab, show_errors():
             run_details.show(run)
 
 
-def _predict(run: RunState) -> None:
-    images = _given()
+def _show_predict(run: RunState) -> None:
+    images = _upload_images()
     if images:
         with show_errors():
             predictions.show(run, images)
     predictions.show_history()
 
 
-def _given() -> list[Shown]:
-    """Files from the browser, and the webcam's picture."""
+def _upload_images() -> list[Upload]:
+    """Image files from the browser, and one from the webcam."""
     files = st.file_uploader(
         "Images",
         type=[suffix.removeprefix(".") for suffix in SUFFIXES],
         accept_multiple_files=True,
         key="images_to_predict",
-        help="one or many; they are predicted here and kept nowhere",
+        help="one or more image files; they are not stored",
     )
-    images = [Shown(file.name, file.file_id, file.getvalue()) for file in files]
+    images = [Upload(file.name, file.file_id, file.getvalue()) for file in files]
     if st.checkbox("Use the webcam", key="webcam"):
-        picture = st.camera_input("A picture of the webcam", key="camera")
-        if picture is not None:
-            content = picture.getvalue()
-            name = hashlib.sha256(content).hexdigest()
-            images.append(Shown("webcam.jpg", name, content))
+        photo = st.camera_input("Webcam image", key="camera")
+        if photo is not None:
+            content = photo.getvalue()
+            digest = hashlib.sha256(content).hexdigest()
+            images.append(Upload("webcam.jpg", digest, content))
     return images
 
 
-def _measure(run: RunState, root: Path) -> None:
-    st.write(
-        "Labelled images of the same classes: how many are recognised, and what is taken for what."
-    )
-    own = "What the run was trained on"
-    which = st.radio("Measured on", (own, "Other images"), key="measured_on", horizontal=True)
-    other_words: tuple[str, ...] = ()
-    if which != own:
-        data, other_words = data_source.ask(root)
-        if not other_words:
-            st.info("Say where the images are.")
+def _show_evaluate(run: RunState, root: Path) -> None:
+    st.write("Accuracy, confusion matrix and calibration on labelled images of the same classes.")
+    own = "Data of the run"
+    choice = st.radio("Evaluate on", (own, "Other data"), key="evaluate_on", horizontal=True)
+    data_words: tuple[str, ...] = ()
+    if choice != own:
+        data, data_words = data_source.select_data(root)
+        if not data_words:
+            st.info("Choose the images.")
             return
-        other_words = ("--data", *other_words, *_split(data))
-    words = [str(run.path), *other_words]
+        data_words = ("--data", *data_words, *_select_split(data))
+    words = [str(run.path), *data_words]
     add_arguments = evaluate.add_arguments
-    script_runner.show("evaluate", add_arguments, check_evaluation, words, "Measure")
+    script_runner.show("evaluate", add_arguments, check_evaluation, words, "Evaluate")
     evaluation.show(run.path)
 
 
-def _split(data: str) -> tuple[str, ...]:
-    """Every image of somebody's own; of a known set, whose others are there to train on, a part."""
+def _select_split(data: str) -> tuple[str, ...]:
+    """Choose all images or the test split, which is the default of a known data set."""
     is_known = data not in ("folder", "npz")
     split = st.radio(
-        "Of these",
+        "Images of this data",
         (ALL, TEST),
         index=int(is_known),
-        format_func=lambda split: OF_THESE[split],
-        key=f"measured_split {is_known}",
+        format_func=lambda split: SPLITS[split],
+        key=f"split {is_known}",
         horizontal=True,
     )
     return ("--split", ALL) if split == ALL else ()
 
 
-def _export(run: RunState) -> None:
+def _show_export(run: RunState) -> None:
     st.write("The model for another program: pixels in, probabilities out, compared with Keras.")
-    usable = [name for name, form in FORMATS.items() if _is_here(form.packages.values())]
+    usable = [name for name, form in FORMATS.items() if _is_installed(form.packages.values())]
     form = st.selectbox("Format", usable, key="export_format")
     words = [str(run.path), "--format", form]
     script_runner.show("export", export.add_arguments, preflight.check_export, words, "Export")
     folder = run.path / "export" / form
     if (folder / preflight.EXPORT).is_file():
         name = f"{run.path.name}-{form}.zip"
-        st.download_button(
-            "Download it", lambda: archive.zip_bytes(folder), name, "application/zip"
-        )
-    lacking = [name for name in FORMATS if name not in usable]
-    if lacking:
-        st.write(f"Not installed here: what {', '.join(lacking)} needs.")
+        st.download_button("Download", lambda: archive.zip_bytes(folder), name, "application/zip")
+    missing = [name for name in FORMATS if name not in usable]
+    if missing:
+        st.write(f"Formats whose packages are not installed: {', '.join(missing)}.")
 
 
-def _is_here(modules: object) -> bool:
-    return all(importlib.util.find_spec(module) is not None for module in modules)  # type: ignore
+def _is_installed(modules: Iterable[str]) -> bool:
+    return all(importlib.util.find_spec(module) is not None for module in modules)

@@ -1,4 +1,4 @@
-"""The page on which a training is put together, checked, started and watched."""
+"""The Training page: configure, check, start and follow a training."""
 
 import functools
 from pathlib import Path
@@ -19,16 +19,15 @@ from vit_keras.studio.jobs.command import (
     TRAIN,
     Command,
     Recipe,
-    first_recipe,
+    default_recipe,
     group_choices,
     recipes,
 )
 from vit_keras.studio.jobs.queue import Job, Jobs
 
-GROUPS = ("data", "model", "augment", "optim")  # with named choices of their own
 COMMON = ("train.epochs", "train.batch_size", "optim.learning_rate", "train.sample_predictions")
-# Asked for elsewhere on the page, or no matter of a new run.
-ELSEWHERE = ("data.name", "data.path", "run.root", "run.resume")
+# Set elsewhere on the page, or not applicable to a new run.
+HIDDEN = ("data.name", "data.path", "run.root", "run.resume")
 TITLES = {
     "": "Name",
     "data": "Data",
@@ -41,86 +40,86 @@ TITLES = {
 }
 SAMPLES = 8
 NEW, FOLLOW = "New training", "Trainings"
-STARTED = "has_started"  # in the session, until the page is drawn again
+STARTED = "has_started"  # session key: a training was started by the last click
+
+_compose = functools.lru_cache(maxsize=128)(compose.compose)  # a page is drawn at every click
 
 
 def show(jobs: Jobs) -> None:
-    """The whole page, below its title: what is put together, and what runs."""
+    """Show the page below its title: a form for a new training, and the trainings so far."""
     if st.session_state.pop(STARTED, False):
         st.session_state["tab"] = FOLLOW
-    if "first_tab" not in st.session_state:  # another one later would be other tabs to Streamlit
+    if "first_tab" not in st.session_state:  # tabs with another default would be reset
         shown = "job" in st.query_params or job_monitor.is_active(jobs)
         st.session_state["first_tab"] = FOLLOW if shown else NEW
-    # Both are always made: a form that is not would forget what was chosen.
+    # Both tabs are always drawn: Streamlit resets the values of a form that is not.
     first = st.session_state["first_tab"]
     new, follow = st.tabs([NEW, FOLLOW], default=first, key="tab", on_change="rerun")
     with follow, show_errors():
         job_monitor.show(jobs)
     with new, show_errors():
-        command = _asked(jobs.root)
+        command = _edit_command(jobs.root)
         if command is not None:
-            _offer(jobs, command)
+            _show_start(jobs, command)
 
 
-def _asked(root: Path) -> Command | None:
-    """What is chosen so far as a command; None while something has to be chosen first."""
+def _edit_command(root: Path) -> Command | None:
+    """The form of a new training; its command, or None until the required choices are made."""
     is_pretrained = st.radio(
         "Start from",
         (False, True),
-        format_func=lambda pretrained: "trained weights" if pretrained else "scratch",
+        format_func=lambda pretrained: "Pretrained weights" if pretrained else "Scratch",
         key="start_from",
         horizontal=True,
     )
-    data, data_words = data_source.ask(root)
+    data, data_words = data_source.select_data(root)
     if not data_words:
-        st.info("Say where the images are.")
+        st.info("Choose the images.")
         return None
-    recipe = _recipe(is_pretrained, data)
+    recipe = _select_recipe(is_pretrained, data)
+    # The recipe itself sets `data=<its data set>`, the first of the overrides.
     words = [f"recipe={recipe.name}", *data_words[data == recipe.data :]]
     key = f"{recipe.name} {data} "
     left, right = st.columns(2)
     for group, column in zip(("model", "augment"), (left, right), strict=True):
         with column:
-            choice = setting_inputs.ask_choice(group, group_choices(group), key)
+            choice = setting_inputs.select_group(group, group_choices(group), key)
         words += [choice] if choice else []
-    base = _composed(*words)
+    base = _compose(*words)
     if root != Path(base.run.root).absolute():
         words.append(f"run.root={quote_override(root)}")
-    words += _common(base, key)
-    words += _stages(base, key)
-    words += _rare(base, key)
-    return sweep.ask(Command(FINETUNE if is_pretrained else TRAIN, tuple(words)), base)
+    words += _edit_common(base, key)
+    words += _edit_stages(base, key)
+    words += _edit_others(base, key)
+    return sweep.select_sweep(Command(FINETUNE if is_pretrained else TRAIN, tuple(words)), base)
 
 
-_composed = functools.lru_cache(maxsize=128)(compose.compose)  # for every look at the page
-
-
-def _recipe(is_pretrained: bool, data: str) -> Recipe:
-    """A recipe of those for this start; the one that is written for the data comes first."""
+def _select_recipe(is_pretrained: bool, data: str) -> Recipe:
+    """Choose a recipe for this start, at first the one that is written for the data."""
     found = [recipe for recipe in recipes() if recipe.is_pretrained == is_pretrained]
-    first = first_recipe(is_pretrained, data)
+    first = default_recipe(is_pretrained, data)
     recipe: Recipe = st.selectbox(
         "Recipe",
         found,
         index=found.index(first),
         format_func=lambda recipe: recipe.name,
         key=f"recipe {is_pretrained} {data}",
-        help="`recipe=...`: a whole configuration; whatever follows changes it",
+        help="`recipe=...`: a complete configuration; the settings below change it",
     )
     st.markdown(escape_markdown(recipe.help))
     return recipe
 
 
-def _common(base: Config, key: str) -> list[str]:
-    """The settings that most people look at, side by side."""
+def _edit_common(base: Config, key: str) -> list[str]:
+    """Edit the settings that are changed most often, side by side."""
     words = []
     for name, column in zip(_common_names(base), st.columns(len(_common_names(base))), strict=True):
         group, field = name.split(".")
         value = getattr(getattr(base, group), field)
         with column:
-            # The page shows predictions unless they are not wanted; the recipes have none.
+            # The page shows sample predictions by default; the recipes do not.
             shown = value or SAMPLES if name == "train.sample_predictions" else value
-            word = setting_inputs.ask(options()[name], shown, key)
+            word = setting_inputs.edit_setting(options()[name], shown, key)
         if name == "train.sample_predictions" and word is None and shown != value:
             word = f"{name}={shown}"
         words += [word] if word else []
@@ -128,34 +127,34 @@ def _common(base: Config, key: str) -> list[str]:
 
 
 def _common_names(base: Config) -> list[str]:
-    """Stages have epochs of their own."""
+    # Each stage has its own number of epochs.
     return [name for name in COMMON if not (base.stages and name == "train.epochs")]
 
 
-def _stages(base: Config, key: str) -> list[str]:
+def _edit_stages(base: Config, key: str) -> list[str]:
     words = []
     for name, stage in base.stages.items():
         with st.expander(f"Stage {escape_markdown(name)}", expanded=False):
-            asked = [(option, getattr(stage, field)) for field, option in stage_options().items()]
-            words += setting_inputs.ask_all(asked, key, f"stages.{name}.")
+            pairs = [(option, getattr(stage, field)) for field, option in stage_options().items()]
+            words += setting_inputs.edit_settings(pairs, key, f"stages.{name}.")
     return words
 
 
-def _rare(base: Config, key: str) -> list[str]:
-    """Every other setting, folded by its group."""
+def _edit_others(base: Config, key: str) -> list[str]:
+    """Edit all other settings, in one expander per group."""
     words = []
     for group, title in TITLES.items():
         names = [name for name in options() if name.rpartition(".")[0] == group]
-        names = [name for name in names if name not in (*COMMON, *ELSEWHERE)]
+        names = [name for name in names if name not in (*COMMON, *HIDDEN)]
         node = getattr(base, group) if group else base
         with st.expander(title):
-            asked = [(options()[name], getattr(node, name.rpartition(".")[2])) for name in names]
-            words += setting_inputs.ask_all(asked, key)
+            pairs = [(options()[name], getattr(node, name.rpartition(".")[2])) for name in names]
+            words += setting_inputs.edit_settings(pairs, key)
     return words
 
 
-def _offer(jobs: Jobs, command: Command) -> None:
-    """What is chosen, held to what can be trained; if it can, the buttons."""
+def _show_start(jobs: Jobs, command: Command) -> None:
+    """Check the settings, and offer to estimate and to start the training if they are valid."""
     st.subheader("This training")
     try:
         config = command.check()
@@ -166,7 +165,7 @@ def _offer(jobs: Jobs, command: Command) -> None:
     if config is None:
         st.button("Start training", disabled=True, key="not_yet")
         return
-    st.success("These settings can be trained.")
+    st.success("The settings are valid.")
     estimate.show(command)
     if st.button("Start training", type="primary", key="start"):
         job = start(jobs, command, config)
@@ -176,7 +175,7 @@ def _offer(jobs: Jobs, command: Command) -> None:
 
 
 def start(jobs: Jobs, command: Command, config: Config) -> Job:
-    """Queue what is chosen, and see to it that the queue is worked off."""
+    """Add the training to the queue, and make sure that a runner is running."""
     run_dir.check_free(config.run)
     job = jobs.add(
         command.name, command.all_words, config.name, command.swept, place=config.run.dir

@@ -1,1 +1,1 @@
-"""The process that holds Keras for the pages."""
+"""The worker process that runs Keras for the pages, and its client."""

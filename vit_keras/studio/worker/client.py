@@ -1,4 +1,4 @@
-"""The pages' side of a worker: asked by one at a time, and started anew when it died."""
+"""Call the tasks of a worker process from a page: one request at a time, restarted if it dies."""
 
 import json
 import os
@@ -14,120 +14,120 @@ import streamlit as st
 from vit_keras.errors import SettingError
 from vit_keras.studio.jobs.runner import SECRETS
 
-PATIENCE = 10  # seconds: less than it takes to start another worker is waited for
-BUSY = 120  # seconds that a page waits while another one's question is answered
+CANCEL_AFTER = 10  # seconds; an older request is cancelled: a new worker starts in less time
+LOCK_TIMEOUT = 120  # seconds that a page waits while the request of another one is processed
 
 
 @st.cache_resource(show_spinner=False)
-def worker(holds: str) -> "WorkerProcess":
-    """The studio's one worker for "models", or for "data": neither waits for the other."""
+def worker(name: str) -> "WorkerProcess":
+    """The worker of the studio for "models" or for "data"; neither waits for the other."""
     return WorkerProcess()
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked, by whom and when; the empty one is none."""
+class Request:
+    """A task with its arguments, the session that sent it and when; empty if there is none."""
 
-    asker: str = ""
+    session: str = ""
     task: str = ""
-    given: dict[str, Any] = field(default_factory=dict)
-    asked: float = 0.0
+    arguments: dict[str, Any] = field(default_factory=dict)
+    time: float = 0.0
 
-    def is_in_the_way_of(self, other: "Question") -> bool:
-        """Whether the same page asks for something else by now, and has waited for long."""
+    def is_replaced_by(self, other: "Request") -> bool:
+        """Whether `other` is a different, much later request of the same session."""
         return (
-            self.asker == other.asker
-            and (self.task, self.given) != (other.task, other.given)
-            and other.asked - self.asked > PATIENCE
+            self.session == other.session
+            and (self.task, self.arguments) != (other.task, other.arguments)
+            and other.time - self.time > CANCEL_AFTER
         )
 
 
 class WorkerProcess:
-    """A `vit_keras.studio.worker`, which is started when it is first needed."""
+    """A `vit_keras.studio.worker.server` process, started when it is first needed."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen | None = None
         self._lock = threading.Lock()
-        self._asking = self._given_up = Question()
+        self._current = self._cancelled = Request()
 
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    def warm(self, task: str, **given: Any) -> None:
-        """Ask without waiting for what comes: it is there, or refused again, when it is needed."""
-        threading.Thread(target=self._warm, args=(task, given), daemon=True).start()
+    def warm_up(self, task: str, **arguments: Any) -> None:
+        """Call a task in the background and drop its result; a later call then is fast."""
+        threading.Thread(target=self._warm_up, args=(task, arguments), daemon=True).start()
 
-    def _warm(self, task: str, given: dict[str, Any]) -> None:
-        if self._lock.acquire(blocking=False):  # else whoever is asking warms it
+    def _warm_up(self, task: str, arguments: dict[str, Any]) -> None:
+        if self._lock.acquire(blocking=False):  # else the current request starts the worker
             try:
-                self._asked(task, given)
+                self._call(task, arguments)
             except SettingError:
                 pass
             finally:
                 self._lock.release()
 
-    def ask(self, task: str, asker: str = "", **given: Any) -> Any:
-        """What the worker's task gives.
+    def call(self, task: str, session: str = "", **arguments: Any) -> Any:
+        """Call a task of the worker and return its result.
 
         Args:
-            asker: whose other question is given up for this one if it takes long: a folder that
-                was named by mistake need not be read to its end.
+            session: a long request of the same session with other arguments is cancelled: a folder
+                that was named by mistake need not be read to its end.
 
         Raises:
-            SettingError: it is refused, it was given up, or the worker died of it.
+            SettingError: the task failed, it was cancelled, or the worker died.
         """
-        question = Question(asker, task, given, time.monotonic())
-        if asker and self._asking.is_in_the_way_of(question) and self._process:
-            self._given_up = self._asking
+        request = Request(session, task, arguments, time.monotonic())
+        if session and self._current.is_replaced_by(request) and self._process:
+            self._cancelled = self._current
             self._process.kill()
-        if not self._lock.acquire(timeout=BUSY):
-            raise SettingError("the studio is still busy with another question; try again later")
-        self._asking = question
+        if not self._lock.acquire(timeout=LOCK_TIMEOUT):
+            raise SettingError("the studio is still busy with another request; try again later")
+        self._current = request
         try:
-            return self._asked(task, given)
+            return self._call(task, arguments)
         finally:
-            self._asking = Question()
+            self._current = Request()
             self._lock.release()
 
-    def _asked(self, task: str, given: dict[str, Any]) -> Any:
-        question = json.dumps({"task": task, "given": given}) + "\n"
-        # A worker may have been killed since; one that dies of the question again is told of.
-        line = self._line(question)
-        if not line and self._asking is self._given_up:
-            raise SettingError("another question was asked instead")
-        line = line or self._line(question)
+    def _call(self, task: str, arguments: dict[str, Any]) -> Any:
+        request = json.dumps({"task": task, "arguments": arguments}) + "\n"
+        # The worker may have been killed since the last request, so it gets a second try.
+        line = self._send(request)
+        if not line and self._current is self._cancelled:
+            raise SettingError("cancelled by a newer request of this page")
+        line = line or self._send(request)
         if not line:
             assert self._process is not None
             raise SettingError(
-                f"the studio's process for models and data ended while it was at this (status "
-                f"{self._process.wait()}), and a second one as well: killed from outside, or for "
-                "want of memory; close what else runs, and try again"
+                f"the studio's worker process died twice during this request (status "
+                f"{self._process.wait()}), killed from outside or out of memory; close other "
+                "programs, and try again"
             )
-        said = json.loads(line)
-        if "refused" in said:
-            raise SettingError(said["refused"])
-        return said["result"]
+        response = json.loads(line)
+        if "error" in response:
+            raise SettingError(response["error"])
+        return response["result"]
 
-    def _line(self, question: str) -> str:
-        """The worker's answer; nothing if it died."""
-        process = self._running()
+    def _send(self, request: str) -> str:
+        """Send one line and return the line of the response; empty if the worker died."""
+        process = self._running_process()
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.write(question)
+            process.stdin.write(request)
             process.stdin.flush()
             line: str = process.stdout.readline()
         except BrokenPipeError:
             line = ""
-        except BaseException:  # an answer that nobody read would be the next question's
+        except BaseException:  # an unread response would be taken for that of the next request
             process.kill()
             raise
         if not line:
             process.wait()
         return line
 
-    def _running(self) -> subprocess.Popen:
+    def _running_process(self) -> subprocess.Popen:
         if self._process is None or self._process.poll() is not None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "vit_keras.studio.worker.server"],
@@ -135,6 +135,7 @@ class WorkerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 encoding="utf-8",
-                start_new_session=True,  # Ctrl-C is the studio's; the worker ends with its input
+                # Ctrl-C is meant for the studio; the worker ends when its input is closed.
+                start_new_session=True,
             )
         return self._process

@@ -1,4 +1,4 @@
-"""What the studio's worker does with data: read them, tell what is in them, draw augmentations."""
+"""Tasks of the worker on a data set: summarise it, and draw augmented images."""
 
 from collections import Counter
 from typing import Any
@@ -18,27 +18,27 @@ from vit_keras.studio.worker.png import encode_png
 from vit_keras.training import preflight
 
 NAMES = ("train", "validation", "test")
-SIZES = 12  # of the images' sizes that are named, the most frequent first
-FINDINGS = 200  # that a page lists; all are in the table
+SIZES = 12  # different image sizes that are listed, the most frequent first
+FINDINGS = 200  # findings that a page lists; the table has all of them
 
 
 class DataTasks:
-    """One data set at a time: the one that was asked for last."""
+    """Tasks on a data set; the last one that was read is kept."""
 
     def __init__(self) -> None:
         self._words: list[str] = []
         self._splits: Splits | None = None
 
-    def look(self, words: list[str], samples: int, label: int | None, afresh: bool) -> dict:
-        """Counts, sizes, samples and what is wrong with the data that the words name.
+    def summary(self, words: list[str], samples: int, label: int | None, reload: bool) -> dict:
+        """Class counts, image sizes, samples and the quality report of a data set.
 
         Args:
-            words: settings of a command line, `data=...` among them.
-            samples: how many training images are shown.
-            label: of those that are shown; None is any.
-            afresh: read the data again, though they were read before.
+            words: overrides of a command line, `data=...` among them.
+            samples: number of training images to show.
+            label: class of these images; None is any class.
+            reload: read the data again, even if they were read before.
         """
-        splits = self._read(words, afresh)
+        splits = self._read(words, reload)
         parts = {name: getattr(splits, name) for name in NAMES}
         classes = len(splits.class_names)
         findings = list(splits.findings)
@@ -50,65 +50,62 @@ class DataTasks:
             "sizes": _sizes(list(parts.values())),
             "samples": _samples(splits, samples, label),
             "warnings": [*quality_report.summary(findings), *quality_report.label_problems(splits)],
-            "findings": [one._asdict() for one in findings[:FINDINGS]],
+            "findings": [finding._asdict() for finding in findings[:FINDINGS]],
             "table": quality_report.findings_csv(findings) if findings else "",
             "fingerprint": splits.fingerprint,
         }
 
     def augment(self, words: list[str], columns: int, draws: int, seed: int) -> str:
-        """A sheet of training images, and below each what the augmentation makes of it."""
+        """A PNG of the first training images, each above `draws` augmented versions of it."""
         config = compose.compose(*words)
         preflight.check_settings(Config(data=config.data, augment=config.augment))
-        own = [word for word in words if not word.startswith(("augment", "recipe="))]
-        images = self._read(own, False).train.images[:columns]
+        data_words = [word for word in words if not word.startswith(("augment", "recipe="))]
+        images = self._read(data_words, False).train.images[:columns]
         size = image_size(config.data)
         return encode_png(augmentation_sheet(images, config.augment, draws, seed, size))
 
-    def _read(self, words: list[str], afresh: bool) -> Splits:
-        if self._splits is None or words != self._words or afresh:
+    def _read(self, words: list[str], reload: bool) -> Splits:
+        if self._splits is None or words != self._words or reload:
             self._splits = None
-            config = _checked(words)
-            config.data.cache_mb = 0  # a folder stays in its files, whose sizes are known
+            config = compose.compose(*words)
+            preflight.check_settings(Config(data=config.data))
+            # Without a cache the images of a folder stay `LazyImages`, which know their sizes.
+            config.data.cache_mb = 0
             self._splits, self._words = load_splits(config.data, config.train.seed), words
         return self._splits
 
 
-def _checked(words: list[str]) -> Config:
-    config = compose.compose(*words)
-    preflight.check_settings(Config(data=config.data))
-    return config
-
-
 def _sizes(parts: list[Split]) -> list[list]:
-    """`[["640 x 480", 31], ...]`: height and width as stored, and how many have them."""
+    """Stored height x width and number of images: `[["640 x 480", 31], ...]`."""
     counts: Counter = Counter()
     for part in parts:
         if isinstance(part.images, LazyImages):
             counts.update((file.height, file.width) for file in part.images.files)
         else:
             counts[part.images.shape[1:3]] += len(part.labels)
-    most = counts.most_common(SIZES)
-    rest = sum(counts.values()) - sum(count for _, count in most)
-    named = [[f"{height} x {width}", count] for (height, width), count in most]
-    return named + ([["others", rest]] if rest else [])
+    frequent = counts.most_common(SIZES)
+    rest = sum(counts.values()) - sum(count for _, count in frequent)
+    rows: list[list] = [[f"{height} x {width}", count] for (height, width), count in frequent]
+    return rows + ([["others", rest]] if rest else [])
 
 
 def _samples(splits: Splits, count: int, label: int | None) -> list[dict[str, Any]]:
-    """Training images evenly drawn, with the name of their class."""
+    """Evenly spaced training images with the names of their classes."""
     train = splits.train
-    own = np.arange(len(train.labels)) if label is None else np.flatnonzero(train.labels == label)
-    chosen = own[np.unique(np.linspace(0, len(own) - 1, min(count, len(own))).astype(int))]
+    every = np.arange(len(train.labels))
+    indices = every if label is None else np.flatnonzero(train.labels == label)
+    places = np.linspace(0, len(indices) - 1, min(count, len(indices))).astype(int)
     return [
         {
             "label": splits.class_names[train.labels[index]],
-            "picture": encode_png(_within(enlarged(np.asarray(train.images[int(index)])))),
+            "image": encode_png(_thumbnail(enlarged(np.asarray(train.images[int(index)])))),
         }
-        for index in chosen
+        for index in indices[np.unique(places)]
     ]
 
 
-def _within(picture: np.ndarray, side: int = 160) -> Image.Image:
-    """(x, y, 3) in 0..1 -> no side longer than that: a page of samples is no download."""
-    image = Image.fromarray((picture * 255).round().astype("uint8"))
+def _thumbnail(pixels: np.ndarray, side: int = 160) -> Image.Image:
+    """(X, Y, 3) in 0..1 -> an image of at most `side` pixels, so that a page loads fast."""
+    image = Image.fromarray((pixels * 255).round().astype("uint8"))
     image.thumbnail((side, side))
     return image

@@ -1,9 +1,9 @@
-"""What computes for the studio's pages: a process that has Keras, and holds a model or data.
+"""The worker process of the studio's pages: it imports Keras and keeps a model or a data set open.
 
-`python -m vit_keras.studio.worker`: for each line of JSON on its standard input, one on its
-standard output. It ends with its input, so that it never outlives the studio.
+`python -m vit_keras.studio.worker.server` answers each line of JSON on its standard input by one
+on its standard output. It ends when its input is closed, so it never outlives the studio.
 
-    {"task": "predict", "given": {...}}    -> {"result": ...} or {"refused": "what is wrong"}
+    {"task": "predict", "arguments": {...}}    -> {"result": ...} or {"error": "one line"}
 """
 
 import json
@@ -21,18 +21,19 @@ Task = Callable[..., Any]
 
 
 def main() -> None:
-    # Whatever a library prints goes to standard error, and never between two answers.
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    # Output of libraries goes to standard error, so that it cannot come between two responses.
+    responses = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     backend.import_keras()
     tasks = _tasks()
     for line in sys.stdin:
-        asked = json.loads(line)
-        print(json.dumps(answer(tasks, asked["task"], asked["given"])), file=answers, flush=True)
+        request = json.loads(line)
+        response = respond(tasks, request["task"], request["arguments"])
+        print(json.dumps(response), file=responses, flush=True)
 
 
 def _tasks() -> dict[str, Task]:
-    """Every task by its name; their rooms import Keras."""
+    """Name -> task. Imported here, because they import Keras."""
     from vit_keras.studio.worker.data_tasks import DataTasks
     from vit_keras.studio.worker.model_tasks import ModelTasks
 
@@ -41,26 +42,27 @@ def _tasks() -> dict[str, Task]:
         "open": model.open,
         "predict": model.predict,
         "overlay": model.overlay,
-        "look": data.look,
+        "summary": data.summary,
         "augment": data.augment,
     }
 
 
-def answer(tasks: dict[str, Task], name: str, given: dict[str, Any]) -> dict[str, Any]:
-    """What a task gives, or in words why it cannot: nothing that is asked ends the process."""
+def respond(tasks: dict[str, Task], name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The response to a request: the task's result or its error; no error ends the process."""
     try:
-        return {"result": tasks[name](**given)}
+        return {"result": tasks[name](**arguments)}
     except SettingError as error:
-        return {"refused": str(error)}
+        return {"error": str(error)}
     except MemoryError:
-        return {"refused": "the memory does not suffice; choose smaller images or another run"}
+        return {"error": "out of memory; choose smaller images or another run"}
     except OSError as error:
-        return {"refused": f"{error.filename or 'a file'}: {error.strerror or error}; look there"}
+        file = error.filename or "a file"
+        return {"error": f"{file}: {error.strerror or error}; check this file"}
     except Exception as error:
         traceback.print_exc()
         return {
-            "refused": f"{type(error).__name__}: {first_line(error)}; the terminal that the "
-            "studio was started in has the rest"
+            "error": f"{type(error).__name__}: {first_line(error)}; see the terminal that the "
+            "studio was started in"
         }
 
 
