@@ -1,10 +1,10 @@
-"""Our RandAugment beside Keras' own: images per second, the two taking turns.
+"""Images per second of our RandAugment and of `keras.layers.RandAugment`, measured in turns.
 
     python benchmarks/augment.py
 
 Ours is RandAugment(2, 9) with crop and flip, compiled by XLA as in a training step; Keras' is
-`keras.layers.RandAugment` alone, two operations of the same strength, on batches in tf.data with a
-parallel map: the fastest of its settings that are tried in the first round.
+`keras.layers.RandAugment` only, two operations of the same magnitude, on batches in tf.data with
+the parallel map that is fastest of those tried before the first round.
 """
 
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from figures import median_ratio, parse, parser
+from figures import argument_parser, median_ratio, parse_arguments
 
 from vit_keras.augment.pipeline import augment
 from vit_keras.config.schema import AugmentConfig
@@ -25,7 +25,7 @@ PARALLEL = {"autotuned": tf.data.AUTOTUNE, "two calls": 2, "one call": 1}
 
 
 def ours(images):
-    """`run(batches)`, which augments so many and gives the seconds."""
+    """Return `run(batches)`, which augments that many batches and returns the seconds."""
     pixels, seed = tf.constant(images), keras.random.SeedGenerator(0)
     targets = tf.one_hot(np.arange(len(images)) % 10, 10)
 
@@ -43,15 +43,17 @@ def ours(images):
     return run
 
 
-def kerass(images, calls):
-    """The same of `keras.layers.RandAugment`, whose 0.3 is our 9 of 30."""
+def keras_randaugment(images, calls):
+    """As `ours`, for `keras.layers.RandAugment`; its factor 0.3 is our magnitude 9 of 30."""
     layer = keras.layers.RandAugment(value_range=(0, 255), num_ops=2, factor=0.3)
     stream = tf.data.Dataset.from_tensors(images).repeat()
     stream = stream.map(lambda x: layer(tf.cast(x, "float32")), num_parallel_calls=calls)
 
     def run(batches):
         started = time.perf_counter()
-        for _ in stream.take(batches):  # to its end, so that nothing is made while we are timed
+        for _ in stream.take(
+            batches
+        ):  # exhausted, so that nothing is prefetched while the other is timed
             pass
         return time.perf_counter() - started
 
@@ -59,9 +61,9 @@ def kerass(images, calls):
 
 
 def measure(size, batch, rounds, seconds):
-    """Images per second of both, one figure a round."""
+    """Images per second of both, one figure per round."""
     images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
-    tried = {name: kerass(images, calls) for name, calls in PARALLEL.items()}
+    tried = {name: keras_randaugment(images, calls) for name, calls in PARALLEL.items()}
     for run in tried.values():
         run(2)
     took = {name: run(4) for name, run in tried.items()}
@@ -73,7 +75,7 @@ def measure(size, batch, rounds, seconds):
         counts[name] = max(2, round(seconds / (run(2) / 2)))
     figures = {name: [] for name in contenders}
     for at in range(rounds):
-        # Forth and back, so that none always follows the other.
+        # Alternate the order, so that none always follows the other.
         for name in list(contenders)[:: 1 if at % 2 else -1]:
             figures[name].append(counts[name] * batch / contenders[name](counts[name]))
         latest = (f"{name} {values[-1]:.0f}" for name, values in figures.items())
@@ -82,6 +84,7 @@ def measure(size, batch, rounds, seconds):
 
 
 def report(size, batch, figures):
+    """Print and return the medians and the median ratio."""
     mine, theirs = figures.values()
     ratio = median_ratio(mine, theirs)
     medians = {name: round(statistics.median(values), 1) for name, values in figures.items()}
@@ -93,13 +96,13 @@ def report(size, batch, figures):
 
 
 def main():
-    options = parser(__doc__)
+    options = argument_parser(__doc__)
     options.add_argument("--sizes", type=int, nargs="+", default=[32, 224])
     options.add_argument("--batch-sizes", type=int, nargs="+", default=[256, 64])
     options.add_argument("--rounds", type=int, default=7)
-    options.add_argument("--seconds", type=float, default=2, help="of each contender a round")
-    options.add_argument("--save", type=Path, help="write the figures here as JSON")
-    settings = parse(options, sizes=[32], batch_sizes=[8], rounds=1, seconds=0.01)
+    options.add_argument("--seconds", type=float, default=2, help="per contender and round")
+    options.add_argument("--save", type=Path, help="write the figures to this file as JSON")
+    settings = parse_arguments(options, sizes=[32], batch_sizes=[8], rounds=1, seconds=0.01)
     results = [
         report(size, batch, measure(size, batch, settings.rounds, settings.seconds))
         for size, batch in zip(settings.sizes, settings.batch_sizes, strict=True)

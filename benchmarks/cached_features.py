@@ -1,9 +1,9 @@
-"""The head stage on cached features beside the same stage that runs the frozen backbone each epoch.
+"""A head stage on cached features, compared with running the frozen backbone in each epoch.
 
     python benchmarks/cached_features.py
 
-ViT-S/16 at 224 with random weights, 200 images to train on and 20 to validate, batch 20. Both
-times are whole: compilation, and for the cache the extraction, are counted in.
+ViT-S/16 at 224 with random weights, 200 training and 20 validation images, batch size 20. Both
+times include compilation, and the cached one also includes the feature extraction.
 """
 
 import tempfile
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from figures import median_ratio, parse, parser
+from figures import argument_parser, median_ratio, parse_arguments
 
 import vit_keras
 from vit_keras.config.schema import Config, OptimConfig, PretrainedConfig, StageConfig, TrainConfig
@@ -24,7 +24,7 @@ BATCH, CLASSES = 20, 10
 
 
 def head_stage(handle, epochs, splits, cached):
-    """Seconds of a head stage, and the last loss."""
+    """Seconds of a head stage, and the last training loss."""
     keras.utils.set_random_seed(0)
     config = Config(
         pretrained=PretrainedConfig(handle=handle),
@@ -53,13 +53,13 @@ def head_stage(handle, epochs, splits, cached):
 
 
 def main():
-    options = parser(__doc__)
+    options = argument_parser(__doc__)
     options.add_argument("--epochs", type=int, default=40)
     options.add_argument("--variant", default="s16")
     options.add_argument("--depth", type=int, default=12)
     options.add_argument("--images", type=int, default=200)
     options.add_argument("--image-size", type=int, default=224)
-    settings = parse(options, epochs=1, variant="ti16", depth=1, images=40, image_size=32)
+    settings = parse_arguments(options, epochs=1, variant="ti16", depth=1, images=40, image_size=32)
     rng, size = np.random.default_rng(0), settings.image_size
     split = dataset.Split(
         rng.integers(0, 256, (settings.images, size, size, 3), "uint8"),

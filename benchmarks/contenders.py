@@ -1,9 +1,9 @@
-"""The contenders of `train_step.py`: each makes a `run(steps)`, which trains that many batches and
-gives the seconds.
+"""The contenders of `train_step.py`.
 
-All train the same sizes on the same kind of batch with AdamW, weight decay 0.05 and gradients
-clipped to a norm of 1, without dropout; those on Keras under XLA. Imports are inside: torch and
-TensorFlow never share a process.
+Each function returns `run(steps)`, which trains that many batches and returns the seconds. All use
+the same sizes on the same kind of batch with AdamW, weight decay 0.05 and gradients clipped to a
+norm of 1, without dropout; those in Keras use XLA. Imports are inside the functions, because torch
+and TensorFlow must not share a process.
 """
 
 import time
@@ -15,6 +15,7 @@ RATE, DECAY, CLIP = 1e-3, 0.05, 1.0
 
 
 def batch(size, rng=None):
+    """Random images (size, 32, 32, 3) uint8 and labels (size,)."""
     rng = rng or np.random.default_rng(0)
     images = rng.integers(0, 256, (size, 32, 32, 3), dtype=np.uint8)
     return images, rng.integers(0, CLASSES, size).astype(np.int32)
@@ -28,13 +29,13 @@ def _config(heads, batch_size, depth):
         f"model.depth={depth}",
         f"train.batch_size={batch_size}",
     ]
-    # Only the model's sizes are wanted, and no data set needs to be there for them.
+    # Only the model's sizes are needed, so the data set does not have to be available.
     stand_in = ["data.name=digits", "data.image_size=32", "model.pixel_mean=0.5"]
     return load_config("recipe=cifar10", *stand_in, "model.pixel_std=0.5", *sizes)
 
 
 def ours_fit(heads, batch_size, depth):
-    """`model.fit` as `train_model` calls it: tf.data, augmentation in the step, NaN check, bar."""
+    """`model.fit` as in `train_model`: tf.data, augmentation in the step, NaN check, progbar."""
     import keras
 
     from vit_keras.data import dataset, input_pipeline
@@ -59,7 +60,7 @@ def ours_fit(heads, batch_size, depth):
             self.seconds = time.perf_counter() - self.started
 
     def run(steps):
-        # One batch more, not timed: starting `fit` is not training.
+        # The first batch is not timed: it includes the start of `fit`.
         clock, check = Clock(), stopping.StopOnNaN(plan, stage)
         model.fit(
             stream, steps_per_epoch=steps + 1, shuffle=False, verbose=2, callbacks=[check, clock]
@@ -88,7 +89,7 @@ def _keras_step(model, batch_size, jit=True):
 
 
 def ours_step(heads, batch_size, depth):
-    """The compiled step alone, on one batch."""
+    """The compiled step only, on one batch."""
     from vit_keras import build_vit
     from vit_keras.model import architecture
     from vit_keras.training import preflight
@@ -99,7 +100,7 @@ def ours_step(heads, batch_size, depth):
 
 
 def keras_hub(heads, batch_size, depth):
-    """keras-hub's ViT, the step alone."""
+    """keras-hub's ViT, the compiled step only."""
     import keras
     import keras_hub
 
@@ -173,17 +174,17 @@ def _torch_step(heads, batch_size, depth, compiled):
 
 
 def torch_eager(heads, batch_size, depth):
-    """A plain torch ViT on `scaled_dot_product_attention`, eager."""
+    """A plain PyTorch ViT with `scaled_dot_product_attention`, eager."""
     return _torch_step(heads, batch_size, depth, compiled=False)
 
 
 def torch_compiled(heads, batch_size, depth):
-    """The same under `torch.compile`."""
+    """The same with `torch.compile`."""
     return _torch_step(heads, batch_size, depth, compiled=True)
 
 
 def sgemm(heads, batch_size, depth):
-    """Products of 2048 x 2048 float32 matrices: what this machine's cores can do."""
+    """Products of 2048 x 2048 float32 matrices: the peak rate of this machine."""
     import tensorflow as tf
 
     a = tf.random.normal((2048, 2048))
@@ -197,8 +198,8 @@ def sgemm(heads, batch_size, depth):
     return run
 
 
-# One process each; the step and `fit` share theirs, because two processes of the same program
-# differ by some percent for as long as they live, which is more than what is to be measured.
+# One process each. The step and `fit` share one, because two processes of the same program differ
+# in speed by some percent, which is more than the difference to be measured.
 PROCESSES = {
     "ours": {"ours_step": ours_step, "ours_fit": ours_fit},
     "keras_hub": {"keras_hub": keras_hub},
@@ -206,5 +207,5 @@ PROCESSES = {
     "torch_compiled": {"torch_compiled": torch_compiled},
     "sgemm": {"sgemm": sgemm},
 }
-# What a process needs beside what trains our own: a package of requirements-peers.txt.
+# The package of requirements-peers.txt that a process needs.
 NEEDS = {"keras_hub": "keras_hub", "torch_eager": "torch", "torch_compiled": "torch"}

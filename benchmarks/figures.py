@@ -1,4 +1,4 @@
-"""What every benchmark has: a smoke mode on its command line, and ratios over rounds."""
+"""Shared by all benchmarks: the command line with its smoke mode, and median ratios."""
 
 import argparse
 import importlib.util
@@ -7,34 +7,37 @@ import statistics
 import sys
 
 
-def parse(parser, **smallest):
-    """The command line; `--smoke` makes `smallest` the defaults of the options that it names."""
+def parse_arguments(parser, **smallest):
+    """Parse the command line; with `--smoke`, `smallest` replaces the defaults of its options."""
     parser.add_argument(
-        "--smoke", action="store_true", help="the smallest sizes: seconds, to see that it runs"
+        "--smoke",
+        action="store_true",
+        help="smallest sizes: only checks in seconds that the benchmark runs",
     )
     if "--smoke" in sys.argv[1:]:
         parser.set_defaults(**smallest)
     return parser.parse_args()
 
 
-def parser(description):
+def argument_parser(description):
+    """An argument parser described by the first line of `description`."""
     return argparse.ArgumentParser(description=description.splitlines()[0])
 
 
 def median_ratio(ours, theirs):
-    """The median over rounds of ours / theirs, two lists of figures of the same rounds.
+    """The median over rounds of ours / theirs, two lists with one figure per round.
 
     Raises:
-        ValueError: it is no positive number, so something was not measured.
+        ValueError: the median is not a positive number, so a measurement failed.
     """
     ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
     if not (math.isfinite(ratio) and ratio > 0):
-        raise ValueError(f"{ours} / {theirs}, by rounds: {ratio} is no ratio of two speeds")
+        raise ValueError(f"{ours} / {theirs}: the median ratio {ratio} is not a positive number")
     return ratio
 
 
 def is_installed(package):
-    """Whether a peer can be measured; says so where it cannot."""
+    """Whether the package of a peer is installed; print a line if it is not."""
     if importlib.util.find_spec(package):
         return True
     print(f"{package} is not installed: not measured", flush=True)

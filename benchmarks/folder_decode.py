@@ -1,12 +1,12 @@
-"""A folder of JPEGs decoded to 224x224 by us and by Keras' own loader, in turns.
+"""Decode a folder of JPEGs to 224x224 with our input pipeline and with Keras' loader, in turns.
 
     python benchmarks/folder_decode.py [--data <folder of classes>]
 
-Both read the same files in batches of 32, on all cores: ours as training does it, through
-`batches.evaluation`, after the scan (`bare` without TensorFlow around it); Keras' by
-`image_dataset_from_directory`, which resizes without antialiasing and stretches (`crop` cuts the
-centre out first, as ours does). `+ Resizing` reads the files at their own size and resizes after,
-by `keras.layers.Resizing`; `antialiased` with the centre cut out and antialiasing: our picture.
+Both read the same files in batches of 32, on all cores. Ours is `input_pipeline.evaluation_batches`
+after the scan, as in training (`bare`: without tf.data). Keras' is `image_dataset_from_directory`,
+which stretches and does not antialias (`crop`: with a centre crop, as ours). `+ Resizing` reads the
+files at their own size and resizes with `keras.layers.Resizing`; `antialiased` adds the centre crop
+and antialiasing, as ours.
 """
 
 import functools
@@ -18,14 +18,14 @@ from pathlib import Path
 
 import keras
 import tensorflow as tf
-from figures import median_ratio, parse, parser
+from figures import argument_parser, median_ratio, parse_arguments
 from pictures import write_classes
 
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import input_pipeline, registry
 
 SIZE, BATCH = 224, 32
-FILES = 375, 500  # rows and columns of each
+FILES = 375, 500  # height and width of each file
 
 
 def ours(root):
@@ -69,7 +69,7 @@ def theirs(root):
 
 
 def speed(stream):
-    """Images a second, and CPU milliseconds an image."""
+    """Images per second, and CPU milliseconds per image."""
     images, started, cpu = 0, time.perf_counter(), time.process_time()
     for batch in stream():
         part = batch[0]
@@ -79,11 +79,11 @@ def speed(stream):
 
 
 def main():
-    options = parser(__doc__)
+    options = argument_parser(__doc__)
     options.add_argument("--data", type=Path)
     options.add_argument("--images", type=int, default=1500)
     options.add_argument("--rounds", type=int, default=7)
-    settings = parse(options, images=40, rounds=1)
+    settings = parse_arguments(options, images=40, rounds=1)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CACHE_HOME"] = folder
         root = settings.data or Path(folder) / "files"
@@ -92,7 +92,7 @@ def main():
         contenders = ours(root) | theirs(root)
         speeds = {name: [] for name in contenders}
         for stream in contenders.values():
-            speed(stream)  # warm
+            speed(stream)  # warm-up
         for _ in range(settings.rounds):
             for name, stream in contenders.items():
                 speeds[name].append(speed(stream))
@@ -103,8 +103,8 @@ def main():
             for i in range(2)
         )
         print(
-            f"{name:<18}{rate:8.0f} images/s{cpu:8.3f} CPU ms an image   ours is {ratio:.2f} x as "
-            f"fast, with {cpu_ratio:.2f} of the CPU"
+            f"{name:<18}{rate:8.0f} images/s{cpu:8.3f} CPU ms per image   ours is {ratio:.2f} x "
+            f"as fast, with {cpu_ratio:.2f} x the CPU time"
         )
 
 

@@ -1,9 +1,9 @@
-"""ViT-B/16 in 8 bits under ONNX Runtime beside float32 TensorFlow, images/s.
+"""Inference of an 8-bit ViT-B/16 in ONNX Runtime and of the float32 model in TensorFlow.
 
     python benchmarks/int8.py
 
-Random weights and pixels at 224x224, batch 8. The contenders take turns, and each ratio is the
-median of the rounds'. `tensorflow` is the model's own prediction, compiled by XLA.
+Random weights and pixels at 224x224, batch size 8. The contenders take turns, and each ratio is the
+median over the rounds. `tensorflow` is the Keras model, compiled by XLA.
 """
 
 import statistics
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from figures import median_ratio, parse, parser
+from figures import argument_parser, median_ratio, parse_arguments
 
 import vit_keras
 from vit_keras.export.formats import format_module
@@ -21,9 +21,10 @@ from vit_keras.export.formats import format_module
 BASE = "tensorflow"
 
 
-def serving(variant, depth):
+def serving_model(variant, depth):
+    """A ViT with random weights: uint8 pixels -> probabilities."""
     vit = vit_keras.build_vit(variant, depth=depth)
-    # The head begins at zero, and equal probabilities would compare nothing.
+    # A zero head would give equal probabilities, and the comparison would be meaningless.
     head = vit.get_layer("head").kernel
     head.assign(np.random.default_rng(0).normal(0, 0.02, head.shape))
     pixels = keras.Input(vit.input_shape[1:], dtype="uint8", name="pixels")
@@ -32,7 +33,7 @@ def serving(variant, depth):
 
 
 def contenders(model, folder):
-    """Name -> a function of images, and the size of its file in MB."""
+    """Name -> a predict function and the size of its file in MB."""
     import tensorflow as tf
 
     compiled = tf.function(lambda pixels: model(pixels, training=False), jit_compile=True)
@@ -47,13 +48,13 @@ def contenders(model, folder):
 
 
 def main():
-    options = parser(__doc__)
+    options = argument_parser(__doc__)
     options.add_argument("--variant", default="b16")
     options.add_argument("--depth", type=int, default=12)
     options.add_argument("--batch", type=int, default=8)
     options.add_argument("--rounds", type=int, default=5)
-    settings = parse(options, variant="ti16", depth=1, batch=1, rounds=1)
-    model = serving(settings.variant, settings.depth)
+    settings = parse_arguments(options, variant="ti16", depth=1, batch=1, rounds=1)
+    model = serving_model(settings.variant, settings.depth)
     shape = (settings.batch, *model.input_shape[1:])
     images = np.random.default_rng(0).integers(0, 256, shape, "uint8")
     with tempfile.TemporaryDirectory() as folder:

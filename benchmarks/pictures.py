@@ -1,4 +1,4 @@
-"""Files for the benchmarks of folders: pictures of nothing, with the frequencies of photos."""
+"""Random JPEGs with the frequency spectrum of photos, for the benchmarks of folders."""
 
 import io
 
@@ -7,7 +7,7 @@ from PIL import Image
 
 
 def picture(rng, height, width):
-    """(height, width, 3) uint8: noise of every scale, louder the coarser it is, as in nature."""
+    """A random image of (height, width, 3): noise at every scale, stronger at coarser scales."""
     result = np.zeros((height, width, 3))
     for side in (4, 8, 16, 32, 64, 128, 256):
         if side <= max(height, width):
@@ -19,15 +19,18 @@ def picture(rng, height, width):
 
 
 def jpeg(image, quality=90):
-    """Its bytes."""
+    """The bytes of `image` as a JPEG."""
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality)
     return file.getvalue()
 
 
 def write_classes(root, count, height, width, classes=10, distinct=200):
-    """`count` JPEGs in class folders; `distinct` of them are drawn, the others are copies with a
-    comment of their own, so that no two files are equal."""
+    """Write `count` JPEGs into class folders.
+
+    `distinct` of them are generated; the others are copies with a different JPEG comment each, so
+    that no two files are equal.
+    """
     rng = np.random.default_rng(0)
     contents = [jpeg(picture(rng, height, width)) for _ in range(min(count, distinct))]
     for label in range(classes):

@@ -1,12 +1,11 @@
-"""A folder of photos through `Predictor`, and one by one through `model.predict`: images/s.
+"""Classify a folder of photos with `Predictor`, and one by one with `model.predict`.
 
     python benchmarks/predict.py [--run <dir>] [--data <folder>]
 
-`ours` is what `scripts/predict.py` does, from the files to the classes: threads that decode,
-batches of one shape, and the compilation of the model too, which is new in every round. `alone` is
-the loop that a user writes first: `keras.utils.load_img`, `model.predict` of one image, again and
-again, on `--alone` of the files, once it is warm. The two take turns; the ratio is the median over
-the rounds.
+`ours` is `vit-keras predict`, from the files to the classes: decoding in threads, batches of a
+fixed shape, and the compilation of the model, which is repeated in every round. `alone` is the loop
+that a user writes first: `keras.utils.load_img` and `model.predict` of one image, on `--alone` of
+the files, after a warm-up. The two take turns; the ratio is the median over the rounds.
 """
 
 import statistics
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from figures import median_ratio, parse, parser
+from figures import argument_parser, median_ratio, parse_arguments
 from pictures import write_classes
 
 import vit_keras
@@ -26,6 +25,7 @@ RELEASED = Path(__file__).parents[1] / "saved_models" / "cifar10_small"
 
 
 def ours(run, files):
+    """Images per second of `Predictor`, and the predicted classes."""
     predictor = vit_keras.Predictor(run)
     started = time.perf_counter()
     predictions = predictor.predict(files, top_k=1)
@@ -34,6 +34,8 @@ def ours(run, files):
 
 
 def alone(model, files):
+    """Images per second of `model.predict` image by image, and the predicted classes."""
+
     def predict(file):
         rows, columns, channels = model.input_shape[1:]
         mode = "grayscale" if channels == 1 else "rgb"
@@ -49,13 +51,13 @@ def alone(model, files):
 
 
 def main():
-    options = parser(__doc__)
+    options = argument_parser(__doc__)
     options.add_argument("--run", default=RELEASED)
-    options.add_argument("--data", help="a folder; by default --images pictures of 100x100")
+    options.add_argument("--data", help="a folder; by default --images generated files of 100x100")
     options.add_argument("--images", type=int, default=2060)
-    options.add_argument("--alone", type=int, default=200, help="images of the loop")
+    options.add_argument("--alone", type=int, default=200, help="number of images of the loop")
     options.add_argument("--rounds", type=int, default=3)
-    settings = parse(options, images=20, alone=3, rounds=1)
+    settings = parse_arguments(options, images=20, alone=3, rounds=1)
     with tempfile.TemporaryDirectory() as folder:
         if settings.data is None:
             write_classes(Path(folder), settings.images, 100, 100)
@@ -63,7 +65,7 @@ def main():
 
 
 def measure(settings, files):
-    # Spread over all of the folder: the first ones may be of one class and of one size.
+    # Spread over the folder: the first files may all be of one class and size.
     chosen = np.linspace(0, len(files) - 1, min(settings.alone, len(files))).astype(int)
     model = vit_keras.open_run(settings.run).model
     speeds = {"ours": [], "alone": []}

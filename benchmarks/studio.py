@@ -1,11 +1,11 @@
-"""The studio's pages until there is something to see, and a prediction once the model is warm.
+"""Load times of the studio's pages, and the time of a prediction with a warm model.
 
     python benchmarks/studio.py [--rounds 3]
 
-Needs Debian's chromium. Each round starts the studio anew and opens every page in a browser that
-has nothing kept: to its heading, and to the last thing that is there without a click. The peer is
-an empty page of Streamlit, to its heading. A prediction counts from the file's being handed over to
-the class on the page, for the second image; the first opens the model.
+Needs Debian's chromium. Each round restarts the studio and opens every page in a browser with an
+empty cache; measured are the times until its heading and until its last element is visible. The
+peer is the heading of an empty Streamlit page. A prediction is measured from the upload to the
+class on the page, for the second image; the first one loads the model.
 """
 
 import contextlib
@@ -22,12 +22,12 @@ import urllib.request
 from collections import defaultdict
 from pathlib import Path
 
-from figures import is_installed, median_ratio, parse, parser
+from figures import argument_parser, is_installed, median_ratio, parse_arguments
 from PIL import Image
 
 RELEASED = Path(__file__).parents[1] / "saved_models"
 EMPTY = 'import streamlit as st\nst.title("empty")\n'
-# page -> what is there without a click
+# page -> its last element that is visible without a click
 CONTENT = {
     "training": "Start training",
     "inference": "Use the webcam",
@@ -37,6 +37,7 @@ CONTENT = {
 
 @contextlib.contextmanager
 def served(command, folder):
+    """Start a server on a free port, yield its address once it is healthy, and kill it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
@@ -57,7 +58,7 @@ def served(command, folder):
 
 
 def seconds(browser, url, heading, text=None):
-    """A page, and when its heading and a text were on it."""
+    """Open a page; return it and the seconds until its heading and `text` were visible."""
     page = browser.new_context().new_page()
     started, found = time.perf_counter(), []
     page.goto(url)
@@ -70,7 +71,7 @@ def seconds(browser, url, heading, text=None):
 
 
 def has_tensorflow():
-    """Whether any process of the studio has loaded it."""
+    """Whether any process of the studio's pages has loaded TensorFlow."""
     for maps in Path("/proc").glob("[0-9]*/maps"):
         with contextlib.suppress(OSError):
             command = maps.with_name("cmdline").read_bytes()
@@ -80,7 +81,7 @@ def has_tensorflow():
 
 
 def prediction(page):
-    """Seconds for a second image."""
+    """Seconds from the upload of a second image to its class."""
     predicted = page.get_by_role("heading", name=re.compile(r"^\d: \d+\.\d%$"))
     found = 0.0
     for colour in (0, 255):
@@ -101,9 +102,9 @@ def prediction(page):
 
 
 def main():
-    options = parser(__doc__)
+    options = argument_parser(__doc__)
     options.add_argument("--rounds", type=int, default=3)
-    rounds = parse(options, rounds=1).rounds
+    rounds = parse_arguments(options, rounds=1).rounds
     if not is_installed("playwright"):
         return
     if shutil.which("chromium") is None:
@@ -128,7 +129,7 @@ def main():
                 with served([*studio, "--port"], folder) as url:
                     page, (first, last) = seconds(browser, f"{url}/{name}", name.capitalize(), text)
                     taken[name].append(first)
-                    taken[f"{name}, all of it"].append(last)
+                    taken[f"{name}, complete"].append(last)
                     assert not has_tensorflow()
                     if name == "inference":
                         taken["prediction"].append(prediction(page))

@@ -1,9 +1,9 @@
-"""Training speed of the `cifar10` recipe's ViT (patch 4, depth 9, width 192, 32x32) beside others.
+"""Training speed of the `cifar10` recipe's ViT (patch 4, depth 9, width 192, 32x32) and of peers.
 
     python benchmarks/train_step.py --heads 3 12
 
-Each contender lives in a process of its own and they take turns, so that a machine whose speed
-drifts drifts for all; a ratio is the median over rounds of the two figures of the same round.
+Each contender runs in its own process and they take turns, so that a drift of the machine's speed
+affects all of them; a ratio is the median over rounds of the two figures of the same round.
 """
 
 import json
@@ -14,7 +14,7 @@ import statistics
 from pathlib import Path
 
 from contenders import NEEDS, PROCESSES
-from figures import is_installed, median_ratio, parse, parser
+from figures import argument_parser, is_installed, median_ratio, parse_arguments
 
 from vit_keras import backend
 
@@ -23,7 +23,7 @@ PRODUCTS_GFLOP = 10 * 2 * 2048**3 / 1e9  # a "step" of sgemm
 
 
 def train_flop_per_image(depth):
-    """Multiply-adds of the matrix products, counted as two, forward and twice that backward."""
+    """FLOP of the matrix products: 2 per multiply-add; backward costs twice the forward pass."""
     dense = 12 * WIDTH**2  # qkv 3, projection 1, MLP 8
     attention = 2 * TOKENS * WIDTH
     patches = 48 * WIDTH * (TOKENS - 1)
@@ -31,7 +31,7 @@ def train_flop_per_image(depth):
 
 
 def worker(process, sizes, pipe):
-    """Build the contenders of one process, warm them up, then time each as often as asked."""
+    """Build the contenders of one process, warm them up, then time each on request."""
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
     if not process.startswith("torch"):
@@ -46,7 +46,7 @@ def worker(process, sizes, pipe):
 
 
 def measure(heads, arguments):
-    """Images per second of each contender, one figure a round; sgemm in GFLOP/s."""
+    """Images per second of each contender, one figure per round; sgemm in GFLOP/s."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
     for process in filter(is_measurable, arguments.only):
@@ -55,11 +55,11 @@ def measure(heads, arguments):
         processes.append(context.Process(target=worker, args=(process, sizes, there), daemon=True))
         processes[-1].start()
         there.close()
-        here.recv()  # one at a time: compiling beside each other would only take longer
+        here.recv()  # one at a time, because compiling in parallel takes longer
         pipes.update(dict.fromkeys(PROCESSES[process], here))
     figures = {name: [] for name in pipes}
     for round_number in range(arguments.rounds):
-        # Forth and back, so that none always follows the same one.
+        # Alternate the order, so that no contender always follows the same one.
         for name in figures if round_number % 2 else reversed(figures):
             pipes[name].send((name, arguments.steps))
             seconds = pipes[name].recv()
@@ -78,11 +78,12 @@ def measure(heads, arguments):
 
 
 def is_measurable(process):
+    """Whether the package that the process needs is installed."""
     return process not in NEEDS or is_installed(NEEDS[process])
 
 
 def report(heads, depth, figures):
-    """Print and return medians, and the ratios of our step to each peer, round by round."""
+    """Print and return the medians, and the median ratio of our step to each peer."""
     medians = {name: round(statistics.median(values), 1) for name, values in figures.items()}
     peers = [name for name in figures if name not in ("ours_step", "ours_fit", "sgemm")]
     pairs = [("ours_step", peer) for peer in peers] + [("ours_fit", "ours_step")]
@@ -104,15 +105,15 @@ def report(heads, depth, figures):
 
 
 def main():
-    options = parser(__doc__)
+    options = argument_parser(__doc__)
     options.add_argument("--heads", type=int, nargs="+", default=[3])
     options.add_argument("--depth", type=int, default=9)
     options.add_argument("--batch-size", type=int, default=128)
-    options.add_argument("--steps", type=int, default=5, help="timed steps a round")
+    options.add_argument("--steps", type=int, default=5, help="timed steps per round")
     options.add_argument("--rounds", type=int, default=7)
     options.add_argument("--only", nargs="+", choices=PROCESSES, default=list(PROCESSES))
-    options.add_argument("--save", type=Path, help="write the figures here as JSON")
-    arguments = parse(options, depth=1, batch_size=4, steps=1, rounds=1)
+    options.add_argument("--save", type=Path, help="write the figures to this file as JSON")
+    arguments = parse_arguments(options, depth=1, batch_size=4, steps=1, rounds=1)
     results = [report(h, arguments.depth, measure(h, arguments)) for h in arguments.heads]
     if arguments.save:
         machine = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count()}

@@ -1,8 +1,8 @@
-"""Write a SavedModel just as TF Hub's ViTs are, with plain TensorFlow and nothing of vit_keras.
+"""Write a SavedModel in the format of TF Hub's ViTs, with TensorFlow only, without vit_keras.
 
-Those were made by sayakpaul/ViT-jax2tf: a flax parameter tree in `tf.nest.flatten`'s order as
-unnamed, untrainable variables, and a float32 program on [-1, 1] pixels. From the command line, it
-gives that shape to a Google `.npz`:
+TF Hub's ViTs were made by sayakpaul/ViT-jax2tf: a flax parameter tree in the order of
+`tf.nest.flatten` as unnamed, untrainable variables, and a float32 program on [-1, 1] pixels. The
+command converts a Google `.npz` to this format:
 
     python benchmarks/tools/jax2tf_saved_model.py weights.npz saved_model/
 """
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 
 def random_tree(seed=0, *, patch, width, depth, heads, mlp_dim, side, classes):
-    """Google's names -> arrays, as nested dicts; `classes` 0 leaves the head out (`-fe`)."""
+    """Random weights under Google's names, as nested dicts; `classes=0` has no head (`-fe`)."""
     rng = np.random.default_rng(seed)
 
     def dense(*shape, fan_in):
@@ -57,7 +57,7 @@ def random_tree(seed=0, *, patch, width, depth, heads, mlp_dim, side, classes):
 
 
 def program(tree, x):
-    """The ViT of Dosovitskiy et al. 2021 on a flax tree: (b, X, Y, 3) in [-1, 1] -> logits."""
+    """ViT of Dosovitskiy et al. 2021 with flax weights: (b, X, Y, 3) in [-1, 1] -> logits."""
     patch = tree["embedding"]["kernel"].shape[0]
     x = tf.nn.conv2d(x, tree["embedding"]["kernel"], patch, "VALID") + tree["embedding"]["bias"]
     x = tf.reshape(x, (tf.shape(x)[0], -1, x.shape[-1]))
@@ -93,14 +93,14 @@ def _attention(weights, x):
 
 
 def save(tree, folder, side, trainable=False, batch=None):
-    """The SavedModel: one checkpoint of unnamed variables in the order of the sorted keys."""
+    """Write the SavedModel; its variables are unnamed, in the order of the sorted keys."""
     variables = tf.nest.map_structure(lambda x: tf.Variable(x, trainable=trainable), tree)
 
     @tf.function(input_signature=[tf.TensorSpec((batch, side, side, 3), tf.float32)])
     def call(inputs):
         return program(variables, inputs)
 
-    wrapper = tf.train.Checkpoint()  # as jax2tf's own example of a reusable SavedModel has it
+    wrapper = tf.train.Checkpoint()  # as in jax2tf's example of a reusable SavedModel
     wrapper.variables = tf.nest.flatten(variables)
     wrapper.trainable_variables = [v for v in wrapper.variables if v.trainable]
     wrapper.__call__ = call
@@ -108,7 +108,7 @@ def save(tree, folder, side, trainable=False, batch=None):
 
 
 def from_npz(path):
-    """A Google `.npz` as the nested dicts that it was made of."""
+    """Read a Google `.npz` as nested dicts."""
     tree = {}
     with np.load(path) as archive:
         for name, value in archive.items():
