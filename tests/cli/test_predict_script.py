@@ -121,7 +121,8 @@ def test_output_is_written_whole_and_not_over_another(predict, photos, tmp_path)
 
 def test_a_disk_that_is_full_leaves_no_half(predict, photos, monkeypatch):
     def full(path, content):
-        path.open("wb").write(content[:5])
+        with path.open("wb") as file:
+            file.write(content[:5])
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
