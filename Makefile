@@ -1,4 +1,4 @@
-# `make train` and `make test` need nothing before them but Python 3.10 to 3.13.
+# `make train` and `make test` require only Python 3.10 to 3.13; they create the environment.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 setup: $(VENV)/.ready
 
-# Made again when what is to be installed changes.
+# Reinstalled when the requirements change.
 $(VENV)/.ready: requirements.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV): a few minutes the first time"
@@ -21,39 +21,39 @@ $(VENV)/.ready: requirements.txt pyproject.toml
 train: setup
 	$(BIN)/python scripts/train_scratch.py
 
-# MNIST where TensorFlow Datasets has it prepared, scikit-learn's digits elsewhere.
+# On MNIST if it is prepared in TFDS_DATA_DIR, otherwise on scikit-learn's digits.
 finetune: setup
 	$(BIN)/python scripts/finetune_hub.py \
 		recipe=$(if $(wildcard $(TFDS_DATA_DIR)/mnist),finetune_mnist,finetune_digits)
 
-# Trainings in the browser, at http://127.0.0.1:8501.
+# The web interface, at http://127.0.0.1:8501.
 studio: setup
 	$(BIN)/python -m vit_keras.studio
 
-# The tests that need neither a browser nor minutes for one test.
+# All tests except slow ones, and those of the browser, the notebooks and reference implementations.
 test: setup
 	$(PYTEST) -m "not (slow or browser or notebooks or reference)" --dist worksteal
 
-# What imports Keras in processes of its own: trainings killed, resumed, swept, on JAX without TensorFlow.
+# Tests that import Keras in separate processes: kill and resume, sweeps, JAX without TensorFlow.
 test-slow: setup
 	$(PYTEST) -m slow --dist load
 
-# The studio and the evaluation's report, in chromium.
+# The studio and the evaluation report, in Chromium.
 test-browser: setup
 	$(PYTEST) -m browser --dist loadfile --no-loadscope-reorder
 
-# The layers, the model, its input and a run on arrays, on the other backend.
+# Layers, model, input pipeline and a run on arrays, on the JAX backend.
 test-jax: setup
 	KERAS_BACKEND=jax $(PYTEST) -m jax --dist loadfile
 
-# Every notebook from top to bottom on a small budget, with its data set and without;
-# and whether its committed outputs are complete.
+# Executes every notebook on a small budget, with and without its data set, and checks that its
+# committed outputs are complete.
 test-notebooks: setup
 	$(PYTEST) tests/integration -m notebooks --dist load
 
 test-all: test test-slow test-browser test-jax test-notebooks check-peers
 
-# The lines of the package that tests run: make coverage PARTS="test test-slow test-browser"
+# Line coverage of the package: make coverage PARTS="test test-slow test-browser"
 PARTS ?= test
 coverage: setup
 	$(BIN)/coverage erase
@@ -62,11 +62,11 @@ coverage: setup
 	done
 	$(BIN)/coverage report
 
-# The notebooks' outputs, computed again on the full budget: minutes for each.
+# Executes the notebooks on the full budget, in place: minutes for each.
 notebooks: setup
 	$(BIN)/python notebooks/execute.py
 
-# The documentation, into build/docs; any warning is an error.
+# Builds the documentation in build/docs; a warning is an error.
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
@@ -84,19 +84,19 @@ $(VENV)/.peers: requirements-peers.txt | setup
 	@$(PIP) --no-deps timm==1.0.31
 	@touch $@
 
-# Our logits beside those of timm and Hugging Face.
+# Compares our logits with those of timm, Hugging Face and KerasHub.
 check-peers: $(VENV)/.peers
 	$(BIN)/python -m pytest tests/reference -m reference
 
 BENCHMARKS := train_step augment cached_features folder_decode folder_scan int8 predict studio
 
-# Our speed beside others': training, augmentation, decoding, 8 bits, prediction, the studio; and what caches save.
+# Speed compared with peers: training, augmentation, decoding, int8, prediction, studio, caches.
 bench: $(VENV)/.peers
 	$(BIN)/python benchmarks/train_step.py --heads 3 12
 	for name in $(filter-out train_step,$(BENCHMARKS)); do \
 		$(BIN)/python benchmarks/$$name.py || exit 1; done
 
-# Each of them on the smallest sizes, beside the peers that are installed: it runs and ratios come out.
+# Runs each benchmark on the smallest sizes, with the peers that are installed, in seconds.
 bench-smoke: setup
 	for name in $(BENCHMARKS); do \
 		echo "benchmarks/$$name.py --smoke"; \

@@ -1,7 +1,7 @@
-"""Execute the notebooks in place, or say what is missing from their committed outputs.
+"""Execute the notebooks in place, or check their committed outputs.
 
-    python notebooks/execute.py             every notebook, at the full budget
-    python notebooks/execute.py --check     executes nothing; exit status 1 if anything is amiss
+    python notebooks/execute.py             execute every notebook on the full budget
+    python notebooks/execute.py --check     only check the outputs; exit status 1 on a fault
 
 A notebook reads its budget from VIT_KERAS_NOTEBOOK_BUDGET: `full` for the outputs that are
 committed, `small` to see that every cell runs.
@@ -24,7 +24,7 @@ ABSOLUTE_PATH = re.compile(r"(?<![\w.:/<])/\w[\w.-]*/\w")
 
 
 def execute(path: Path, budget: str, **environment: str) -> nbformat.NotebookNode:
-    """The notebook with the outputs of a fresh kernel; the file stays as it is.
+    """Execute a notebook in a fresh kernel and return it; the file is not changed.
 
     Raises:
         nbclient.exceptions.CellExecutionError: a cell failed.
@@ -35,7 +35,7 @@ def execute(path: Path, budget: str, **environment: str) -> nbformat.NotebookNod
         notebook,
         timeout=None,
         kernel_name="python3",
-        record_timing=False,  # times would make each execution differ in hundreds of lines
+        record_timing=False,  # timestamps would change hundreds of lines at each execution
         coalesce_streams=True,
         resources={"metadata": {"path": str(path.parent)}},
     )
@@ -46,13 +46,13 @@ def execute(path: Path, budget: str, **environment: str) -> nbformat.NotebookNod
 
 
 def fingerprint(notebook: nbformat.NotebookNode) -> str:
-    """SHA-256 over the code cells: other code, other fingerprint."""
+    """SHA-256 of the sources of all code cells."""
     sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     return hashlib.sha256("\0".join(sources).encode()).hexdigest()
 
 
 def faults(notebook: nbformat.NotebookNode) -> Iterator[str]:
-    """What a reader would miss or stumble over in the outputs, one line each."""
+    """Faults of the committed outputs, such as stale or missing ones, one line each."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     made_by = notebook.metadata.get("outputs_of", {})
     if made_by.get("budget") != "full":
@@ -79,18 +79,18 @@ def _text(output: nbformat.NotebookNode) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("paths", nargs="*", type=Path, help="notebooks; all unless given")
-    parser.add_argument("--check", action="store_true", help="look at the outputs, execute nothing")
+    parser.add_argument("paths", nargs="*", type=Path, help="notebooks (default: all)")
+    parser.add_argument("--check", action="store_true", help="only check the outputs")
     arguments = parser.parse_args()
-    amiss = []
+    messages = []
     for path in arguments.paths or sorted(FOLDER.glob("*.ipynb")):
         if not arguments.check:
             print(f"executing {path.name} ...", flush=True)
             nbformat.write(execute(path, "full"), path)
-        amiss += [f"{path.name}: {fault}" for fault in faults(nbformat.read(path, as_version=4))]
-    if amiss:
-        print("\n".join([*amiss, "`make notebooks` executes them anew"]), file=sys.stderr)
-    sys.exit(bool(amiss))
+        messages += [f"{path.name}: {fault}" for fault in faults(nbformat.read(path, as_version=4))]
+    if messages:
+        print("\n".join([*messages, "`make notebooks` executes them again"]), file=sys.stderr)
+    sys.exit(bool(messages))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the tests share: quiet backends, and the data sets that may lie on this machine."""
+"""Shared fixtures: backends without log messages, and the data sets available on this machine."""
 
 import json
 import os
@@ -20,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 @pytest.fixture(scope="session")
 def tfds_dir():
-    """Prepared TensorFlow Datasets; TFDS_DATA_DIR says where."""
+    """The folder of prepared TensorFlow Datasets, from TFDS_DATA_DIR."""
     root = os.environ.get("TFDS_DATA_DIR")
     if not root or not Path(root).is_dir():
         pytest.skip("needs data sets: set TFDS_DATA_DIR to a folder with cifar10, cifar100, mnist")
@@ -29,7 +29,7 @@ def tfds_dir():
 
 @pytest.fixture(autouse=True)
 def scans(tmp_path_factory, monkeypatch):
-    """Where the scans of folders are kept: not among those of whoever runs the tests."""
+    """An empty folder for the cache of folder scans, instead of the user's."""
     cache = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     return cache / "vit_keras"
@@ -37,7 +37,7 @@ def scans(tmp_path_factory, monkeypatch):
 
 @pytest.fixture
 def own_caches(tmp_path, monkeypatch):
-    """Nothing that was fetched before, and nothing left behind."""
+    """Empty download caches, and no proxies."""
     for name in ("TFHUB_CACHE_DIR", "KAGGLEHUB_CACHE", "HF_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name))
     for name in list(os.environ):
@@ -56,7 +56,7 @@ def no_network(own_caches, monkeypatch):
 
 @pytest.fixture(scope="module")
 def browser():
-    """Debian's chromium, without a window."""
+    """Debian's Chromium, headless."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
@@ -71,7 +71,7 @@ def browser():
 
 @pytest.fixture
 def ctrl_c():
-    """What Ctrl-C does in a terminal; a test run in the background may have it ignored."""
+    """Restore the default effect of Ctrl-C, which background processes may ignore."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -92,7 +92,7 @@ def script_server():
 
 @pytest.fixture
 def script(script_server, tmp_path):
-    """Runs a script in the empty folder `here`; gives (exit status, standard error)."""
+    """Run a script in the empty folder `here`; returns (exit status, standard error)."""
     folder, errors = tmp_path / "here", tmp_path / "standard_error.txt"
     folder.mkdir()
 
@@ -112,7 +112,7 @@ def script(script_server, tmp_path):
 
 @pytest.fixture
 def refusal(script, tmp_path):
-    """Runs the script with settings that it has to refuse; gives what it says."""
+    """Run a script with settings that it has to refuse; returns its error message."""
 
     def start(*arguments, **name):
         status, text = script(*arguments, **name)
@@ -120,7 +120,7 @@ def refusal(script, tmp_path):
         assert text.startswith("error: ")
         assert len(text.splitlines()) == 1, text
         assert status == 2
-        assert not any((tmp_path / "here").iterdir())  # no run was begun
+        assert not any((tmp_path / "here").iterdir())  # no run was created
         return text
 
     return start

@@ -1,4 +1,4 @@
-"""Each colour operation is Pillow's, within a grey level, on every image that it was chosen for."""
+"""Colour operations equal Pillow's within one grey level, on the images they are applied to."""
 
 import colorsys
 

@@ -1,4 +1,4 @@
-"""What moves pixels is what Pillow and SciPy make of the same maps; several are one."""
+"""Geometric operations equal those of Pillow and SciPy; several are composed into one."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Erasing, MixUp and CutMix do what their definitions say, to images and labels alike."""
+"""Random erasing, MixUp and CutMix change images and labels as their papers define."""
 
 import numpy as np
 import pytest

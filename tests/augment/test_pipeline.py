@@ -1,4 +1,4 @@
-"""Crops are windows of the padded image, flips are mirror images, and a seed says which."""
+"""Random crops, flips and their seeds in the augmentation pipeline."""
 
 import functools
 

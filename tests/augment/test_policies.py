@@ -1,4 +1,4 @@
-"""Policies draw what is published: which operations, how often, and how strong."""
+"""Augmentation policies sample the published operations, counts and magnitudes."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The sheet shows the images as they are, and below them what is made of them."""
+"""The augmentation sheet shows the original images and augmented versions below them."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The random numbers are Threefry's, wherever they are made, and no two draws are the same."""
+"""Random numbers equal Threefry's on every backend, and no two draws are the same."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Arguments of the commands that work on a run, and folders that are whole."""
+"""Arguments of the commands that work on a run, and checks of run directories."""
 
 import pytest
 

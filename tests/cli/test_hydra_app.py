@@ -1,4 +1,4 @@
-"""A wrong setting is refused at once: one line that says which, what it is, and what would do."""
+"""A wrong setting is refused at once, in one line with its name, its value and valid values."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Wrong settings of a fine-tuning are refused at once, in one line; right ones get to Keras."""
+"""Wrong settings of fine-tuning are refused at once, in one line; valid ones are accepted."""
 
 import shlex
 
@@ -129,7 +129,7 @@ def test_a_stage_that_is_added_comes_last_and_has_what_was_given(typed):
 
 
 @pytest.fixture
-def begun(typed, tmp_path):
+def started_run(typed, tmp_path):
     words = typed("recipe=finetune_digits stages.all.epochs=7")
     made = run_dir.create(load_config(*words, f"run.dir={tmp_path / 'run'}"))
     made.close()
@@ -137,15 +137,15 @@ def begun(typed, tmp_path):
 
 
 @pytest.mark.parametrize("word", ["stages.all.epochs=9", "+stages.more={epochs: 1}", "~stages.all"])
-def test_a_resumed_run_keeps_its_stages(word, begun):
+def test_a_resumed_run_keeps_its_stages(word, started_run):
     """Dropped without a word, they would seem to be obeyed."""
     with pytest.raises(SettingError, match=r"run\.resume.*start a new run") as refused:
-        load_config(f"run.resume={begun}", word)
+        load_config(f"run.resume={started_run}", word)
     assert word in str(refused.value)
 
 
-def test_a_fine_tuned_run_is_resumed_with_its_own_stages(begun, script):
-    _, text = script(f"run.resume={begun}", name="finetune_hub")
+def test_a_fine_tuned_run_is_resumed_with_its_own_stages(started_run, script):
+    _, text = script(f"run.resume={started_run}", name="finetune_hub")
     assert "import of keras halted" in text
-    kept = load_config(f"run.resume={begun}")
+    kept = load_config(f"run.resume={started_run}")
     assert (list(kept.stages), kept.stages["all"].epochs) == (["head", "all"], 7)

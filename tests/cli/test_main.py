@@ -1,4 +1,4 @@
-"""The `vit-keras` command: help, mistakes, closed pipes, shell completion and the wheel."""
+"""The `vit-keras` command: help, usage errors, closed pipes, shell completion and the wheel."""
 
 import os
 import re

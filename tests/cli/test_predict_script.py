@@ -1,4 +1,4 @@
-"""`vit-keras predict`: files in, a table, JSON or CSV out, and what is passed over or refused."""
+"""`vit-keras predict`: table, JSON and CSV output, and skipped or refused files."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""`vit-keras runs`: ranks, compares and describes runs, and refuses what it cannot."""
+"""`vit-keras runs`: ranks, compares and describes runs, and refuses invalid arguments."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Every setting is declared in one place: help, kind, default, bounds and choices."""
+"""Every setting declares its help, type, default, bounds and choices in one place."""
 
 import re
 from dataclasses import fields, replace

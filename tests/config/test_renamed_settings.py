@@ -1,4 +1,4 @@
-"""Settings by their old names: in commands, in dictionaries, in references and in files."""
+"""Old setting names are accepted in commands, dictionaries, references and files."""
 
 import pytest
 from omegaconf import OmegaConf

@@ -1,4 +1,4 @@
-"""One file: every kind of image, upright, at the size asked for, near what Pillow makes of it."""
+"""Image files of every format are decoded upright, at the target size, close to Pillow's result."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Sets that are fetched: counted, whole, with the command to train on them; or a clear word."""
+"""Downloads of data sets: complete, counted, with the training command; or a clear error."""
 
 import os
 import runpy

@@ -1,4 +1,4 @@
-"""Pictures in two splits or under two labels are found, and others are not taken for them."""
+"""Duplicates across splits or labels are found, and distinct images are not reported."""
 
 import io
 import shutil

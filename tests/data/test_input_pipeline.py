@@ -1,4 +1,4 @@
-"""The stream of batches: its order is that of (seed, epoch), and nothing is lost on the way."""
+"""Batches: their order depends on (seed, epoch) only, and no image is lost or repeated."""
 
 import itertools
 import os

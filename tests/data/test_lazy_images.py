@@ -1,4 +1,4 @@
-"""Images that stay in their files: as an array in every way but in memory."""
+"""LazyImages behaves like an array but reads images from their files."""
 
 import numpy as np
 import pytest

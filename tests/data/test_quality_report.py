@@ -1,4 +1,4 @@
-"""What is said of the data before training: labels, lonely pictures, and what pixels are like."""
+"""The data report before training: labels, rare classes and pixel statistics."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""`vit-keras split`: each image in one split, in proportion, whole or not at all."""
+"""`vit-keras split`: each image in exactly one split, in proportion; written atomically."""
 
 import argparse
 import csv

@@ -1,4 +1,4 @@
-"""The splits: whole, apart from each other, and the same each time."""
+"""Splits are complete, disjoint and reproducible."""
 
 import dataclasses
 import json

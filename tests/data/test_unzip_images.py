@@ -1,4 +1,4 @@
-"""A zip from anywhere: images in folders come out; whatever else it tries is refused whole."""
+"""Zip files of images are unpacked; an archive with unsafe content is refused completely."""
 
 import io
 import stat

@@ -1,4 +1,4 @@
-"""An evaluation of a run: its files, its figures, where it goes, and what is refused."""
+"""Evaluation of a run: its files, figures and output folder, and what is refused."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""The page of an evaluation: whole in itself, safe with any name, legible in a browser."""
+"""The HTML report: self-contained, safe with any name, readable in a browser."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""The scores of an evaluation, its calibration and its corruptions, against values from outside."""
+"""Metrics, calibration and corruptions, compared with independent implementations."""
 
 import colorsys
 import io

@@ -1,6 +1,6 @@
 """Attention, rollout, relevance and views of embeddings, compared with NumPy and scikit-learn.
 
-On each backend: nothing here is TensorFlow's own.
+They run on every backend.
 """
 
 import keras

@@ -1,4 +1,4 @@
-"""Writes `tests/fixtures/augment_results.npz`: results of TensorFlow, which both backends equal.
+"""Write `tests/fixtures/augment_results.npz`: TensorFlow's results, for both backends.
 
 python tests/helpers/augment_results.py
 """

@@ -1,4 +1,4 @@
-"""What the tests do on a page, as a person would."""
+"""Actions on a page of the studio, as a user performs them."""
 
 import contextlib
 import re

@@ -1,4 +1,4 @@
-"""Runs on disk for the tests of what lists them, made without training; and scripts in-process."""
+"""Run directories written without training, and scripts run in this process."""
 
 import json
 import runpy

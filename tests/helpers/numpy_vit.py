@@ -1,7 +1,7 @@
 """A Vision Transformer's forward pass in NumPy, from the equations of Dosovitskiy et al. 2021.
 
-The yardstick of the tests: float64, one head and one patch at a time, slow and plain. It shares
-nothing with the package but the names and shapes of the weights.
+The reference of the tests: float64, one head and one patch at a time, slow and simple. It shares
+only the names and shapes of the weights with the package.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The scripts in processes of their own, as a user starts them."""
+"""Run the scripts in separate processes, as a user starts them."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Peers with weights that make a difference wherever a layer is not the same."""
+"""Random weights for PyTorch models, such that a difference in any layer shows."""
 
 
 def randomise(torch, module):

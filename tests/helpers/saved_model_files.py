@@ -1,4 +1,4 @@
-"""SavedModels that are no ViT, as another program writes them; needs TensorFlow."""
+"""SavedModels that are not ViTs, written with plain TensorFlow."""
 
 import numpy as np
 import tensorflow as tf

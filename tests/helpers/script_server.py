@@ -1,8 +1,8 @@
-"""Scripts in a Python without Keras: one process imports the package, its forks run them.
+"""Run scripts in a Python without Keras: forks of one process that has imported the package.
 
-A process for each script would import NumPy, OpenCV and Hydra again, three hundred times in a run
-of the tests. Started by the `script` fixture; reads a request in JSON a line, answers with the
-exit status of the script.
+A process per script would import NumPy, OpenCV and Hydra again, three hundred times in a test run.
+Started by the `script` fixture; each line of input is a request in JSON, each line of output the
+exit status of a script.
 """
 
 import gc
@@ -14,16 +14,16 @@ import sys
 
 from hydra.core.plugins import Plugins
 
-COMMANDS = ("train", "finetune")  # whose modules import most of what the scripts need
+COMMANDS = ("train", "finetune")  # their modules import most of what the scripts need
 
 
 def serve():
-    # Importing one of these is a traceback.
+    # Importing one of these raises an error.
     sys.modules["keras"] = sys.modules["tensorflow"] = None
     for name in COMMANDS:
         importlib.import_module(f"vit_keras.cli.{name}")
     Plugins.instance()  # Hydra's search for plugins, a quarter of the time of a script
-    gc.freeze()  # no collection writes to what the forks share
+    gc.freeze()  # garbage collection must not write to memory shared by the forks
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

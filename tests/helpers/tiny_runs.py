@@ -1,4 +1,4 @@
-"""A tiny pretrained ViT and its fine-tuning on digits, for the tests of stages."""
+"""A tiny pretrained ViT and its fine-tuning on digits."""
 
 import shutil
 

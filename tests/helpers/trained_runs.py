@@ -1,4 +1,4 @@
-"""A short training on digits, and what it leaves on disk."""
+"""Short trainings on digits, and readers of their files."""
 
 import csv
 

@@ -1,4 +1,4 @@
-"""Files of foreign weights for the tests: small, random, written without vit_keras."""
+"""Small random weight files in other formats, written without vit_keras."""
 
 import numpy as np
 import pytest

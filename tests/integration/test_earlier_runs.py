@@ -1,7 +1,7 @@
 """Runs, model files and commands of version 0.1.0 still open, predict, evaluate and resume.
 
-`fixtures/run_of_0_1_0/run` was written by that version and killed after its third of eight epochs;
-the history and the logits beside it are from the same version, the latter of random images.
+`fixtures/run_of_0_1_0/run` was written by that version and killed after the third of eight epochs.
+The uninterrupted history and the logits of random images are from the same version.
 """
 
 import csv

@@ -1,7 +1,7 @@
-"""The NumPy model of the notebook on first principles: its maths, beside our layers and Keras.
+"""The NumPy model of notebook 02, compared with our layers and with Keras.
 
-The notebook keeps its functions in cells that are tagged `functions`; these cells run here as they
-stand, without the data, the training and the pictures around them.
+The cells tagged `functions` define the model; only these are executed here, without the data, the
+training and the plots.
 """
 
 import json
@@ -17,7 +17,7 @@ from vit_keras import build_vit
 NOTEBOOK = ROOT / "notebooks/02_attention_from_first_principles.ipynb"
 SIZES = dict(patch_size=4, width=16, depth=2, mlp_dim=24)
 HEADS, CLASSES = 4, 5
-IMAGE = (8, 12, 3)  # not square: rows and columns cannot be swapped unseen
+IMAGE = (8, 12, 3)  # not square, so that swapped rows and columns are noticed
 
 
 @pytest.fixture(scope="module")

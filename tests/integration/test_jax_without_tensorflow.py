@@ -1,4 +1,4 @@
-"""JAX in an environment without TensorFlow."""
+"""The package on JAX in an environment without TensorFlow."""
 
 import os
 import subprocess

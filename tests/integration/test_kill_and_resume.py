@@ -1,4 +1,4 @@
-"""A run that is killed or stopped, and what it goes on with."""
+"""Runs that are killed or stopped, and resumed."""
 
 import signal
 import subprocess

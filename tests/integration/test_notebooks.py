@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom, and its committed outputs are those of its code."""
+"""Every notebook runs, and its committed outputs belong to its code."""
 
 import copy
 import os
@@ -26,14 +26,14 @@ def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def printed(notebook):
+def printed_text(notebook):
     return "".join(
         output.get("text", "") for cell in code_cells(notebook) for output in cell.outputs
     )
 
 
-def shown(notebook):
-    """What is displayed as Markdown."""
+def displayed_markdown(notebook):
+    """All Markdown output of the code cells."""
     return "".join(
         output.data.get("text/markdown", "")
         for cell in code_cells(notebook)
@@ -52,21 +52,21 @@ def test_a_notebook_runs_from_top_to_bottom(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_committed_outputs_are_whole(path):
+def test_committed_outputs_are_complete(path):
     assert list(EXECUTION["faults"](read(path))) == []
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_falls_back_to_the_digits(path, tmp_path):
-    """Where its data are not at hand, a notebook says so and needs no download."""
+    """Without its data set, a notebook prints a message and needs no download."""
     nowhere = dict.fromkeys(["TFDS_DATA_DIR", "VIT_KERAS_PHOTOS"], str(tmp_path / "nowhere"))
-    text = printed(EXECUTION["execute"](path, "small", **nowhere))
+    text = printed_text(EXECUTION["execute"](path, "small", **nowhere))
     assert "scikit-learn's digits" in text
     assert ("VIT_KERAS_PHOTOS" if path.stem.startswith("05") else "data.download=true") in text
 
 
 def test_the_mnist_notebook_reaches_95_percent():
-    text = shown(read(ROOT / "notebooks/01_vit_on_mnist.ipynb"))
+    text = displayed_markdown(read(ROOT / "notebooks/01_vit_on_mnist.ipynb"))
     assert float(re.search(r"Test accuracy ([\d.]+)%", text)[1]) >= 95
 
 
@@ -120,7 +120,7 @@ def be_large(notebook):
     }.items(),
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_what_is_amiss_in_outputs_is_found(damage, word):
+def test_faults_in_outputs_are_found(damage, word):
     notebook = copy.deepcopy(read(NOTEBOOKS[0]))
     damage(notebook)
     assert [fault for fault in EXECUTION["faults"](notebook) if word in fault]

@@ -1,4 +1,4 @@
-"""What can be read of a run while it trains, and what is known before it does."""
+"""Files of a run that can be read while it trains, and estimates before training."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The README is short, its links lead somewhere, and its recipes are those that exist."""
+"""The README's Python code runs unchanged."""
 
 import json
 import re

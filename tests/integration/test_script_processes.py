@@ -1,4 +1,4 @@
-"""What only shows in processes of their own: sweeping, and what a run prints."""
+"""Scripts in separate processes: sweeps, and the output of a run."""
 
 import pytest
 

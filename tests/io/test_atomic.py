@@ -1,4 +1,4 @@
-"""Atomic writes: the earlier file or folder, or the complete new one, whatever happens between."""
+"""Atomic writes leave either the earlier file or folder or the complete new one."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Each switch of the architecture, in a whole model: its size, its files, its training."""
+"""Each optional architecture feature in a complete model: parameters, saving and training."""
 
 import json
 import zipfile

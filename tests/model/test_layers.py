@@ -1,4 +1,4 @@
-"""Each layer keeps Keras' contract for layers, and does what its docstring says."""
+"""Each layer fulfils Keras' layer contract and computes what its docstring says."""
 
 import itertools
 

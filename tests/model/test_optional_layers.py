@@ -1,4 +1,4 @@
-"""What is switched on computes what its paper says, against NumPy."""
+"""Optional architecture features, compared with NumPy implementations of their papers."""
 
 import keras
 import numpy as np

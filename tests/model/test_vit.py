@@ -1,4 +1,4 @@
-"""The whole model: its sizes, its logits against an independent ViT, its files, its errors."""
+"""The complete model: parameter counts, logits of an independent ViT, saving, errors."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Inputs of every accepted kind: single images, at the model's size and in its channels."""
+"""Inputs of every accepted kind are converted to the model's size and channels."""
 
 import io
 from pathlib import Path

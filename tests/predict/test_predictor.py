@@ -1,4 +1,4 @@
-"""The Predictor: the run's logits, temperature and classes, for images of every kind."""
+"""The Predictor uses the run's logits, temperature and classes, for images of every kind."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Handles that are fetched: what cannot be is said in one line, and no half of it is kept."""
+"""Downloaded handles: a failure is reported in one line and leaves no partial file."""
 
 import http.server
 import io

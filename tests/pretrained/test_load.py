@@ -1,4 +1,4 @@
-"""ViTs that others trained compute here what they compute there, and go back unchanged."""
+"""Pretrained ViTs of other libraries give equal logits and are saved back unchanged."""
 
 import json
 

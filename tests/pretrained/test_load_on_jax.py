@@ -1,4 +1,4 @@
-"""Foreign weights on JAX, where TensorFlow is not installed."""
+"""Weights of other libraries on JAX, without TensorFlow."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Weights that are not those of our ViT: each is named, with the way out."""
+"""Weights that do not match our ViT: each is named in the error, with a solution."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A foreign SavedModel wrapped whole: it trains, freezes, saves, or is refused in words."""
+"""A SavedModel wrapped as a layer trains, freezes and saves, or is refused clearly."""
 
 import os
 import shutil

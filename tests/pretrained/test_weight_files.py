@@ -1,4 +1,4 @@
-"""Damaged and hostile files: each is refused in one line, and none is unpickled."""
+"""Damaged and malicious weight files are refused in one line, and none is unpickled."""
 
 import io
 import json

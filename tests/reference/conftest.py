@@ -1,4 +1,4 @@
-"""The implementations that ours is compared with; each is skipped where it is not installed."""
+"""Reference implementations; tests are skipped where one is not installed."""
 
 import contextlib
 import importlib

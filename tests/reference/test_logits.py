@@ -1,4 +1,4 @@
-"""The same weights and image give the logits of Hugging Face's and of timm's Vision Transformer.
+"""Equal weights and images give the logits of Hugging Face's and timm's Vision Transformers.
 
 So that weights trained there mean the same here, and a paper's results can be compared.
 """

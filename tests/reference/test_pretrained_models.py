@@ -1,4 +1,4 @@
-"""Files that timm, Hugging Face and keras-hub write give their logits here, and go back to them."""
+"""Files of timm, Hugging Face and keras-hub give their logits here, and can be saved back."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""What `vit-keras runs clean` deletes: half-written runs after asking, others by name alone."""
+"""`vit-keras runs clean` deletes incomplete runs after asking, others only by name."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The runs of a folder: each as what it is, with the reason where it is not whole; and ranked."""
+"""Listing and ranking the runs of a folder, with their status and its reason."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tags and notes of runs, and runs as zips: by Python, and by `vit-keras runs`."""
+"""Tags and notes of runs, and runs as zip files, in Python and by `vit-keras runs`."""
 
 import io
 import zipfile

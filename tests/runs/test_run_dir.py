@@ -1,4 +1,4 @@
-"""A run directory is one run's, its files are whole, and a checkpoint brings back every number."""
+"""A run directory belongs to one run, is written atomically, and restores checkpoints exactly."""
 
 import subprocess
 import sys

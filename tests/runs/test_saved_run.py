@@ -1,4 +1,4 @@
-"""Opening a run by what its directory says of itself."""
+"""Opening a run from the files in its directory."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""A studio of its own on a free port, and Debian's chromium to look at it."""
+"""A studio on a free port, and Debian's chromium to open it."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""Who can reach the studio, what can be handed to it, and who can use it."""
+"""Access control of the studio, uploads, and accessibility."""
 
 import io
 import re

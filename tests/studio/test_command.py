@@ -1,4 +1,4 @@
-"""What is chosen on the page and what the shown command line does are one and the same."""
+"""The command line shown on the page does exactly what is selected."""
 
 import shlex
 import subprocess

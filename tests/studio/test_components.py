@@ -1,4 +1,4 @@
-"""What the pages are made of, without a browser and without Keras."""
+"""Components of the studio's pages, without a browser and without Keras."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The Inference, Runs and Data pages in a real browser, on a run that is committed."""
+"""The Inference, Runs and Data pages in a real browser, on a committed run."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Jobs outlive whoever asked for them: queue, stop, kill, resume, and processes that are gone."""
+"""Jobs outlive the process that queued them: queue, stop, kill, resume, lost processes."""
 
 import json
 import os
@@ -68,7 +68,7 @@ def state(jobs, job):
     return jobs.get(job.id).state
 
 
-def begun(job):
+def started_commands(job):
     file = Path(job.place, "started")
     return file.read_text().splitlines() if file.exists() else []
 
@@ -88,14 +88,14 @@ def test_a_training_outlives_the_runner_and_a_new_runner_finds_it(jobs, add):
     process = subprocess.Popen(
         [sys.executable, "-m", "vit_keras.studio.jobs.runner", str(jobs.root)]
     )
-    until(lambda: begun(job))
+    until(lambda: started_commands(job))
     until(lambda: state(jobs, job) == "running")
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert jobs.get(job.id).is_alive()
     runner.work(jobs.root)
     assert [state(jobs, one) for one in (job, later)] == ["finished", "finished"]
-    assert len(begun(job)) == 1  # and was not started twice
+    assert len(started_commands(job)) == 1  # and was not started twice
 
 
 @pytest.mark.parametrize(("action", "outcome"), [("stop", "stopped"), ("kill", "killed")])
@@ -106,7 +106,7 @@ def test_a_job_is_stopped_or_killed_and_resumed(jobs, add, action, outcome, tmp_
     job = add("takes=60")
 
     def act():
-        until(lambda: begun(job) and state(jobs, job) == "running")
+        until(lambda: started_commands(job) and state(jobs, job) == "running")
         time.sleep(0.3)  # until it sleeps
         getattr(jobs, action)(job)
 
@@ -121,7 +121,7 @@ def test_a_job_is_stopped_or_killed_and_resumed(jobs, add, action, outcome, tmp_
     assert "Resume" in live_run.failure_message(jobs, jobs.get(job.id))
     resumed = jobs.resume(jobs.get(job.id))
     runner.work(jobs.root)
-    assert begun(job)[-1] == f"run.resume={job.place}"
+    assert started_commands(job)[-1] == f"run.resume={job.place}"
     assert state(jobs, resumed) == "finished"
 
 
@@ -130,7 +130,7 @@ def test_a_training_that_a_signal_ends_was_killed(jobs, add, sign):
     job = add("takes=60")
 
     def end():
-        until(lambda: begun(job) and state(jobs, job) == "running")
+        until(lambda: started_commands(job) and state(jobs, job) == "running")
         os.kill(jobs.get(job.id).pid, sign)
 
     thread = threading.Thread(target=end)
@@ -173,7 +173,7 @@ def test_a_job_that_waits_can_be_taken_back(jobs, add):
     jobs.stop(job)
     runner.work(jobs.root)
     assert state(jobs, job) == "stopped"
-    assert not begun(job)
+    assert not started_commands(job)
     jobs.remove(job)
     assert jobs.all() == []
     assert not os.path.exists(job.place)  # kept free for it, and never used

@@ -1,4 +1,4 @@
-"""The training page in a real browser: from a choice to a finished run, whatever comes between."""
+"""The training page in a real browser: from the settings to a finished run."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Fine-tuning beside training from scratch; and a SavedModel that is no ViT, through all stages."""
+"""Fine-tuning with a baseline, and a wrapped SavedModel through all stages."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The private attributes of Keras that the package uses, each with what is expected of it.
+"""The private Keras attributes that the package uses, with their expected behaviour.
 
 A new Keras may rename them: then these tests name the attribute and where it is used.
 """

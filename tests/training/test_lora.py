@@ -1,4 +1,4 @@
-"""The stage `lora`: low-rank factors beside frozen kernels, merged into a plain ViT when saved."""
+"""The stage `lora`: low-rank factors beside frozen kernels, merged when saved."""
 
 import shutil
 
@@ -19,7 +19,7 @@ def logits(model):
     return keras.ops.convert_to_numpy(model(PIXELS, training=False))
 
 
-def look(model):
+def logits_and_trainable(model):
     return logits(model.vit), {weight.path for weight in model.vit.trainable_weights}
 
 
@@ -33,7 +33,7 @@ def run(file, tmp_path_factory):
     """(folder with a snapshot an epoch, the result, what was seen at each checkpoint)."""
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as monkeypatch:
-        seen = keep_snapshots(monkeypatch, folder, look)
+        seen = keep_snapshots(monkeypatch, folder, logits_and_trainable)
         return folder, tuned(folder / "whole", file, *STAGES), seen
 
 
@@ -82,7 +82,7 @@ def plain_params(plain):
 
 
 def test_lora_factors_are_merged_in_float32_under_bfloat16(file, tmp_path, monkeypatch):
-    seen = keep_snapshots(monkeypatch, tmp_path, look)
+    seen = keep_snapshots(monkeypatch, tmp_path, logits_and_trainable)
     tuned(
         *(tmp_path / "whole", file, "~stages.all", "~stages.head", LORA, "stages.lora.epochs=1"),
         "train.precision=mixed_bfloat16",

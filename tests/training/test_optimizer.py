@@ -1,4 +1,4 @@
-"""Optimizer steps and learning-rate schedules against their formulas."""
+"""Optimizer, weight decay and schedule, compared with their formulas; precision."""
 
 import keras
 import numpy as np

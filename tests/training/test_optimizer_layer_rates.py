@@ -1,4 +1,4 @@
-"""The optimizer over three stages, against the formulas in NumPy with a count for each variable."""
+"""The optimizer over three stages, compared with NumPy, with a step count per variable."""
 
 import keras
 import numpy as np

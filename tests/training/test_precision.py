@@ -1,4 +1,4 @@
-"""The dtype policy that `train.precision` means on a device."""
+"""The dtype policy that `train.precision` selects on a device."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A fine-tuning in stages: what moves when, what is carried over, and that it resumes exactly."""
+"""Staged fine-tuning: trainable layers, transferred optimizer state, exact resume."""
 
 import json
 import shutil

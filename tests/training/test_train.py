@@ -1,4 +1,4 @@
-"""A run from configuration to metrics, and what happens when it does not go well."""
+"""A run from configuration to metrics, and failures on the way."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Training on a folder: from files as from memory, with a report, to a named end if a file goes."""
+"""Training on a folder equals training in memory; reports; a file lost during training."""
 
 import csv
 import json

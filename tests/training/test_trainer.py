@@ -1,4 +1,4 @@
-"""Which stages a resumed Trainer configures, restores and trains; nothing is computed."""
+"""Which stages a resumed Trainer configures, restores and trains, without training."""
 
 from pathlib import Path
 

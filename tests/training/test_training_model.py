@@ -1,4 +1,4 @@
-"""A frozen backbone is run once an image, and nobody can tell but by the clock."""
+"""A frozen backbone runs once per image, with the same results as running it in each epoch."""
 
 import keras
 import numpy as np
@@ -31,7 +31,7 @@ def losses(run):
     return [[float(row[name]) for name in ("loss", "val_loss")] for row in history(run.path)]
 
 
-def said(run):
+def logged_cached_features(run):
     return "features are computed once" in (run.path / "train.log").read_text()
 
 
@@ -40,7 +40,7 @@ def test_the_losses_are_those_of_running_the_backbone_each_epoch(
 ):
     monkeypatch.setattr(TrainingModel, "can_cache_features", lambda *_: False)
     run = tuned(tmp_path / "run", file, *CACHED)
-    assert (said(cached), said(run)) == (True, False)
+    assert (logged_cached_features(cached), logged_cached_features(run)) == (True, False)
     np.testing.assert_allclose(losses(cached), losses(run), rtol=1e-4)
     assert cached.metrics["test_loss"] == pytest.approx(run.metrics["test_loss"], rel=1e-4)
     assert cached.metrics["test_accuracy"] == run.metrics["test_accuracy"]
@@ -83,7 +83,7 @@ def test_in_bfloat16_head_and_all_train_and_logits_are_float32(file, tmp_path):
         tmp_path / "run", file, "train.precision=mixed_bfloat16", "data.limit=60",
         *("stages.head.epochs=1", "stages.all.epochs=1"),
     )  # fmt: skip
-    assert said(run)
+    assert logged_cached_features(run)
     assert np.isfinite(losses(run)).all()
     model = keras.models.load_model(run.path / "best.keras")
     block = model.get_layer("encoder_block_0")

@@ -1,4 +1,4 @@
-"""Arrays from a `.npz` file or from a Python program: one form, and what cannot be is named."""
+"""Arrays from a `.npz` file or a Python program: accepted formats and error messages."""
 
 import zipfile
 from collections import Counter
@@ -21,7 +21,7 @@ PIXELS = RNG.integers(0, 256, (12, 6, 5, 3)).astype("uint8")
 LABELS = np.arange(12) % 3
 
 
-def whole(images=PIXELS, labels=LABELS, class_names=None):
+def convert_train(images=PIXELS, labels=LABELS, class_names=None):
     data, report = convert({"train": (images, labels)}, class_names, "x")
     return data.train, data.class_names, report
 
@@ -29,7 +29,7 @@ def whole(images=PIXELS, labels=LABELS, class_names=None):
 UNIT = PIXELS / 255
 FORMS = {
     "uint8": (PIXELS, "uint8"),
-    "whole numbers": (PIXELS.astype("int64"), "0 to 255"),
+    "integers": (PIXELS.astype("int64"), "0 to 255"),
     "float of 0 to 255": (PIXELS.astype("float32"), "0 to 255"),
     "float of 0 to 1": (UNIT.astype("float32"), "0 to 1"),
     "doubles": (UNIT, "0 to 1"),
@@ -39,7 +39,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_each_form_of_pixels_gives_the_same_bytes(form):
     images, said = FORMS[form]
-    pair, names, report = whole(images)
+    pair, names, report = convert_train(images)
     assert pair.images.dtype == "uint8"
     np.testing.assert_array_equal(pair.images, PIXELS)
     assert names == ["0", "1", "2"]
@@ -48,7 +48,7 @@ def test_each_form_of_pixels_gives_the_same_bytes(form):
 
 def test_dark_bytes_are_not_taken_for_floats_of_0_to_1():
     dark = (PIXELS > 128).astype("uint8")
-    np.testing.assert_array_equal(whole(dark)[0].images, dark)
+    np.testing.assert_array_equal(convert_train(dark)[0].images, dark)
 
 
 def test_one_range_holds_for_every_split():
@@ -60,7 +60,7 @@ def test_one_range_holds_for_every_split():
 
 
 def test_grey_images_get_a_channel():
-    assert whole(PIXELS[..., 0])[0].images.shape == (12, 6, 5, 1)
+    assert convert_train(PIXELS[..., 0])[0].images.shape == (12, 6, 5, 1)
 
 
 @pytest.mark.parametrize(
@@ -69,14 +69,14 @@ def test_grey_images_get_a_channel():
     ids=["numbers", "column", "bytes", "one_hot", "list"],
 )
 def test_each_form_of_labels_gives_the_same_numbers(labels):
-    pair, names, _ = whole(labels=labels)
+    pair, names, _ = convert_train(labels=labels)
     assert pair.labels.dtype == "int32"
     np.testing.assert_array_equal(pair.labels, LABELS)
     assert len(names) == 3
 
 
 def test_one_hot_labels_have_classes_without_images():
-    assert len(whole(labels=np.eye(7)[LABELS])[1]) == 7
+    assert len(convert_train(labels=np.eye(7)[LABELS])[1]) == 7
 
 
 def spoiled(array, place, value):
@@ -113,7 +113,7 @@ WRONG = {
 def test_invalid_arrays_are_refused_with_the_way_out(case):
     arrays, named, way_out = WRONG[case]
     with pytest.raises(SettingError, match=f"{named}.*{way_out}"):
-        whole(**arrays)
+        convert_train(**arrays)
 
 
 @pytest.mark.parametrize("other", [PIXELS[:, 1:], UNIT], ids=["size", "range"])

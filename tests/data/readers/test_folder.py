@@ -1,4 +1,4 @@
-"""A folder of images: its layouts and classes, and what is read of it."""
+"""Folders of images: layouts, classes, and the images that are read."""
 
 from collections import Counter
 

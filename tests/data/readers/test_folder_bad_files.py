@@ -1,4 +1,4 @@
-"""Files that are no use: each is skipped and named with its reason, and none ends a run."""
+"""Unreadable files are skipped and reported with a reason; none stops a run."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Training on what a Python program hands over, and the settings that help to find a bug."""
+"""Training on in-memory data sets, and the settings for debugging."""
 
 import csv
 import shutil

@@ -1,4 +1,4 @@
-"""Any set of TFDS: found and described by its own files, read whole, refused if it is none."""
+"""Data sets of TFDS: found, described and read from prepared files; invalid ones are refused."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ pytest.importorskip("tensorflow")
 TREES = ["ash", "elm", "oak"]
 
 
-def photo(split, index):
+def random_photo(split, index):
     """Each its own size; a smooth picture, so that two ways to resize it agree."""
     rows, columns = 20 + index % 3 * 4, 24
     y, x = np.mgrid[:rows, :columns]
@@ -49,7 +49,7 @@ class Leaves(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, split):
         for index in range(12 if split == "train" else 6):
-            yield index, {"image": photo(split, index), "label": index % 3, "place": "wood"}
+            yield index, {"image": random_photo(split, index), "label": index % 3, "place": "wood"}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,9 @@ def test_images_of_many_sizes_are_cut_and_resized(name, root):
     assert [len(part.labels) for part in (splits.train, splits.validation)] == [9, 3]
     assert splits.test.images.shape == (6, 10, 12, 3)
     np.testing.assert_array_equal(np.sort(splits.test.labels), [0, 0, 1, 1, 2, 2])
-    expected = [resize.resize_to_size(photo("v", index), (10, 12), "crop") for index in range(6)]
+    expected = [
+        resize.resize_to_size(random_photo("v", index), (10, 12), "crop") for index in range(6)
+    ]
     ours = {image.tobytes() for image in splits.test.images}
     assert ours == {image.tobytes() for image in expected}
 
