@@ -79,7 +79,8 @@ def test_a_training_from_the_first_choice_to_the_test_accuracy(
     no_traceback(page)
 
     # The command that was shown, typed into a shell, ends where the run does, stopped or not.
-    subprocess.run([sys.executable, *shlex.split(shown)[1:]], cwd=ROOT, check=True, timeout=300)
+    words = ["-m", "vit_keras", *shlex.split(shown)[1:]]
+    subprocess.run([sys.executable, *words], cwd=ROOT, check=True, timeout=300)
     (typed,) = set(studio.runs.glob("digits-*")) - {run}
     assert metrics(typed)["test_accuracy"] == metrics(run)["test_accuracy"]
     assert metrics(typed)["test_loss"] == metrics(run)["test_loss"]
