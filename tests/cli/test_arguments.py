@@ -23,7 +23,7 @@ REFUSED = {
     ("a", "--format=onnx", "--depth=3"): "unrecognized arguments: --depth=3",
     ("a", "--format"): "--format: expected one argument",
     ("a", "--format=onnx", "--images=many"): "--images: many is out of range; use an integer",
-    ("a", "--format=onnx", "--images=0"): "--images: 0 does not fit",
+    ("a", "--format=onnx", "--images=0"): "--images: 0 is out of range",
     ("a",): "required: --format",
     ("a", "--format=onix"): r"--format: onix is unknown; did you mean onnx\?",
 }
@@ -38,7 +38,7 @@ def test_wrong_arguments_are_refused(words, message):
 def test_help_names_every_argument_with_its_default():
     text = " ".join(arguments.build_parser("export", export.add_arguments).format_help().split())
     assert "RUN the folder of a training run" in text
-    assert "how many test images the file is compared with Keras on (200)" in text
+    assert "number of test images to compare the export with Keras on (200)" in text
 
 
 # Words as the scripts of earlier versions took them -> the arguments of today.
@@ -97,7 +97,7 @@ def test_words_of_the_runs_configuration_are_kept_as_they_are():
     assert settings.data == ["data=folder", "data.path=b=[c]"]
     assert settings.sizes == [24, 48]
     assert (parse("a").data, parse("a").sizes) == ([], [])
-    with pytest.raises(SettingError, match="--sizes: big does not fit"):
+    with pytest.raises(SettingError, match="--sizes: big is out of range"):
         parse("a", "--sizes", "24", "big")
 
 

@@ -181,7 +181,7 @@ def test_what_cannot_be_predicted_is_refused_before_keras(photos, tmp_path):
         (run, "photos", "topk=3"): r"topk is no setting; did you mean top_k\?",
         (run, "photos", "--flop"): "unrecognized arguments: --flop",
         (run, "photos", "flip=yes"): "flip=yes is not a switch value; use true or false",
-        (run, "photos", "--top-k=0"): "--top-k: 0 does not fit",
+        (run, "photos", "--top-k=0"): "--top-k: 0 is out of range",
         (run, "photos", "--format=xml"): "--format: xml is unknown; known: csv, json, table",
         (run, "photos", "--output=photos"): "output=photos is a folder",
         (run, "photos", "--output=photos/even/0.png"): "is there already",

@@ -98,21 +98,20 @@ SLOW = (
 def worker(monkeypatch):
     """One whose process responds with 7, is slow, or dies during the request."""
 
-    def running(self):
-        if self._process is None or self._process.poll() is not None:
-            self.started = getattr(self, "started", 0) + 1
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", SLOW],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                encoding="utf-8",
-            )
-        return self._process
+    def start(self):
+        self.started = getattr(self, "started", 0) + 1
+        return subprocess.Popen(
+            [sys.executable, "-c", SLOW],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+        )
 
-    monkeypatch.setattr(WorkerProcess, "_running_process", running)
+    monkeypatch.setattr(WorkerProcess, "_start", start)
     made = WorkerProcess()
     yield made
-    made._process.kill()
+    with made._process as process:
+        process.kill()
 
 
 def test_a_new_request_of_a_page_cancels_its_long_one(worker, monkeypatch):

@@ -50,7 +50,7 @@ def test_two_tabs_and_a_training_that_is_killed_from_outside(page, studio):
         choose(tab, epochs="500", batch_size="30")
         quick(tab)
         click(tab.locator("summary").get_by_text("Run directory", exact=True))
-        field = tab.get_by_label("run dir", exact=True)  # the data have one, too
+        field = tab.get_by_label("dir", exact=True)
         enter(field, str(mine))
         tab.get_by_test_id("stCode").filter(has_text=f"run.dir={mine}").wait_for()
     start(page)

@@ -57,7 +57,7 @@ def sheet_file(config: Config) -> Path:
 
 def _is_ours(file: Path) -> bool:
     try:
-        with Image.open(file) as picture:
-            return picture.info.get("Software") == MARK
+        with Image.open(file) as image:
+            return image.info.get("Software") == MARK
     except OSError:
         return False

@@ -55,7 +55,7 @@ def edit_setting(option: Option, base: Any, key: str, prefix: str = "") -> str |
 
 
 def _label(name: str) -> str:
-    """`batch size` for train.batch_size; with the group if the name is not unique: `run dir`."""
+    """`batch size` for train.batch_size; with the group if the name is not unique."""
     last = name.rpartition(".")[2]
     is_unique = sum(other.rpartition(".")[2] == last for other in options()) == 1
     return (last if is_unique else name).replace("_", " ").replace(".", " ")

@@ -1,5 +1,6 @@
 """Call the tasks of a worker process from a page: one request at a time, restarted if it dies."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -128,14 +129,20 @@ class WorkerProcess:
         return line
 
     def _running_process(self) -> subprocess.Popen:
-        if self._process is None or self._process.poll() is not None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "vit_keras.studio.worker.server"],
-                env={name: value for name, value in os.environ.items() if name not in SECRETS},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                encoding="utf-8",
-                # Ctrl-C is meant for the studio; the worker ends when its input is closed.
-                start_new_session=True,
-            )
+        if self._process is not None and self._process.poll() is not None:
+            with contextlib.suppress(BrokenPipeError), self._process:
+                self._process = None  # leaving the block closes the pipes of the dead process
+        if self._process is None:
+            self._process = self._start()
         return self._process
+
+    def _start(self) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-m", "vit_keras.studio.worker.server"],
+            env={name: value for name, value in os.environ.items() if name not in SECRETS},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            # Ctrl-C is meant for the studio; the worker ends when its input is closed.
+            start_new_session=True,
+        )
