@@ -189,10 +189,10 @@ def test_stages_and_a_baseline_within_a_run(tmp_path):
     assert [one.name for one in list_runs(tmp_path)] == ["tuned", "tuned/from_scratch"]
     assert find_run("tuned", tmp_path).reason == "at epoch 4 of 5; run.resume continues it"
     head, rest = describe("tuned", tmp_path).stages
-    assert (head.trains, head.epochs, head.epochs_done, head.best_val_accuracy) == (
+    assert (head.trainable, head.epochs, head.epochs_done, head.best_val_accuracy) == (
         *("head", 2, 2, 0.2),
     )
-    assert (rest.trains, rest.epochs_done, rest.best_val_accuracy) == ("the last 1 blocks", 2, 0.4)
+    assert (rest.trainable, rest.epochs_done, rest.best_val_accuracy) == ("the last 1 blocks", 2, 0.4)
 
 
 def test_runs_of_a_sweep_are_found_below(tmp_path):

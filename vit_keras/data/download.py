@@ -65,7 +65,7 @@ def prepared(to: str | None = None) -> dict[str, dict[str, int]]:
 def _download_from_tfds(name: str, to: str | None) -> Downloaded:
     config = DataConfig(name=name, tfds_dir=to, download=True)
     if tfds_index.prepared(config) is None:
-        tfds.described(config)  # refuses what is no image classification
+        tfds.describe_features(config)  # refuses what is no image classification
         tfds.prepare(config)
     counts = tfds_index.check_prepared(config)
     folder = tfds_index.prepared(config)

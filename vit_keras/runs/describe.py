@@ -25,7 +25,7 @@ class StageSummary:
     """One stage: what was trainable, its number of epochs, and the accuracy reached."""
 
     name: str
-    trains: str
+    trainable: str
     epochs: int
     epochs_done: int
     best_val_accuracy: float | None

@@ -66,7 +66,7 @@ def description_text(found: Description) -> str:
         "classes": ", ".join(classes) if len(classes) <= MAX_CLASS_NAMES else len(classes),
     }
     stages = {
-        stage.name: f"{stage.trains}, {stage.epochs_done} of {stage.epochs} epochs, validation "
+        stage.name: f"{stage.trainable}, {stage.epochs_done} of {stage.epochs} epochs, validation "
         f"accuracy {format_metric(stage.best_val_accuracy) or '-'}"
         for stage in found.stages
     }

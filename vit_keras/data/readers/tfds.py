@@ -70,7 +70,7 @@ def info(config: DataConfig) -> DatasetInfo:
     if config.name in WELL_KNOWN:
         return WELL_KNOWN[config.name]
     if config.download and tfds_index.prepared(config) is None:
-        features = described(config)
+        features = describe_features(config)
     else:
         features = tfds_index.features(config)
     size = features.size or resize.requested_size(config)
@@ -113,7 +113,7 @@ def find_builder(config: DataConfig) -> Any:
         ) from None
 
 
-def described(config: DataConfig) -> Features:
+def describe_features(config: DataConfig) -> Features:
     """The features of a data set that may not be prepared yet.
 
     Raises:
