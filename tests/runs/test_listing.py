@@ -192,7 +192,11 @@ def test_stages_and_a_baseline_within_a_run(tmp_path):
     assert (head.trainable, head.epochs, head.epochs_done, head.best_val_accuracy) == (
         *("head", 2, 2, 0.2),
     )
-    assert (rest.trainable, rest.epochs_done, rest.best_val_accuracy) == ("the last 1 blocks", 2, 0.4)
+    assert (rest.trainable, rest.epochs_done, rest.best_val_accuracy) == (
+        "the last 1 blocks",
+        2,
+        0.4,
+    )
 
 
 def test_runs_of_a_sweep_are_found_below(tmp_path):
