@@ -135,10 +135,10 @@ def words() -> str:
 
 def commands() -> str:
     """Every command with its usage and its arguments, from the parser that completion reads."""
-    from vit_keras.cli.completion import HYDRA_COMMANDS, whole_parser
+    from vit_keras.cli.completion import HYDRA_COMMANDS, full_parser
     from vit_keras.cli.main import COMMANDS
 
-    parsers = _subparsers(whole_parser())
+    parsers = _subparsers(full_parser())
     parts = []
     for name, parser in parsers.items():
         if name in HYDRA_COMMANDS:
