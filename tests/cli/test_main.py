@@ -10,6 +10,7 @@ import pytest
 
 from helpers.fake_runs import finished
 from helpers.paths import ROOT
+from vit_keras import __version__
 from vit_keras.cli import completion
 from vit_keras.cli.main import COMMANDS
 
@@ -39,7 +40,7 @@ def test_help_and_version_import_nothing_large(tmp_path):
     shown = vit_keras("--help", without=large, cwd=tmp_path)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert [name for name in COMMANDS if f"\n  {name} " not in shown.stdout] == []
-    assert vit_keras("--version", without=large).stdout == "vit-keras 0.1.0\n"
+    assert vit_keras("--version", without=large).stdout == f"vit-keras {__version__}\n"
     assert vit_keras(without=large).stdout == shown.stdout
 
 

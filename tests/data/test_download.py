@@ -139,7 +139,7 @@ def test_ctrl_c_leaves_nothing_that_is_taken_for_whole(tmp_path, monkeypatch, sa
     monkeypatch.setattr(tfds.core.GeneratorBasedBuilder, "_download_and_prepare", stop)
     monkeypatch.setattr(readers_tfds, "check_network", lambda addresses: None)
     status, _, err = say("beans", "--to", str(tmp_path))
-    assert (status, "run it again" in err) == (130, True)
+    assert (status, "run the command again" in err) == (130, True)
     assert seen[0].startswith("incomplete.")
     assert data_download.prepared(str(tmp_path)) == {}
     assert tfds_index.prepared(DataConfig(name="beans", tfds_dir=str(tmp_path))) is None
