@@ -27,6 +27,7 @@ from helpers.paths import ROOT
 from vit_keras.cli.main import main
 from vit_keras.config import compose
 from vit_keras.config.schema import Config
+from vit_keras.studio import __main__ as studio_main
 
 PAGES = [
     ROOT / "README.md",
@@ -94,7 +95,9 @@ def write_photos(folder, numbers):
 def page_runner(workspace, monkeypatch, capsys):
     monkeypatch.chdir(workspace)
     monkeypatch.setattr(builtins, "input", lambda _="": "n")
-    monkeypatch.setattr(os, "execv", lambda *_: None)  # the studio's server
+    # The server of the studio is not started, and another one may have its port.
+    monkeypatch.setattr(os, "execv", lambda *_: None)
+    monkeypatch.setattr(studio_main, "_check_port", lambda *_: None)
     # Hydra closes the log handlers that exist, and absl's the stream that it was made with, which
     # is pytest's own unless it is the current one.
     handler = absl.logging.get_absl_handler().python_handler

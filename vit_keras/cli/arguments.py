@@ -1,6 +1,7 @@
 """Commands with `--option value` arguments: argparse that reports each error in one line."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
@@ -20,6 +21,9 @@ class Parser(argparse.ArgumentParser):
     """An argument parser that raises a `SettingError` instead of printing its usage."""
 
     def error(self, message: str) -> NoReturn:
+        if choice := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
+            hint = did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2]))
+            message = message.replace(f" (choose from {choice[2]})", hint)
         raise SettingError(f"{message}; see {self.prog} --help")
 
 

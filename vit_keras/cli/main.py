@@ -36,7 +36,7 @@ def main() -> None:
         if first in ("-h", "--help"):
             print(usage())
             return
-        if first == "--version":
+        if "--version" in (first, *rest[:1]):
             print(f"vit-keras {vit_keras.__version__}")
             return
         if first not in COMMANDS:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vit_keras.cli import arguments
 from vit_keras.cli.exit_codes import exit_codes
+from vit_keras.config.overrides import quote_override
 from vit_keras.data import split_folder
 from vit_keras.errors import SettingError
 from vit_keras.text import one_line
@@ -58,7 +59,7 @@ def split(settings: argparse.Namespace) -> None:
     split_folder.write_split(parts, source, destination, settings.mode)
     links = " data.follow_links=true" if settings.mode == "symlink" else ""
     print(f"{destination / split_folder.MANIFEST} lists where each file went. To train on it:")
-    path = shlex.quote(f"data.path={destination}")
+    path = shlex.quote(f"data.path={quote_override(destination)}")
     print(f"vit-keras train recipe=folder {path}{links}")
 
 

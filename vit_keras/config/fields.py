@@ -35,6 +35,14 @@ class Option:
     choices: tuple[str, ...] = ()
     bounds: str = ""
 
+    @property
+    def expected(self) -> str:
+        """The values that it takes, in words: `an integer, 1 or more`."""
+        if self.choices:
+            return " or ".join(self.choices)
+        kind = {"switch": "true or false", "whole": "an integer", "number": "a number"}
+        return ", ".join(part for part in (kind.get(self.kind, ""), self.bounds) if part)
+
 
 KINDS = {bool: "switch", int: "whole", float: "number", str: "text"}
 

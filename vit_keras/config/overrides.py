@@ -17,6 +17,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from vit_keras.config.fields import options, stage_options
 from vit_keras.config.schema import Config, StageConfig, setting_names
 from vit_keras.errors import SettingError, did_you_mean
 from vit_keras.io import atomic
@@ -176,7 +177,14 @@ def explain_error(error: Exception) -> str:
         return f"{error.full_key} has no value: {first_line(error)}"
     # OmegaConf ends with lines such as `full_key: model.depth`, which repeat the first.
     lines = [line.strip() for line in re.split(r"\n\s+full_key:", text)[0].splitlines()]
-    return "; ".join(line for line in lines if line)
+    return "; ".join(line for line in [*lines, _expected(text)] if line)
+
+
+def _expected(text: str) -> str:
+    """The values of the setting that an error of OmegaConf names; empty if it names none."""
+    named = re.search(r"Error merging override \+*(?:stages\.[\w-]+\.)?([\w.]+)=", text)
+    option = (options() | stage_options()).get(named[1]) if named else None
+    return f"use {option.expected}" if option and option.expected else ""
 
 
 def _unknown(name: str) -> str:

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
+from vit_keras.config.overrides import quote_override
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import registry
 from vit_keras.data.readers import folder_layout, tfds, tfds_index, tfds_metadata
@@ -82,7 +83,7 @@ def _overrides(config: DataConfig) -> str:
         if size is None or max(size) > MAX_IMAGE_SIZE or any(side % 4 for side in size):
             words.append(f"data.image_size={MAX_IMAGE_SIZE}")
     if config.tfds_dir is not None:
-        words.append(shlex.quote(f"data.tfds_dir={config.tfds_dir}"))
+        words.append(shlex.quote(f"data.tfds_dir={quote_override(config.tfds_dir)}"))
     return " ".join(words)
 
 
@@ -105,7 +106,7 @@ def _download_from_kaggle(handle: str, to: str | None) -> Downloaded:
             "data=folder data.path to the folder with the classes"
         ) from error
     root, counts = _find_classes(folder)
-    path = shlex.quote(f"data.path={root}")
+    path = shlex.quote(f"data.path={quote_override(root)}")
     command = f"vit-keras finetune recipe=finetune_folder {path}"
     return Downloaded(root, counts, command)
 

@@ -255,4 +255,4 @@ def _summary(report: dict[str, Any]) -> Iterator[str]:
     for row in report["sizes"]:
         yield f"at {row['image_size']} pixels: accuracy {row['accuracy']:.4f}"
     if speed is not None:
-        yield f"{speed:.0f} images/s"
+        yield f"speed: {speed:.0f} images/s"

@@ -46,7 +46,7 @@ def open_evaluable_run(
     """
     saved = open_run(run)
     check_folder(f"run={run}", saved.path)
-    saved.model_file  # noqa: B018  refuses a run without a model
+    saved.check_model()
     Run(saved.path).close()  # refuses a run that another process has locked
     atomic.check_output_folder(evaluation_folder(saved, output), EVALUATION)
     # Without Keras the patch size of pretrained weights is unknown.

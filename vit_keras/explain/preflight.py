@@ -30,6 +30,7 @@ def open_run_and_folder(
 ) -> tuple[SavedRun, Path]:
     """The run, and the checked output folder: `output`, or `<run>/explanations/<image>`."""
     saved, index = open_run(run), test_index(image)
+    saved.check_model()
     name = f"test-{index}" if index is not None else Path(str(image)).stem
     # A leading dot is valid in the name of a file, but would hide the folder.
     default = saved.path / "explanations" / re.sub(r"^\.+|\s+", "_", name)

@@ -47,5 +47,6 @@ def open_run_and_folder(
             "opens runs of every backend"
         )
     saved = open_run(run)
+    saved.check_model()
     default = saved.path / "export" / format
     return saved, atomic.output_folder(default if output is None else output, EXPORT)

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from vit_keras.errors import SettingError
-from vit_keras.io import atomic, zip_files
+from vit_keras.io import atomic
 from vit_keras.predict import inputs
-from vit_keras.runs.saved_run import MODEL, open_run
+from vit_keras.runs.saved_run import open_run
 from vit_keras.validators import check_choice
 
 OUTPUT_FORMATS = ("table", "json", "csv")
@@ -20,11 +19,7 @@ def check_prediction(settings: Any) -> None:
             unknown, or the output cannot be written.
     """
     saved = open_run(settings.run)
-    if fault := zip_files.model_fault(saved.path / MODEL):
-        raise SettingError(
-            f"run={settings.run} cannot predict: {fault}; name another run, or see what is wrong "
-            f"by vit-keras runs describe {settings.run}"
-        )
+    saved.check_model()
     saved.temperature  # noqa: B018  (reads a file that may be damaged)
     inputs.find_image_files(settings.images)
     prediction_format(settings.format, settings.output)

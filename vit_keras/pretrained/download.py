@@ -30,6 +30,12 @@ def check(handle: str, setting: str = "handle") -> None:
     """
     if not isinstance(handle, str | os.PathLike) or not str(handle).strip():
         raise SettingError(f"{setting}={handle!r} is no handle; use {HANDLE_FORMS}")
+    if _on_disk(handle) is None and str(handle).startswith("saved_models/"):
+        # The recipes' released model, and never <owner>/<name> of a hub.
+        raise SettingError(
+            f"{setting}={handle} is a folder of the repository and is not in {Path.cwd()}; run "
+            "this in a clone of it, or set another handle"
+        )
     if _on_disk(handle) is None and _fetcher(str(handle)) is None:
         raise SettingError(
             f"{setting}={handle} does not exist and is no address of a model; use {HANDLE_FORMS}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vit_keras.config.schema import Config
 from vit_keras.errors import SettingError
+from vit_keras.io.zip_files import model_fault
 from vit_keras.runs import history
 from vit_keras.runs.run_dir import CONFIG, read_config, read_json
 from vit_keras.text import first_line
@@ -76,6 +77,18 @@ class SavedRun:
                 f"resume it by run.resume={self.path}"
             )
         return file
+
+    def check_model(self) -> None:
+        """Refuse a missing or damaged model file, without Keras.
+
+        Raises:
+            SettingError: the file is missing or damaged.
+        """
+        if fault := model_fault(self.model_file):
+            raise SettingError(
+                f"run={self.path} cannot be used: {fault}; name another run, or see its state by "
+                f"vit-keras runs describe {self.path}"
+            )
 
     @cached_property
     def model(self) -> "keras.Model":

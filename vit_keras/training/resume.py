@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from vit_keras.config import stages
 from vit_keras.config.compose import get_setting, set_setting, touched_settings
 from vit_keras.config.schema import Config, setting_names
 from vit_keras.data import splits
@@ -61,6 +62,12 @@ def check_resumable(config: Config) -> None:
     _check_checkpoints(Path(resume))
     _check_best(Path(resume))
     Run(Path(resume)).close()  # refuses a run that another process holds
+    done = len(history.read_history(Path(resume)))
+    if stages.total_epochs(config) < done:
+        raise SettingError(
+            f"train.epochs={config.train.epochs} is less than the {done} epochs that "
+            f"run.resume={resume} has done; use {done} or more"
+        )
     for setting in setting_names():
         if setting.startswith("run.") or setting in RESUMABLE:
             continue
