@@ -1,7 +1,8 @@
 """MkDocs hook: fill in the reference pages from the package, so that they cannot go out of date.
 
 A page holds a line `<!-- generated: settings -->`, which `on_page_markdown` replaces by the
-generated Markdown. Nothing here imports Keras.
+generated Markdown, together with the lines below it, which say on GitHub where to look instead.
+Nothing here imports Keras.
 """
 
 import argparse
@@ -19,15 +20,15 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).parent.parent
-MARKER = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
+MARKER = re.compile(r"^<!-- generated: (\w+) -->(?:\n.+)*", re.MULTILINE)
 
 KINDS = {"switch": "`true`, `false`", "whole": "whole number", "value": "number, list or word"}
-# Pictures of released runs, which lie with the runs.
-PICTURES = {
-    "images/digits-curves.png": "saved_models/digits/curves.png",
-    "images/reliability.png": "saved_models/cifar10_small/evaluation/reliability.png",
-    "images/explanation.png": "saved_models/cifar10_small/explanations/test-7/overview.png",
-}
+# Pictures of released runs, at the same paths in the site as in the repository.
+PICTURES = (
+    "saved_models/digits/curves.png",
+    "saved_models/cifar10_small/evaluation/reliability.png",
+    "saved_models/cifar10_small/explanations/test-7/overview.png",
+)
 
 
 def on_config(config: Any) -> Any:
@@ -38,13 +39,15 @@ def on_config(config: Any) -> Any:
 
 def on_files(files: Files, config: Any) -> Files:
     """Called by MkDocs with the files of the site."""
-    for name, source in PICTURES.items():
-        files.append(File.generated(config, name, abs_src_path=str(ROOT / source)))
+    for name in PICTURES:
+        files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
     return files
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Called by MkDocs for each page."""
+    for name in PICTURES:  # from docs/ in the repository, from the root in the site
+        markdown = markdown.replace(f"../{name}", name)
     return MARKER.sub(lambda match: GENERATORS[match[1]](), markdown)
 
 
@@ -84,7 +87,7 @@ def _text(help: str) -> str:
 def _values(option: Any) -> str:
     values = ", ".join(f"`{choice}`" for choice in option.choices) or option.bounds
     values = values or KINDS.get(option.kind, option.kind)
-    return f"{values}, or `null`" if option.is_optional else values
+    return f"{values}, or `null`" if option.is_optional or option.default is None else values
 
 
 def _yaml(value: Any) -> str:
@@ -147,7 +150,13 @@ def commands() -> str:
             continue
         parts.append(_command(name, COMMANDS[name], parser.format_usage(), _arguments(parser)))
         parts += [
-            _command(f"{name} {inner}", "", own.format_usage(), _arguments(own), level=3)
+            _command(
+                f"{name} {inner}",
+                own.description or "",
+                own.format_usage(),
+                _arguments(own),
+                level=3,
+            )
             for inner, own in _subparsers(parser).items()
         ]
     return "\n\n".join(parts)
@@ -175,7 +184,7 @@ def _arguments(parser: argparse.ArgumentParser) -> list[tuple[str, ...]]:
     return [
         (
             f"`{formatter._format_action_invocation(action)}`",
-            formatter._expand_help(action) if action.help else "",
+            _text(formatter._expand_help(action)) if action.help else "",
         )
         for action in parser._actions
         if not isinstance(action, (argparse._HelpAction, argparse._SubParsersAction))

@@ -1,4 +1,4 @@
-"""Translate `run=x format=csv`, the syntax of version 0.1, into options; removed after 0.1.
+"""Translate `run=x format=csv`, the syntax of version 0.1, into options; removed after 0.2.
 
 The new form of the command is printed once, as a deprecation warning.
 """

@@ -17,6 +17,7 @@ from vit_keras.runs.listing import BY, ROOT, find_run, list_runs, rank
 from vit_keras.text import one_line
 
 COMMANDS = ("list", "compare", "describe", "note", "zip", "unzip", "clean")
+RUN = "a run, by its name or path"
 
 
 def main() -> None:
@@ -43,18 +44,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing = command("list", show_list, "all runs, the best first, and other folders")
     listing.add_argument("--by", default=BY, help=f"a metric of metrics.json ({BY})")
     comparing = command("compare", show_comparison, "settings that differ, and both curves")
-    complete_files(comparing.add_argument("first", help="a run, by its name or path"))
-    complete_files(comparing.add_argument("second"))
+    complete_files(comparing.add_argument("first", help=RUN))
+    complete_files(comparing.add_argument("second", help="another run"))
     comparing.add_argument("--output", help="the PNG to write (beside the first run)")
     comparing.add_argument("--overwrite", action="store_true", help="replace it if it is there")
     describing = command("describe", show_description, "settings, model, data, environment")
-    complete_files(describing.add_argument("run"))
+    complete_files(describing.add_argument("run", help=RUN))
     noting = command("note", note, "show or set a run's tags and note; '' removes them")
-    complete_files(noting.add_argument("run"))
+    complete_files(noting.add_argument("run", help=RUN))
     noting.add_argument("--tags", help="replace the tags: good,small")
     noting.add_argument("--note", help="replace the note")
     zipping = command("zip", write_zip, "pack a run into one file")
-    complete_files(zipping.add_argument("run"))
+    complete_files(zipping.add_argument("run", help=RUN))
     zipping.add_argument("--output", help="the zip to write (<run>.zip)")
     zipping.add_argument("--whole", action="store_true", help="include checkpoints, to resume from")
     zipping.add_argument("--overwrite", action="store_true", help="replace it if it is there")
