@@ -382,7 +382,7 @@ def test_a_run_that_is_being_trained_is_left_alone(run):
 def test_a_damaged_model_leaves_nothing_behind(run):
     content = (run / "best.keras").read_bytes()
     (run / "best.keras").write_bytes(content[: len(content) // 2])
-    with pytest.raises(SettingError, match=r"best.keras cannot be opened"):
+    with pytest.raises(SettingError, match=r"best.keras is damaged"):
         evaluate_run(run)
     assert not (run / "evaluation").exists()
     assert not (run / "temperature.json").exists()
