@@ -6,6 +6,7 @@ norm of 1, without dropout; those in Keras use XLA. Imports are inside the funct
 and TensorFlow must not share a process.
 """
 
+import dataclasses
 import time
 
 import numpy as np
@@ -91,11 +92,10 @@ def _keras_step(model, batch_size, jit=True):
 def ours_step(heads, batch_size, depth):
     """The compiled step only, on one batch."""
     from vit_keras import build_vit
-    from vit_keras.model import architecture
     from vit_keras.training import preflight
 
     arch = preflight.architecture(_config(heads, batch_size, depth).model)
-    vit = build_vit(None, image_size=32, num_classes=CLASSES, **architecture.as_overrides(arch))
+    vit = build_vit(None, image_size=32, num_classes=CLASSES, **dataclasses.asdict(arch))
     return _keras_step(vit, batch_size)
 
 

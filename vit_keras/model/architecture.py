@@ -4,7 +4,7 @@ Nothing here imports Keras: a wrong size is refused before anything slow is load
 """
 
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from vit_keras.errors import SettingError, did_you_mean
@@ -164,8 +164,3 @@ def architecture(variant: str | None, prefix: str = "", **overrides: Any) -> Arc
 def grid(image_size: tuple[int, int], patch_size: int) -> tuple[int, int]:
     """(rows, columns) of patches in an image of (height, width) pixels."""
     return image_size[0] // patch_size, image_size[1] // patch_size
-
-
-def as_overrides(arch: Architecture) -> dict[str, Any]:
-    """The keyword arguments that give `arch` again: `build_vit(None, **as_overrides(arch))`."""
-    return asdict(arch)

@@ -1,5 +1,6 @@
 """Build the model of a configuration: from scratch, or from a pretrained file."""
 
+import dataclasses
 import re
 
 import keras
@@ -8,7 +9,6 @@ from vit_keras.config.schema import Config
 from vit_keras.data.dataset import Splits
 from vit_keras.data.splits import image_size
 from vit_keras.errors import SettingError
-from vit_keras.model import architecture
 from vit_keras.model.vit import build_vit, describe
 from vit_keras.training import preflight
 from vit_keras.training.training_model import TrainingModel
@@ -54,7 +54,7 @@ def _build_vit(config: Config, splits: Splits, policy: str) -> tuple[keras.Model
         channels=splits.train.images.shape[-1],
         dtype=policy,
         name=f"vit_{config.model.variant or config.name}",
-        **architecture.as_overrides(preflight.architecture(config.model)),
+        **dataclasses.asdict(preflight.architecture(config.model)),
     )
     return vit, ""
 
