@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -121,6 +122,24 @@ def test_of_concurrent_writers_of_a_folder_one_wins(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
     assert len(list((tmp_path / "results").iterdir())) == 3
     assert len(texts(tmp_path / "results")) == 1
+
+
+def test_a_folder_that_is_being_replaced_is_never_refused(tmp_path):
+    """Between two renames it is not there, and what was listed may be another's, half removed."""
+    stop = threading.Event()
+
+    def replace():
+        while not stop.is_set():
+            write_folder(tmp_path / "results", "text")
+
+    with ThreadPoolExecutor(3) as pool:
+        writers = [pool.submit(replace) for _ in range(3)]
+        try:
+            for _ in range(3000):
+                atomic.check_output_folder(tmp_path / "results", "mark.json")
+        finally:
+            stop.set()
+    assert [writer.result() for writer in writers] == [None] * 3
 
 
 KILLED = """

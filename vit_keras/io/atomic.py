@@ -15,6 +15,8 @@ import errno
 import os
 import secrets
 import shutil
+import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,17 +25,21 @@ from vit_keras.errors import SettingError
 
 def check_folder(asked: str, path: Path) -> Path:
     """Return the lowest folder of `path` that exists; refuse one that nothing can be written to."""
-    try:
-        existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    except OSError as error:  # a name that is too long, a folder that may not be looked into
-        raise cannot_be_made(asked, error) from None
-    if not existing.is_dir():
-        raise SettingError(f"{asked}: {existing} is a file; choose a folder instead")
-    if not os.access(existing, os.W_OK):
-        raise SettingError(
-            f"{asked}: {existing} is read-only; choose a folder that you may write to"
-        )
-    return existing
+    for folder in (path, *path.absolute().parents):
+        try:
+            is_folder = stat.S_ISDIR(folder.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:  # a name that is too long, a folder that may not be looked into
+            raise cannot_be_made(asked, error) from None
+        if not is_folder:
+            raise SettingError(f"{asked}: {folder} is a file; choose a folder instead")
+        if not os.access(folder, os.W_OK):
+            raise SettingError(
+                f"{asked}: {folder} is read-only; choose a folder that you may write to"
+            )
+        break
+    return folder
 
 
 def cannot_be_made(asked: str, error: OSError) -> SettingError:
@@ -110,6 +116,14 @@ def check_output_folder(folder: Path, mark: str) -> None:
     Raises:
         SettingError: naming the setting `output`.
     """
+    for _ in range(4):
+        with contextlib.suppress(SettingError, FileNotFoundError):
+            return _check_output_folder(folder, mark)
+        time.sleep(0.002)  # another writer may be replacing it: only a refusal that lasts counts
+    return _check_output_folder(folder, mark)
+
+
+def _check_output_folder(folder: Path, mark: str) -> None:
     existing = check_folder(f"output={folder}", folder)
     if existing == folder and any(folder.iterdir()) and not (folder / mark).is_file():
         raise SettingError(
