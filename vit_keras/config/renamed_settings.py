@@ -34,6 +34,10 @@ RENAMED = {
     "train=default": "",  # the group had this one empty choice
 }
 
+# Setting -> what runs did that were written before it existed, where its default does otherwise.
+# They are read, resumed and evaluated as they were trained.
+BEFORE: dict[str, Any] = {}
+
 # Old name -> new name, which is the same where only a value was renamed.
 NAMES = {old.split("=")[0]: new.split("=")[0] for old, new in RENAMED.items() if "." in old}
 # (old name, old value) -> new value.
@@ -72,6 +76,8 @@ def current_name(name: str) -> str:
 def current_tree(tree: dict[str, Any]) -> dict[str, Any]:
     """The content of a `config.yaml`, of whatever version, by the settings' current names.
 
+    A setting that is newer than the file gets its value of `BEFORE`, if it has one there.
+
     Raises:
         SettingError: a setting has its old and its new name.
     """
@@ -82,10 +88,15 @@ def current_tree(tree: dict[str, Any]) -> dict[str, Any]:
             name: _current_group("stages.*", part) if isinstance(part, dict) else part
             for name, part in stages.items()
         }
-    return {
+    result = {
         group: _current_group(group, part) if isinstance(part, dict) and group != "stages" else part
         for group, part in result.items()
     }
+    for setting, value in BEFORE.items():
+        group, _, name = setting.partition(".")
+        if isinstance(result.get(group), dict):
+            result[group].setdefault(name, value)
+    return result
 
 
 def _current_group(group: str, settings: dict[str, Any]) -> dict[str, Any]:

@@ -196,7 +196,8 @@ def read_or_default(read: Callable[[Path], Any], path: Path, default: Any) -> An
 def read_config(file: Path) -> Config:
     """The settings in a run's `config.yaml`.
 
-    One of an older version lacks those that came later: their defaults are what it did.
+    One of an older version lacks those that came later: their defaults, or what
+    `renamed_settings.BEFORE` has, are what it did.
 
     Raises:
         SettingError: the file is damaged, or has settings that this version does not know.
