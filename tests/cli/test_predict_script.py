@@ -152,6 +152,21 @@ def test_files_are_found_once_in_the_order_of_the_words(photos):
     assert inputs.find_image_files(["[a].png", "./[a].png"]) == ["[a].png"]
 
 
+def test_every_file_of_a_folder_is_predicted_or_named(predict, photos):
+    shutil.copy("photos/even/0.png", "photos/even/no ending")
+    Path("photos/even/@eaDir").mkdir()
+    shutil.copy("photos/even/0.png", "photos/even/@eaDir/thumb.png")
+    Path("photos/even/more").symlink_to("../odd")
+    status, out, err = predict("photos/even", "--format=json", "--top-k=1")
+    assert status == 0
+    assert "photos/even/no ending" in [one["file"] for one in json.loads(out)]
+    lines = err.splitlines()
+    assert "photos/even/@eaDir: a folder of a Synology NAS, with 1 files" in lines
+    assert "photos/even/more/Thumbs.db: no image, by its ending .db" in lines
+    assert lines[-1].startswith("7 of 10 images in ")
+    assert lines[-1].endswith(", 2 other files ignored; 3 skipped")
+
+
 def check(*words):
     settings = arguments.parse("predict", cli_predict.add_arguments, [*map(str, words)])
     preflight.check_prediction(settings)

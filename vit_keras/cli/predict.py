@@ -48,6 +48,8 @@ def predict(settings: argparse.Namespace) -> None:
     done = outputs.predict_files(predictor, settings.images, settings.top_k, settings.flip)
     for bad in done.unreadable:
         print(f"{one_line(bad.source)}: {bad.reason}", file=sys.stderr)
+    for source, reason in done.others:
+        print(f"{one_line(source)}: {reason}", file=sys.stderr)
     if not done.predictions:
         raise SettingError(f"none of {len(done.unreadable)} files could be read; see above")
     print(done, file=sys.stderr)

@@ -36,7 +36,10 @@ RENAMED = {
 
 # Setting -> what runs did that were written before it existed, where its default does otherwise.
 # They are read, resumed and evaluated as they were trained.
-BEFORE: dict[str, Any] = {}
+BEFORE: dict[str, Any] = {
+    "data.layout": "literal",
+    "data.suffixes": [".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".gif"],
+}
 
 # Old name -> new name, which is the same where only a value was renamed.
 NAMES = {old.split("=")[0]: new.split("=")[0] for old, new in RENAMED.items() if "." in old}

@@ -42,7 +42,7 @@ class Split(NamedTuple):
 class Finding(NamedTuple):
     """A problem with a file: a row of `data_report.csv`."""
 
-    problem: str  # skipped, duplicate, near_duplicate or two_labels
+    problem: str  # one of `quality_report.SUMMARIES`
     file: str
     split: str
     class_name: str

@@ -16,10 +16,15 @@ SAMPLE = 2000  # images that the pixel statistics are computed of
 BATCH = 64
 SUMMARIES = {
     "skipped": "{} files cannot be used and were skipped",
+    "ignored": "{} files are no images of a class and were ignored",
+    "inner_folder": "the classes were taken from {} folder within data.path",
+    "no_classes": "{} folders are named as a split, and were ignored",
+    "similar_names": "{} classes have the name of another one in other letters",
     "duplicate": "{} files are in two splits, so that test metrics are too good (data leakage)",
     "near_duplicate": "{} images are nearly the same as one of another split (data leakage)",
     "two_labels": "{} files are there under two labels",
 }
+NOT_READ = ("skipped", "ignored", "no_classes")  # files that are there and are no images
 
 
 def findings_csv(findings: Iterable[Finding]) -> str:

@@ -1,6 +1,6 @@
 """Inputs of a prediction: files, bytes, Pillow images or arrays -> pixels as the model takes them.
 
-`find_image_files` expands the files, folders and globs of a command line to paths, `iter_items`
+`find_files` expands the files, folders and globs of a command line to paths, `iter_items`
 splits any accepted input into single images, and `to_pixels` decodes one of them exactly as the
 training images were decoded: upright, transparent pixels over white, at the model's size by the
 run's `data.resize_mode`. Nothing here imports Keras.
@@ -20,8 +20,9 @@ import numpy as np
 from PIL import Image
 
 from vit_keras.data import decode
-from vit_keras.data.readers import folder_layout
+from vit_keras.data.readers import folder_files, layout_names
 from vit_keras.data.readers.arrays import CHANNELS
+from vit_keras.data.readers.folder_files import FoundFile
 from vit_keras.data.resize import resize_to_size
 from vit_keras.errors import SettingError
 
@@ -40,16 +41,35 @@ class Item(NamedTuple):
     image: Any
 
 
-def find_image_files(words: Sequence[str]) -> list[str]:
-    """Expand files, folders and globs to image files, in order and without duplicates.
+class FoundFiles(NamedTuple):
+    """The files of a command line.
 
-    A file is taken whatever its suffix. A folder yields the files with an image suffix in it and
-    below it, sorted. A word that is not an existing path is a glob, such as `'photos/**/*.jpg'`.
+    Attributes:
+        images: those to predict; each may be an image.
+        others: those of a folder that are none, each with the reason.
+    """
+
+    images: list[str]
+    others: list[tuple[str, str]]
+
+
+def find_image_files(words: Sequence[str]) -> list[str]:
+    """The images of `find_files`."""
+    return find_files(words).images
+
+
+def find_files(words: Sequence[str]) -> FoundFiles:
+    """Expand files, folders and globs to files, in order and without duplicates.
+
+    A file is taken whatever its suffix. A folder yields the files in it and below it, sorted,
+    without those that are no images by their names. A word that is not an existing path is a glob,
+    such as `'photos/**/*.jpg'`.
 
     Raises:
         SettingError: a word matches no file, or a folder has no image.
     """
-    files: dict[str, str] = {}
+    images: dict[str, str] = {}
+    others: dict[str, str] = {}
     for word in words:
         path = os.path.expanduser(word)
         matches = [path] if os.path.lexists(path) else sorted(glob.glob(path, recursive=True))
@@ -59,22 +79,29 @@ def find_image_files(words: Sequence[str]) -> list[str]:
                 "quotes, such as 'photos/*.jpg'"
             )
         found = [file for match in matches for file in _files(match)]
-        if not found:
+        if not any(_may_be_image(file) for file in found):
             raise SettingError(
-                f"{word} has no image ({', '.join(folder_layout.SUFFIXES)}); name another folder, "
+                f"{word} has no image ({', '.join(layout_names.SUFFIXES)}); name another folder, "
                 "or a single file, whatever its suffix"
             )
         for file in found:
-            files.setdefault(os.path.normpath(file), file)
-    return list(files.values())
+            if _may_be_image(file):
+                images.setdefault(os.path.normpath(file.path), file.path)
+            else:
+                others.setdefault(file.path, file.reason)
+    return FoundFiles(list(images.values()), list(others.items()))
 
 
-def _files(path: str) -> Iterator[str]:
+def _may_be_image(file: FoundFile) -> bool:
+    return file.is_candidate and not file.reason
+
+
+def _files(path: str) -> Iterator[FoundFile]:
     if not os.path.isdir(path):
-        yield path
+        yield FoundFile(path, "")
         return
-    for name, *_ in sorted(folder_layout.find_images(Path(path))):
-        yield os.path.join(path, name)
+    for file in sorted(folder_files.find_files(Path(path))):
+        yield file._replace(path=os.path.join(path, file.path))
 
 
 def iter_items(images: Any) -> Iterator[Item]:

@@ -26,19 +26,22 @@ class FilePredictions:
 
     Attributes:
         predictions: of the files that could be read.
-        unreadable: the other files.
+        unreadable: the files that could not.
+        others: files of the folders that are no images by their names, each with the reason.
         seconds: time of reading and predicting, without opening the run.
     """
 
     predictions: list[Prediction]
     unreadable: list[Unreadable]
     seconds: float
+    others: Sequence[tuple[str, str]] = ()
 
     def __str__(self) -> str:
         skipped = len(self.unreadable)
         count = len(self.predictions) + skipped
         speed = f"{self.seconds:.1f} s, {count / self.seconds:.0f} images/s"
         summary = f"{len(self.predictions):,} of {count:,} images in {speed}"
+        summary += f", {len(self.others)} other files ignored" if self.others else ""
         return f"{summary}; {skipped} skipped" if skipped else summary
 
 
@@ -50,7 +53,7 @@ def predict_files(
     Raises:
         SettingError: a word matches no file.
     """
-    files = inputs.find_image_files(images)
+    files, others = inputs.find_files(images)
     started = time.perf_counter()
     results = predictor.results(files, top_k, flip)
     # Redirected to a file, every update of the bar is a new line: one in ten seconds.
@@ -62,6 +65,7 @@ def predict_files(
         [result for result in done if isinstance(result, Prediction)],
         [result for result in done if isinstance(result, Unreadable)],
         time.perf_counter() - started,
+        others,
     )
 
 

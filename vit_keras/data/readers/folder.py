@@ -23,7 +23,8 @@ from vit_keras.data import decode
 from vit_keras.data.dataset import DatasetInfo, Finding, SourceData, Split
 from vit_keras.data.lazy_images import FileRecord, LazyImages
 from vit_keras.data.readers import folder_layout
-from vit_keras.data.readers.folder_layout import ListedFile
+from vit_keras.data.readers.folder_layout import ListedFile, Listing, is_needed
+from vit_keras.data.readers.layout_names import is_named_as_image
 from vit_keras.data.resize import requested_size
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
@@ -34,6 +35,7 @@ log = logging.getLogger("vit_keras")
 CACHE_VERSION = 1  # of the cache's format, and of how its values are computed
 MIN_EDGES = 24  # of the 64 differences of a difference hash; with fewer it tells nothing
 EDGE = 3  # levels of 255 between neighbouring pixels
+NO_IMAGE = "by its content"  # how the reason ends that a file is no image at all
 
 
 def read(config: DataConfig) -> SourceData:
@@ -42,20 +44,23 @@ def read(config: DataConfig) -> SourceData:
     Raises:
         SettingError: a class has no image; or a file is bad and `data.on_bad_file` is fail.
     """
-    size, class_names = requested_size(config), folder_layout.class_names(config)
-    root = folder_layout.root(config)
-    scanned = scan_files(config)
+    size, root = requested_size(config), folder_layout.root(config)
+    listing = folder_layout.list_folder(config)
+    class_names = listing.class_names
+    scanned = scan_files(config, listing.files)
     findings = [
-        Finding("skipped", file.path, file.split, class_names[file.label], record.reason)
+        Finding(_problem(record), file.path, file.split, class_names[file.label], record.reason)
         for file, record in scanned
         if record.reason
     ]
-    if findings and config.on_bad_file == "fail":
+    skipped = [finding for finding in findings if finding.problem == "skipped"]
+    if skipped and config.on_bad_file == "fail":
         raise SettingError(
-            f"{root / findings[0].file}: {findings[0].detail}; {len(findings)} of {len(scanned)} "
+            f"{root / skipped[0].file}: {skipped[0].detail}; {len(skipped)} of {len(scanned)} "
             "files cannot be used: repair or remove them, or set data.on_bad_file=skip"
         )
-    _check_classes(config, scanned, findings)
+    _check_classes(config, listing, scanned, findings)
+    findings = [*folder_layout.layout_findings(listing), *findings, *listing.others]
     splits = {}
     for name in dict.fromkeys(file.split for file, _ in scanned):
         usable = [
@@ -81,32 +86,49 @@ def image_counts(config: DataConfig) -> dict[str, int]:
     return dict(Counter(file.split or "train" for file in folder_layout.list_files(config)))
 
 
+def _problem(record: FileRecord) -> str:
+    """Whether a file was expected to be an image: `skipped`, or else `ignored`."""
+    is_other = record.reason.endswith(NO_IMAGE) and not is_named_as_image(record.path)
+    return "ignored" if is_other else "skipped"
+
+
 def _check_classes(
-    config: DataConfig, scanned: list[tuple[ListedFile, FileRecord]], findings: list[Finding]
+    config: DataConfig,
+    listing: Listing,
+    scanned: list[tuple[ListedFile, FileRecord]],
+    findings: list[Finding],
 ) -> None:
-    """Refuse a class whose files are all skipped."""
+    """Refuse a class whose files are all skipped, unless a split may lack it."""
     files = Counter((file.split, file.label) for file, _ in scanned)
     usable = Counter((file.split, file.label) for file, record in scanned if not record.reason)
-    folders, class_names = folder_layout.splits(config), folder_layout.class_names(config)
+    for split in {split for split, _ in files} - {split for split, _ in +usable}:
+        raise SettingError(f"data.path={config.path}: no file of the {split} split can be used")
     for split, label in files:
-        if usable[split, label]:
+        name = listing.class_names[label]
+        if usable[split, label] or not is_needed(config, listing.class_names, split, name):
             continue
-        name = class_names[label]
         first = next(row for row in findings if (row.split, row.class_name) == (split, name))
-        folder = os.path.normpath(os.path.join(folders[split], name))
+        folder = listing.layout.folders[split][name][0]
         raise SettingError(
             f"data.path={config.path}: none of the {files[split, label]} files of {folder} can be "
-            f"used ({first.file}: {first.detail}); add images, or remove the folder"
+            f"used ({first.file}: {first.detail}); add images, or {folder_layout.way_out(split)}"
         )
 
 
-def scan_files(config: DataConfig) -> list[tuple[ListedFile, FileRecord]]:
-    """List the files of the folder, and open those that have changed since the last scan.
+def scan_files(
+    config: DataConfig, listed: list[ListedFile] | None = None
+) -> list[tuple[ListedFile, FileRecord]]:
+    """Open the files of the folder that have changed since the last scan.
+
+    Args:
+        config: of the data.
+        listed: the files; by default the folder is listed.
 
     Returns:
         each file with its record, in order.
     """
-    root, files = folder_layout.root(config), folder_layout.list_files(config)
+    root = folder_layout.root(config)
+    files = folder_layout.list_files(config) if listed is None else listed
     cached = {record.path: record for record in _read_cache(root)}
     records: dict[str, FileRecord] = {}
     to_open = []

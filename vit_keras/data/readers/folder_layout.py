@@ -3,27 +3,32 @@
     <path>/<class>/...                     split at random; a fifth is the test split
     <path>/{train,val,test}/<class>/...    split as it is; a missing val or test is drawn from train
 
-A class is a folder, with all folders below it. Hidden files and folders, and files without the
-suffix of an image, are ignored. Symbolic links are followed if they stay within `data.path`, or all
-of them with `data.follow_links=true`.
+A class is a folder, with all folders below it. `class_layout` finds where they are, and
+`folder_files` what is in them: files that are no images of a class are listed with the reason.
+Hidden files and folders are ignored. Symbolic links are followed if they stay within `data.path`,
+or all of them with `data.follow_links=true`.
 """
 
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from vit_keras.config.schema import DataConfig
+from vit_keras.data.dataset import Finding
+from vit_keras.data.readers import class_layout, folder_files, layout_names
+from vit_keras.data.readers.class_layout import LITERAL, Layout
+from vit_keras.data.readers.folder_files import FolderTree, FoundFile, ListingRules
+from vit_keras.data.readers.layout_names import SUFFIXES
 from vit_keras.errors import SettingError
+from vit_keras.text import abbreviated_list
 
-SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".gif")
-# Split -> the names that its folder can have.
-SPLITS = {"train": ("train",), "validation": ("val", "validation", "valid"), "test": ("test",)}
+MANIFEST = "split_manifest.csv"  # which `vit-keras split` writes beside the splits
+ALLOW = "allow"
 
 
 class ListedFile(NamedTuple):
-    """A file with the suffix of an image."""
+    """A file that may be an image of a class."""
 
     path: str  # within `data.path`
     split: str  # "train", "validation", "test"; "" if the folder has no splits
@@ -31,6 +36,15 @@ class ListedFile(NamedTuple):
     reason: str  # why it cannot be opened; empty if it can
     bytes: int = 0
     mtime: int = 0  # nanoseconds
+
+
+class Listing(NamedTuple):
+    """Everything that is in a folder, but for what is hidden."""
+
+    files: list[ListedFile]  # sorted by split, class and name
+    others: list[Finding]  # files that hold no image of a class
+    class_names: list[str]
+    layout: Layout
 
 
 def root(config: DataConfig) -> Path:
@@ -52,64 +66,54 @@ def root(config: DataConfig) -> Path:
     return path
 
 
-def splits(config: DataConfig) -> dict[str, str]:
-    """The splits of the folder, each with the name of its folder; {"": "."} if it has none.
+def _rules(config: DataConfig) -> ListingRules:
+    suffixes = config.suffixes
+    return ListingRules(
+        boundary=None if config.follow_links else os.path.realpath(root(config)) + os.sep,
+        suffixes=None
+        if suffixes is None
+        else tuple(f".{suffix.lower().lstrip('.')}" for suffix in suffixes),
+        is_literal=config.layout == LITERAL,
+    )
+
+
+def find_layout(config: DataConfig) -> Layout:
+    """Where the splits and the classes of `data.path` are.
 
     Raises:
-        SettingError: two folders are of one split, there is no training split, or there are other
-            folders beside the splits.
+        SettingError: the folder cannot be read in one way only; see `class_layout.find_layout`.
     """
-    path = root(config)
-    names = _subfolders(path, config)
-    found = {
-        split: [name for name in names if name in allowed] for split, allowed in SPLITS.items()
-    }
-    if "train" not in names or not _subfolders(path / "train", config):
-        if names and all(name in (*SPLITS["validation"], *SPLITS["test"]) for name in names):
-            raise SettingError(
-                f"data.path={config.path} has {' and '.join(names)}, and no train/<class>/ to "
-                "train on; add it, or name the folder with the classes"
-            )
-        return {"": "."}
-    others = [name for name in names if not any(name in folders for folders in found.values())]
-    if others:
-        raise SettingError(
-            f"data.path={config.path} has {others[0]} beside train, so that train may be a class "
-            f"or a split; move {others[0]} away, or the classes of train up"
-        )
-    for split, folders in found.items():
-        if len(folders) > 1:
-            raise SettingError(
-                f"data.path={config.path} has {' and '.join(folders)}, which are both the {split} "
-                "split; keep one"
-            )
-    return {split: folders[0] for split, folders in found.items() if folders}
+    tree = FolderTree(root(config), f"data.path={config.path}", _rules(config))
+    return class_layout.find_layout(tree, config.layout)
+
+
+def splits(config: DataConfig) -> dict[str, str]:
+    """The splits of the folder, each with its folder; {"": "."} if it has none.
+
+    Raises:
+        SettingError: see `find_layout`.
+    """
+    return {split: folder or "." for split, folder in find_layout(config).splits.items()}
 
 
 def class_names(config: DataConfig) -> list[str]:
-    """The names of the classes' folders, sorted.
+    """The names of the classes, sorted.
 
     Raises:
         SettingError: there are fewer than two classes, or splits with different classes.
     """
-    folders = {
-        folder: _subfolders(root(config) / folder, config) for folder in splits(config).values()
-    }
-    (first, names), *others = folders.items()
-    if len(names) < 2:
+    return _class_names(config, find_layout(config))
+
+
+def _class_names(config: DataConfig, layout: Layout) -> list[str]:
+    (first, names), *others = ((split, list(found)) for split, found in layout.folders.items())
+    if len(names) < (1 if config.missing_classes == ALLOW else 2):
         raise SettingError(
             f"data.path={config.path} has {len(names)} sub-folders, one for each class, and two "
             "or more classes are needed; name the folder that contains the classes"
         )
-    for folder, other_names in others:
-        missing, extra = sorted({*names} - {*other_names}), sorted({*other_names} - {*names})
-        if missing or extra:
-            differences = [f"{folder} lacks {', '.join(missing)}"] if missing else []
-            differences += [f"{folder} also has {', '.join(extra)}"] if extra else []
-            raise SettingError(
-                f"data.path={config.path}: {first} and {folder} need the same classes, but "
-                f"{' and '.join(differences)}"
-            )
+    for split, own in others:
+        _check_same_classes(config, (layout.splits[first], names), (layout.splits[split], own))
     for name in names:
         if not name.isprintable() and any(0xD800 <= ord(letter) < 0xE000 for letter in name):
             raise SettingError(
@@ -118,89 +122,121 @@ def class_names(config: DataConfig) -> list[str]:
     return names
 
 
+def _check_same_classes(
+    config: DataConfig, train: tuple[str, list[str]], other: tuple[str, list[str]]
+) -> None:
+    """Refuse a split without a class of the training split, unless allowed, or with another one."""
+    (first, names), (folder, other_names) = train, other
+    missing = [
+        name for name in names if name not in other_names and _is_selected(config, names, name)
+    ]
+    extra = [name for name in other_names if name not in names]
+    if config.missing_classes == ALLOW:
+        missing = []
+    if config.classes is not None:  # which leaves the extra ones out
+        extra = []
+    if not missing and not extra:
+        return
+    differences = [f"{folder} lacks {abbreviated_list(missing)}"] if missing else []
+    differences += [f"{folder} also has {abbreviated_list(extra)}"] if extra else []
+    ways_out = ["set data.missing_classes=allow to go on without"] if missing else []
+    ways_out += ["name the classes to keep by data.classes"] if extra else []
+    raise SettingError(
+        f"data.path={config.path}: {first} and {folder} need the same classes, but "
+        f"{' and '.join(differences)}; {', and '.join(ways_out)}"
+    )
+
+
 def list_files(config: DataConfig) -> list[ListedFile]:
-    """All files with the suffix of an image, sorted by split, class and name.
+    """The files that may be images of a class, sorted by split, class and name."""
+    return list_folder(config).files
+
+
+def list_folder(config: DataConfig) -> Listing:
+    """All files of the folder: those that may be images of a class, and the others.
 
     Raises:
-        SettingError: a class has no such file.
+        SettingError: a class has no file that may be an image.
     """
-    names, path = class_names(config), root(config)
-    boundary = None if config.follow_links else os.path.realpath(path) + os.sep
-    result: list[ListedFile] = []
-    for split, folder in splits(config).items():
+    layout, rules, path = find_layout(config), _rules(config), root(config)
+    names, files, others = _class_names(config, layout), list[ListedFile](), list[Finding]()
+    for split, label, name, folders in _class_folders(layout, names):
+        found = sorted(
+            file for folder in folders for file in folder_files.find_files(path, folder, rules)
+        )
+        candidates = [file for file in found if file.is_candidate]
+        if folders and not candidates:
+            _check_has_images(config, names, split, name, folders[0])
+        files += [
+            ListedFile(file.path, split, label, file.reason, file.bytes, file.mtime)
+            for file in candidates
+        ]
+        others += [
+            Finding("ignored", file.path, split, name, file.reason)
+            for file in found
+            if not file.is_candidate
+        ]
+    owned = {folder for *_, folders in _class_folders(layout, names) for folder in folders}
+    outside = sorted(folder_files.find_files(path, "", rules, owned))
+    others += [_outside(file, layout) for file in outside if file.path != MANIFEST]
+    for split, folder in layout.splits.items():
+        if not any(file.split == split for file in files):
+            raise SettingError(f"data.path={config.path}: {folder or '.'} has no image; add some")
+    return Listing(files, others, names, layout)
+
+
+def _class_folders(layout: Layout, names: list[str]) -> Iterator[tuple[str, int, str, list[str]]]:
+    """(split, label, class, its folders) of each class in each split."""
+    for split, folders in layout.folders.items():
         for label, name in enumerate(names):
-            class_folder = os.path.normpath(os.path.join(folder, name))
-            found = sorted(find_images(path, class_folder, boundary))
-            if not found:
-                raise SettingError(
-                    f"data.path={config.path}: {class_folder} has no image "
-                    f"({', '.join(SUFFIXES)}); add some, or remove the folder"
-                )
-            result += [
-                ListedFile(file, split, label, reason, size, mtime)
-                for file, reason, size, mtime in found
-            ]
-    return result
+            yield split, label, name, folders.get(name, [])
 
 
-def _subfolders(path: Path, config: DataConfig) -> list[str]:
-    """The names of the folders in `path` that are not hidden, sorted."""
-    try:
-        with os.scandir(path) as entries:
-            found = [e for e in entries if e.is_dir() and not e.name.startswith(".")]
-    except OSError as error:
-        raise SettingError(f"{path} cannot be listed ({error.strerror})") from None
-    boundary = os.path.realpath(root(config)) + os.sep
-    for entry in found:
-        if entry.is_symlink() and not config.follow_links and _leads_out(entry.path, boundary):
-            raise SettingError(
-                f"{entry.path} is a link out of data.path={config.path}; set "
-                "data.follow_links=true to follow it, or remove it"
-            )
-    return sorted(entry.name for entry in found)
+def _check_has_images(
+    config: DataConfig, names: list[str], split: str, name: str, folder: str
+) -> None:
+    if not is_needed(config, names, split, name):
+        return
+    raise SettingError(
+        f"data.path={config.path}: {folder} has no image ({', '.join(SUFFIXES)}); add some, or "
+        f"{way_out(split)}"
+    )
 
 
-def find_images(
-    root: Path, folder: str = "", boundary: str | None = None
-) -> Iterator[tuple[str, str, int, int]]:
-    """(path within `root`, why it cannot be opened, bytes, modification time) of all images.
-
-    Args:
-        root: the folder of the data set.
-        folder: the folder within `root` to search, with all folders below it.
-        boundary: the folder that links must not lead out of; by default they may lead anywhere.
-    """
-    try:
-        with os.scandir(root / folder) as scanned:
-            entries = list(scanned)
-    except OSError as error:
-        raise SettingError(f"{root / folder} cannot be listed ({error.strerror})") from None
-    for entry in entries:
-        path = os.path.join(folder, entry.name)
-        if entry.name.startswith("."):  # macOS puts `._photo.jpg` beside a photo on a foreign disk
-            continue
-        if entry.name.lower().endswith(SUFFIXES):
-            yield path, *_file_status(entry, boundary)
-        elif entry.is_dir(follow_symlinks=False):
-            yield from find_images(root, path, boundary)
+def way_out(split: str) -> str:
+    """What to do about a class without images."""
+    return "remove the folder" if split in ("", "train") else "set data.missing_classes=allow"
 
 
-def _file_status(entry: os.DirEntry, boundary: str | None) -> tuple[str, int, int]:
-    """(why a file cannot be opened, bytes, modification time); an empty reason if it can."""
-    try:
-        status = entry.stat()
-    except OSError as error:
-        is_broken = entry.is_symlink() and isinstance(error, FileNotFoundError)
-        return "a broken link" if is_broken else f"cannot be read: {error.strerror}", 0, 0
-    reason = ""
-    if stat.S_ISDIR(status.st_mode):
-        reason = "a folder named like an image"
-    elif not stat.S_ISREG(status.st_mode):  # opening a pipe would block for ever
-        reason = "no regular file"
-    elif boundary is not None and entry.is_symlink() and _leads_out(entry.path, boundary):
-        reason = "a link out of the folder, which data.follow_links=true would follow"
-    return reason, status.st_size, status.st_mtime_ns
+def _outside(file: FoundFile, layout: Layout) -> Finding:
+    """A file that is in no class, with the reason."""
+    reason = file.reason or "in no folder of a class"
+    for folder in layout.unlabelled:
+        if not file.reason and file.path.startswith(f"{folder}/"):
+            reason = f"without a label: {folder} has no folder for each class"
+    return Finding("ignored", file.path, "", "", reason)
 
 
-def _leads_out(path: str, boundary: str) -> bool:
-    return not os.path.realpath(path).startswith(boundary)
+def is_needed(config: DataConfig, names: list[str], split: str, name: str) -> bool:
+    """Whether a split must have images of a class."""
+    if split not in ("", "train") and config.missing_classes == ALLOW:
+        return False
+    return _is_selected(config, names, name)
+
+
+def _is_selected(config: DataConfig, names: list[str], name: str) -> bool:
+    """Whether `data.classes` keeps the class; without that setting all are kept."""
+    if config.classes is None:
+        return True
+    return bool({name, str(names.index(name))} & set(map(str, config.classes)))
+
+
+def layout_findings(listing: Listing) -> Iterator[Finding]:
+    """What is unusual about the folders: one around the classes, names that are nearly the same."""
+    layout = listing.layout
+    if layout.base:
+        yield Finding("inner_folder", layout.base, "", "", "the folder around the classes")
+    for folder in layout.unlabelled:
+        yield Finding("no_classes", folder, "", "", "it has no folder for each class")
+    for name, other in layout_names.similar_names(listing.class_names):
+        yield Finding("similar_names", name, "", name, "another class", other, "", other)
