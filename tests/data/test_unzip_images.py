@@ -161,3 +161,36 @@ def test_a_damaged_name_and_a_full_disk_are_told_apart(tmp_path, monkeypatch):
     with pytest.raises(SettingError, match=r"\(No space left on device\); make room"):
         unzip_images.unzip_images(tmp_path / "a.zip", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_each_file_of_the_zip_is_unpacked_or_named(tmp_path):
+    """By the rules of a folder: content decides, but for endings that no image has."""
+    members = PHOTOS | {
+        "photos/cat/scan.TIF": picture(),
+        "photos/cat/no ending": picture(),
+        "photos/cat/evil.<b>": picture(),
+        "photos/notes.txt": b"text",
+        "photos/stray.png": picture(),
+        "photos/dog/@eaDir/b.png/thumb.jpg": picture(),
+        "__MACOSX/photos/cat/a.png": b"a fork",
+    }
+    assert unzip_images.unzip_images(packed(members, tmp_path / "a.zip"), tmp_path / "out") == 5
+    unpacked = {path.suffix for path in (tmp_path / "out/cat").iterdir()}
+    assert unpacked == {".png", ".tif", ""}
+    assert dict(unzip_images.read_left_out(tmp_path / "out")) == {
+        "photos/notes.txt": "no image, by its ending .txt",
+        "photos/stray.png": "in no folder of a class",
+        "photos/dog/@eaDir/b.png/thumb.jpg": "in a folder of a Synology NAS",
+        "__MACOSX/photos/cat/a.png": "in a folder of macOS",
+    }
+
+
+def test_a_class_in_two_unicode_forms_is_one_folder(tmp_path):
+    members = {"caf\u00e9/a.png": picture(), "cafe\u0301/b.png": picture(), "dog/c.png": picture()}
+    assert unzip_images.unzip_images(packed(members, tmp_path / "a.zip"), tmp_path / "out") == 3
+    assert {path.name for path in (tmp_path / "out").glob("[!.]*")} == {"caf\u00e9", "dog"}
+
+
+def test_a_folder_that_an_earlier_version_unpacked_has_no_list(tmp_path):
+    (tmp_path / unzip_images.MARK).touch()
+    assert unzip_images.read_left_out(tmp_path) == []

@@ -1,20 +1,56 @@
 """Unzip an untrusted archive of images into a folder of classes.
 
 The names of the archive's folders, sanitized, become the names of classes and splits; files are
-numbered. Nothing is written outside of the destination.
+numbered. Nothing is written outside of the destination. Files are left out by the rules of
+`layout_names`, as in a folder; the mark in the destination lists them.
 """
 
+import json
+import re
 import zipfile
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, NamedTuple
 
-from vit_keras.data.readers.folder_layout import SUFFIXES
+from vit_keras.data.readers import class_layout, layout_names
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic, zip_files
 from vit_keras.io.zip_files import printable_name
 
 MARK = ".from_zip"
-Member = tuple[zipfile.ZipInfo, tuple[str, ...]]  # an image, and the folders that it is in
+SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
+Member = tuple[zipfile.ZipInfo, tuple[str, ...]]  # a file, and the folders that it is in
+
+
+class LeftOut(NamedTuple):
+    """A file of the archive that is not unzipped."""
+
+    name: str
+    reason: str
+
+
+class _ZipTree:
+    """The folders of an archive, as `class_layout` looks at them."""
+
+    name = "the zip"
+
+    def __init__(self, members: Iterable[Member]) -> None:
+        self.files = Counter("/".join(folders) for _, folders in members)
+
+    def folders(self, folder: str) -> list[str]:
+        start = f"{folder}/" if folder else ""
+        below = {file.removeprefix(start) for file in self.files if file.startswith(start)}
+        return sorted({path.split("/")[0] for path in below if path})
+
+    def check_links(self, folder: str) -> None:
+        pass  # a zip with links is refused
+
+    def holds(self, folder: str) -> str:
+        return class_layout.IMAGES  # other files are left out before
+
+    def count_images(self, folder: str) -> int:
+        return self.files[folder]
 
 
 def unzip_images(file: str | Path | IO[bytes], folder: Path) -> int:
@@ -25,41 +61,70 @@ def unzip_images(file: str | Path | IO[bytes], folder: Path) -> int:
             that lead out of it, or has no images in folders.
     """
     with zip_files.open_untrusted(file) as archive:
-        members = _image_members(archive.infolist())
+        members, left_out = _image_members(archive.infolist())
         with atomic.atomic_folder(folder, MARK) as new:
             for number, (entry, folders) in enumerate(members):
-                suffix = PurePosixPath(entry.filename).suffix.lower()
                 zip_files.extract_member(
-                    archive, entry, new.joinpath(*folders, f"{number:06}{suffix}")
+                    archive, entry, new.joinpath(*folders, f"{number:06}{_suffix(entry)}")
                 )
-            (new / MARK).touch()
+            (new / MARK).write_text(json.dumps(left_out), encoding="ascii")
         return len(members)
 
 
-def _image_members(entries: list[zipfile.ZipInfo]) -> list[Member]:
-    """The images of the archive, with the sanitized names of their folders."""
-    found = []
+def read_left_out(folder: Path) -> list[LeftOut]:
+    """The files of the archive that were not unzipped to `folder`, with the reason."""
+    text = (folder / MARK).read_text(encoding="ascii")
+    return [LeftOut(*row) for row in json.loads(text or "[]")]  # version 0.1 wrote an empty mark
+
+
+def _suffix(entry: zipfile.ZipInfo) -> str:
+    suffix = PurePosixPath(entry.filename).suffix.lower()
+    return suffix if SUFFIX.fullmatch(suffix) else ""
+
+
+def _image_members(entries: list[zipfile.ZipInfo]) -> tuple[list[Member], list[LeftOut]]:
+    """The files that may be images, with the sanitized names of their folders; and the others."""
+    found: list[Member] = []
+    left_out = []
     for entry in entries:
         *folder_names, name = zip_files.member_parts(entry)
-        folders = tuple(folder_names)
-        hidden = any(part.startswith((".", "__MACOSX")) for part in (*folders, name))
-        if entry.is_dir() or hidden or not name.lower().endswith(SUFFIXES):
+        folders = tuple(map(layout_names.class_name, folder_names))
+        if entry.is_dir() or any(map(layout_names.is_hidden, (*folders, name))):
             continue
-        if not folders:
+        if reason := _reason(folders, name):
+            left_out.append(LeftOut(entry.filename, reason))
+            continue
+        if not folders and layout_names.is_named_as_image(name):
             raise SettingError(
                 f"{printable_name(name)} is in no folder of the zip; put the images of each "
                 "class into a folder with its name"
             )
+        if not folders:
+            left_out.append(LeftOut(entry.filename, "in no folder"))
+            continue
         found.append((entry, folders))
     if not found:
         raise SettingError(
-            f"the zip has no images ({', '.join(SUFFIXES)}); it needs a folder for each class"
+            f"the zip has no images ({', '.join(layout_names.SUFFIXES)}); it needs a folder for "
+            "each class"
         )
-    # A single folder around all others is no class.
-    while len({folders[0] for _, folders in found}) == 1 and all(f[1:] for _, f in found):
-        found = [(entry, folders[1:]) for entry, folders in found]
-    _check_distinct(found)
-    return [(entry, _sanitized(folders)) for entry, folders in found]
+    around = len(PurePosixPath(class_layout.unwrapped(_ZipTree(found), "")).parts)
+    inside = [(entry, folders[around:]) for entry, folders in found if folders[around:]]
+    left_out += [
+        LeftOut(entry.filename, "in no folder of a class")
+        for entry, folders in found
+        if not folders[around:]
+    ]
+    _check_distinct(inside)
+    return [(entry, _sanitized(folders)) for entry, folders in inside], left_out
+
+
+def _reason(folders: tuple[str, ...], name: str) -> str:
+    """Why a file is left out by its name; empty if it may be an image."""
+    for folder in folders:
+        if system := layout_names.system_of(folder):
+            return f"in a folder of {system}"
+    return layout_names.not_an_image(name)
 
 
 def _check_distinct(found: list[Member]) -> None:
@@ -71,8 +136,8 @@ def _check_distinct(found: list[Member]) -> None:
         if original != folders:
             raise SettingError(
                 f"the folders {printable_name('/'.join(folders))} and "
-                f"{printable_name('/'.join(original))} of the zip differ only in characters that "
-                "a folder's name cannot have here; rename one"
+                f"{printable_name('/'.join(original))} of the zip differ only in "
+                "characters that a folder's name cannot have here, or in case; rename one"
             )
 
 
