@@ -16,8 +16,8 @@ from vit_keras.cli.main import COMMANDS
 from vit_keras.config.compose import compose
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import download as data_download
+from vit_keras.data.readers import folder, folder_layout, tfds_index
 from vit_keras.data.readers import tfds as readers_tfds
-from vit_keras.data.readers import tfds_index
 
 SCRIPT = SCRIPTS / "get_data.py"
 
@@ -180,8 +180,45 @@ def test_classes_of_a_kaggle_set_are_found_wherever_they_lie(handle, below, kagg
     ]
     assert f"is in {place / below}\n" in out
     words = shlex.split(out.partition("train on it: ")[2])
-    assert (words[2], len(words)) == ("recipe=finetune_folder", 4)
-    assert compose(*words[2:]).data.path == str(place / below)
+    assert words[2] == "recipe=finetune_folder"
+    config = compose(*words[2:])
+    assert config.data.path == str(place / below)
+    assert config.data.classes == (None if below else ["ant", "bee"])  # docs/ stands beside them
+    assert folder_layout.list_folder(config.data).class_names[:2] == ["ant", "bee"]
+
+
+SPLITS = [("train", "test"), ("Training", "Testing"), ("seg_train/seg_train", "seg_test/seg_test")]
+
+
+@pytest.mark.parametrize("names", SPLITS)
+@pytest.mark.parametrize("below", ["", "archive"])
+def test_the_splits_of_a_kaggle_set_are_all_of_it(names, below, kaggle, tmp_path, say):
+    for name, count in zip(names, (3, 2), strict=True):
+        kaggle |= {os.path.join(below, name, animal): count for animal in ("ant", "bee")}
+    kaggle["__MACOSX/train/ant"] = 9
+    status, out, _ = say("me/photos", "--to", str(tmp_path / "here"))
+    assert status == 0
+    assert [line.split() for line in out.splitlines()[:2]] == [
+        ["6", "images", "train"],
+        ["4", "images", "test"],
+    ]
+    words = shlex.split(out.partition("train on it: ")[2])
+    config = compose(*words[2:]).data
+    assert config.path == str(tmp_path / "here" / below)
+    assert folder.image_counts(config) == {"train": 6, "test": 4}
+
+
+def test_a_sample_beside_the_classes_of_a_kaggle_set_is_no_class(kaggle, tmp_path, say):
+    kaggle |= {"pets/ant": 3, "pets/bee": 2, "sample": 1}
+    _, out, _ = say("me/photos", "--to", str(tmp_path / "here"))
+    assert f"is in {tmp_path / 'here/pets'}\n" in out
+
+
+def test_a_kaggle_set_that_can_be_read_in_two_ways_is_asked_about(kaggle, tmp_path, say):
+    kaggle |= {f"{fold}/{animal}": 2 for fold in ("fold 1", "fold 2") for animal in ("ant", "bee")}
+    status, _, err = say("me/photos", "--to", str(tmp_path / "here"))
+    assert status == 2
+    assert 'data.layout={train: "fold 1", test: "fold 2"}' in err
 
 
 def test_a_kaggle_set_without_classes_says_what_it_has(kaggle, say):

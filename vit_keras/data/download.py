@@ -1,5 +1,6 @@
 """Download data sets: from TFDS by name, or from Kaggle by `owner/name`."""
 
+import os
 import re
 import shlex
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import NamedTuple
 from vit_keras.config.overrides import quote_override
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import registry
-from vit_keras.data.readers import folder_layout, tfds, tfds_index, tfds_metadata
+from vit_keras.data.readers import class_layout, folder_files, tfds, tfds_index, tfds_metadata
+from vit_keras.data.readers.folder_files import FolderTree, ListingRules
 from vit_keras.errors import SettingError
 from vit_keras.text import first_line
 
@@ -105,22 +107,29 @@ def _download_from_kaggle(handle: str, to: str | None) -> Downloaded:
             f"browser from https://www.kaggle.com/datasets/{handle}, unpack it, and set "
             "data=folder data.path to the folder with the classes"
         ) from error
-    root, counts = _find_classes(folder)
-    path = shlex.quote(f"data.path={quote_override(root)}")
-    command = f"vit-keras finetune recipe=finetune_folder {path}"
+    root, counts, classes = _find_classes(folder)
+    words = [f"data.path={quote_override(root)}"]
+    if classes is not None:
+        words.append(f"data.classes=[{','.join(map(quote_override, classes))}]")
+    command = f"vit-keras finetune recipe=finetune_folder {' '.join(map(shlex.quote, words))}"
     return Downloaded(root, counts, command)
 
 
-def _find_classes(downloaded: Path) -> tuple[Path, dict[str, int]]:
-    """The topmost folder with images in two sub-folders (classes) or more, and their numbers."""
+def _find_classes(downloaded: Path) -> tuple[Path, dict[str, int], list[str] | None]:
+    """The topmost folder that can be trained on, its numbers of images, and its classes.
+
+    The numbers are of its splits if it has any, otherwise of its classes. The classes are None if
+    all of them have images.
+
+    Raises:
+        SettingError: there is none, or its folders can be read in two ways.
+    """
     level = [downloaded]
     for _ in range(MAX_DEPTH):
         for folder in level:
-            counts = {path.name: _count_images(path) for path in _subfolders(folder)}
-            counts = {name: count for name, count in counts.items() if count}
-            if len(counts) > 1:
-                return folder, counts
-        level = [subfolder for folder in level for subfolder in _subfolders(folder)]
+            if found := _read_folder(folder):
+                return found
+        level = [folder / name for folder in level for name in _images_of(folder).folders("")]
     names = sorted(path.name for path in downloaded.iterdir())
     raise SettingError(
         f"{downloaded} is downloaded, and has no folder with a sub-folder of images for each class "
@@ -129,9 +138,42 @@ def _find_classes(downloaded: Path) -> tuple[Path, dict[str, int]]:
     )
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+def _read_folder(folder: Path) -> tuple[Path, dict[str, int], list[str] | None] | None:
+    """As `_find_classes`; None if `folder` is not the one with the splits or classes."""
+    tree = _images_of(folder)
+    layout = class_layout.find_layout(tree)
+    classes = next(iter(layout.folders.values()))
+    direct = sum(any(map(tree.count_images, folders)) for folders in classes.values())
+    # Images in one of them alone: a sample beside the folder with the classes.
+    if len(classes) < 2 or (direct == 1 and "" in layout.splits):
+        return None
+    counts = {
+        split: sum(_count_images(folder, own) for own in found.values())
+        for split, found in layout.folders.items()
+    }
+    if "" in layout.splits:
+        counts = {name: _count_images(folder, own) for name, own in classes.items()}
+    root = folder / layout.base
+    listed = class_layout.find_layout(FolderTree(root, str(root), ListingRules()))
+    is_whole = next(iter(listed.folders.values())).keys() == classes.keys()
+    return root, counts, None if is_whole else list(classes)
 
 
-def _count_images(folder: Path) -> int:
-    return sum(path.suffix.lower() in folder_layout.SUFFIXES for path in folder.iterdir())
+class _ImageFolders(FolderTree):
+    """Of an archive, the folders with images: an empty one is no class."""
+
+    def folders(self, folder: str) -> list[str]:
+        return [
+            name
+            for name in super().folders(folder)
+            if self.holds(os.path.join(folder, name)) == class_layout.IMAGES
+        ]
+
+
+def _images_of(folder: Path) -> _ImageFolders:
+    return _ImageFolders(folder, str(folder), ListingRules())
+
+
+def _count_images(root: Path, folders: list[str]) -> int:
+    files = (file for folder in folders for file in folder_files.find_files(root, folder))
+    return sum(file.is_candidate and not file.reason for file in files)
