@@ -102,6 +102,7 @@ def test_equal_files_go_together_also_from_other_classes(source):
 def test_a_file_under_two_labels_is_told(source, tmp_path, capsys):
     shutil.copy(source / "bee/0.png", source / "ant/a bee.png")
     settings = dict(ratios="80/10/10", seed=0, per_class=None, mode="copy", follow_links=False)
+    settings["layout"] = "auto"
     cli_split.split(
         argparse.Namespace(source=source, destination=tmp_path / "out", dry_run=True, **settings)
     )
@@ -111,8 +112,12 @@ def test_a_file_under_two_labels_is_told(source, tmp_path, capsys):
 
 def test_a_subset_has_so_many_of_each_class(source):
     parts = split_folder.plan_split(source, RATIOS, per_class=5)
-    assert Counter(part.class_name for part in parts) == {"ant": 5, "bee": 5, "cat": 5}
-    assert {p.source for p in parts} <= {p.source for p in split_folder.plan_split(source, RATIOS)}
+    drawn = [part for part in parts if part.split]
+    assert Counter(part.class_name for part in drawn) == {"ant": 5, "bee": 5, "cat": 5}
+    assert {p.source for p in parts} == {p.source for p in split_folder.plan_split(source, RATIOS)}
+    assert {p.reason for p in parts if not p.split} == {split_folder.MORE}
+    total = split_folder.split_table(parts, RATIOS).splitlines()[-1]
+    assert sum(map(int, total.split()[1:])) == 60
 
 
 @pytest.mark.parametrize("mode", split_folder.MODES)
@@ -127,6 +132,34 @@ def test_each_mode_gives_a_folder_to_train_on(mode, source, tmp_path):
     splits = load_splits(config(tmp_path / "out", follow_links=mode == "symlink"), 0)
     assert sum(len(s.labels) for s in (splits.train, splits.validation, splits.test)) == 60
     assert splits.findings == ()
+
+
+def test_each_file_of_the_source_is_in_the_table(source, tmp_path):
+    """Whatever stands around the classes, in them and beside them."""
+    wrap = tmp_path / "wrap"
+    (wrap / "archive").mkdir(parents=True)
+    source.rename(wrap / "archive" / "photos")
+    (wrap / "archive" / "photos" / "ant" / "notes.txt").write_text("text")
+    (wrap / "readme.md").write_text("text")
+    parts = split_folder.plan_split(wrap, RATIOS)
+    table = split_folder.split_table(parts, RATIOS).splitlines()
+    assert table[1].split() == ["(no", "class)", "0", "0", "0", "1"]
+    assert table[2].split()[-1] == "1"
+    assert sum(map(int, table[-1].split()[1:])) == 62
+    split_folder.write_split(parts, wrap, tmp_path / "out")
+    assert {path.parent.name for path in tmp_path.glob("out/*/*/*.png")} == {"ant", "bee", "cat"}
+    assert load_splits(config(tmp_path / "out"), 0).class_names == ["ant", "bee", "cat"]
+
+
+def test_classes_with_the_same_sub_folders_are_split_when_that_is_said(source, script, tmp_path):
+    for animal in ("ant", "bee"):
+        for light in ("day", "night"):
+            write(tmp_path / "lights" / animal / light, 4)
+    status, text = script(tmp_path / "lights", tmp_path / "out", name="split_images")
+    assert status == 2
+    assert "--layout classes if they are the classes" in text
+    run(script, tmp_path / "lights", tmp_path / "out", "--layout", "classes")
+    assert {path.name for path in tmp_path.glob("out/*/*")} == {"ant", "bee"}
 
 
 def test_the_manifest_says_what_went_where_and_what_did_not(source, tmp_path):

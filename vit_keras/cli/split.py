@@ -12,6 +12,12 @@ from vit_keras.data import split_folder
 from vit_keras.errors import SettingError
 from vit_keras.text import one_line
 
+# The folder is read by a data set's reader, whose messages name its settings.
+OPTIONS = {
+    "data.layout=classes": "--layout classes",
+    "data.follow_links=true": "--follow-links",
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_argument(
@@ -29,6 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--follow-links", action="store_true", help="follow links that leave the source"
     )
+    parser.add_argument(
+        "--layout",
+        default="auto",
+        choices=("auto", "classes"),
+        help="classes: each sub-folder is a class, whatever the names (%(default)s)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the counts, write nothing")
 
 
@@ -38,7 +50,10 @@ def main() -> None:
         try:
             split(settings)
         except SettingError as error:  # here the folder is an argument, not a setting
-            raise SettingError(str(error).removeprefix("data.path=")) from None
+            text = str(error).removeprefix("data.path=")
+            for setting, option in OPTIONS.items():
+                text = text.replace(setting, option)
+            raise SettingError(text) from None
 
 
 def split(settings: argparse.Namespace) -> None:
@@ -46,11 +61,11 @@ def split(settings: argparse.Namespace) -> None:
     ratios = split_folder.parse_ratios(settings.ratios)
     check(settings, ratios)
     parts = split_folder.plan_split(
-        source, ratios, settings.seed, settings.per_class, settings.follow_links
+        source, ratios, settings.seed, settings.per_class, settings.follow_links, settings.layout
     )
     print(split_folder.split_table(parts, ratios))
     for part in parts:
-        if not part.split:
+        if not part.split and part.reason != split_folder.MORE:
             print(f"skipped: {one_line(part.source)} ({part.reason})")
     for part in split_folder.files_with_two_labels(parts):
         print(f"conflicting labels: {one_line(part.source)}")

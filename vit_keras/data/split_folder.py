@@ -19,14 +19,15 @@ from tqdm import tqdm
 from vit_keras.config.schema import DataConfig
 from vit_keras.data.lazy_images import FileRecord
 from vit_keras.data.readers import folder, folder_layout
+from vit_keras.data.readers.folder_layout import MANIFEST
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
 from vit_keras.text import one_line
 from vit_keras.validators import check_choice
 
-MANIFEST = "split_manifest.csv"
 MODES = ("copy", "hardlink", "symlink")
 NAMES = {2: ("train", "test"), 3: ("train", "val", "test")}
+MORE = "more than --per-class"
 
 
 class PlannedFile(NamedTuple):
@@ -37,6 +38,7 @@ class PlannedFile(NamedTuple):
     source: str  # path within the source folder
     sha256: str
     reason: str  # why it is left out
+    target: str = ""  # path within the split's folder
 
 
 def parse_ratios(text: str) -> dict[str, float]:
@@ -63,6 +65,7 @@ def plan_split(
     seed: int = 0,
     per_class: int | None = None,
     follow_links: bool = False,
+    layout: str = "auto",
 ) -> list[PlannedFile]:
     """Assign each file to a split: the same for the same files, ratios and seed.
 
@@ -72,21 +75,26 @@ def plan_split(
         seed: of the random draw.
         per_class: the maximum number of images of a class.
         follow_links: follow links that lead out of `source` too.
+        layout: `classes` if each sub-folder is a class, whatever the names; see `data.layout`.
 
     Raises:
         SettingError: `source` is no folder, is split already, or has a class that is too small.
     """
-    config = DataConfig(name="folder", path=str(source), follow_links=follow_links)
+    config = DataConfig(name="folder", path=str(source), follow_links=follow_links, layout=layout)
     if list(folder_layout.splits(config)) != [""]:
         raise SettingError(f"{source} is split already; name a folder with a folder for each class")
-    scanned = folder.scan_files(config)
+    listing = folder_layout.list_folder(config)
+    scanned = folder.scan_files(config, listing.files)
     split_of: dict[str, str] = {}  # SHA-256 -> split, across all classes
-    plan = []
-    for label, name in enumerate(folder_layout.class_names(config)):
+    plan = [
+        PlannedFile("", other.class_name, other.file, "", other.detail) for other in listing.others
+    ]
+    for label, name in enumerate(listing.class_names):
         records = [record for file, record in scanned if file.label == label]
         usable = [record for record in records if not record.reason]
         rng = np.random.default_rng([seed, label])
-        drawn = [usable[index] for index in rng.permutation(len(usable))][:per_class]
+        order = [usable[index] for index in rng.permutation(len(usable))]
+        drawn, undrawn = order[:per_class], order[per_class:] if per_class else []
         _assign_splits(drawn, ratios, split_of, f"{source}: {name}")
         plan += [
             PlannedFile(split_of[record.sha256], name, record.path, record.sha256, "")
@@ -97,6 +105,9 @@ def plan_split(
             for record in records
             if record.reason
         ]
+        plan += [PlannedFile("", name, record.path, record.sha256, MORE) for record in undrawn]
+    base = listing.layout.base or "."
+    plan = [part._replace(target=os.path.relpath(part.source, base)) for part in plan]
     return sorted(plan, key=lambda part: (part.split, part.class_name, part.source))
 
 
@@ -145,7 +156,7 @@ def split_table(parts: Iterable[PlannedFile], ratios: Iterable[str]) -> str:
     }
     totals = [sum(column) for column in zip(*rows.values(), strict=True)]
     lines: list[tuple[str, list]] = [("", columns)]
-    lines += [(one_line(name), cells) for name, cells in rows.items()]
+    lines += [(one_line(name) or "(no class)", cells) for name, cells in rows.items()]
     lines.append(("total", totals))
     width = max(len(first) for first, _ in lines)
     return "\n".join(
@@ -184,7 +195,7 @@ def write_split(
         with atomic.atomic_folder(destination) as new:
             for part in tqdm(parts, desc=mode, unit=" files", delay=2, disable=None):
                 if part.split:
-                    target = new / part.split / part.source
+                    target = new / part.split / part.target
                     target.parent.mkdir(parents=True, exist_ok=True)
                     _copy_or_link(source.resolve() / part.source, target, mode)
             _write_manifest(parts, new / MANIFEST)
@@ -207,7 +218,7 @@ def _write_manifest(parts: list[PlannedFile], path: Path) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["split", "class", "file", "source", "sha256", "left_out_because"])
         for part in parts:
-            target = os.path.join(part.split, part.source) if part.split else ""
+            target = os.path.join(part.split, part.target) if part.split else ""
             writer.writerow(
                 [part.split, part.class_name, target, part.source, part.sha256, part.reason]
             )
