@@ -244,6 +244,32 @@ def test_every_image_of_a_labelled_folder_is_measured(tmp_path):
     assert "30 images, the whole data set" in (done.path / "report.html").read_text()
 
 
+def test_a_folder_with_part_of_the_classes_is_measured_where_that_is_asked_for(tmp_path):
+    """Each image under the number that its class has in the run."""
+    run = shutil.copytree(
+        SAVED_MODELS / "cifar10_small",
+        tmp_path / "run",
+        ignore=shutil.ignore_patterns("evaluation", "temperature.json"),
+    )
+    for name in ("truck", "cat"):
+        shutil.copytree(photos(tmp_path / "all") / "test" / name, tmp_path / "few" / name)
+        shutil.rmtree(tmp_path / "all")
+    for name in "abc":
+        shutil.copy(tmp_path / "few/cat/test.png", tmp_path / f"few/cat/{name}.png")
+    words = ["data=folder", f"data.path={tmp_path / 'few'}"]
+    with pytest.raises(SettingError, match=r"set data\.missing_classes=allow to evaluate on"):
+        check(run, "--data", *words)
+    words.append("data.missing_classes=allow")
+    check(run, "--split=all", "--data", *words)
+    done = evaluate_run(run, words, images=3, sizes=[24], split="all")
+    with open(done.path / "confusion.csv") as file:
+        counts = {row[0]: sum(map(int, row[1:])) for row in list(csv.reader(file))[1:]}
+    assert {name: count for name, count in counts.items() if count} == {"cat": 4, "truck": 1}
+    assert "No images of airplane, automobile, bird" in done.report["data"]["note"]
+    shutil.rmtree(tmp_path / "few/truck")
+    assert evaluate_run(run, words, images=2, split="all").report["images"] == 4
+
+
 def test_a_run_is_not_measured_on_what_it_was_trained_on(run, digits):
     """The same images come by another way: known by their pixels, when they are read."""
     parts = {name: tuple(getattr(digits, name)) for name in ("train", "validation", "test")}

@@ -8,7 +8,8 @@ from typing import Any
 
 from vit_keras import validators
 from vit_keras.config import compose
-from vit_keras.config.schema import Config
+from vit_keras.config.overrides import quote_override
+from vit_keras.config.schema import Config, DataConfig
 from vit_keras.data import registry, splits
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
@@ -136,13 +137,16 @@ def check_data(saved: SavedRun, config: Config) -> None:
         return
     if config.data.classes is not None:
         names = [names[index] for index in splits.class_indices(config.data.classes, names)]
-    check_classes(saved, names, f"data.name={config.data.name}")
+    check_classes(saved, names, config.data)
 
 
-def check_classes(saved: SavedRun, names: list[str], source: str) -> None:
-    """Refuse data whose class names are not the run's, in the same order."""
-    expected = saved.class_names
-    if names == expected:
+def check_classes(saved: SavedRun, names: list[str], data: DataConfig) -> None:
+    """Refuse data whose class names are not the run's, in the same order.
+
+    With `data.missing_classes=allow` the data may lack some of them, and have them in any order.
+    """
+    expected, allows = saved.class_names, data.missing_classes == "allow"
+    if names == expected or (allows and {*names} <= {*expected}):
         return
     missing = [name for name in expected if name not in names]
     additional = [name for name in names if name not in expected]
@@ -153,9 +157,20 @@ def check_classes(saved: SavedRun, names: list[str], source: str) -> None:
         differences.append(f"adds {abbreviated_list(additional)}")
     if not differences:
         differences.append(f"has them in another order, {abbreviated_list(names)}")
-    setting = f"data.classes=[{','.join(expected)}]" if len(expected) <= 20 else "data.classes"
-    way_out = "use data of the same classes" if missing else f"select the run's by '{setting}'"
     raise SettingError(
-        f"{source} does not have the classes of run={saved.path}: it {' and '.join(differences)}; "
-        f"{way_out}"
+        f"data.name={data.name} does not have the classes of run={saved.path}: it "
+        f"{' and '.join(differences)}; {_way_out(expected, names)}"
     )
+
+
+def _way_out(expected: list[str], names: list[str]) -> str:
+    common = [name for name in expected if name in names]
+    setting = f"data.classes=[{','.join(map(quote_override, common))}]"
+    choice = f"'{setting}'" if len(common) <= 20 else "data.classes"
+    if len(common) == len(expected):
+        return f"select the run's by {choice}"
+    if len(common) == len(names):
+        return "add them, or set data.missing_classes=allow to evaluate on the others"
+    if len(common) < 2:
+        return "use data of the same classes"
+    return f"use data of the same classes, or those of both by {choice} data.missing_classes=allow"

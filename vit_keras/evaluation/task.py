@@ -1,16 +1,18 @@
 """An evaluation task: a run and the data that it is evaluated on."""
 
 import json
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from vit_keras.config.schema import Config
-from vit_keras.data import registry
+from vit_keras.config.schema import Config, DataConfig
+from vit_keras.data import quality_report, registry
 from vit_keras.data.dataset import SourceData, Split, Splits
 from vit_keras.data.lazy_images import LazyImages
 from vit_keras.data.splits import load_splits
@@ -25,6 +27,9 @@ from vit_keras.evaluation.preflight import (
 )
 from vit_keras.io import atomic
 from vit_keras.runs.saved_run import SavedRun
+from vit_keras.text import abbreviated_list
+
+log = logging.getLogger("vit_keras")
 
 CHANGED_DATA = (
     "The data changed after training: their fingerprint differs. If a folder is split at random, "
@@ -96,7 +101,10 @@ class EvaluationTask:
             and registry.dataset_info(resized).size == registry.dataset_info(data).size
         ):
             return self.splits.test
-        return _with_test(load_splits(resized, self.config.train.seed), self.split).test
+        loaded = _with_classes(
+            load_splits(resized, self.config.train.seed), self.splits.class_names
+        )
+        return _with_test(loaded, self.split).test
 
 
 def evaluation_task(
@@ -121,7 +129,13 @@ def evaluation_task(
     if is_replaced and not is_training_data:
         note = f"Not the data that the run was trained on. {' '.join(overrides)}".strip()
     evaluated = _with_test(splits, split)
-    _check_splits(saved, evaluated, f"data.name={config.data.name}")
+    _check_splits(saved, evaluated, config.data)
+    if absent := [name for name in saved.class_names if name not in splits.class_names]:
+        note = f"{note} No images of {abbreviated_list(absent)}.".strip()
+    evaluated = _with_classes(evaluated, saved.class_names)
+    not_read = [row for row in splits.findings if row.problem in quality_report.NOT_READ]
+    for line in quality_report.summary(not_read):
+        log.warning("warning: %s", line)
     return EvaluationTask(
         saved, config, in_memory, evaluated, fingerprint, is_training_data, note, split
     )
@@ -131,9 +145,22 @@ def _with_test(splits: Splits, split: str) -> Splits:
     return replace(splits, test=splits.all) if split == ALL else splits
 
 
-def _check_splits(saved: SavedRun, splits: Splits, source: str) -> None:
+def _with_classes(splits: Splits, class_names: list[str]) -> Splits:
+    """The splits with the labels of `class_names`, in which all of their own classes are."""
+    if splits.class_names == class_names:
+        return splits
+    labels = np.array([class_names.index(name) for name in splits.class_names], np.int32)
+    parts: dict[str, Any] = {
+        name: Split(part.images, np.where(part.labels < 0, -1, labels[part.labels]))
+        for name, part in splits.as_dict().items()
+    }
+    return replace(splits, **parts, class_names=class_names)
+
+
+def _check_splits(saved: SavedRun, splits: Splits, data: DataConfig) -> None:
     """Refuse data with other classes, with other channels than the model's, or without labels."""
-    check_classes(saved, splits.class_names, source)
+    check_classes(saved, splits.class_names, data)
+    source = f"data.name={data.name}"
     channels, expected = splits.test.images.shape[-1], saved.model.input_shape[-1]
     if channels not in (1, expected):
         raise SettingError(
