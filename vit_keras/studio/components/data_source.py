@@ -11,7 +11,7 @@ from vit_keras.config.overrides import quote_override
 from vit_keras.data import download, unzip_images
 from vit_keras.data.registry import WELL_KNOWN
 from vit_keras.io import zip_files
-from vit_keras.studio.components.display import escape_markdown
+from vit_keras.studio.components.display import escape_markdown, table
 from vit_keras.studio.jobs.command import group_choices
 from vit_keras.studio.jobs.queue import STUDIO
 
@@ -23,6 +23,7 @@ KNOWN_SET, FOLDER, ZIP, ARRAYS = (
 )
 UNPACKING = threading.Lock()
 OTHER = "another set of TensorFlow Datasets"
+MANY = 50  # files that are listed
 
 
 def select_data(root: Path) -> tuple[str, tuple[str, ...]]:
@@ -80,8 +81,13 @@ def _unpack_upload(root: Path) -> str:
             file.seek(0)
             unzip_images.unzip_images(file, folder)
     classes = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    left_out = unzip_images.read_left_out(folder)
     st.markdown(
         f"{escape_markdown(', '.join(classes[:20]))}: unpacked into "
         f"`{STUDIO}/uploads/{folder.name}`"
     )
+    if left_out:
+        rows = [(file.name, file.reason) for file in left_out[:MANY]]
+        with st.expander(f"{len(left_out):,} files of the zip were not unpacked"):
+            st.markdown(table([("file", "reason"), *rows]))
     return str(folder)

@@ -81,6 +81,8 @@ def _show_counts(summary: dict) -> None:
     totals = {split: sum(class_counts) for split, class_counts in counts.items()}
     splits = ", ".join(f"{split} {total:,}" for split, total in totals.items())
     text = f"{sum(totals.values()):,} images of {len(names)} classes: {splits}"
+    if summary["not_read"]:
+        text += f"; {summary['not_read']:,} other files were not read"
     st.markdown(escape_markdown(text))
     if len(names) <= MANY:
         import pandas as pd  # a dependency of Streamlit; only pages with bars wait for it

@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from vit_keras.cli import evaluate, export
-from vit_keras.data.readers.folder_layout import SUFFIXES
+from vit_keras.data.readers.layout_names import SUFFIXES
 from vit_keras.evaluation.preflight import ALL, TEST, check_evaluation
 from vit_keras.export import preflight
 from vit_keras.export.formats import FORMATS

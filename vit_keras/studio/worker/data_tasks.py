@@ -47,6 +47,7 @@ class DataTasks:
             "counts": {
                 n: np.bincount(p.labels, minlength=classes).tolist() for n, p in parts.items()
             },
+            "not_read": sum(finding.problem in quality_report.NOT_READ for finding in findings),
             "sizes": _sizes(list(parts.values())),
             "samples": _samples(splits, samples, label),
             "warnings": [*quality_report.summary(findings), *quality_report.label_problems(splits)],
