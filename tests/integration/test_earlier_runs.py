@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import vit_keras
+from helpers.image_files import write
 from helpers.paths import ROOT, SAVED_MODELS
 from vit_keras.runs.run_dir import config_of_run
 from vit_keras.training import preflight
@@ -85,3 +86,23 @@ def test_a_command_of_0_1_0_means_what_it_did():
     )  # fmt: skip
     assert old == new
     preflight.check(old)
+
+
+def test_a_run_on_a_folder_is_resumed_on_the_files_that_it_was_trained_on(tmp_path):
+    """Of what a newer version would read more or otherwise; the run's settings are older."""
+    root = tmp_path / "photos"
+    for name in ("Training", "Testing"):
+        for animal in ("ant", "bee"):
+            write(root / name / animal, 10)
+    words = [f"data.path={root}", "data.image_size=8", "train.batch_size=4", "train.epochs=1"]
+    words += ["model.patch_size=4", "model.width=8", "model.depth=1", "model.num_heads=1"]
+    old = ["data.layout=literal", "data.suffixes=[.png]", f"run.dir={tmp_path / 'run'}"]
+    vit_keras.train_model(vit_keras.load_config("recipe=folder", *words, *old))
+    newer = ("  layout:", "  missing_classes:", "  suffixes:", "  - .png")
+    file = tmp_path / "run" / "config.yaml"
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if not line.startswith(newer)))
+    write(root / "Training" / "ant", 2, "tiff")
+    vit_keras.train_model(vit_keras.load_config("train.epochs=2", f"run.resume={tmp_path / 'run'}"))
+    assert len(history(tmp_path / "run" / "history.csv")) == 2
+    assert vit_keras.open_run(tmp_path / "run").class_names == ["Testing", "Training"]

@@ -143,6 +143,9 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
         data=DataConfig(
             *("cifar100", "a", "~/sets", True, [64, 32], ["apple", 3], 10, 9, 0.25, 2),
             *("pad", "fail", True, 1, 2),
+            layout={"train": "a", "test": "b"},
+            missing_classes="allow",
+            suffixes=[".png"],
         ),
         model=ModelConfig(
             *("ti16", 4, 12, 2, 3, 24, "mean", "sincos2d", "tanh", "swiglu", True, True, 1e-5, 4),

@@ -32,22 +32,6 @@ class DataConfig:
         "A folder with one sub-folder per class, or with train, val and test folders of such; or "
         "an npz file.",
     )
-    layout: Any = setting(
-        "auto",
-        "How the sub-folders of a folder are read: by their names (auto), each as a class "
-        "(classes), by the exact names train, val, valid, validation and test (literal), or "
-        "{train: <folder>, validation: <folder>, test: <folder>}.",
-    )
-    missing_classes: str = setting(
-        "refuse",
-        "What to do if the validation or test folder, or the data of an evaluation, lack a class.",
-        choices=("refuse", "allow"),
-    )
-    suffixes: list[str] | None = setting(
-        None,
-        "Endings of the files of a folder to read, such as [.jpg,.png]; whatever is an image by "
-        "its content unless set.",
-    )
     tfds_dir: str | None = setting(
         None, "Where TensorFlow Datasets keeps its sets; TFDS_DATA_DIR unless set."
     )
@@ -94,6 +78,22 @@ class DataConfig:
         "Threads that decode the images of a folder; the number of cores unless set.",
         at_least=1,
         at_most=256,
+    )
+    layout: Any = setting(
+        "auto",
+        "How the sub-folders of a folder are read: by their names (auto), each as a class "
+        "(classes), by the exact names train, val, valid, validation and test (literal), or "
+        "{train: <folder>, validation: <folder>, test: <folder>}.",
+    )
+    missing_classes: str = setting(
+        "refuse",
+        "What to do if the validation or test folder, or the data of an evaluation, lack a class.",
+        choices=("refuse", "allow"),
+    )
+    suffixes: list[str] | None = setting(
+        None,
+        "Endings of the files of a folder to read, such as [.jpg,.png]; whatever is an image by "
+        "its content unless set.",
     )
 
 

@@ -205,7 +205,9 @@ def _check_has_images(
 
 def way_out(split: str) -> str:
     """What to do about a class without images."""
-    return "remove the folder" if split in ("", "train") else "set data.missing_classes=allow"
+    if split in ("", "train"):
+        return "remove the folder, or name the classes to keep by data.classes"
+    return "set data.missing_classes=allow"
 
 
 def _outside(file: FoundFile, layout: Layout) -> Finding:
