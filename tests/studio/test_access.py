@@ -139,8 +139,15 @@ def test_uploads_are_held_to_what_a_zip_of_photos_is(page, studio, shot):
     name = "![x](http:evil.png) <b>bold<b> *a* :red[b] $c$"
     give(
         "../../etc <b>.zip",
-        zipped([*PHOTOS, *((f"photos/{name}/{i}.png", picture()) for i in "12")]),
+        zipped(
+            [
+                *PHOTOS,
+                *((f"photos/{name}/{i}.png", picture()) for i in "12"),
+                ("photos/notes.txt", b"a text"),
+            ]
+        ),
     )
+    page.get_by_text("1 files of the zip were not unpacked").wait_for()
     page.get_by_text("The settings are valid.").wait_for()
     assert not page.locator("img[src*=evil]").count()
     assert page.locator("b", has_text="bold").count() == 0

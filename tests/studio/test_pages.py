@@ -185,7 +185,9 @@ def test_data_are_inspected_and_augmented(page, studio, runs, shot, serious_barr
     enter(field, str(tmp_path / "nothing"))
     page.get_by_text("is no folder; name the one with the classes").wait_for()
     enter(field, str(photos))
-    page.get_by_text("25 images of 2 classes: train 12, validation 6, test 7").wait_for()
+    page.get_by_text(
+        "25 images of 2 classes: train 12, validation 6, test 7; not read: 1"
+    ).wait_for()
     page.get_by_role("cell", name="20 x 24", exact=True).wait_for()
     page.get_by_text("1 files cannot be used and were skipped").wait_for()
     page.get_by_text("1 files are in two splits").wait_for()

@@ -30,6 +30,7 @@ def root(tmp_path_factory):
     for name in ("ant", "bee", "two\nlines"):
         write(root / name, 16)
     (root / "ant" / "bad\nname.png").write_text("a web page")
+    (root / "readme.txt").write_text("about the photos")
     photo(40, 40).save(root / "bee" / "one.png")
     photo(40, 40).save(root / "ant" / "other.png")
     return root
@@ -58,6 +59,7 @@ def test_a_run_from_files_ends_where_one_from_memory_does(root, streamed, tmp_pa
         assert held.metrics[name] == streamed.metrics[name]
     said = (held.path / "train.log").read_text()
     assert "1 files cannot be used and were skipped: 'ant/bad\\nname.png'" in said
+    assert "1 files are no images of a class and were ignored: readme.txt (no image, by" in said
     mean = re.search(r"pixels: mean (\S+) (\S+) (\S+),", said).groups()
     assert np.array(mean, float) == pytest.approx(0.5, abs=0.05)  # noise
     assert "the model normalises by mean 0.500, std 0.500" in said
@@ -66,6 +68,7 @@ def test_a_run_from_files_ends_where_one_from_memory_does(root, streamed, tmp_pa
     with open(held.path / "data_report.csv", newline="") as file:
         report = list(csv.DictReader(file))
     assert ("skipped", "ant/bad\nname.png") in [(row["problem"], row["file"]) for row in report]
+    assert ("ignored", "readme.txt") in [(row["problem"], row["file"]) for row in report]
     assert "two_labels" in [row["problem"] for row in report]
 
 

@@ -82,7 +82,7 @@ def _show_counts(summary: dict) -> None:
     splits = ", ".join(f"{split} {total:,}" for split, total in totals.items())
     text = f"{sum(totals.values()):,} images of {len(names)} classes: {splits}"
     if summary["not_read"]:
-        text += f"; {summary['not_read']:,} other files were not read"
+        text += f"; not read: {summary['not_read']:,}"
     st.markdown(escape_markdown(text))
     if len(names) <= MANY:
         import pandas as pd  # a dependency of Streamlit; only pages with bars wait for it
