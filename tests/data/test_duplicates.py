@@ -1,4 +1,4 @@
-"""Duplicates across splits or labels are found, and distinct images are not reported."""
+"""Duplicates across splits or labels are found, and stay together in splits that are drawn."""
 
 import io
 import shutil
@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from helpers.image_files import config, photo
-from vit_keras.data import quality_report
+from helpers.image_files import config, photo, write
+from vit_keras import SettingError, build_splits
+from vit_keras.data import duplicates, quality_report, split_folder
 from vit_keras.data.splits import load_splits
 
 DRAWN = 6
@@ -89,3 +90,119 @@ def test_pictures_that_differ_in_a_part_are_not_taken_for_each_other(root):
         image.save(file, "PNG")
         (root / place / "wall.png").write_bytes(file.getvalue())
     assert found(root) == []
+
+
+@pytest.fixture
+def icons(tmp_path):
+    """Two classes, each of 20 files and 30 copies of them; some are also in the other class."""
+    for name in ("ant", "bee"):
+        write(tmp_path / "icons" / name, 20)
+        for index in range(30):
+            source = tmp_path / "icons" / name / f"{index % 7}.png"
+            shutil.copy(source, source.with_name(f"copy {index}.png"))
+    for index in range(4):
+        shutil.copy(tmp_path / f"icons/bee/{index}.png", tmp_path / f"icons/ant/bee {index}.png")
+    return tmp_path / "icons"
+
+
+def files_of(splits):
+    return {name: [*split.images.files] for name, split in splits.as_dict().items()}
+
+
+def leaked(parts):
+    """Names of parts that have an equal file, two by two."""
+    hashes = {name: {file.sha256 for file in files} for name, files in parts.items()}
+    names = [*hashes]
+    return [(a, b) for i, a in enumerate(names) for b in names[i + 1 :] if hashes[a] & hashes[b]]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_equal_files_are_on_one_side_of_every_draw(seed, icons):
+    """Of the test split, the validation split, and the split on disk."""
+    parts = files_of(load_splits(config(icons, cache_mb=0), seed))
+    assert leaked(parts) == []
+    assert sum(map(len, parts.values())) == 104
+    assert abs(len(parts["test"]) - 21) <= 1
+    planned = {"train": [], "val": [], "test": []}
+    for part in split_folder.plan_split(icons, split_folder.parse_ratios("80/10/10"), seed):
+        planned[part.split].append(part)
+    assert leaked(planned) == []
+    assert sum(map(len, planned.values())) == 104
+
+
+def test_without_groups_equal_files_are_drawn_one_by_one(icons):
+    """As runs did that have no such setting, and go on doing when they are resumed."""
+    parts = files_of(load_splits(config(icons, cache_mb=0, group_duplicates="none"), 0))
+    assert ("train", "test") in leaked(parts)
+    planned = {"train": [], "test": []}
+    ratios = split_folder.parse_ratios("80/20")
+    for part in split_folder.plan_split(icons, ratios, group_duplicates="none"):
+        planned[part.split].append(part)
+    assert leaked(planned) == [("train", "test")]
+
+
+@pytest.fixture
+def series(root, tmp_path):
+    """Classes of ten pictures, each saved three times, smaller and brighter."""
+    for name in ("ant", "bee"):
+        folder = tmp_path / "series" / name
+        folder.mkdir(parents=True)
+        pictures = [path for split in ("train", "val") for path in (root / split / name).iterdir()]
+        for index, path in enumerate(sorted(pictures)[:10]):
+            with Image.open(path) as image:
+                image.save(folder / f"{index}.png")
+                smaller(image).save(folder / f"{index} small.jpg", quality=75)
+                brighter(image).save(folder / f"{index} bright.jpg", quality=85)
+    return tmp_path / "series"
+
+
+def number_of(path):
+    return path.split(".")[0].split()[0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_near_duplicates_stay_together_on_request(seed, series):
+    equal = load_splits(config(series), seed)
+    assert {finding.problem for finding in equal.findings} == {"near_duplicate"}
+    (line,) = quality_report.summary(equal.findings)
+    assert "data.group_duplicates=near" in line
+    near = load_splits(config(series, group_duplicates="near", cache_mb=0), seed)
+    assert near.findings == ()
+    sides = [{number_of(file.path) for file in files} for files in files_of(near).values()]
+    assert sum(map(len, sides)) == 20
+    planned = split_folder.plan_split(
+        series, split_folder.parse_ratios("60/20/20"), seed, group_duplicates="near"
+    )
+    assert len({(number_of(part.source), part.split) for part in planned}) == 20
+
+
+def test_near_duplicates_of_near_duplicates_belong_to_one_group(monkeypatch):
+    """A series that changes a little from each picture to the next, as the frames of a video."""
+    monkeypatch.setattr(duplicates, "MIN_CORRELATION", 0.9)
+    wall = np.asarray(photo(60, 60)).astype(float)
+    noise = np.random.default_rng(0).normal(0, 12, (8, *wall.shape)).cumsum(axis=0)
+    frames = (wall + noise).clip(0, 255).astype("uint8")
+    other = np.random.default_rng(1).integers(0, 256, (3, *wall.shape)).astype("uint8")
+    groups = duplicates.group_images(np.concatenate([frames, other]), "near")
+    assert len({*groups[:8]}) == 1
+    assert len({*groups}) == 4
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_equal_arrays_stay_together(seed):
+    rng = np.random.default_rng(7)
+    images = rng.integers(0, 256, (60, 5, 5, 3)).astype("uint8")
+    images = np.concatenate([images, images[:25], images[:25]])
+    labels = np.tile(np.arange(2), 55)
+    splits = build_splits((images, labels), seed=seed)
+    sides = [{image.tobytes() for image in split.images} for split in splits.as_dict().values()]
+    assert sum(map(len, sides)) == 60
+    assert len(splits.all.labels) == 110
+
+
+def test_copies_of_one_image_cannot_be_split():
+    images = np.zeros((40, 8, 8, 1), "uint8")
+    data = (images, np.arange(40) % 2)
+    with pytest.raises(SettingError, match=r"40 images that are copies .*group_duplicates=none"):
+        build_splits(data)
+    assert len(build_splits(data, group_duplicates="none").test.labels) == 8

@@ -202,7 +202,8 @@ class Model(keras.Model):
         self.add_loss(keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, logits)))
         return logits
 
-assert len(build_splits((np.ones((10, 4, 4)), [0, 1] * 5)).test.labels) == 2
+images = np.arange(160.0).reshape(10, 4, 4)
+assert len(build_splits((images, [0, 1] * 5)).test.labels) == 2
 split = Split(np.ones((10, 4), "uint8"), np.zeros(10, "int32"))
 model = Model()
 model.compile("sgd")

@@ -101,8 +101,15 @@ def test_equal_files_go_together_also_from_other_classes(source):
 
 def test_a_file_under_two_labels_is_told(source, tmp_path, capsys):
     shutil.copy(source / "bee/0.png", source / "ant/a bee.png")
-    settings = dict(ratios="80/10/10", seed=0, per_class=None, mode="copy", follow_links=False)
-    settings["layout"] = "auto"
+    settings = dict(
+        ratios="80/10/10",
+        seed=0,
+        per_class=None,
+        mode="copy",
+        follow_links=False,
+        layout="auto",
+        group_duplicates="equal",
+    )
     cli_split.split(
         argparse.Namespace(source=source, destination=tmp_path / "out", dry_run=True, **settings)
     )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from helpers.paths import SAVED_MODELS
 from vit_keras import SettingError, load_config
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import dataset, registry
@@ -64,6 +65,19 @@ def test_digits_are_split_in_proportion(seed):
 
 def test_one_seed_gives_one_split():
     assert digits(seed=3).fingerprint == digits(seed=3).fingerprint
+
+
+@pytest.mark.parametrize("name", ["digits", "cifar10_small"])
+def test_released_runs_have_the_split_that_their_recipe_draws(name, request):
+    """These sets have no equal images to keep together, so that their results are as before."""
+    if name != "digits":
+        request.getfixturevalue("tfds_dir")
+        pytest.importorskip("tensorflow_datasets")
+    config = load_config(f"recipe={name}")
+    environment = json.loads((SAVED_MODELS / name / "environment.json").read_text())
+    assert config.data.group_duplicates == "equal"
+    fingerprint = load_splits(config.data, config.train.seed).fingerprint
+    assert fingerprint == environment["data_fingerprint"]
 
 
 def test_another_seed_draws_another_validation_split_and_keeps_the_test_split():

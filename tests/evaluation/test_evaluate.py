@@ -164,15 +164,19 @@ def test_another_evaluation_takes_the_place_of_an_earlier_one_when_it_is_whole(e
     before = (run / "evaluation" / "evaluation.json").read_text()
     with pytest.raises(SettingError, match="does not have the classes of run="):
         evaluate_run(run, data=two_classes())
-    in_colour = (np.zeros((100, 8, 8, 3), "uint8"), np.arange(100) % 10)
+    in_colour = (random_pixels(100, 8, 8, 3), np.arange(100) % 10)
     with pytest.raises(SettingError, match=r"has 3 channels and the model of run=.* takes 1"):
         evaluate_run(run, data=in_colour)
     assert (run / "evaluation" / "evaluation.json").read_text() == before
     assert not (run / "temperature.json").exists()
 
 
+def random_pixels(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape).astype("uint8")
+
+
 def two_classes():
-    images = np.zeros((40, 8, 8, 1), "uint8")
+    images = random_pixels(40, 8, 8, 1)
     return {"train": (images, np.arange(40) % 2), "class_names": ["ant", "bee"]}
 
 

@@ -141,8 +141,8 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
     config = Config(
         name="größer",
         data=DataConfig(
-            *("cifar100", "a", "~/sets", True, [64, 32], ["apple", 3], 10, 9, 0.25, 2),
-            *("pad", "fail", True, 1, 2),
+            *("cifar100", "a", "~/sets", True, [64, 32], ["apple", 3], 10, 9, 0.25),
+            *("near", 2, "pad", "fail", True, 1, 2),
             layout={"train": "a", "test": "b"},
             missing_classes="allow",
             suffixes=[".png"],

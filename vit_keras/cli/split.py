@@ -8,6 +8,7 @@ from pathlib import Path
 from vit_keras.cli import arguments
 from vit_keras.cli.exit_codes import exit_codes
 from vit_keras.config.overrides import quote_override
+from vit_keras.config.schema import GROUP_DUPLICATES
 from vit_keras.data import split_folder
 from vit_keras.errors import SettingError
 from vit_keras.text import one_line
@@ -31,6 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ratios", default="80/10/10", help="train/val/test, or train/test")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random split")
     parser.add_argument("--per-class", type=int, help="maximum number of images per class")
+    parser.add_argument(
+        "--group-duplicates",
+        default="equal",
+        choices=GROUP_DUPLICATES,
+        help="which images go to the same split: equal files, near-duplicates too, or none",
+    )
     parser.add_argument("--mode", default="copy", choices=split_folder.MODES)
     parser.add_argument(
         "--follow-links", action="store_true", help="follow links that leave the source"
@@ -61,7 +68,13 @@ def split(settings: argparse.Namespace) -> None:
     ratios = split_folder.parse_ratios(settings.ratios)
     check(settings, ratios)
     parts = split_folder.plan_split(
-        source, ratios, settings.seed, settings.per_class, settings.follow_links, settings.layout
+        source,
+        ratios,
+        settings.seed,
+        settings.per_class,
+        settings.follow_links,
+        settings.layout,
+        settings.group_duplicates,
     )
     print(split_folder.split_table(parts, ratios))
     for part in parts:

@@ -39,6 +39,7 @@ RENAMED = {
 BEFORE: dict[str, Any] = {
     "data.layout": "literal",
     "data.suffixes": [".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".gif"],
+    "data.group_duplicates": "none",
 }
 
 # Old name -> new name, which is the same where only a value was renamed.

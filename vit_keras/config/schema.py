@@ -15,6 +15,7 @@ from vit_keras.validators import field_types, setting
 MAX_EPOCHS = 1_000_000  # a schedule counts their steps in 64 bits
 # The strengths in `augment.color_jitter`, in order, with the largest of each.
 JITTER = {"brightness": 1, "contrast": 1, "saturation": 1, "hue": 0.5}
+GROUP_DUPLICATES = ("equal", "near", "none")
 
 
 @dataclass
@@ -53,6 +54,12 @@ class DataConfig:
         "Fraction of the training split that is held out for validation, stratified by class.",
         above=0,
         at_most=0.9,
+    )
+    group_duplicates: str = setting(
+        "equal",
+        "Which images stay together when a validation or test split is drawn: those that are "
+        "equal, near-duplicates too (near; for photos), or none.",
+        choices=GROUP_DUPLICATES,
     )
     prefetch: int = setting(4, "Batches that are prepared ahead of the device.", at_least=1)
     resize_mode: str = setting(

@@ -91,6 +91,11 @@ class Splits:
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     @property
+    def image_counts(self) -> dict[str, int]:
+        """The number of images of each split."""
+        return {name: len(split.labels) for name, split in self.as_dict().items()}
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of class names, pixels and labels in order; of lazy images, of their files."""
         digest = hashlib.sha256("\n".join(self.class_names).encode())

@@ -1,4 +1,4 @@
-"""Detect train/test leakage: exact and near-duplicate images across splits.
+"""Exact and near-duplicate images: group those of one split, detect those across splits (leakage).
 
 Equal files have equal SHA-256 hashes. Near-duplicates, resized or saved again, have difference
 hashes of 64 bits that differ in two bits at most. Other images with a similar background can have
@@ -6,15 +6,18 @@ such hashes too, so each candidate pair is compared pixel by pixel at 32x32.
 """
 
 import functools
+import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from vit_keras.data.dataset import Finding, Split
 from vit_keras.data.lazy_images import FileRecord, LazyImages
+from vit_keras.data.readers.folder import dhash
 
 MAX_DISTANCE = 2  # bits
 THUMBNAIL = (32, 32)
@@ -35,6 +38,69 @@ class _LabelledFile(NamedTuple):
     record: FileRecord
     split: str
     label: int
+
+
+def group_images(images: np.ndarray | LazyImages, group_duplicates: str) -> np.ndarray | None:
+    """(n, X, Y, C) -> (n,): numbers that are equal for images that belong to one split.
+
+    Args:
+        images: of files, compared by their SHA-256, or arrays, compared by their pixels.
+        group_duplicates: `equal`; `near`, with near-duplicates and in turn those of them; or
+            `none`, for which there are no groups.
+    """
+    if group_duplicates == "none":
+        return None
+    keys: Iterator[Hashable]
+    if isinstance(images, LazyImages):
+        keys = (file.sha256 for file in images.files)
+    else:
+        keys = (hashlib.sha256(image).digest() for image in np.ascontiguousarray(images))
+    numbers: dict[Hashable, int] = {}
+    groups = np.array([numbers.setdefault(key, len(numbers)) for key in keys], int)
+    return groups if group_duplicates == "equal" else _join_near_duplicates(groups, images)
+
+
+def _join_near_duplicates(groups: np.ndarray, images: np.ndarray | LazyImages) -> np.ndarray:
+    """(n,) -> (n,): the groups, joined where one image of each nearly equals one of the other."""
+    _, firsts = np.unique(groups, return_index=True)  # all images of a group are equal
+    hashes, thumbnail = _hashes_and_thumbnails(images, firsts)
+    parents = list(range(len(firsts)))  # a forest: each tree is a group
+
+    def root(group: int) -> int:
+        while parents[group] != group:
+            parents[group] = parents[parents[group]]
+            group = parents[group]
+        return group
+
+    for one, other in _candidate_pairs(hashes, np.arange(len(firsts))):
+        if root(one) != root(other) and _is_same_image(thumbnail(one), thumbnail(other)):
+            parents[root(one)] = root(other)
+    return np.array([root(group) for group in range(len(firsts))], int)[groups]
+
+
+def _hashes_and_thumbnails(
+    images: np.ndarray | LazyImages, chosen: np.ndarray
+) -> tuple[np.ndarray, Callable[[int], np.ndarray]]:
+    """Difference hashes (m,) of the chosen images, and a function of 0 to m - 1 -> thumbnail."""
+    if isinstance(images, LazyImages):
+        files = list(images.files[chosen])
+        hashes = [file.dhash for file in files]
+        small = LazyImages(images.root, files, THUMBNAIL, "stretch", workers=1)
+        return np.array(hashes, np.uint64), functools.cache(lambda n: small[n].astype(np.int16))
+    hashes = [dhash(_grey(images[index])) for index in chosen]
+
+    def thumbnail(number: int) -> np.ndarray:
+        resized = cv2.resize(images[chosen[number]], THUMBNAIL, interpolation=cv2.INTER_AREA)
+        return resized.astype(np.int16)
+
+    return np.array(hashes, np.uint64), functools.cache(thumbnail)
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    """(X, Y, C) -> (X, Y)."""
+    if image.shape[-1] == 1:
+        return image[..., 0]
+    return cv2.cvtColor(np.ascontiguousarray(image[..., :3]), cv2.COLOR_RGB2GRAY)
 
 
 def find_duplicates(splits: Mapping[str, Split], class_names: list[str]) -> list[Finding]:
@@ -95,21 +161,15 @@ def _near_duplicates(
     """Each image of a later split with the first near-duplicate of it in an earlier split."""
     order = {split: rank for rank, split in enumerate(dict.fromkeys(file.split for file in files))}
     ranks = np.array([order[file.split] for file in files])
-    hashes = np.array([file.record.dhash for file in files], np.uint64)
-    thumbnails = LazyImages(root, [file.record for file in files], THUMBNAIL, "stretch", workers=1)
-    pixels = functools.cache(lambda index: thumbnails[index].astype(np.int16))
+    images = LazyImages(root, [file.record for file in files], THUMBNAIL, "stretch", workers=1)
+    hashes, thumbnail = _hashes_and_thumbnails(images, np.arange(len(files)))
     found: dict[int, int] = {}
-    for part in HASH_PARTS:
-        for group in _candidate_groups(hashes, hashes & part, ranks):
-            for index in group[ranks[group] > ranks[group].min()]:
-                earlier = group[ranks[group] < ranks[index]]
-                near = np.bitwise_count(hashes[earlier] ^ hashes[index]) <= MAX_DISTANCE
-                for other in earlier[near]:
-                    is_copy = files[other].record.sha256 == files[index].record.sha256
-                    if index in found or is_copy:
-                        continue
-                    if _is_same_image(pixels(index), pixels(other)):
-                        found[index] = other
+    for index, other in _candidate_pairs(hashes, ranks):
+        is_copy = files[other].record.sha256 == files[index].record.sha256
+        if index in found or is_copy:
+            continue
+        if _is_same_image(thumbnail(index), thumbnail(other)):
+            found[index] = other
     for index, other in sorted(found.items()):
         yield "near_duplicate", files[index], files[other]
 
@@ -119,10 +179,20 @@ def _is_same_image(one: np.ndarray, other: np.ndarray) -> bool:
     return bool(np.corrcoef(one.ravel(), other.ravel())[0, 1] >= MIN_CORRELATION)
 
 
+def _candidate_pairs(hashes: np.ndarray, ranks: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Pairs of images with nearly equal hashes, the one of higher rank first; some come twice."""
+    for part in HASH_PARTS:
+        for group in _candidate_groups(hashes, hashes & part, ranks):
+            for index in group[ranks[group] > ranks[group].min()]:
+                earlier = group[ranks[group] < ranks[index]]
+                near = np.bitwise_count(hashes[earlier] ^ hashes[index]) <= MAX_DISTANCE
+                yield from ((index, other) for other in earlier[near])
+
+
 def _candidate_groups(
     hashes: np.ndarray, keys: np.ndarray, ranks: np.ndarray
 ) -> Iterator[np.ndarray]:
-    """Indices of images with equal keys in several splits; a hash of 0 is of a flat image."""
+    """Indices of images of several ranks with equal keys; a hash of 0 is of a flat image."""
     hashed = np.flatnonzero(hashes)
     order = hashed[np.argsort(keys[hashed], kind="stable")]
     for group in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):

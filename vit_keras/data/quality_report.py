@@ -21,7 +21,8 @@ SUMMARIES = {
     "no_classes": "{} folders are named as a split, and were ignored",
     "similar_names": "{} classes have the name of another one in other letters",
     "duplicate": "{} files are in two splits, so that test metrics are too good (data leakage)",
-    "near_duplicate": "{} images are nearly the same as one of another split (data leakage)",
+    "near_duplicate": "{} images are nearly the same as one of another split (data leakage); where "
+    "a split is drawn, data.group_duplicates=near keeps them together",
     "two_labels": "{} files are there under two labels",
 }
 NOT_READ = ("skipped", "ignored", "no_classes")  # files that are there and are no images

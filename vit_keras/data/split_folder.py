@@ -1,7 +1,8 @@
 """Split a folder of classes on disk: <class>/... becomes {train,val,test}/<class>/...
 
-Each class is split at random in the given ratios; equal files, of whatever class, go to the same
-split. The result is complete or absent: it is written to a temporary folder, which is then renamed.
+Each class is split at random in the given ratios; equal files, of whatever class, and if asked for
+near-duplicates go to the same split. The result is complete or absent: it is written to a temporary
+folder, which is then renamed.
 """
 
 import csv
@@ -17,9 +18,10 @@ import numpy as np
 from tqdm import tqdm
 
 from vit_keras.config.schema import DataConfig
-from vit_keras.data.lazy_images import FileRecord
+from vit_keras.data import duplicates, stratify
+from vit_keras.data.lazy_images import FileRecord, LazyImages
 from vit_keras.data.readers import folder, folder_layout
-from vit_keras.data.readers.folder_layout import MANIFEST
+from vit_keras.data.readers.folder_layout import MANIFEST, ListedFile
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
 from vit_keras.text import one_line
@@ -66,6 +68,7 @@ def plan_split(
     per_class: int | None = None,
     follow_links: bool = False,
     layout: str = "auto",
+    group_duplicates: str = "equal",
 ) -> list[PlannedFile]:
     """Assign each file to a split: the same for the same files, ratios and seed.
 
@@ -76,6 +79,7 @@ def plan_split(
         per_class: the maximum number of images of a class.
         follow_links: follow links that lead out of `source` too.
         layout: `classes` if each sub-folder is a class, whatever the names; see `data.layout`.
+        group_duplicates: which images go to the same split, as `data.group_duplicates`.
 
     Raises:
         SettingError: `source` is no folder, is split already, or has a class that is too small.
@@ -84,55 +88,82 @@ def plan_split(
     if list(folder_layout.splits(config)) != [""]:
         raise SettingError(f"{source} is split already; name a folder with a folder for each class")
     listing = folder_layout.list_folder(config)
-    scanned = folder.scan_files(config, listing.files)
-    split_of: dict[str, str] = {}  # SHA-256 -> split, across all classes
+    scanned, names = folder.scan_files(config, listing.files), listing.class_names
+    drawn = [
+        _draw_files(scanned, label, np.random.default_rng([seed, label]), per_class)
+        for label in range(len(names))
+    ]
+    root = folder_layout.root(config)
+    splits = iter(_assign_splits(drawn, names, root, ratios, seed, group_duplicates))
     plan = [
+        PlannedFile(next(splits), name, record.path, record.sha256, "")
+        for name, files in zip(names, drawn, strict=True)
+        for record in files
+    ]
+    plan += [
         PlannedFile("", other.class_name, other.file, "", other.detail) for other in listing.others
     ]
-    for label, name in enumerate(listing.class_names):
-        records = [record for file, record in scanned if file.label == label]
-        usable = [record for record in records if not record.reason]
-        rng = np.random.default_rng([seed, label])
-        order = [usable[index] for index in rng.permutation(len(usable))]
-        drawn, undrawn = order[:per_class], order[per_class:] if per_class else []
-        _assign_splits(drawn, ratios, split_of, f"{source}: {name}")
-        plan += [
-            PlannedFile(split_of[record.sha256], name, record.path, record.sha256, "")
-            for record in drawn
-        ]
-        plan += [
-            PlannedFile("", name, record.path, record.sha256, record.reason)
-            for record in records
-            if record.reason
-        ]
-        plan += [PlannedFile("", name, record.path, record.sha256, MORE) for record in undrawn]
+    planned = {part.source for part in plan}
+    plan += [
+        PlannedFile("", names[file.label], record.path, record.sha256, record.reason or MORE)
+        for file, record in scanned
+        if record.path not in planned
+    ]
     base = listing.layout.base or "."
     plan = [part._replace(target=os.path.relpath(part.source, base)) for part in plan]
     return sorted(plan, key=lambda part: (part.split, part.class_name, part.source))
 
 
+def _draw_files(
+    scanned: list[tuple[ListedFile, FileRecord]],
+    label: int,
+    rng: np.random.Generator,
+    count: int | None,
+) -> list[FileRecord]:
+    """The usable files of a class in random order, `count` at most."""
+    usable = [record for file, record in scanned if file.label == label and not record.reason]
+    return [usable[index] for index in rng.permutation(len(usable))][:count]
+
+
 def _assign_splits(
-    drawn: list[FileRecord], ratios: dict[str, float], split_of: dict[str, str], name: str
-) -> None:
-    """Add the splits of a class's images to `split_of`; equal files keep the split they have."""
-    groups = defaultdict(list)
-    for record in drawn:
-        groups[record.sha256].append(record)
-    if len(groups) < len(ratios):
-        raise SettingError(
-            f"{name} has {len(groups)} different images, and {len(ratios)} splits need one each; "
-            "add images, use fewer splits, or remove the class"
-        )
-    remaining = _quotas(len(drawn), ratios)
-    # Files that another class has too come first: their split is decided.
-    for sha256 in sorted(groups, key=lambda sha256: sha256 not in split_of):
-        split = split_of.setdefault(sha256, max(remaining, key=lambda key: remaining[key]))
-        remaining[split] -= len(groups[sha256])
-    if empty := {*ratios} - {split_of[sha256] for sha256 in groups}:
-        raise SettingError(
-            f"{name} gets no image in {', '.join(sorted(empty))}: it has too few, or too many "
-            "that are equal; add images, or remove the class"
-        )
+    drawn: list[list[FileRecord]],
+    names: list[str],
+    root: Path,
+    ratios: dict[str, float],
+    seed: int,
+    group_duplicates: str,
+) -> list[str]:
+    """The split of each file, class by class.
+
+    Raises:
+        SettingError: a class would have no image in one of the splits.
+    """
+    sizes = [len(records) for records in drawn]
+    labels = np.repeat(np.arange(len(drawn)), sizes)
+    files = [record for records in drawn for record in records]
+    images = LazyImages(root, files, duplicates.THUMBNAIL, "stretch", None)
+    groups = duplicates.group_images(images, group_duplicates)
+    if groups is None:
+        groups = np.arange(len(files))
+    for label, name in enumerate(names):
+        different = len({*groups[labels == label]})
+        if different < len(ratios):
+            raise SettingError(
+                f"{root}: {name} has {different} different images, and {len(ratios)} splits need "
+                "one each; add images, use fewer splits, or remove the class"
+            )
+    quotas = np.array([[*_quotas(size, ratios).values()] for size in sizes])
+    orders = np.split(np.arange(len(files)), np.cumsum(sizes)[:-1])
+    rng = np.random.default_rng([seed, len(names)])
+    parts = stratify.assign_parts(labels, groups, orders, quotas, rng, in_turn=True)
+    for label, name in enumerate(names):
+        empty = [split for part, split in enumerate(ratios) if part not in parts[labels == label]]
+        if empty:
+            raise SettingError(
+                f"{root}: {name} gets no image in {', '.join(sorted(empty))}: it has too few, or "
+                "too many that are equal; add images, or remove the class"
+            )
+    return [[*ratios][part] for part in parts]
 
 
 def _quotas(count: int, ratios: dict[str, float]) -> dict[str, int]:

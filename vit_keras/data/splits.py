@@ -1,7 +1,8 @@
 """Train, validation and test splits of a run: read a data set and draw the splits it lacks.
 
-Every draw is stratified by class. A missing test split is a fifth of the training split and the
-same for every seed; the validation split depends on the seed.
+Every draw is stratified by class and keeps equal images together (`data.group_duplicates`). A
+missing test split is a fifth of the training split and the same for every seed; the validation
+split depends on the seed.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from vit_keras.config.schema import DataConfig
 from vit_keras.data import duplicates, registry
 from vit_keras.data.dataset import SourceData, Split, Splits
 from vit_keras.data.lazy_images import LazyImages
+from vit_keras.data.stratify import stratified_sample
 from vit_keras.errors import SettingError
 
 
@@ -32,7 +34,8 @@ def load_splits(config: DataConfig, seed: int, data: SourceData | None = None) -
     Raises:
         SettingError: the data set is absent, damaged, or too small for these settings.
     """
-    source = with_test_split(registry.read_dataset(config) if data is None else data)
+    how = config.group_duplicates
+    source = with_test_split(registry.read_dataset(config) if data is None else data, how)
     parts, class_names = source.as_dict(), source.class_names
     if config.classes is not None:
         chosen = class_indices(config.classes, class_names)
@@ -45,25 +48,37 @@ def load_splits(config: DataConfig, seed: int, data: SourceData | None = None) -
     if "validation" not in parts:
         count = validation_count(config, len(parts["train"].labels))
         rng = np.random.default_rng([seed, 1])
-        parts["train"], parts["validation"] = _hold_out(parts["train"], count, rng)
+        parts["train"], parts["validation"] = _hold_out(
+            parts["train"], count, rng, how, "validation"
+        )
     splits = Splits(**parts, class_names=class_names, findings=source.findings)
     return _decode_folder(config, splits)
 
 
-def with_test_split(data: SourceData) -> SourceData:
+def with_test_split(data: SourceData, group_duplicates: str = "equal") -> SourceData:
     """`data`, with a fifth of `train` held out as test split if it has none.
 
     The draw is the same for every seed, so that runs with other seeds have the same test split.
+
+    Args:
+        data: as its source splits it.
+        group_duplicates: the setting `data.group_duplicates`.
+
+    Raises:
+        SettingError: all images are copies of one.
     """
     if data.test is not None:
         return data
     count = _test_count(len(data.train.labels))
-    train, test = _hold_out(data.train, count, np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    train, test = _hold_out(data.train, count, rng, group_duplicates, "test")
     return data._replace(train=train, test=test)
 
 
 def train_image_count(config: DataConfig, counts: Mapping[str, int]) -> int:
     """The number of images to train on, after the limits and the draws of `load_splits`.
+
+    It may be off by a few where images are copies of one another, which are drawn together.
 
     Args:
         config: of the data; `classes` is ignored, because its effect is known from labels alone.
@@ -99,10 +114,19 @@ def _test_count(images: int) -> int:
     return max(1, round(images / 5))
 
 
-def _hold_out(split: Split, count: int, rng: np.random.Generator) -> tuple[Split, Split]:
-    """The images that remain, and `count` images drawn from `split`."""
-    held_out = stratified_sample(split.labels, count, rng)
+def _hold_out(
+    split: Split, count: int, rng: np.random.Generator, group_duplicates: str, name: str
+) -> tuple[Split, Split]:
+    """The images of `split` that remain, and about `count` that are drawn as the split `name`."""
+    groups = duplicates.group_images(split.images, group_duplicates)
+    held_out = stratified_sample(split.labels, count, rng, groups)
     remaining = np.setdiff1d(np.arange(len(split.labels)), held_out)
+    if count < len(split.labels) and not (len(held_out) and len(remaining)):
+        raise SettingError(
+            f"no {name} split can be drawn from {len(split.labels)} images that are copies of one "
+            f"another (data.group_duplicates={group_duplicates}); add other images, or set "
+            "data.group_duplicates=none"
+        )
     return split.take(remaining), split.take(held_out)
 
 
@@ -110,21 +134,6 @@ def _subsample(split: Split, limit: int, seed: int) -> Split:
     if limit >= len(split.labels):
         return split
     return split.take(stratified_sample(split.labels, limit, np.random.default_rng([seed, 0])))
-
-
-def stratified_sample(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Sorted indices of `count` items, class proportions kept to within one: (n,) -> (count,)."""
-    # scikit-learn's splitter refuses samples with fewer items than classes, as smoke tests have.
-    exact = np.bincount(labels) * count / len(labels)
-    quota = exact.astype(int)
-    # The items that rounding down leaves go to the largest remainders, ties at random.
-    remainders = (exact - quota).round(9) + rng.random(len(exact)) * 1e-9
-    quota[np.argsort(-remainders)[: count - quota.sum()]] += 1
-    picked = [
-        rng.permutation(np.flatnonzero(labels == label))[:number]
-        for label, number in enumerate(quota)
-    ]
-    return np.sort(np.concatenate(picked))
 
 
 def _select_classes(split: Split, chosen: list[int]) -> Split:

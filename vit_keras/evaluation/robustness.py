@@ -7,7 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from vit_keras.data.dataset import Split
-from vit_keras.data.splits import stratified_sample
+from vit_keras.data.stratify import stratified_sample
 from vit_keras.evaluation import corruptions, metrics
 from vit_keras.evaluation.calibration import negative_log_likelihood
 from vit_keras.evaluation.logits import Classifier

@@ -11,7 +11,7 @@ import numpy as np
 
 from vit_keras.config.schema import AugmentConfig, Config
 from vit_keras.data.dataset import Splits
-from vit_keras.data.splits import stratified_sample
+from vit_keras.data.stratify import stratified_sample
 from vit_keras.logs import log
 
 OVERFIT_ACCURACY = 0.99  # on the training images, from which on they count as memorised

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vit_keras.config.schema import Config, DataConfig
+from vit_keras.config.schema import GROUP_DUPLICATES, Config, DataConfig
 from vit_keras.data.dataset import SourceData, Splits
 from vit_keras.data.readers.arrays import CHANNELS, convert
 from vit_keras.data.splits import load_splits
@@ -37,6 +37,7 @@ def build_splits(
     class_names: Iterable[Any] | None = None,
     validation_fraction: float = 0.1,
     seed: int = 0,
+    group_duplicates: str = "equal",
 ) -> Splits:
     """Make the splits for `train_model(config, data=...)` from in-memory data.
 
@@ -48,6 +49,7 @@ def build_splits(
         class_names: one for each class; "0", "1", ... by default.
         validation_fraction: of `train`, without the test images drawn from it.
         seed: of the draw of the validation split.
+        group_duplicates: which images stay together in a draw, as `data.group_duplicates`.
 
     Raises:
         SettingError: naming the split, what is wrong, and the way out.
@@ -56,8 +58,11 @@ def build_splits(
         raise SettingError(
             f"validation_fraction={validation_fraction} is out of range; use above 0, 0.9 at most"
         )
+    check_choice("group_duplicates", group_duplicates, GROUP_DUPLICATES)
     parts = {"train": train, "validation": validation, "test": test, "class_names": class_names}
-    config = DataConfig(name="arrays", validation_fraction=validation_fraction)
+    config = DataConfig(
+        name="arrays", validation_fraction=validation_fraction, group_duplicates=group_duplicates
+    )
     return load_splits(config, seed, to_in_memory(parts))
 
 
