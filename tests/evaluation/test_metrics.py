@@ -104,7 +104,8 @@ def test_the_temperature_that_logits_were_scaled_by_is_found():
         found = calibration.fit_temperature(scale * logits, labels)
         assert found.value == pytest.approx(scale, rel=0.03)
         assert found.calibrated_loss <= found.loss
-        assert found.note == ""
+        assert found.note.startswith("left at 1" if scale == 1 else "")
+        assert (found.value == 1) == (scale == 1)
     confidence = calibration.confidences(3 * logits, found.value)
     is_right = logits.argmax(axis=-1) == labels
     bins = calibration.reliability_bins(confidence, is_right)
@@ -119,6 +120,48 @@ def test_temperature_is_1_where_it_cannot_be_fitted():
     found = calibration.fit_temperature(-3 * np.eye(10), labels)
     assert found.value == 1
     assert "worse than a guess" in found.note
+
+
+def drawn_from(rng, images, scale):
+    """Logits of a model that is calibrated but for their `scale`, and labels."""
+    logits = rng.normal(scale=2, size=(images, 10))
+    odds = softmax(logits, axis=-1).cumsum(axis=-1)
+    return scale * logits, np.minimum((rng.random((images, 1)) > odds).sum(axis=-1), 9)
+
+
+@pytest.mark.parametrize("images", [6, 30, 99])
+def test_too_few_images_leave_the_temperature_at_1(images):
+    found = calibration.fit_temperature(*drawn_from(np.random.default_rng(0), images, 3.0))
+    assert found.value == 1
+    assert f"{images} validation images are too few to fit it, which takes 100" in found.note
+
+
+def test_a_temperature_without_a_certain_gain_is_1():
+    """Of a calibrated model; the minimum of the likelihood is somewhere else by chance."""
+    rng = np.random.default_rng(0)
+    found = [calibration.fit_temperature(*drawn_from(rng, 200, 1.0)) for _ in range(40)]
+    kept = [one for one in found if one.value != 1]
+    assert len(kept) <= 2
+    for one in set(found) - set(kept):
+        assert "does not reliably improve the 200 validation images" in one.note
+        assert one.gain <= one.gain_error
+
+
+def test_the_cross_validated_gain_is_of_images_that_were_held_out():
+    """One error among certain predictions: the minimum over all images, a loss for that one."""
+    labels = np.arange(200) % 10
+    logits = 8.0 * np.eye(10)[labels]
+    logits[7] = np.roll(logits[7], 1)
+    gain, _ = calibration.cross_validated_gain(logits, labels)
+    assert gain < 0
+    assert calibration.fit_temperature(logits, labels).value == 1
+
+
+def test_a_temperature_stays_within_its_bounds():
+    logits, labels = drawn_from(np.random.default_rng(0), 500, 100.0)
+    found = calibration.fit_temperature(logits, labels)
+    assert found.value == pytest.approx(5, rel=1e-3)
+    assert found.gain > found.gain_error
 
 
 def photos(count=6, size=(20, 30, 3)):

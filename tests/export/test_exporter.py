@@ -76,6 +76,7 @@ def test_a_float_file_gives_what_keras_gives(name, exported, expected):
     assert report["accuracy"] == report["keras_accuracy"] > 0.9
     assert report["images_from"] == "test split of digits"
     assert report["temperature"] == TEMPERATURE
+    assert report["calibration"].startswith("confidences are calibrated by temperature 2.000, ")
     assert (done.path / "labels.txt").read_text().splitlines() == [str(i) for i in range(10)]
 
 

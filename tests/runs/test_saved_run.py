@@ -108,3 +108,34 @@ def test_a_model_from_anybody_runs_no_code_of_its_own(tmp_path, directory):
     with pytest.raises(SettingError, match=r"best.keras cannot be opened \(.*Lambda"):
         _ = vit_keras.open_run(place).model
     assert not harm.exists()
+
+
+NOTE = "left at 1, as every validation image is right"
+FITTED = {"temperature": 1.0735, "note": "", "fitted_on": {"images": 2000}}
+CALIBRATIONS = [
+    (
+        None,
+        1,
+        "are not calibrated: the temperature was not fitted, as the run was not evaluated yet",
+    ),
+    (FITTED, 1.0735, "are calibrated by temperature 1.073, fitted on 2,000 validation images"),
+    ({"temperature": 1, "note": NOTE}, 1, f"are not calibrated: the temperature was {NOTE}"),
+    # Of version 0.1.0, which fitted it on any number of images.
+    (
+        {"temperature": 0.01, "fitted_on": {"images": 6}},
+        0.01,
+        "temperature 0.010, fitted on only 6 validation images: evaluate the run again",
+    ),
+    ({"temperature": 2}, 2, "by temperature 2.000, fitted on the run's validation split"),
+    ({"temperature": 2, "fitted_on": [6], "note": None}, 2, "fitted on the run's validation split"),
+]
+
+
+@pytest.mark.parametrize(("content", "value", "words"), CALIBRATIONS)
+def test_a_run_says_what_its_confidences_are_calibrated_by(directory, content, value, words):
+    if content is not None:
+        (directory / "temperature.json").write_text(json.dumps(content))
+    run = vit_keras.open_run(directory)
+    assert run.temperature == value
+    assert run.calibration.sentence.startswith("confidences are ")
+    assert words in run.calibration.sentence

@@ -52,6 +52,7 @@ def predict(settings: argparse.Namespace) -> None:
         print(f"{one_line(source)}: {reason}", file=sys.stderr)
     if not done.predictions:
         raise SettingError(f"none of {len(done.unreadable)} files could be read; see above")
+    print(predictor.run.calibration.sentence, file=sys.stderr)
     print(done, file=sys.stderr)
     format = prediction_format(settings.format, settings.output)
     content = outputs.WRITERS[format](done.predictions)

@@ -36,7 +36,8 @@ from vit_keras.evaluation.preflight import (
 from vit_keras.evaluation.task import EvaluationTask, evaluation_task
 from vit_keras.model.vit import describe
 from vit_keras.runs.run_dir import Run
-from vit_keras.runs.saved_run import MODEL, TEMPERATURE, SavedRun
+from vit_keras.runs.saved_run import MODEL, SavedRun
+from vit_keras.runs.temperature import TEMPERATURE
 from vit_keras.training import environment, freezing
 
 log = logging.getLogger("vit_keras")
@@ -75,7 +76,7 @@ def evaluate_run(
     """Evaluate a run's model on a test split, and write `report.html` and the files it is made of.
 
     The temperature (Guo et al. 2017) is fitted on the run's own validation split and saved in the
-    run. On other data the saved temperature is used.
+    run; it stays 1 where no gain can be shown. On other data the saved temperature is used.
 
     Args:
         run: the folder of a training run.
@@ -167,9 +168,7 @@ def _temperature(
 ) -> tuple[float, str, dict[str, Any] | None]:
     """The temperature, a description of its origin, and `temperature.json` if it is fitted now."""
     if not task.is_training_data:
-        is_fitted = (task.saved.path / TEMPERATURE).is_file()
-        source = "fitted on the run's own validation split" if is_fitted else "not fitted yet"
-        return task.saved.temperature, source, None
+        return task.saved.temperature, task.saved.calibration.source, None
     validation = task.splits.validation
     found = calibration.fit_temperature(
         classifier.logits(validation, "validation"), validation.labels
@@ -181,6 +180,8 @@ def _temperature(
         "method": "minimum negative log-likelihood (Guo et al. 2017)",
         "loss": found.loss,
         "loss_calibrated": found.calibrated_loss,
+        "cross_validated_gain": found.gain,
+        "cross_validated_gain_error": found.gain_error,
         "fitted_on": {
             "data": task.config.data.name,
             "data_fingerprint": task.fingerprint,
@@ -241,11 +242,7 @@ def _summary(report: dict[str, Any]) -> Iterator[str]:
         f"on {report['images']}{' test' if report['data']['split'] == TEST else ''} images of "
         f"{report['data']['name']}"
     )
-    scores = report["calibration"]
-    yield (
-        f"expected calibration error {scores['ece']:.4f}, {scores['ece_calibrated']:.4f} with "
-        f"temperature {scores['temperature']:.3f} ({scores['temperature_from']})"
-    )
+    yield calibration.describe(report["calibration"])
     scores = report["robustness"]
     means = ", ".join(f"{name} {mean:.4f}" for name, mean in scores["means"].items())
     yield (

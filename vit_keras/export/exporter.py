@@ -69,6 +69,7 @@ def export_run(
             "images_from": source,
             **compare_with_keras(model, format_module(format).reader(new), pixels, labels),
             "temperature": saved.temperature,
+            "calibration": saved.calibration.sentence,
             "class_names": saved.class_names,
             "versions": _versions(format),
         }
@@ -152,6 +153,7 @@ def _log_summary(folder: Path, report: dict[str, Any]) -> None:
     )
     if "accuracy" in report:
         log.info("accuracy %.4f (Keras %.4f)", report["accuracy"], report["keras_accuracy"])
+    log.info("%s", report["calibration"])
     log.info(
         "latency of one image: %.2f ms (Keras %.2f ms)",
         report["latency_ms"],

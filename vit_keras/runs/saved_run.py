@@ -1,6 +1,5 @@
 """Open a trained run from its directory. Keras is imported only when the model is loaded."""
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +10,7 @@ from vit_keras.errors import SettingError
 from vit_keras.io.zip_files import model_fault
 from vit_keras.runs import history
 from vit_keras.runs.run_dir import CONFIG, read_config, read_json
+from vit_keras.runs.temperature import TEMPERATURE, RunTemperature, read_temperature
 from vit_keras.text import first_line
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 
 MODEL = "best.keras"
-TEMPERATURE = "temperature.json"
 
 
 @dataclass(frozen=True)
@@ -42,22 +41,18 @@ class SavedRun:
         return read_json(file) if file.exists() else {}
 
     @cached_property
-    def temperature(self) -> float:
-        """Temperature that divides the logits (Guo et al. 2017), fitted by an evaluation; else 1.
+    def calibration(self) -> RunTemperature:
+        """What its confidences are calibrated by: fitted by an evaluation, 1 before that.
 
         Raises:
             SettingError: temperature.json is damaged.
         """
-        file = self.path / TEMPERATURE
-        if not file.is_file():
-            return 1.0
-        try:
-            value = float(read_json(file)["temperature"])
-        except (ValueError, TypeError, KeyError) as error:
-            raise _no_temperature(file, error) from None
-        if not 0 < value < math.inf:
-            raise _no_temperature(file, f"{value} is not a temperature")
-        return value
+        return read_temperature(self.path)
+
+    @property
+    def temperature(self) -> float:
+        """The number that divides the logits (Guo et al. 2017)."""
+        return self.calibration.value
 
     @property
     def model_file(self) -> Path:
@@ -149,10 +144,6 @@ def class_names(path: Path) -> list[str]:
             "restore an intact copy of it"
         )
     return [str(name) for name in mapping.values()]
-
-
-def _no_temperature(file: Path, reason: object) -> SettingError:
-    return SettingError(f"{file} is damaged ({reason}); evaluate the run again, or delete the file")
 
 
 def file_versions(run: Path) -> tuple[tuple[int, int] | None, ...]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from vit_keras.evaluation import calibration
 from vit_keras.evaluation.html_report import render_report
 from vit_keras.evaluation.preflight import EVALUATION
 from vit_keras.runs.tables import format_metric
@@ -49,6 +50,7 @@ def _show_evaluation(run: Path, folder: Path) -> None:
         st.warning(escape_markdown(note))
     for column, (name, value) in zip(st.columns(len(metrics)), metrics.items(), strict=True):
         column.metric(name.replace("_", " "), format_metric(value))
+    st.caption(escape_markdown(calibration.describe(report["calibration"])))
     # Rendered from the metrics: the HTML file of a run from elsewhere could contain anything.
     name = f"{run.name}-{folder.name}.html"
     st.download_button("Download the report", html, name, "text/html", key=f"report {folder}")

@@ -10,6 +10,7 @@ from vit_keras.predict import outputs
 from vit_keras.predict.predictor import Candidate, Prediction
 from vit_keras.runs import saved_run
 from vit_keras.runs.status import RunState
+from vit_keras.runs.temperature import read_temperature
 from vit_keras.studio.components import display
 from vit_keras.studio.components.display import escape_markdown, show_errors, table
 from vit_keras.studio.worker.client import worker
@@ -76,6 +77,7 @@ def show(run: RunState, images: list[Upload]) -> None:
             key=f"detail {len(readable)}",
         )
     _show_detail(run, *readable[number])
+    st.caption(escape_markdown(read_temperature(run.path).sentence))
 
 
 def _predict(run: RunState, images: list[Upload]) -> list[Prediction | str]:
