@@ -11,8 +11,10 @@ from helpers.trained_runs import SMALL, trained
 from vit_keras import load_config, train_model
 from vit_keras.data import splits
 from vit_keras.text import format_duration
+from vit_keras.training import estimate as estimate_module
 from vit_keras.training.callbacks import history
 from vit_keras.training.estimate import estimate
+from vit_keras.training.training_model import TrainingModel
 
 
 @pytest.fixture
@@ -73,6 +75,46 @@ def test_an_estimate_counts_the_parameters_and_makes_no_run(tmp_path):
     assert found.seconds > 80 * found.epoch_seconds[0] > 0
     assert f"parameters: {found.params:,}" in found.lines()
     assert not (tmp_path / "runs").exists()
+
+
+class Clock:
+    """A training whose first step takes 100 s to compile, and the seconds of everything else."""
+
+    def __init__(self):
+        self.now, self.asked = 0.0, {}
+
+    def perf_counter(self):
+        return self.now
+
+    def fit(self, batches, callbacks, epochs, steps_per_epoch, **asked):
+        self.asked = {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
+        timer = callbacks[0]
+        for epoch in range(epochs):
+            timer.on_epoch_begin(epoch)
+            for step in range(steps_per_epoch):
+                self.now += 100.5 if epoch == step == 0 else 0.5
+                timer.on_train_batch_end(step)
+            timer.on_test_begin()
+            self.now += 1 if epoch else 21
+            timer.on_test_end()
+            self.now += 2  # files
+        timer.on_train_end()
+
+
+def test_compilation_is_not_taken_for_a_step(monkeypatch, tmp_path):
+    """With one step in an epoch, each epoch was announced to take as long as the first."""
+    clock = Clock()
+    monkeypatch.setattr(estimate_module.time, "perf_counter", clock.perf_counter)
+    monkeypatch.setattr(
+        TrainingModel, "fit", lambda model, *words, **named: clock.fit(*words, **named)
+    )
+    one_step = ("data.limit=100", "train.batch_size=60", "train.epochs=50")
+    found = estimate(load_config(*one_step, f"run.root={tmp_path / 'runs'}"))
+    assert clock.asked == {"epochs": 2, "steps_per_epoch": 5}
+    assert found.epoch_seconds == (0.5 + 1 + 2,)
+    assert found.start_seconds == 100 + 20
+    assert found.seconds == 120 + 50 * 3.5
+    assert found.images_per_second == 60 / 0.5
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,30 @@
-"""Estimate parameters, memory and time of a training from a few of its steps."""
+"""Estimate parameters, memory and time of a training from a few of its steps.
 
+Each stage is trained for two short epochs in a temporary run directory. The first one compiles; the
+second tells what a step, the validation, and the files that end an epoch take.
+"""
+
+import tempfile
 import time
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from vit_keras import backend
-from vit_keras.config.schema import Config
+from vit_keras.config.schema import Config, RunConfig
 from vit_keras.config.stages import Stage
-from vit_keras.data.dataset import Splits
 from vit_keras.data.input_pipeline import evaluation_batches, training_batches
 from vit_keras.logs import console
+from vit_keras.runs import run_dir
 from vit_keras.text import format_duration
 from vit_keras.training import freezing, preflight
-from vit_keras.training.plan import TrainingPlan
 from vit_keras.training.train import prepare
-from vit_keras.training.training_model import TrainingModel
+from vit_keras.training.trainer import Trainer
 
-STEPS = 4  # timed per stage, in training and in validation; one more, which compiles, is not
+BATCHES = 5  # of an epoch, in training and in validation
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class Estimate:
         params: parameters of the model.
         memory_mb: peak memory of the process, in MB of 10^6 bytes: `host`, and `gpu`.
         start_seconds: to load the data, build the model and compile each stage.
-        epoch_seconds: of an epoch of each stage, validation included.
+        epoch_seconds: of an epoch of each stage, validation and saving included.
         epochs: of each stage.
         images_per_second: training speed of the last stage.
     """
@@ -62,7 +68,7 @@ class Estimate:
 
 
 def estimate(config: Config) -> Estimate:
-    """Train `config` for a few steps of each stage, without a run directory.
+    """Train `config` for a few steps of each stage, in a temporary run directory.
 
     A stage that would be trained on cached features is timed without the cache: it will be faster.
 
@@ -73,66 +79,97 @@ def estimate(config: Config) -> Estimate:
     preflight.check(config)
     with console():
         splits, plan, _, model, _ = prepare(config)
-        start_seconds = time.perf_counter() - started
-        epoch_seconds, step_seconds = [], 0.0
-        for stage in plan.stages:
-            compile_seconds, step_seconds, validation_seconds = _time(model, splits, plan, stage)
-            start_seconds += compile_seconds
-            epoch_seconds.append(step_seconds * plan.steps_per_epoch + validation_seconds)
+    start_seconds = time.perf_counter() - started
+    with tempfile.TemporaryDirectory() as folder:
+        config = replace(config, run=RunConfig(dir=str(Path(folder) / "run")))
+        run = run_dir.create(config)
+        trainer = Trainer(config, run, plan, splits, model)
+        times = [_time(trainer, stage) for stage in plan.stages]
+        run.close()
     return Estimate(
         params=freezing.count_params(model.vit),
         memory_mb=backend.peak_memory_mb(),
-        start_seconds=start_seconds,
-        epoch_seconds=tuple(epoch_seconds),
+        start_seconds=start_seconds + sum(one.compilation for one in times),
+        epoch_seconds=tuple(one.epoch(plan.steps_per_epoch) for one in times),
         epochs=tuple(stage.epochs for stage in plan.stages),
-        images_per_second=config.train.batch_size / step_seconds,
+        images_per_second=config.train.batch_size / times[-1].step,
     )
 
 
-class _BatchTimer(keras.callbacks.Callback):
-    """Notes when each batch ends."""
+@dataclass(frozen=True)
+class _StageTimes:
+    """Seconds that a stage takes once, for a step, and in each epoch."""
+
+    compilation: float
+    step: float
+    validation: float
+    end_of_epoch: float  # files and curves
+
+    def epoch(self, steps: int) -> float:
+        return self.step * steps + self.validation + self.end_of_epoch
+
+
+class _Timer(keras.callbacks.Callback):
+    """Notes when each batch and the whole ends, and how long each validation takes."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.ends: list[float] = []
+        self.epoch = 0
+        self.batch_ends: dict[int, list[float]] = defaultdict(list)  # epoch -> times
+        self.validations: list[float] = []  # seconds
+        self.end = 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        self.ends.append(time.perf_counter())
+        self.batch_ends[self.epoch].append(time.perf_counter())
 
-    on_test_batch_end = on_train_batch_end
+    def on_test_begin(self, logs=None):
+        self.validation_start = time.perf_counter()
 
-    def seconds_per_batch(self) -> float:
-        """The median, without the first batch, which compiles; 0 if there was no other."""
-        return float(np.median(np.diff(self.ends))) if len(self.ends) > 1 else 0.0
+    def on_test_end(self, logs=None):
+        self.validations.append(time.perf_counter() - self.validation_start)
+
+    def on_train_end(self, logs=None):
+        self.end = time.perf_counter()
 
 
-def _time(
-    model: TrainingModel, splits: Splits, plan: TrainingPlan, stage: Stage
-) -> tuple[float, float, float]:
-    """Seconds to compile `stage`, of one of its steps, and of a validation."""
-    started, train_timer, validation_timer = time.perf_counter(), _BatchTimer(), _BatchTimer()
+def _time(trainer: Trainer, stage: Stage) -> _StageTimes:
+    """Train `stage` for two epochs of a few batches."""
+    started, timer, plan, splits = time.perf_counter(), _Timer(), trainer.plan, trainer.splits
     size, prefetch = plan.config.train.batch_size, plan.config.data.prefetch
-    model.configure_stage(stage, plan, first_step=0)
-    model.use_images()
-    training = training_batches(
-        splits.train,
-        size,
-        plan.config.train.seed,
-        first_epoch=0,
-        prefetch=prefetch,
-        steps=plan.steps_per_epoch,
-        repeats=model.augment_config.repeated_augmentation,
-    )
-    steps = min(plan.steps_per_epoch, STEPS + 1)
-    model.fit(training, steps_per_epoch=steps, callbacks=[train_timer], shuffle=False, verbose=0)
+    trainer.model.configure_stage(stage, plan, first_step=0)
+    trainer.model.use_images()
+    trainer.history.stage = stage.name
+    trainer.history.rows.clear()
     images = len(splits.validation.labels)
-    timed = splits.validation.take(np.arange(min(images, size * (STEPS + 1))))
-    validation = evaluation_batches(timed, size, prefetch)
-    model.evaluate(validation, callbacks=[validation_timer], verbose=0)
-    compile_seconds = train_timer.ends[0] - started
-    batches = -(-images // size)
-    return (
-        compile_seconds,
-        train_timer.seconds_per_batch() or compile_seconds,
-        validation_timer.seconds_per_batch() * batches,
+    timed = splits.validation.take(np.arange(min(images, size * BATCHES)))
+    trainer.model.fit(
+        training_batches(
+            splits.train,
+            size,
+            plan.config.train.seed,
+            first_epoch=0,
+            prefetch=prefetch,
+            steps=plan.steps_per_epoch,
+            repeats=trainer.model.augment_config.repeated_augmentation,
+            wait=trainer.history.data_wait,
+        ),
+        steps_per_epoch=BATCHES,  # however many an epoch has: the batches have no end
+        epochs=2,
+        validation_data=evaluation_batches(timed, size, prefetch),
+        callbacks=[timer, *trainer.callbacks(stage)],
+        shuffle=False,
+        verbose=0,
+    )
+    ends = timer.batch_ends[1]
+    first_validation, validation = timer.validations
+    step = float(np.median(np.diff(ends)))
+    compilation = timer.batch_ends[0][0] - started - step + first_validation - validation
+    return _StageTimes(
+        compilation=max(0.0, compilation),
+        step=step,
+        validation=validation * images / len(timed.labels),
+        end_of_epoch=timer.end - ends[-1] - validation,
     )
