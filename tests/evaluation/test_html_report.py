@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -85,6 +86,42 @@ def test_a_report_that_lacks_a_value_is_refused(name, evaluated):
     report = {key: value for key, value in evaluated.report.items() if key != name}
     with pytest.raises((KeyError, TypeError)):
         render_report(report, evaluated.path)
+
+
+def test_unequal_classes_and_few_images_are_in_the_report(evaluated):
+    assert "Balanced accuracy" not in render_report(evaluated.report, evaluated.path)
+    unequal = {
+        **evaluated.report,
+        "images": 12,
+        "class_imbalance": 19,
+        "balanced_accuracy": 0.5,
+        "worst_class": NASTY,
+        "worst_class_images": 25,
+        "worst_class_recall": 0.0,
+    }
+    text = render_report(unequal, evaluated.path)
+    for words in ("Balanced accuracy", "50.00%", "Worst class", "25 images", "19 times"):
+        assert words in text
+    assert "12 images are too few to tell how good the model is" in text
+    assert "<script" not in text
+
+
+def test_a_temperature_of_1_is_reported_with_its_reason(evaluated):
+    report = {**evaluated.report}
+    reason = "left at 1, as 6 validation images are too few to fit it, which takes 100"
+    report["calibration"] = {
+        **report["calibration"], "temperature": 1.0, "temperature_from": reason
+    }  # fmt: skip
+    text = render_report(report, evaluated.path)
+    assert f"Confidences are not calibrated: the temperature was {reason}." in text
+    assert "after temperature scaling" not in text
+
+
+def test_the_report_of_an_earlier_version_is_shown():
+    folder = SAVED_MODELS / "cifar10_small" / "evaluation"
+    report = json.loads((folder / "evaluation.json").read_text())
+    report["mistakes"] = []  # whose picture is not committed
+    assert "temperature scaling by 1.41%" in render_report(report, folder)
 
 
 def test_pictures_take_any_name(tmp_path):

@@ -11,6 +11,7 @@ from sklearn import metrics
 
 from vit_keras.evaluation import calibration, corruptions
 from vit_keras.evaluation import metrics as evaluation_metrics
+from vit_keras.runs import accuracy
 
 # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
 WILSON = {
@@ -23,7 +24,7 @@ WILSON = {
 
 @pytest.mark.parametrize(("counts", "interval"), WILSON.items())
 def test_intervals_are_wilsons(counts, interval):
-    assert evaluation_metrics.wilson_interval(*counts) == pytest.approx(interval, abs=5e-5)
+    assert accuracy.wilson_interval(*counts) == pytest.approx(interval, abs=5e-5)
 
 
 def drawn(images=400, classes=7, seed=0):
@@ -37,7 +38,7 @@ def drawn(images=400, classes=7, seed=0):
 
 def test_overall_scores_are_scikit_learns():
     logits, labels = drawn()
-    found = evaluation_metrics.overall_metrics(logits, labels)
+    found = evaluation_metrics.overall_metrics(logits, labels, list("abcdefg"))
     predicted = logits.argmax(axis=-1)
     assert found["accuracy"] == pytest.approx(metrics.accuracy_score(labels, predicted))
     order = np.argsort(-logits, axis=-1)[:, :5]
@@ -46,10 +47,41 @@ def test_overall_scores_are_scikit_learns():
     assert found["loss"] == pytest.approx(metrics.log_loss(labels, probabilities))
     low, high = found["accuracy_interval"]
     assert low < found["accuracy"] < high
+    balanced = metrics.balanced_accuracy_score(labels, predicted)
+    assert found["balanced_accuracy"] == pytest.approx(balanced)
+
+
+def test_a_class_without_images_is_left_out_of_the_scores_of_classes():
+    scores = accuracy.class_scores([9, 0, 2, 1], [10, 0, 4, 2], ["ant", "bee", "cat", "dog"])
+    assert scores == {
+        "balanced_accuracy": pytest.approx((0.9 + 0.5 + 0.5) / 3),
+        "class_imbalance": 5,
+        "worst_class": "cat",  # of two, the one with more images
+        "worst_class_images": 4,
+        "worst_class_recall": 0.5,
+    }
+
+
+def test_the_headline_names_what_accuracy_hides():
+    """475 good parts and 25 defects, none of which is found."""
+    defects = accuracy.class_scores([475, 0], [475, 25], ["good", "defect\n"])
+    assert accuracy.class_text(defects) == (
+        ", balanced accuracy 0.5000, worst class 'defect\\n' 0.0000 (0 of 25)"
+    )
+    assert accuracy.class_text(accuracy.class_scores([9, 5], [10, 5], ["a", "b"])) == ""
+    assert accuracy.class_text({"accuracy": 0.9}) == ""  # of an earlier version
+
+
+def test_few_images_are_said_to_be_few():
+    assert accuracy.interval_text(accuracy.wilson_interval(5, 6), 6) == (
+        "95% interval 0.4365 to 0.9699 on 6 images, too few to tell"
+    )
+    assert "too few" not in accuracy.interval_text([0.5, 0.9], 30)
+    assert accuracy.wilson_interval(0, 0) == [0, 1]
 
 
 def test_a_top_5_of_five_classes_says_nothing():
-    found = evaluation_metrics.overall_metrics(*drawn(classes=5))
+    found = evaluation_metrics.overall_metrics(*drawn(classes=5), list("abcde"))
     assert found["top5_accuracy"] is None
     assert found["top5_interval"] is None
 

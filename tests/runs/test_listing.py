@@ -1,5 +1,6 @@
 """Listing and ranking the runs of a folder, with their status and its reason."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from helpers.fake_runs import HEAD, begun, edited, finished, stopped
 from helpers.paths import ROOT
 from vit_keras import SettingError, load_config
-from vit_keras.runs import run_dir
+from vit_keras.runs import run_dir, tables
 from vit_keras.runs.describe import describe
 from vit_keras.runs.listing import find_run, list_runs, rank
 from vit_keras.training import resume
@@ -125,6 +126,43 @@ def test_a_run_on_two_batches_has_no_place_among_the_others(tmp_path):
     found = rank(list_runs(tmp_path))
     assert [(one.place, one.run.name) for one in found] == [(1, "whole"), (None, "tried")]
     assert found[1].run.reason == "validated on its 2 training batches"
+
+
+def test_an_accuracy_of_two_images_does_not_rank_first(tmp_path):
+    """Two of two is no better than 95% of a thousand; an unknown number, as of old runs, counts."""
+    finished(tmp_path / "two", best_val_accuracy=1, validation_images=2, test_images=500)
+    finished(tmp_path / "many", best_val_accuracy=0.95, validation_images=1000)
+    finished(tmp_path / "old", best_val_accuracy=0.9)
+    ranked = rank(list_runs(tmp_path))
+    assert [one.run.name for one in ranked] == ["many", "old", "two"]
+    text = tables.ranking_table(ranked, "best_val_accuracy")
+    assert "1 (2 images)" in text
+    assert text.endswith("ranked by best_val_accuracy, of fewer than 30 images last")
+    ranked = rank(list_runs(tmp_path), "test_accuracy")
+    assert "last" not in tables.ranking_table(ranked, "test_accuracy").splitlines()[-1]
+
+
+def test_an_unfinished_run_knows_its_validation_images(tmp_path):
+    path = stopped(tmp_path / "a", 3)
+    facts = json.loads((path / "environment.json").read_text())
+    facts["images"] = {"train": 20, "validation": 2, "test": 5}
+    (path / "environment.json").write_text(json.dumps(facts))
+    stopped(tmp_path / "b", 2)
+    assert [one.run.name for one in rank(list_runs(tmp_path))] == ["b", "a"]
+    assert describe("a", tmp_path).environment["images.validation"] == 2
+
+
+def test_runs_with_unequal_classes_show_balanced_accuracy(tmp_path):
+    hidden = dict(test_accuracy=0.95, test_balanced_accuracy=0.5, test_class_imbalance=19)
+    finished(tmp_path / "defects", **hidden, test_worst_class="defect")
+    head, row, *_ = tables.ranking_table(rank(list_runs(tmp_path)), "test_accuracy").splitlines()
+    assert "test_balanced_accuracy" in head
+    assert "0.9500" in row
+    assert "0.5000" in row
+    shutil.rmtree(tmp_path / "defects")
+    finished(tmp_path / "equal", **{**hidden, "test_class_imbalance": 1.1})
+    text = tables.ranking_table(rank(list_runs(tmp_path)), "test_accuracy")
+    assert "test_balanced_accuracy" not in text
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ import signal
 import keras
 import numpy as np
 import pytest
+import sklearn.metrics
 
 from helpers.trained_runs import SMALL, assert_same, final_state, history, trained
-from vit_keras import SettingError, load_config, open_run, train_model
+from vit_keras import SettingError, build_splits, load_config, open_run, train_model
 from vit_keras.data import dataset, registry
 from vit_keras.data.splits import load_splits, with_test_split
 from vit_keras.errors import DivergedError
@@ -54,6 +55,47 @@ def test_metrics_hold_what_was_measured(run):
     assert metrics["best_val_accuracy"] == max(float(r["val_accuracy"]) for r in history(run.path))
     for name in ("test_loss", "images_per_second", "train_seconds", "peak_memory_mb"):
         assert metrics[name] > 0
+
+
+def test_unequal_classes_are_in_the_last_lines_and_in_the_metrics(tmp_path, capsys):
+    """19 good parts for each defect: the accuracy of a model that finds none looks well."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (400, 8, 8, 1)).astype("uint8")
+    labels = (np.arange(400) % 20 == 0).astype("int32")
+    names = ["good", "defect"]
+    config = load_config(
+        "recipe=digits", "data=arrays", "train.epochs=1", "train.jit_compile=false",
+        "model.depth=1", f"run.dir={tmp_path / 'run'}",
+    )  # fmt: skip
+    run = train_model(config, {"train": (images, labels), "class_names": names})
+    test = build_splits((images, labels)).test
+    model = keras.models.load_model(run.path / "best.keras")
+    predicted = model.predict(test.images, verbose=0).argmax(axis=-1)
+    recall = sklearn.metrics.recall_score(test.labels, predicted, average=None)
+    found = run.metrics
+    assert found["test_balanced_accuracy"] == pytest.approx(recall.mean())
+    assert found["test_worst_class"] == names[recall.argmin()]
+    assert found["test_worst_class_recall"] == pytest.approx(recall.min())
+    assert found["test_class_imbalance"] == 19
+    assert (found["test_images"], found["validation_images"]) == (80, 32)
+    assert found["test_accuracy"] == pytest.approx((predicted == test.labels).mean())
+    low, high = found["test_accuracy_interval"]
+    assert low < found["test_accuracy"] < high
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "trained in" in line]
+    for words in (
+        ", balanced accuracy ",
+        f", worst class {names[recall.argmin()]} ",
+        "on 80 images",
+    ):
+        assert words in line
+
+
+def test_too_few_validation_images_to_choose_by_are_reported(tmp_path, capsys):
+    run = trained(tmp_path / "few", "data.limit=40", "train.epochs=1", "train.batch_size=8")
+    assert run.metrics["validation_images"] == 4
+    out = capsys.readouterr().out
+    assert "warning: the validation split has 4 images, too few to choose the best epoch by" in out
+    assert "the test split" not in out
 
 
 def test_test_accuracy_is_that_of_the_saved_best_model_on_raw_pixels(run):

@@ -35,6 +35,7 @@ from vit_keras.evaluation.preflight import (
 )
 from vit_keras.evaluation.task import EvaluationTask, evaluation_task
 from vit_keras.model.vit import describe
+from vit_keras.runs.accuracy import FEW_IMAGES, class_text
 from vit_keras.runs.run_dir import Run
 from vit_keras.runs.saved_run import MODEL, SavedRun
 from vit_keras.runs.temperature import TEMPERATURE
@@ -149,7 +150,7 @@ def _measure(
         temperature, source, fitted = _temperature(task, classifier)
         report = {
             **_metadata(task),
-            **metrics.overall_metrics(logits, labels),
+            **metrics.overall_metrics(logits, labels, saved.class_names),
             "images_per_second": speed,
             "calibration": {
                 **metrics.calibration_metrics(logits, labels, temperature)[0],
@@ -236,8 +237,10 @@ def _log_summary(folder: Path, report: dict[str, Any]) -> None:
 def _summary(report: dict[str, Any]) -> Iterator[str]:
     low, high = report["accuracy_interval"]
     top5, speed = report["top5_accuracy"], report["images_per_second"]
+    few = ": too few images to tell" if report["images"] < FEW_IMAGES else ""
     yield (
-        f"accuracy {report['accuracy']:.4f} (95% interval {low:.4f} to {high:.4f}, Wilson)"
+        f"accuracy {report['accuracy']:.4f} (95% interval {low:.4f} to {high:.4f}, Wilson{few})"
+        f"{class_text(report)}"
         f"{'' if top5 is None else f', top-5 {top5:.4f}'}, loss {report['loss']:.4f}, "
         f"on {report['images']}{' test' if report['data']['split'] == TEST else ''} images of "
         f"{report['data']['name']}"

@@ -11,6 +11,8 @@ from typing import Any
 
 import jinja2
 
+from vit_keras.runs.accuracy import FEW_IMAGES, UNEQUAL
+
 
 def render_report(report: dict[str, Any], folder: Path) -> str:
     """Render the content of `evaluation.json` as HTML, with the PNG files in `folder`.
@@ -38,6 +40,7 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.globals.update(few_images=FEW_IMAGES, unequal=UNEQUAL)
     environment.filters.update(
         percent=_percent, interval=_interval, score=_score, severity="severity {}".format
     )

@@ -9,23 +9,14 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 from sklearn import metrics
 
 from vit_keras.evaluation import calibration
 from vit_keras.evaluation.calibration import Bin
+from vit_keras.runs.accuracy import class_scores, wilson_interval
 
 TOP = 5
 MAX_PAIRS = 10  # most confused pairs of classes
-
-
-def wilson_interval(hits: int, images: int) -> list[float]:
-    """The 95% confidence interval of a proportion: Wilson's score interval (1927).
-
-    It stays within 0 and 1, and is valid for few images and for accuracies near 1.
-    """
-    interval = binomtest(hits, images).proportion_ci(0.95, method="wilson")
-    return [float(interval.low), float(interval.high)]
 
 
 def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -33,7 +24,9 @@ def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(metrics.accuracy_score(labels, logits.argmax(axis=-1)))
 
 
-def overall_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+def overall_metrics(
+    logits: np.ndarray, labels: np.ndarray, class_names: list[str]
+) -> dict[str, Any]:
     """(n, K) and (n,) -> the metrics of the split as a whole."""
     images, classes = logits.shape
     predicted = logits.argmax(axis=-1)
@@ -50,6 +43,11 @@ def overall_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
                 labels, predicted, labels=range(classes), average="macro", zero_division=np.nan
             )
         ),
+        **class_scores(
+            np.bincount(labels[predicted == labels], minlength=classes).tolist(),
+            np.bincount(labels, minlength=classes).tolist(),
+            class_names,
+        ),
     }
     if classes > TOP:
         hits = round(
@@ -65,7 +63,10 @@ def overall_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
 def per_class_metrics(
     labels: np.ndarray, predicted: np.ndarray, class_names: list[str]
 ) -> list[dict[str, Any]]:
-    """(n,) and (n,) -> number of images, precision, recall and F1 of each class."""
+    """(n,) and (n,) -> number of images, precision, recall and F1 of each class.
+
+    Recall has its 95% interval, as `recall_low` and `recall_high`; None for a class without images.
+    """
     columns = metrics.precision_recall_fscore_support(
         labels, predicted, labels=range(len(class_names)), zero_division=np.nan
     )
@@ -76,9 +77,17 @@ def per_class_metrics(
             "precision": _none_if_nan(precision),
             "recall": _none_if_nan(recall),
             "f1": _none_if_nan(f1),
+            **_recall_interval(recall, int(images)),
         }
         for name, precision, recall, f1, images in zip(class_names, *columns, strict=True)
     ]
+
+
+def _recall_interval(recall: float, images: int) -> dict[str, float | None]:
+    if not images:
+        return {"recall_low": None, "recall_high": None}
+    low, high = wilson_interval(round(recall * images), images)
+    return {"recall_low": low, "recall_high": high}
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

@@ -159,7 +159,9 @@ def non_default_settings(config: Config) -> dict[str, Any]:
 
 
 def environment(run: Path) -> dict[str, Any]:
-    """Environment of a run, packages as `packages.keras`; empty before training started.
+    """Environment of a run, packages as `packages.keras`, and the images of each split likewise.
+
+    It is empty before training started.
 
     Raises:
         SettingError: `environment.json` is damaged.
@@ -169,7 +171,12 @@ def environment(run: Path) -> dict[str, Any]:
         return {}
     try:
         found = read_json(file)
-        packages = {f"packages.{name}": version for name, version in found["packages"].items()}
+        groups = {"images": found.get("images", {}), "packages": found["packages"]}
+        parts = {
+            f"{group}.{name}": value
+            for group, values in groups.items()
+            for name, value in values.items()
+        }
     except (KeyError, TypeError, AttributeError) as error:
         raise SettingError(f"{file} is damaged ({error}); restore an intact copy of it") from None
-    return {**{name: value for name, value in found.items() if name != "packages"}, **packages}
+    return {**{name: value for name, value in found.items() if name not in groups}, **parts}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vit_keras.errors import SettingError, did_you_mean
+from vit_keras.runs.accuracy import FEW_IMAGES
 from vit_keras.runs.run_dir import BASELINE, CONFIG, OLD_BASELINE
 from vit_keras.runs.status import TRACES, RunState, run_status
 from vit_keras.validators import check_choice
@@ -17,6 +18,9 @@ BY = "best_val_accuracy"
 DEPTH = 3  # nesting that is searched: the runs of a sweep are in <day>/<time>/<number>
 # Metrics of which a lower value is better.
 IS_COST = re.compile(r"loss|seconds|memory|params|error|latency|(^|_)(ece|nll|brier)(_|$)")
+
+# Part of a metric's name -> the number of images that it was measured on.
+MEASURED_ON = {"val_": "validation_images", "test_": "test_images"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ def list_runs(root: str | Path = ROOT) -> list[RunState]:
 def rank(runs: Iterable[RunState], by: str = BY) -> list[Ranked]:
     """Runs sorted by a metric, the best first; then, by name, those that have no usable value.
 
+    A figure of so few images that it says little comes after all others.
+
     Raises:
         SettingError: no run has a metric of that name.
     """
@@ -56,13 +62,20 @@ def rank(runs: Iterable[RunState], by: str = BY) -> list[Ranked]:
     if not having and (known := {name for run in runs for name in run.metrics}):
         check_choice("--by", by, known)
     sign = 1 if IS_COST.search(by) else -1
-    having.sort(key=lambda run: (sign * run.metrics[by], run.name))
+    having.sort(key=lambda run: (few_images(run, by) is not None, sign * run.metrics[by], run.name))
     placed = set(map(id, having))
     others = [run for run in runs if id(run) not in placed]
     return [
         *(Ranked(place, run) for place, run in enumerate(having, start=1)),
         *(Ranked(None, run) for run in sorted(others, key=lambda run: run.name)),
     ]
+
+
+def few_images(run: RunState, metric: str) -> int | None:
+    """The number of images that a metric of a split was measured on, if they are too few."""
+    name = next((count for part, count in MEASURED_ON.items() if part in metric), "")
+    images = run.metrics.get(name, FEW_IMAGES)  # unknown of runs of earlier versions
+    return int(images) if images < FEW_IMAGES and not metric.endswith("_images") else None
 
 
 def find_run(name: str, root: str | Path = ROOT) -> RunState:

@@ -13,7 +13,15 @@ from vit_keras.config.schema import Config
 from vit_keras.errors import SettingError
 from vit_keras.io.zip_files import model_fault
 from vit_keras.runs import history
-from vit_keras.runs.run_dir import CHECKPOINTS, CONFIG, LOCK, Run, read_config
+from vit_keras.runs.run_dir import (
+    CHECKPOINTS,
+    CONFIG,
+    LOCK,
+    Run,
+    read_config,
+    read_json,
+    read_or_default,
+)
 from vit_keras.runs.saved_run import MODEL, SavedRun, class_names
 
 # State -> what it means.
@@ -156,11 +164,19 @@ def _metrics(path: Path, config: Config) -> dict[str, float]:
     if not rows:
         return {}
     best = history.best_epoch(rows)
+    images = read_or_default(_image_counts, path, {})
     return {
         "best_val_accuracy": next(row["val_accuracy"] for row in rows if row["epoch"] == best),
         "best_epoch": int(best),
         "epochs": len(rows),
+        **{f"{name}_images": count for name, count in images.items() if name == "validation"},
     }
+
+
+def _image_counts(path: Path) -> dict[str, int]:
+    """Images of each split; empty for a run of a version that did not record them."""
+    found = read_json(path / "environment.json").get("images", {})
+    return {str(name): int(count) for name, count in found.items()}
 
 
 def _short_reason(error: SettingError, path: Path) -> str:

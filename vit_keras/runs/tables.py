@@ -6,14 +6,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from vit_keras.runs.accuracy import FEW_IMAGES, UNEQUAL
 from vit_keras.runs.compare import Comparison
 from vit_keras.runs.delete import Candidate
 from vit_keras.runs.describe import Description
-from vit_keras.runs.listing import Ranked
+from vit_keras.runs.listing import Ranked, few_images
 from vit_keras.runs.status import RunState
 from vit_keras.text import format_table, one_line
 
 SHOWN = ("best_val_accuracy", "test_accuracy", "epochs", "params")
+BALANCED = "test_balanced_accuracy"
 HASH = re.compile(r"^([0-9a-f]{12})[0-9a-f]{28,}")
 MAX_CLASS_NAMES = 20  # more are only counted
 
@@ -22,16 +24,31 @@ def ranking_table(ranked: Sequence[Ranked], by: str) -> str:
     """One line per run, and the number of runs in each state."""
     if not ranked:
         return "no runs here; train one by `vit-keras train`"
-    columns = [by, *(name for name in SHOWN if name != by)]
+    columns = shown_metrics([one.run for one in ranked], by)
     rows = [("", "run", *columns, "data", "state")]
     for place, run in ((one.place, one.run) for one in ranked):
-        figures = (format_metric(run.metrics.get(name)) for name in columns)
+        figures = (figure_text(run, name) for name in columns)
         rows.append(
             (str(place or "-"), one_line(run.name), *figures, data_text(run), state_text(run))
         )
     counts = Counter(one.run.state for one in ranked)
     kinds = ", ".join(f"{count} {state}" for state, count in counts.most_common())
-    return f"{format_table(rows)}\n{kinds}; ranked by {by}"
+    few = any(few_images(one.run, by) is not None for one in ranked)
+    order = f", of fewer than {FEW_IMAGES} images last" if few else ""
+    return f"{format_table(rows)}\n{kinds}; ranked by {by}{order}"
+
+
+def shown_metrics(runs: Iterable[RunState], by: str) -> list[str]:
+    """The metrics of a list of runs: balanced accuracy too if some run has unequal classes."""
+    is_unequal = any(run.metrics.get("test_class_imbalance", 1) > UNEQUAL for run in runs)
+    shown = [*SHOWN[:2], BALANCED, *SHOWN[2:]] if is_unequal else SHOWN
+    return [by, *(name for name in shown if name != by)]
+
+
+def figure_text(run: RunState, name: str) -> str:
+    """A metric of a run, with the number of images that it was measured on if they are few."""
+    text, images = format_metric(run.metrics.get(name)), few_images(run, name)
+    return text if images is None or not text else f"{text} ({images} images)"
 
 
 def comparison_text(found: Comparison) -> str:

@@ -10,13 +10,14 @@ from typing import Any
 import keras
 
 from vit_keras.backend import devices
+from vit_keras.data.dataset import Splits
 from vit_keras.training.precision import Precision
 
 PACKAGES = ("vit-keras-lab", "keras", "tensorflow", "jax", "numpy", "tensorflow-datasets")
 
 
-def describe(precision: Precision, data_fingerprint: str) -> dict[str, Any]:
-    """Versions, device, git commit and data fingerprint, as `environment.json` holds them."""
+def describe(precision: Precision, splits: Splits) -> dict[str, Any]:
+    """Versions, device, git commit and what the data are, as `environment.json` holds them."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -26,7 +27,8 @@ def describe(precision: Precision, data_fingerprint: str) -> dict[str, Any]:
         "precision": precision.policy,
         "precision_reason": precision.reason,
         "git_commit": _git_commit(),
-        "data_fingerprint": data_fingerprint,
+        "data_fingerprint": splits.fingerprint,
+        "images": splits.image_counts,
         "command": sys.argv,
     }
 

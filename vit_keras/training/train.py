@@ -12,7 +12,7 @@ from vit_keras.data.readers import in_memory
 from vit_keras.data.splits import load_splits
 from vit_keras.errors import SettingError
 from vit_keras.logs import console, log
-from vit_keras.runs import run_dir
+from vit_keras.runs import accuracy, run_dir
 from vit_keras.runs.run_dir import Run, log_file
 from vit_keras.training import environment, freezing, overfit_check, preflight, resume
 from vit_keras.training.build_model import build_training_model
@@ -99,12 +99,12 @@ def _describe_run(run: Run, config: Config, prepared: Prepared) -> None:
     log.info("data: %s\n%s", config.data.name, splits.table())
     _report_data_quality(run, splits, vit)
     log.info("precision: %s (%s)", precision.policy, precision.reason)
-    description = environment.describe(precision, splits.fingerprint)
+    description = environment.describe(precision, splits)
     lines: list[str] = []
     vit.summary(line_length=80, print_fn=lines.append)
     log.info("\n".join(lines))
     if (run.path / "class_mapping.json").exists():  # resumed, and the file that is written last
-        _check_fingerprint(run, splits.fingerprint)
+        _check_fingerprint(run, description["data_fingerprint"])
     else:
         run.write_text("model_summary.txt", "\n".join(lines) + "\n")
         run.write_json("environment.json", description)
@@ -120,7 +120,8 @@ def _report_data_quality(run: Run, splits: Splits, vit: keras.Model) -> None:
         run.write_text(quality_report.REPORT, quality_report.findings_csv(splits.findings))
     for line in quality_report.summary(splits.findings):
         log.warning("warning: %s; all in %s", line, run.path / quality_report.REPORT)
-    for problem in quality_report.label_problems(splits):
+    problems = quality_report.label_problems(splits)
+    for problem in [*problems, *accuracy.small_splits(splits.image_counts)]:
         log.warning("warning: %s", problem)
     log.info("pixels: %s", quality_report.pixel_statistics(splits.train, vit))
 

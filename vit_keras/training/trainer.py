@@ -14,7 +14,7 @@ from vit_keras.config.stages import Stage
 from vit_keras.data.dataset import Splits
 from vit_keras.data.input_pipeline import evaluation_batches, training_batches
 from vit_keras.logs import log
-from vit_keras.runs import run_dir
+from vit_keras.runs import accuracy, run_dir
 from vit_keras.runs.history import best_epoch
 from vit_keras.runs.run_dir import Run
 from vit_keras.training import checkpoint, freezing, overfit_check
@@ -85,14 +85,17 @@ class Trainer:
         """Evaluate the best model on the test split, once, and write `metrics.json`."""
         self.model.vit.load_weights(self.run.path / "best.keras")
         self.model.use_images()
+        recall = self.model.count_classes()
         config = self.config
         test = evaluation_batches(self.splits.test, config.train.batch_size, config.data.prefetch)
         scores = self.model.evaluate(test, verbose=_verbosity(), return_dict=True)
-        metrics = self._metrics(scores)
+        metrics = {**self._metrics(scores), **self._trust(*recall.counts())}
         self.run.write_json("metrics.json", metrics)
         log.info(
-            "test accuracy %.4f (loss %.4f) with best.keras of epoch %d; trained in %.0f s",
+            "test accuracy %.4f%s (%s; loss %.4f) with best.keras of epoch %d; trained in %.0f s",
             metrics["test_accuracy"],
+            accuracy.class_text(metrics, "test_"),
+            accuracy.interval_text(metrics["test_accuracy_interval"], metrics["test_images"]),
             metrics["test_loss"],
             metrics["best_epoch"],
             metrics["train_seconds"],
@@ -219,6 +222,16 @@ class Trainer:
             "train_seconds": round(sum(row["seconds"] for row in rows), 1),
             "peak_memory_mb": peaks["host"],
             "peak_gpu_memory_mb": peaks.get("gpu"),
+        }
+
+    def _trust(self, hits: list[int], images: list[int]) -> dict[str, Any]:
+        """How far the accuracies can be trusted, by the test images of each class and the hits."""
+        scores = accuracy.class_scores(hits, images, self.splits.class_names)
+        return {
+            "validation_images": len(self.splits.validation.labels),
+            "test_images": sum(images),
+            "test_accuracy_interval": accuracy.wilson_interval(sum(hits), sum(images)),
+            **{f"test_{name}": value for name, value in scores.items()},
         }
 
 

@@ -14,6 +14,7 @@ from vit_keras.data.dataset import Split
 from vit_keras.model.preprocessing import OnBatches, to_model_input
 from vit_keras.training import freezing
 from vit_keras.training import optimizer as training_optimizer
+from vit_keras.training.class_recall import ClassRecall
 from vit_keras.training.learning_rate import learning_rate_schedule
 from vit_keras.training.plan import TrainingPlan
 
@@ -94,6 +95,12 @@ class TrainingModel(keras.Model):
             self.on_features = False
             self._compile(self.optimizer, jit_compile=self.jit_compile)
 
+    def count_classes(self) -> ClassRecall:
+        """Count hits by class from now on, for an evaluation."""
+        recall = ClassRecall(self.vit.output_shape[-1])
+        self._compile(self.optimizer, self.jit_compile, recall)
+        return recall
+
     def _build_optimizer(self, stage: Stage, plan: TrainingPlan, first_step: int) -> Any:
         schedule = learning_rate_schedule(
             stage.optim, stage.epochs, plan.steps_per_epoch, first_step
@@ -114,11 +121,11 @@ class TrainingModel(keras.Model):
         # alone would take longer to compile than to train.
         return str(config.train.jit_compile).lower() != "false" and not self.on_features
 
-    def _compile(self, optimizer: Any, jit_compile: bool) -> None:
+    def _compile(self, optimizer: Any, jit_compile: bool, *metrics: keras.metrics.Metric) -> None:
         self.compile(
             optimizer=optimizer,
             loss=keras.losses.CategoricalCrossentropy(from_logits=True),
-            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy"), *metrics],
             jit_compile=jit_compile,
         )
 

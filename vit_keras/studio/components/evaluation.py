@@ -9,6 +9,7 @@ import streamlit as st
 from vit_keras.evaluation import calibration
 from vit_keras.evaluation.html_report import render_report
 from vit_keras.evaluation.preflight import EVALUATION
+from vit_keras.runs.accuracy import class_text
 from vit_keras.runs.tables import format_metric
 from vit_keras.studio.components import display
 from vit_keras.studio.components.display import escape_markdown, show_errors
@@ -40,6 +41,7 @@ def _show_evaluation(run: Path, folder: Path) -> None:
     try:
         report: dict[str, Any] = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
         metrics = {name: report[name] for name in ("accuracy", "loss", "macro_f1", "images")}
+        notes = [class_text(report).removeprefix(", "), calibration.describe(report["calibration"])]
         html = render_report(report, folder)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         st.error(
@@ -50,7 +52,8 @@ def _show_evaluation(run: Path, folder: Path) -> None:
         st.warning(escape_markdown(note))
     for column, (name, value) in zip(st.columns(len(metrics)), metrics.items(), strict=True):
         column.metric(name.replace("_", " "), format_metric(value))
-    st.caption(escape_markdown(calibration.describe(report["calibration"])))
+    for note in filter(None, notes):
+        st.caption(escape_markdown(note))
     # Rendered from the metrics: the HTML file of a run from elsewhere could contain anything.
     name = f"{run.name}-{folder.name}.html"
     st.download_button("Download the report", html, name, "text/html", key=f"report {folder}")

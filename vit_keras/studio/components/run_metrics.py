@@ -5,6 +5,7 @@ from typing import Any
 
 import streamlit as st
 
+from vit_keras.runs import accuracy
 from vit_keras.runs.curves import PANELS
 from vit_keras.studio.components.display import escape_markdown
 from vit_keras.studio.jobs.live_run import RunView
@@ -34,9 +35,11 @@ WIDTH = 110  # pixels of an image
 def show(view: RunView) -> None:
     """Show the test accuracy of a finished run, and its curves from the first epoch on."""
     if view.metrics:
-        accuracy = view.metrics.get("test_accuracy", float("nan"))
+        reached = view.metrics.get("test_accuracy", float("nan"))
+        by_class = escape_markdown(accuracy.class_text(view.metrics, "test_"))
         st.success(
-            f"Finished: test accuracy {accuracy:.4f}, in {escape_markdown(_short_path(view.path))}"
+            f"Finished: test accuracy {reached:.4f}{by_class}, in "
+            f"{escape_markdown(_short_path(view.path))}"
         )
     if not view.rows:
         return

@@ -11,7 +11,6 @@ from vit_keras.runs.listing import Ranked
 from vit_keras.runs.notes import Notes
 from vit_keras.runs.saved_run import MODEL
 from vit_keras.runs.status import RunState
-from vit_keras.runs.tables import format_metric
 from vit_keras.studio.components.display import escape_markdown
 
 CACHE_SECONDS = 5  # a page is drawn at every click; the runs are not listed each time
@@ -61,7 +60,7 @@ def select_run(root: Path) -> RunState | None:
 
 
 def _title(run: RunState) -> str:
-    accuracy = format_metric(run.metrics.get("best_val_accuracy"))
+    accuracy = tables.figure_text(run, "best_val_accuracy")
     return f"{run.name} (validation accuracy {accuracy})" if accuracy else run.name
 
 
@@ -96,13 +95,13 @@ def _search_text(run: RunState, notes: Notes) -> str:
 
 def table_rows(runs: Sequence[NotedRun], by: str) -> list[tuple[str, ...]]:
     """The header and one row per run; `by` is the metric that they are sorted by."""
-    columns = [by, *(name for name in tables.SHOWN if name != by)]
+    columns = tables.shown_metrics([entry.run for entry, _ in runs], by)
     head = ("#", "run", *(name.replace("_", " ") for name in columns), "data", "state", "tags")
     rows = [
         (
             str(entry.place or "-"),
             entry.run.name,
-            *(tables.format_metric(entry.run.metrics.get(name)) for name in columns),
+            *(tables.figure_text(entry.run, name) for name in columns),
             tables.data_text(entry.run),
             tables.state_text(entry.run),
             ", ".join(notes.tags),
