@@ -37,10 +37,18 @@ def optimizer(vit):
 
 
 def test_flatten_layers_reaches_the_layers_inside_of_layers(vit):
-    flatten = private(vit, "_flatten_layers", "freezing, training_model, export.keras_int8")
+    flatten = private(vit, "_flatten_layers", "freezing, training_model, model.quantization")
     block = vit.get_layer("encoder_block_0")
     assert {vit, block, block.attention, block.attention.qkv} <= set(flatten())
     assert vit not in set(flatten(include_self=False))
+
+
+def test_the_dtype_policy_of_a_layer_can_be_replaced(vit):
+    dense = keras.layers.Dense(2)
+    policy = private(dense, "_dtype_policy", "model.quantization")
+    assert policy is dense.dtype_policy
+    dense._dtype_policy = keras.dtype_policies.get("bfloat16")
+    assert dense.compute_dtype == "bfloat16"
 
 
 def test_layers_are_the_direct_sublayers_of_a_layer(vit):

@@ -8,12 +8,13 @@ import keras
 from keras import ops
 
 from vit_keras.model.position_embedding import Rotary
+from vit_keras.model.quantization import Composite
 
 serializable = keras.saving.register_keras_serializable("vit_keras")
 
 
 @serializable
-class Attention(keras.layers.Layer):
+class Attention(Composite):
     """Multi-head self-attention: (B, N, D) -> (B, N, D).
 
     softmax(q kᵀ / √K) v in each of H heads (eq. 5 to 8), with q, k and v from one fused projection.

@@ -9,12 +9,13 @@ from keras import ops
 
 from vit_keras.model.attention import Attention
 from vit_keras.model.mlp import MLP, SwiGLU
+from vit_keras.model.quantization import Composite
 
 serializable = keras.saving.register_keras_serializable("vit_keras")
 
 
 @serializable
-class EncoderBlock(keras.layers.Layer):
+class EncoderBlock(Composite):
     """Pre-norm transformer block: (B, N, D) -> (B, N, D).
 
     z' = Attention(LN(z)) + z, then MLP(LN(z')) + z' (eq. 2 and 3), with optional layer scale and

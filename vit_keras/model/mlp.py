@@ -6,11 +6,13 @@ Letters: B batch, N tokens, D width, M hidden width.
 import keras
 from keras import ops
 
+from vit_keras.model.quantization import Composite
+
 serializable = keras.saving.register_keras_serializable("vit_keras")
 
 
 @serializable
-class MLP(keras.layers.Layer):
+class MLP(Composite):
     """Two dense layers with a GELU in between, applied per token: (B, N, D) -> (B, N, D).
 
     Args:
@@ -42,7 +44,7 @@ class MLP(keras.layers.Layer):
 
 
 @serializable
-class SwiGLU(keras.layers.Layer):
+class SwiGLU(Composite):
     """Gated MLP, applied per token: (B, N, D) -> (B, N, D).
 
     (swish(x W) ⊙ x V) W₂ with biases (Shazeer 2020, https://arxiv.org/abs/2002.05202, eq. 6); W and

@@ -6,11 +6,13 @@ Letters: B batch, (X, Y) image height and width, C channels, P patch side, D wid
 import keras
 from keras import ops
 
+from vit_keras.model.quantization import Composite
+
 serializable = keras.saving.register_keras_serializable("vit_keras")
 
 
 @serializable
-class PatchEmbedding(keras.layers.Layer):
+class PatchEmbedding(Composite):
     """Linear projection of non-overlapping patches: (B, X, Y, C) -> (B, XY / P², D).
 
     The x E of Dosovitskiy et al. 2021 (https://arxiv.org/abs/2010.11929), eq. 1: a convolution of
@@ -57,7 +59,7 @@ class PatchEmbedding(keras.layers.Layer):
 
 
 @serializable
-class ConvStem(keras.layers.Layer):
+class ConvStem(Composite):
     """Convolutional stem in place of the patch projection: (B, X, Y, C) -> (B, XY / P², D).
 
     log2 P blocks of a 3x3 convolution of stride 2, batch normalisation and ReLU, then a 1x1

@@ -8,6 +8,7 @@ from keras import ops
 
 from vit_keras.model.attention import attention_weights
 from vit_keras.model.mlp import MLP
+from vit_keras.model.quantization import Composite
 
 serializable = keras.saving.register_keras_serializable("vit_keras")
 
@@ -39,7 +40,7 @@ class Pooling(keras.layers.Layer):
 
 
 @serializable
-class AttentionPooling(keras.layers.Layer):
+class AttentionPooling(Composite):
     """Multi-head attention pooling with one learned query: (B, N, D) -> (B, D).
 
     z = Attention(probe, tokens), then MLP(LN(z)) + z (Zhai et al. 2022, "Scaling Vision
