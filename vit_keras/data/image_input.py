@@ -1,0 +1,84 @@
+"""How an image comes to a model's input, in words and as a program that needs neither Keras nor us.
+
+Every model that leaves a run takes it along: an export in `export.json` and in its own file,
+`save_pretrained` as the processor of Hugging Face.
+"""
+
+import pprint
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vit_keras.config.schema import DataConfig
+from vit_keras.data import preprocess
+
+PREPROCESS = "preprocess.py"  # the program's name beside a model
+KEY = "image_input"  # in export.json and in the metadata of a file
+BACKGROUND = "white"
+
+RESIZE = {
+    "crop": "resize so that the shorter side fits, and cut out the centre",
+    "stretch": "resize both sides; the aspect ratio changes",
+    "pad": "resize so that the longer side fits, and centre it on black",
+}
+COLORS = {1: "grey: ITU-R BT.601 of RGB", 3: "RGB"}
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """How an image comes to a model's input.
+
+    Attributes:
+        height, width, channels: of the input.
+        resize_mode: crop, stretch or pad, as `data.resize_mode`.
+        background: what transparent pixels are composited over.
+    """
+
+    height: int
+    width: int
+    channels: int
+    resize_mode: str = "stretch"
+    background: str = BACKGROUND
+
+    @classmethod
+    def of_run(cls, config: DataConfig, shape: tuple[int, int, int]) -> "ImageInput":
+        """That of a model with the input `shape` (X, Y, C), trained on these data."""
+        return cls(*shape, resize_mode=config.resize_mode)
+
+    def describe(self) -> dict[str, Any]:
+        """Every step from a file to the input, as `export.json` has it."""
+        return {
+            "name": "pixels",
+            "dtype": "uint8",
+            "layout": "batch, height, width, channels",
+            "height": self.height,
+            "width": self.width,
+            "channels": self.channels,
+            "color": COLORS.get(self.channels, "as in the arrays that the run was trained on"),
+            "range": [0, 255],
+            "normalization": "none: it is part of the model",
+            "orientation": "upright, by EXIF",
+            "background": self.background,
+            "bit_depth": "8; of 16 bits the upper eight, rounded",
+            "icc_profile": "ignored",
+            "resize_mode": self.resize_mode,
+            "resize": RESIZE[self.resize_mode],
+            "interpolation": "linear, of pixel centres",
+            "antialias": "before: averaged by the integer part of the factor; then, if more than "
+            "1.5 is left, blurred by (1 2 1) / 4",
+        }
+
+    @property
+    def program(self) -> str:
+        """`preprocess.py`; empty for arrays of 2 or 4 channels, which no file makes."""
+        if self.channels not in COLORS:
+            return ""
+        settings = pprint.pformat(vars(self), sort_dicts=False)
+        text = Path(preprocess.__file__).read_text(encoding="utf-8")
+        return re.sub(r"(?m)^INPUT = .*$", lambda _: f"INPUT = {settings}", text, count=1)
+
+    def write_preprocess(self, folder: Path) -> None:
+        """Write `preprocess.py` beside a model, if there is one for its input."""
+        if self.program:
+            (folder / PREPROCESS).write_text(self.program, encoding="utf-8")
