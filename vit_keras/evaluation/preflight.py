@@ -131,6 +131,8 @@ def check_data(saved: SavedRun, config: Config) -> None:
             "as data=npz data.path=..."
         )
     preflight.check_settings(Config(data=config.data))
+    if config.data.path == saved.config.data.path:
+        saved.check_data_path()
     registry.image_counts(config.data)
     names = registry.class_names(config.data)
     if names is None:  # of a data set that is not downloaded yet

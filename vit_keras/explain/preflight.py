@@ -31,6 +31,8 @@ def open_run_and_folder(
     """The run, and the checked output folder: `output`, or `<run>/explanations/<image>`."""
     saved, index = open_run(run), test_index(image)
     saved.check_model()
+    if index is not None:
+        saved.check_data_path()
     name = f"test-{index}" if index is not None else Path(str(image)).stem
     # A leading dot is valid in the name of a file, but would hide the folder.
     default = saved.path / "explanations" / re.sub(r"^\.+|\s+", "_", name)

@@ -24,6 +24,7 @@ from vit_keras.config.schema import Config, RunConfig
 from vit_keras.errors import SettingError
 from vit_keras.io.atomic import atomic_file, cannot_be_made, check_folder
 from vit_keras.logs import log, log_handler
+from vit_keras.runs import paths
 from vit_keras.text import first_line
 
 CONFIG = "config.yaml"
@@ -92,9 +93,23 @@ def create(config: Config) -> Run:
 
 
 def write_config(run: Run, config: Config) -> None:
-    """Write `config.yaml`, resolved; without `run.resume`, which is no setting of the run."""
+    """Write `config.yaml`, resolved; without `run.resume`, which is no setting of the run.
+
+    What is relative in it is absolute in `paths.json`.
+    """
     stored = dataclasses.replace(config, run=dataclasses.replace(config.run, resume=None))
+    kept, absolute = read_paths(run.path), paths.absolute_paths(stored)
+    if kept:
+        stored, absolute = paths.as_typed(stored, read_config(run.path / CONFIG), kept)
+    if kept or absolute:
+        run.write_json(paths.PATHS, absolute)
     run.write_text(CONFIG, OmegaConf.to_yaml(OmegaConf.structured(stored)))
+
+
+def read_paths(run: Path) -> dict[str, str]:
+    """The absolute paths of the run's settings; none if it has no intact `paths.json`."""
+    kept = read_or_default(read_json, run / paths.PATHS, {})
+    return kept if isinstance(kept, dict) else {}
 
 
 def check_free(settings: RunConfig) -> None:
@@ -148,7 +163,7 @@ def make_run_dir(name: str, root: Path) -> Path:
 
 
 def config_of_run(directory: str) -> Config:
-    """The configuration that a run was started with.
+    """The configuration that a run was started with, with its paths as seen from here.
 
     Raises:
         SettingError: the directory is no run, or its settings are damaged or a newer version's.
@@ -160,7 +175,7 @@ def config_of_run(directory: str) -> Config:
             "training run printed as its last line"
         )
     try:
-        return read_config(path)
+        return paths.located(read_config(path), read_paths(Path(directory)))
     except SettingError as error:
         reason, _, _ = str(error).partition("; ")
         raise SettingError(

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vit_keras.config.schema import Config
+from vit_keras.data.image_input import ImageInput
 from vit_keras.errors import SettingError
 from vit_keras.io.zip_files import model_fault
-from vit_keras.runs import history
-from vit_keras.runs.run_dir import CONFIG, read_config, read_json
+from vit_keras.runs import history, paths
+from vit_keras.runs.run_dir import CONFIG, read_config, read_json, read_paths
 from vit_keras.runs.temperature import TEMPERATURE, RunTemperature, read_temperature
 from vit_keras.text import first_line
 
@@ -26,7 +27,8 @@ class SavedRun:
 
     Attributes:
         path: the directory.
-        config: its settings; settings that are newer than the run have their defaults.
+        config: its settings, with its paths as seen from here; settings that are newer than the
+            run have their defaults.
         class_names: name of each logit, in order.
     """
 
@@ -73,6 +75,18 @@ class SavedRun:
             )
         return file
 
+    def check_data_path(self) -> None:
+        """Refuse a run whose `data.path` is not found.
+
+        Raises:
+            SettingError: it is neither here nor where it was when the run was trained.
+        """
+        if fault := paths.data_fault(self.config, read_paths(self.path)):
+            raise SettingError(
+                f"run={self.path}: {fault}; bring the data back, or evaluate the run with data=... "
+                "data.path=..."
+            )
+
     def check_model(self) -> None:
         """Refuse a missing or damaged model file, without Keras.
 
@@ -107,7 +121,14 @@ class SavedRun:
                 f"{file} has {model.output_shape[-1]} classes, and class_mapping.json beside it "
                 f"names {len(self.class_names)}; restore the file that belongs to this run"
             )
+        # Known to what gets the model alone, such as `save_pretrained`.
+        model.image_input = ImageInput.of_run(self.config.data, model.input_shape[1:])
         return model
+
+    @property
+    def image_input(self) -> ImageInput:
+        """How an image comes to the input of the model."""
+        return self.model.image_input
 
 
 def open_run(directory: str | Path) -> SavedRun:
@@ -122,7 +143,7 @@ def open_run(directory: str | Path) -> SavedRun:
             f"run={directory} is not a run: it has no {CONFIG}; name the folder that a training "
             "run printed as its last line"
         )
-    config = read_config(path / CONFIG)
+    config = paths.located(read_config(path / CONFIG), read_paths(path))
     return SavedRun(path.resolve(), config, class_names(path))
 
 

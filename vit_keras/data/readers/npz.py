@@ -96,7 +96,10 @@ def _path(config: DataConfig) -> Path:
         raise SettingError(f"data.name=npz needs data.path, a file of np.savez with {KEYS}")
     path = Path(config.path).expanduser()
     if not path.is_file():
-        raise SettingError(f"data.path={config.path} is no file; name one of np.savez with {KEYS}")
+        where = "" if path.is_absolute() else f" in {Path.cwd()}"
+        raise SettingError(
+            f"data.path={config.path} is no file{where}; name one of np.savez with {KEYS}"
+        )
     return path
 
 
