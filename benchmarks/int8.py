@@ -41,7 +41,7 @@ def contenders(model, folder):
     for name in ("onnx", "onnx_int8"):
         place = folder / name
         place.mkdir()
-        format_module(name).write(model, place, [str(index) for index in range(1000)])
+        format_module(name).write(model, place, [str(index) for index in range(1000)], {})
         size = (place / "model.onnx").stat().st_size / 1e6
         found[name] = (format_module(name).reader(place), size)
     return found

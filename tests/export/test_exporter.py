@@ -1,17 +1,23 @@
 """Exported files, opened by their own runtimes and compared with the Keras model."""
 
 import importlib.util
+import io
 import json
+import logging
 import os
+import runpy
 import shutil
 import sys
+import zipfile
 from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import vit_keras
+from helpers.image_files import photo
 from helpers.paths import SAVED_MODELS
 from vit_keras import SettingError, build_vit
 from vit_keras.cli import arguments, export
@@ -89,6 +95,81 @@ def test_an_int8_file_is_smaller_and_nearly_the_same(name, exported, run, expect
     assert done.report["bytes"] < 0.6 * (run / "best.keras").stat().st_size
 
 
+def read_inside(name, folder):
+    """Labels and image input as the file itself holds them, by the format's own tools."""
+    if name == "tf_saved_model":
+        extra = folder / "1" / "assets.extra"
+        labels = (extra / "labels.txt").read_text().splitlines()
+        return labels, json.loads((extra / "image_input.json").read_text())
+    if name == "litert":
+        with zipfile.ZipFile(folder / "model.tflite") as archive:
+            labels = archive.read("labels.txt").decode().splitlines()
+            return labels, json.loads(archive.read("image_input.json"))
+    if name == "openvino":
+        import openvino
+
+        info = openvino.Core().read_model(str(folder / "model.xml"))
+        labels, pixels = (
+            json.loads(info.get_rt_info(["vit_keras", key]).astype(str))
+            for key in ("labels", "image_input")
+        )
+        return labels, pixels
+    if name == "keras_int8":
+        with zipfile.ZipFile(folder / "model.keras") as archive:
+            metadata = json.loads(archive.read("metadata.json"))
+        assert metadata["keras_version"] == keras.__version__
+        return metadata["labels"], metadata["image_input"]
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
+    metadata = session.get_modelmeta().custom_metadata_map
+    return list(json.loads(metadata["names"]).values()), json.loads(metadata["image_input"])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_says_how_an_image_comes_to_its_input(name, exported):
+    done = exported(name)
+    labels, pixels = read_inside(name, done.path)
+    assert labels == [str(digit) for digit in range(10)]
+    assert pixels == done.report["image_input"]
+    expected = {
+        "name": "pixels",
+        "dtype": "uint8",
+        "height": 8,
+        "width": 8,
+        "channels": 1,
+        "color": "grey: ITU-R BT.601 of RGB",
+        "range": [0, 255],
+        "orientation": "upright, by EXIF",
+        "background": "white",
+        "resize_mode": "crop",
+        "interpolation": "linear, of pixel centres",
+    }
+    assert expected.items() <= pixels.items()
+    assert "part of the model" in pixels["normalization"]
+    assert pixels["antialias"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_program_beside_a_file_makes_its_input_without_keras(name, exported, run):
+    """Photos of several sizes and orientations, by the export alone and by the Predictor."""
+    done = exported(name)
+    load_image = runpy.run_path(str(done.path / "preprocess.py"))["load_image"]
+    files = []
+    for orientation, (rows, columns) in enumerate([(8, 8), (30, 21), (100, 64), (9, 40)], 3):
+        stream, exif = io.BytesIO(), Image.Exif()
+        exif[0x0112] = orientation
+        photo(rows, columns).save(stream, "PNG", exif=exif)
+        files.append(stream.getvalue())
+    batch = np.concatenate([load_image(io.BytesIO(file)) for file in files])
+    found = format_module(name).reader(done.path)(batch)
+    predictions = vit_keras.Predictor(run).predict(files, top_k=10)
+    for row, prediction in zip(found, predictions, strict=True):
+        ours = {one.index: one.confidence for one in prediction.top}
+        tolerance = 0.02 if name in FLOATS else 0.1
+        assert max(abs(ours[index] - value) for index, value in enumerate(row)) < tolerance
+
+
 def test_openvino_export_sends_no_telemetry(exported):
     """OpenVINO reports what it is used for to Google, by a package that comes with it."""
     exported("openvino")
@@ -142,7 +223,7 @@ def test_the_int8_onnx_file_of_a_larger_vit_is_below_three_tenths(tmp_path):
     for name in ("onnx", "onnx_int8"):
         folder = tmp_path / name
         folder.mkdir()
-        format_module(name).write(serving, folder, ["a"])
+        format_module(name).write(serving, folder, ["a"], {})
         sizes[name] = (folder / "model.onnx").stat().st_size
         found = format_module(name).reader(folder)(images(5, (32, 32, 3)))
         np.testing.assert_allclose(found, expected, atol=1e-5 if name == "onnx" else 0.05)
@@ -165,12 +246,30 @@ def test_half_precision_is_exported_in_float32():
     assert serving_model.in_float32(whole) is whole
 
 
-def test_random_pixels_stand_in_for_data_that_are_gone(run):
-    saved = vit_keras.open_run(run)
-    saved.config.data.name, saved.config.data.path = "folder", "/nowhere"
-    pixels, labels, source = exporter.test_images(saved, 6)
-    assert pixels.shape == (6, 8, 8, 1)
-    assert (labels, source) == (None, "random pixels")
+def test_random_pixels_stand_in_for_data_that_are_gone_and_it_is_reported_first(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    text = (copy / "config.yaml").read_text()
+    text = text.replace("name: digits\n  path: null", "name: folder\n  path: /nowhere")
+    (copy / "config.yaml").write_text(text.replace("image_size: null", "image_size: 8"))
+    lines = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append((record.levelname, record.getMessage()))
+    logging.getLogger("vit_keras").addHandler(handler)
+    try:
+        done = exporter.export_run(copy, "keras_int8", images=6)
+    finally:
+        logging.getLogger("vit_keras").removeHandler(handler)
+    level, first = lines[0]
+    assert level == "WARNING"
+    assert first.startswith(
+        "WARNING: compared on random pixels, because no test image can be loaded"
+    )
+    assert "/nowhere" in first
+    report = json.loads((done.path / "export.json").read_text())
+    assert next(iter(report)) == "warning"
+    assert report["warning"] in first
+    assert report["images_from"] == "random pixels"
+    assert "accuracy" not in report
 
 
 def test_comparison_with_keras_by_hand():
@@ -198,7 +297,7 @@ def test_a_damaged_temperature_is_refused(run, tmp_path):
 
 
 def test_an_export_that_fails_leaves_nothing(run, monkeypatch, tmp_path):
-    def write(model, folder, class_names):
+    def write(model, folder, class_names, image_input):
         (folder / "model.keras").write_text("half")
         raise OSError("disk full")
 

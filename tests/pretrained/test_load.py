@@ -1,6 +1,8 @@
 """Pretrained ViTs of other libraries give equal logits and are saved back unchanged."""
 
 import json
+import re
+import shutil
 
 import keras
 import ml_dtypes
@@ -13,7 +15,7 @@ import jax2tf_saved_model
 from helpers.numpy_vit import vit
 from helpers.paths import SAVED_MODELS
 from helpers.weight_files import google, google_tree, pixels, timm, write_npz
-from vit_keras import SettingError, build_vit, load_pretrained, save_pretrained
+from vit_keras import SettingError, build_vit, load_pretrained, open_run, save_pretrained
 from vit_keras.model.position_embedding import resize_positions
 from vit_keras.model.vit import describe
 from vit_keras.pretrained import load
@@ -359,3 +361,66 @@ def test_hugging_faces_folder_is_named_as_one_readable_by_others_and_has_the_cla
     assert config["id2label"] == {"0": "ant", "1": "bee"}
     modes = {file.stat().st_mode for file in (tmp_path / "w").iterdir()}
     assert len(modes) == 1
+
+
+def run_of(folder, **settings):
+    """A run of RGB photos with these settings of its data, without its training."""
+    run = shutil.copytree(RUN, folder)
+    text = (run / "config.yaml").read_text()
+    for setting, value in settings.items():
+        text = re.sub(rf"(?m)^  ({setting}|fit): .*$", f"  {setting}: {value}", text)
+    (run / "config.yaml").write_text(text)
+    sizes = dict(patch_size=4, width=16, depth=1, num_heads=2, mlp_dim=24)
+    build_vit(None, image_size=16, num_classes=10, **sizes).save(run / "best.keras")
+    return run
+
+
+SIDE = {"height": 16, "width": 16}
+PROCESSORS = {
+    "crop": {
+        "image_processor_type": "CLIPImageProcessor",
+        "size": {"shortest_edge": 16},
+        "do_center_crop": True,
+        "crop_size": SIDE,
+    },
+    "stretch": {"image_processor_type": "ViTImageProcessor", "size": SIDE},
+    "pad": {"image_processor_type": "ViTImageProcessor", "size": SIDE},
+}
+
+
+@pytest.mark.parametrize("mode", PROCESSORS)
+def test_the_processor_resizes_as_the_run_did(mode, tmp_path, caplog):
+    """Whether the model comes from `open_run` or from `load_pretrained`, and after a round trip."""
+    run = run_of(tmp_path / "run", resize_mode=mode)
+    for name, model in {
+        "opened": open_run(run).model,
+        "loaded": load_pretrained(run),
+        "by hand": keras.models.load_model(run / "best.keras"),
+    }.items():
+        caplog.clear()
+        asked = {"resize_mode": mode} if name == "by hand" else {}
+        folder = save_pretrained(model, tmp_path / name, **asked)
+        written = json.loads((folder / "preprocessor_config.json").read_text())
+        assert PROCESSORS[mode].items() <= written.items()
+        assert written["do_convert_rgb"] is True
+        assert written["resample"] == 2
+        is_pad = mode == "pad"
+        assert ("data.resize_mode=pad" in caplog.text) == is_pad
+        assert (folder / "preprocess.py").exists() == is_pad
+        if not is_pad:
+            save_pretrained(load_pretrained(folder), tmp_path / f"{name} again")
+            again = (tmp_path / f"{name} again" / "preprocessor_config.json").read_text()
+            assert json.loads(again) == written
+
+
+def test_an_npz_file_does_not_say_how_images_are_resized(tmp_path, caplog):
+    run = run_of(tmp_path / "run", resize_mode="crop")
+    save_pretrained(open_run(run).model, tmp_path / "w.npz")
+    assert "does not store data.resize_mode=crop" in caplog.text
+
+
+def test_an_unknown_way_of_resizing_is_refused(tmp_path):
+    model = build_vit("tiny_mnist", image_size=7, num_classes=2)
+    with pytest.raises(SettingError, match="resize_mode=squash is unknown"):
+        save_pretrained(model, tmp_path / "w", resize_mode="squash")
+    assert list(tmp_path.iterdir()) == []

@@ -8,14 +8,15 @@ import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 from vit_keras.data import splits
+from vit_keras.data.image_input import KEY
 from vit_keras.errors import SettingError
-from vit_keras.export.formats import FORMATS, Reader, format_module
+from vit_keras.export.formats import FORMATS, LABELS, Reader, format_module, metadata_files
 from vit_keras.export.preflight import EXPORT, open_run_and_folder
 from vit_keras.io import atomic
 from vit_keras.model.preprocessing import resize_to_input
@@ -43,8 +44,10 @@ def export_run(
 ) -> Export:
     """Export a run's model: (B, X, Y, C) uint8 -> probabilities (B, classes), for any B.
 
-    Normalisation, temperature scaling and softmax are part of the file. It is opened by the runtime
-    of its format and compared with Keras on test images; see `compare_with_keras`.
+    Normalisation, temperature scaling and softmax are part of the file. How an image comes to its
+    input is described in it and in `export.json`, and done by `preprocess.py` beside it, without
+    Keras. The file is opened by the runtime of its format and compared with Keras on test images;
+    see `compare_with_keras`.
 
     Args:
         run: the folder of a training run.
@@ -57,17 +60,22 @@ def export_run(
     """
     saved, folder = open_run_and_folder(run, format, output, keras.backend.backend())
     model = serving_model(saved)
-    pixels, labels, source = test_images(saved, images)
+    test = test_images(saved, images)
+    image_input = saved.image_input.describe()
     with atomic.atomic_folder(folder, EXPORT) as new:
-        format_module(format).write(model, new, saved.class_names)
-        (new / "labels.txt").write_text("\n".join(saved.class_names) + "\n", encoding="utf-8")
+        format_module(format).write(model, new, saved.class_names, image_input)
+        labels = metadata_files(saved.class_names, image_input)[LABELS]
+        (new / LABELS).write_text(labels, encoding="utf-8")
+        saved.image_input.write_preprocess(new)
         report = {
+            **({"warning": test.warning} if test.warning else {}),
             "format": format,
             "file": FORMATS[format].file,
             "bytes": _size(new / FORMATS[format].file),
             "run_bytes": (saved.path / MODEL).stat().st_size,
-            "images_from": source,
-            **compare_with_keras(model, format_module(format).reader(new), pixels, labels),
+            KEY: image_input,
+            "images_from": test.source,
+            **compare_with_keras(model, format_module(format).reader(new), *test[:2]),
             "temperature": saved.temperature,
             "calibration": saved.calibration.sentence,
             "class_names": saved.class_names,
@@ -79,21 +87,34 @@ def export_run(
     return Export(folder, report)
 
 
-def test_images(saved: SavedRun, count: int) -> tuple[np.ndarray, np.ndarray | None, str]:
-    """Evenly spaced images of the test split -> (n, X, Y, C) uint8, labels (n,), their source.
+class ComparisonImages(NamedTuple):
+    """The images that an exported file is compared with Keras on."""
+
+    pixels: np.ndarray  # (n, X, Y, C) uint8
+    labels: np.ndarray | None  # (n,); None for random pixels
+    source: str
+    warning: str = ""
+
+
+def test_images(saved: SavedRun, count: int) -> ComparisonImages:
+    """Evenly spaced images of the test split, at the model's size.
 
     If the data cannot be loaded: random pixels, without labels. They show whether two runtimes
     agree, but not the accuracy.
     """
     try:
+        saved.check_data_path()
         test = splits.load_splits(saved.config.data, saved.config.train.seed).test
     except SettingError as error:
-        log.info("using random pixels, because the test images cannot be loaded: %s", error)
         shape = (count, *saved.model.input_shape[1:])
-        return np.random.default_rng(0).integers(0, 256, shape, "uint8"), None, "random pixels"
+        pixels = np.random.default_rng(0).integers(0, 256, shape, "uint8")
+        warning = f"compared on random pixels, because no test image can be loaded: {error}"
+        log.warning("WARNING: %s", warning)
+        return ComparisonImages(pixels, None, "random pixels", warning)
     indices = np.unique(np.linspace(0, len(test.labels) - 1, count).astype(int))
     images = resize_to_input(test.images[indices], saved.model)
-    return images, test.labels[indices], f"test split of {saved.config.data.name}"
+    source = f"test split of {saved.config.data.name}"
+    return ComparisonImages(images, test.labels[indices], source)
 
 
 def compare_with_keras(

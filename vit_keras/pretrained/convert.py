@@ -27,7 +27,7 @@ class ConversionReport:
         handle: source of the weights.
         weight_format: name of the `WeightFormat`.
         matched: number of arrays of the file that were loaded.
-        resized: one line for each interpolated array, with its old and new size.
+        resized: one line for each array of another size, with the old and the new one.
         initialised: weights of the model that are newly initialised.
         left_over: arrays of the file that were not loaded -> reason.
         assumed: one line for each property that the file does not state.

@@ -64,7 +64,8 @@ def infer_architecture(
     ):
         assumed.append("gelu=tanh, as in Google's models")
     image_size = metadata.pop("image_size", None)
-    arch |= {name: metadata[name] for name in metadata if name not in ("channels", "num_classes")}
+    other = ("channels", "num_classes", "resize_mode")
+    arch |= {name: metadata[name] for name in metadata if name not in other}
     arch |= {name: value for name, value in overrides.items() if value is not None}
     if "num_heads" not in arch:
         arch["num_heads"] = _heads(weight_file, weight_format, arch, assumed)

@@ -10,9 +10,12 @@ import keras
 import numpy as np
 
 from vit_keras import validators
+from vit_keras.data.image_input import ImageInput
 from vit_keras.errors import SettingError
 from vit_keras.model.vit import build_vit
 from vit_keras.pretrained import convert, download, infer_architecture, tfhub, weight_files
+from vit_keras.pretrained.channels import with_channels
+from vit_keras.pretrained.name_maps import PATCH
 
 log = logging.getLogger("vit_keras")
 
@@ -22,6 +25,7 @@ def load_pretrained(
     image_size: int | tuple[int, int] | None = None,
     num_classes: int | None = None,
     *,
+    channels: int | None = None,
     allow: Iterable[str] = (),
     opaque: bool = False,
     dtype: Any = None,
@@ -41,6 +45,8 @@ def load_pretrained(
             it. None keeps the file's.
         num_classes: number of logits of a new head; 0 for features (B, D); None keeps the file's
             head, or gives features if it has none.
+        channels: 1 for grey images with the weights of RGB, summed: the logits are those of the
+            grey value as R, G and B. None keeps the file's.
         allow: patterns of names in the file that may be ignored, such as `"pooler.*"`.
         opaque: wrap a SavedModel even if it is a ViT that can be converted.
         dtype: precision, as for `build_vit`.
@@ -54,7 +60,7 @@ def load_pretrained(
             is missing, left over or of another shape; the message names it.
     """
     vit, report = load_with_report(
-        handle, image_size, num_classes, allow, opaque, dtype, name, **overrides
+        handle, image_size, num_classes, allow, opaque, dtype, name, channels, **overrides
     )
     for line in report.assumed:
         log.warning("%s: assumed: %s", handle, line)
@@ -69,6 +75,7 @@ def load_with_report(
     opaque: bool = False,
     dtype: Any = None,
     name: str | None = None,
+    channels: int | None = None,
     **overrides: Any,
 ) -> tuple[keras.Model, convert.ConversionReport]:
     """`load_pretrained` that also returns the report on the conversion."""
@@ -76,7 +83,7 @@ def load_with_report(
     allow = [allow] if isinstance(allow, str) else list(allow)
     weight_file = None if opaque else weight_files.read(path)
     if weight_file is None:
-        return _wrap(path, image_size, num_classes, name, **overrides)
+        return _wrap(path, image_size, num_classes, name, channels, **overrides)
     new_head = num_classes is not None
     weight_format = convert.require_format(weight_file, allow, new_head)
     inferred = infer_architecture.infer_architecture(weight_file, weight_format, **overrides)
@@ -86,17 +93,23 @@ def load_with_report(
             validators.check_patch_multiple("image_size", side, inferred.arch.patch_size)
     if classes and num_classes == inferred.num_classes:
         log.info("%s: its head of %d classes is replaced by a new one", handle, classes)
+    read_file, read = with_channels(weight_file, inferred, channels)
     vit = build_vit(
         None,
         image_size=inferred.image_size if image_size is None else image_size,
         num_classes=classes,
-        channels=inferred.channels,
+        channels=read.channels,
         dtype=dtype,
         name=name or re.sub(r"[^a-zA-Z0-9]+", "_", f"vit_{path.stem}"),  # valid in TensorFlow
-        **vars(inferred.arch),
+        **vars(read.arch),
     )
-    report = convert.load_weights(vit, weight_file, inferred, allow, new_head)
+    report = convert.load_weights(vit, read_file, read, allow, new_head)
+    if read.channels != inferred.channels:
+        report.resized.append(f"{PATCH} from {inferred.channels} channels to 1, summed")
     report.handle = str(handle)
+    if resize_mode := weight_file.metadata.get("resize_mode"):
+        height, width, depth = vit.input_shape[1:]
+        vit.image_input = ImageInput(height, width, depth, resize_mode)
     if weight_file.is_saved_model:
         report.compared = _compare(weight_file, inferred, allow)
     log.debug("%s", report)
@@ -149,7 +162,12 @@ def _compare(
 
 
 def _wrap(
-    path: Path, image_size: Any, num_classes: int | None, name: str | None, **overrides: Any
+    path: Path,
+    image_size: Any,
+    num_classes: int | None,
+    name: str | None,
+    channels: int | None,
+    **overrides: Any,
 ) -> tuple[keras.Model, convert.ConversionReport]:
     from vit_keras.pretrained.saved_model_layer import wrapped_model
 
@@ -162,6 +180,11 @@ def _wrap(
         raise SettingError(
             f"handle={path} is wrapped, not converted, so {unknown[0]} has no effect; leave it out "
             f"(possible: {', '.join(sorted(allowed))})"
+        )
+    if channels not in (None, 3):
+        raise SettingError(
+            f"channels={channels} has no effect on handle={path}, which is wrapped, not converted; "
+            "leave it out"
         )
     model = wrapped_model(path, num_classes or None, image_size, name=name, **overrides)
     report = convert.ConversionReport(str(path), "a wrapped SavedModel", len(model.weights))

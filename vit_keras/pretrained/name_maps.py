@@ -84,6 +84,7 @@ REGISTERS = "register tokens (Darcet et al. 2024), which this ViT does not have"
 POOLER = "a dense layer after the ViT, not part of it"
 
 PATCH = "patch_embedding/projection/kernel"
+PATCH_BIAS = "patch_embedding/projection/bias"
 CLASS_TOKEN = "class_token/class_token"
 POSITIONS = "position_embedding/position_embedding"
 HEAD = ("head/kernel", "head/bias")

@@ -4,17 +4,21 @@ import json
 import logging
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from vit_keras.data.image_input import PREPROCESS, RESIZE, ImageInput
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
 from vit_keras.model.architecture import architecture
 from vit_keras.model.vit import describe
 from vit_keras.pretrained import convert, name_maps
+from vit_keras.pretrained.channels import rgb_kernel
+from vit_keras.validators import check_choice
 
 log = logging.getLogger("vit_keras")
 
@@ -37,14 +41,22 @@ SUPPORTED = {
 
 
 def save_pretrained(
-    model: keras.Model, path: str | Path, class_names: Sequence[str] | None = None
+    model: keras.Model,
+    path: str | Path,
+    class_names: Sequence[str] | None = None,
+    resize_mode: str | None = None,
 ) -> Path:
     """Save a ViT as a Google `.npz` file or as a folder for Hugging Face's transformers.
+
+    The folder has the processor that does with an image what the run did. A model of grey images is
+    saved as one of RGB that computes the same: Hugging Face's pipelines have no grey images.
 
     Args:
         model: made by `build_vit` or `load_pretrained`, or loaded from a run.
         path: a file `*.npz`, or a folder for `model.safetensors` and its two JSON files.
         class_names: one for each logit, for Hugging Face's config.json; default `LABEL_0`, ...
+        resize_mode: how images come to the model's size, `crop`, `stretch` or `pad` as in
+            `data.resize_mode`; by default as the model's run or file has it, else `stretch`.
 
     Returns:
         `path`.
@@ -58,19 +70,34 @@ def save_pretrained(
         facts.pop(key) for key in ("image_size", "channels", "num_classes")
     )
     arch = architecture(None, **facts)
+    names = _names(class_names, classes)
+    _check(path, arch, image_size)
+    shape: tuple[int, int, int] = (*image_size, channels)
+    pixels = _image_input(model, shape, resize_mode)
+    if path.suffix == ".npz":
+        return _write_npz(model, path, arch, pixels)
+    return _write_hugging_face(model, path, arch, pixels or ImageInput(*shape), names)
+
+
+def _names(class_names: Sequence[str] | None, classes: int) -> list[str]:
+    if class_names is None:
+        return [f"LABEL_{label}" for label in range(classes)]
+    if len(class_names) != classes:
+        raise SettingError(
+            f"class_names has {len(class_names)} names, and the model {classes} logits; give one "
+            "each"
+        )
+    return [str(name) for name in class_names]
+
+
+def _check(path: Path, arch: Any, image_size: tuple[int, int]) -> None:
+    """Refuse a path that exists, and a model that the format does not support."""
     kind = "Google's .npz" if path.suffix == ".npz" else "Hugging Face's ViT"
     if path.suffix in FILE_SUFFIXES:
         raise SettingError(
             f"path={path} would be a folder of model.safetensors and two JSON files; "
             f"use a name such as {path.with_suffix('')}, or a .npz file"
         )
-    names = [f"LABEL_{label}" for label in range(classes)]
-    if class_names is not None:
-        names = [str(name) for name in class_names]
-        if len(names) != classes:
-            raise SettingError(
-                f"class_names has {len(names)} names, and the model {classes} logits; give one each"
-            )
     if path.exists() and (path.is_file() or any(path.iterdir())):
         raise SettingError(f"path={path} exists and is not overwritten; choose a new name")
     for setting, needed in SUPPORTED.items():
@@ -83,41 +110,67 @@ def save_pretrained(
         raise SettingError(
             f"image_size={image_size} is not square, which {kind} needs; save the model as .keras"
         )
-    if path.suffix == ".npz":
-        return _write_npz(model, path, arch)
-    return _write_hugging_face(model, path, arch, image_size, channels, names)
 
 
-def _write_npz(model: keras.Model, path: Path, arch: Any) -> Path:
+def _image_input(
+    model: keras.Model, shape: tuple[int, int, int], resize_mode: str | None
+) -> ImageInput | None:
+    """How images come to the model, as the caller, its run or its file says; None if none does."""
+    known: ImageInput | None = vars(model).get("image_input")
+    if resize_mode is None:
+        return known
+    check_choice("resize_mode", resize_mode, RESIZE)
+    return replace(known or ImageInput(*shape), resize_mode=resize_mode)
+
+
+def _write_npz(model: keras.Model, path: Path, arch: Any, pixels: ImageInput | None) -> Path:
     for setting, assumed in NPZ_ASSUMES.items():
         value = getattr(arch, setting)
         if np.any(np.asarray(value) != assumed):
             log.warning("%s does not store %s=%s; pass it when loading", path, setting, value)
+    if pixels is not None:
+        log.warning(
+            "%s does not store data.resize_mode=%s; set it where images are read",
+            path,
+            pixels.resize_mode,
+        )
     with atomic.atomic_file(path) as new:
         np.savez(new, **convert.weights_in_format(model, name_maps.GOOGLE, arch))
     return path
 
 
 def _write_hugging_face(
-    model: keras.Model, path: Path, arch: Any, image_size: Any, channels: int, names: list[str]
+    model: keras.Model, path: Path, arch: Any, pixels: ImageInput, names: list[str]
 ) -> Path:
     from safetensors.numpy import save_file
 
     arrays = convert.weights_in_format(model, name_maps.HUGGING_FACE, arch)
+    if pixels.channels == 1:
+        kernel = name_maps.HUGGING_FACE.mappings[name_maps.PATCH].names[0]
+        arrays[kernel] = rgb_kernel(arrays[kernel], axis=1)
     if names:  # ViTForImageClassification prefixes the ViT's names
         arrays = {n if n.startswith("classifier") else f"vit.{n}": a for n, a in arrays.items()}
-    config = _config(arch, image_size[0], channels, names)
-    pixels = _processor(arch, image_size[0], channels)
+    config = _config(arch, pixels, names)
     with atomic.atomic_folder(path) as new:
         save_file(arrays, new / "model.safetensors", {"format": "pt"})
         (new / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         # safetensors writes files that only the owner can read.
         shutil.copymode(new / "config.json", new / "model.safetensors")
-        (new / "preprocessor_config.json").write_text(json.dumps(pixels, indent=2) + "\n")
+        processor = json.dumps(_processor(arch, pixels), indent=2)
+        (new / "preprocessor_config.json").write_text(processor + "\n")
+        if pixels.resize_mode == "pad":
+            pixels.write_preprocess(new)
+            log.warning(
+                "WARNING: no processor of Hugging Face pads as data.resize_mode=pad does, and that "
+                "of %s stretches; make its pixels by %s beside it, and pass them with do_resize="
+                "False",
+                path,
+                PREPROCESS,
+            )
     return path
 
 
-def _config(arch: Any, side: int, channels: int, names: list[str]) -> dict[str, Any]:
+def _config(arch: Any, pixels: ImageInput, names: list[str]) -> dict[str, Any]:
     """Content of Hugging Face's config.json."""
     return {
         "architectures": ["ViTForImageClassification" if names else "ViTModel"],
@@ -130,26 +183,42 @@ def _config(arch: Any, side: int, channels: int, names: list[str]) -> dict[str, 
         "hidden_dropout_prob": arch.dropout,
         "attention_probs_dropout_prob": arch.attention_dropout,
         "layer_norm_eps": arch.norm_epsilon,
-        "image_size": side,
+        "image_size": pixels.height,
         "patch_size": arch.patch_size,
-        "num_channels": channels,
+        "num_channels": _saved_channels(pixels),
         "qkv_bias": True,
         "id2label": {str(label): name for label, name in enumerate(names)},
         "label2id": {name: label for label, name in enumerate(names)},
     }
 
 
-def _processor(arch: Any, side: int, channels: int) -> dict[str, Any]:
+def _saved_channels(pixels: ImageInput) -> int:
+    return 3 if pixels.channels == 1 else pixels.channels
+
+
+def _processor(arch: Any, pixels: ImageInput) -> dict[str, Any]:
     """Content of Hugging Face's preprocessor_config.json."""
-    mean, std = ([*np.broadcast_to(v, channels)] for v in (arch.pixel_mean, arch.pixel_std))
+    mean, std = (
+        np.broadcast_to(value, _saved_channels(pixels)).tolist()
+        for value in (arch.pixel_mean, arch.pixel_std)
+    )
+    side = {"height": pixels.height, "width": pixels.width}
+    resizing: dict[str, Any] = {"image_processor_type": "ViTImageProcessor", "size": side}
+    if pixels.resize_mode == "crop":  # ViTImageProcessor has no crop in transformers 4
+        resizing = {
+            "image_processor_type": "CLIPImageProcessor",
+            "size": {"shortest_edge": pixels.height},
+            "do_center_crop": True,
+            "crop_size": side,
+        }
     return {
-        "image_processor_type": "ViTImageProcessor",
+        **resizing,
+        "do_convert_rgb": True,
         "do_resize": True,
-        "size": {"height": side, "width": side},
         "resample": 2,  # bilinear
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
-        "image_mean": [float(value) for value in mean],
-        "image_std": [float(value) for value in std],
+        "image_mean": mean,
+        "image_std": std,
     }

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from omegaconf import OmegaConf
 
+from vit_keras.config import renamed_settings
 from vit_keras.errors import SettingError
 from vit_keras.pretrained import tfhub
 from vit_keras.text import first_line
@@ -30,8 +32,8 @@ class WeightFile:
     Attributes:
         path: of the file or folder.
         weights: name -> float32 array.
-        metadata: what the file states about the model: fields of `Architecture`, `image_size` and
-            `num_classes`.
+        metadata: what the file states about the model: fields of `Architecture`, `image_size`,
+            `num_classes` and `resize_mode`, as `data.resize_mode`.
         is_saved_model: whether it is a SavedModel, whose logits can be compared.
     """
 
@@ -189,6 +191,10 @@ def _own(path: Path) -> WeightFile:
             "read from it; use a ViT in one of the formats listed in load_pretrained"
         ) from None
     metadata.pop("num_classes")
+    if (path / "config.yaml").is_file():  # a run
+        settings: Any = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"))
+        data = renamed_settings.current_tree(settings).get("data") or {}
+        metadata["resize_mode"] = data.get("resize_mode")
     return WeightFile(
         path, {v.path: keras.ops.convert_to_numpy(v) for v in model.weights}, metadata
     )
@@ -219,7 +225,11 @@ def _metadata(folder: Path) -> dict[str, Any]:
             "image_size": timm.get("input_size", [None])[1:],
             "num_classes": config.get("num_classes"),
         }
+        modes = {"center": "crop", "squash": "stretch", "border": "pad"}
+        metadata["resize_mode"] = modes.get(timm.get("crop_mode", "center"))
     pixels = _json(folder / "preprocessor_config.json")
+    if pixels:
+        metadata["resize_mode"] = "crop" if pixels.get("do_center_crop") else "stretch"
     if pixels.get("do_normalize") is False:
         pixels |= {"image_mean": 0.0, "image_std": 1.0}
     metadata["pixel_mean"] = timm.get("mean", pixels.get("image_mean"))

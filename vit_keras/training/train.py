@@ -8,6 +8,7 @@ import keras
 from vit_keras.config.schema import Config
 from vit_keras.data import lazy_images, quality_report
 from vit_keras.data.dataset import SourceData, Splits
+from vit_keras.data.image_input import PREPROCESS, ImageInput
 from vit_keras.data.readers import in_memory
 from vit_keras.data.splits import load_splits
 from vit_keras.errors import SettingError
@@ -107,6 +108,8 @@ def _describe_run(run: Run, config: Config, prepared: Prepared) -> None:
         _check_fingerprint(run, description["data_fingerprint"])
     else:
         run.write_text("model_summary.txt", "\n".join(lines) + "\n")
+        if program := ImageInput.of_run(config.data, vit.input_shape[1:]).program:
+            run.write_text(PREPROCESS, program)
         run.write_json("environment.json", description)
         run.write_json("class_mapping.json", dict(enumerate(splits.class_names)))
     if prepared.weights_report:

@@ -1,15 +1,22 @@
 """A Keras file with int8 weights in the encoder, by Keras' own quantisation."""
 
+import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from vit_keras.data.image_input import KEY
 from vit_keras.export.formats import Reader
 
+METADATA = "metadata.json"
 
-def write(model: keras.Model, folder: Path, class_names: list[str]) -> None:
+
+def write(
+    model: keras.Model, folder: Path, class_names: list[str], image_input: dict[str, Any]
+) -> None:
     """`model.keras`, which `keras.models.load_model` opens after `import vit_keras`.
 
     Quantises every dense layer except the head, whose few weights decide between classes.
@@ -17,25 +24,25 @@ def write(model: keras.Model, folder: Path, class_names: list[str]) -> None:
     copy = keras.Model.from_config(model.get_config())
     copy.set_weights(model.get_weights())
     copy.quantize("int8", filters=_is_dense)
-    for part in _flat(copy):
-        # When the file is opened, a layer of ours builds its inner layers again from its dtype
-        # policy alone, so the policy has to name the quantised ones.
-        inner = list(part._flatten_layers(include_self=False))
-        policies = {layer.path: layer.dtype_policy for layer in inner if layer.quantization_mode}
-        if policies:
-            default = part.dtype_policy.name
-            part.dtype_policy = keras.dtype_policies.DTypePolicyMap(default, policies)
     copy.save(folder / "model.keras")
+    _add_metadata(folder / "model.keras", {KEY: image_input, "labels": class_names})
 
 
 def _is_dense(layer: Any) -> bool:
     return isinstance(layer, keras.layers.Dense) and layer.name != "head"
 
 
-def _flat(model: keras.Model) -> list[Any]:
-    """The layers of a model and of the models inside it."""
-    parts = [_flat(part) if isinstance(part, keras.Model) else [part] for part in model.layers]
-    return [part for some in parts for part in some]
+def _add_metadata(file: Path, more: dict[str, Any]) -> None:
+    """Add to the `metadata.json` that every `.keras` file has, and that Keras does not read."""
+    written = file.with_name("without_metadata")
+    file.rename(written)
+    with zipfile.ZipFile(written) as source, zipfile.ZipFile(file, "w") as target:
+        for entry in source.infolist():
+            content = source.read(entry)
+            if entry.filename == METADATA:
+                content = json.dumps({**json.loads(content), **more}, ensure_ascii=False).encode()
+            target.writestr(entry, content)
+    written.unlink()
 
 
 def reader(folder: Path) -> Reader:

@@ -1,23 +1,34 @@
 """LiteRT (formerly TensorFlow Lite), for phones and embedded boards."""
 
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from vit_keras.export import formats
 from vit_keras.export.formats import Reader, tf_saved_model
 
 
-def write(model: keras.Model, folder: Path, class_names: list[str]) -> None:
-    """`model.tflite`, of built-in LiteRT operations only: none needs TensorFlow on the device."""
+def write(
+    model: keras.Model, folder: Path, class_names: list[str], image_input: dict[str, Any]
+) -> None:
+    """`model.tflite`, of built-in LiteRT operations only: none needs TensorFlow on the device.
+
+    The labels and the image input are files in it, as TensorFlow Lite's metadata has them: a zip
+    behind the model, which any zip program opens.
+    """
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as place:
-        tf_saved_model.write(model, Path(place), class_names)
+        tf_saved_model.write(model, Path(place), class_names, image_input)
         converter = tf.lite.TFLiteConverter.from_saved_model(str(Path(place, "1")))
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         (folder / "model.tflite").write_bytes(converter.convert())
+    with zipfile.ZipFile(folder / "model.tflite", "a") as archive:
+        for name, text in formats.metadata_files(class_names, image_input).items():
+            archive.writestr(name, text)
 
 
 def reader(folder: Path) -> Reader:

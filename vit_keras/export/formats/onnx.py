@@ -19,6 +19,7 @@ from typing import Any
 
 import keras
 
+from vit_keras.data.image_input import KEY
 from vit_keras.errors import SettingError
 from vit_keras.export.formats import Reader, onnx_graph, tf_saved_model
 
@@ -26,15 +27,18 @@ OPSET = 17
 LIMIT = 2**31 - 2**26  # bytes of weights; the file is a protobuf, of less than 2 GiB
 
 
-def write(model: keras.Model, folder: Path, class_names: list[str]) -> None:
-    """`model.onnx` in float32, with the labels in its metadata.
+def write(
+    model: keras.Model, folder: Path, class_names: list[str], image_input: dict[str, Any]
+) -> None:
+    """`model.onnx` in float32, with the labels and the image input in its metadata.
 
     Raises:
         SettingError: the weights do not fit into one file.
     """
     import onnx
 
-    onnx.save(with_labels(proto(model), class_names), str(folder / "model.onnx"))
+    made = with_metadata(proto(model), class_names, image_input)
+    onnx.save(made, str(folder / "model.onnx"))
 
 
 def proto(model: keras.Model) -> Any:
@@ -82,11 +86,11 @@ def _stateless(model: keras.Model) -> Any:
     return run
 
 
-def with_labels(made: Any, class_names: list[str]) -> Any:
-    """Add the labels as `names`, {index: name} in JSON, the key that other tools read."""
-    entry = made.metadata_props.add()
-    entry.key = "names"
-    entry.value = json.dumps(dict(enumerate(class_names)), ensure_ascii=False)
+def with_metadata(made: Any, class_names: list[str], image_input: dict[str, Any]) -> Any:
+    """Add the image input, and the labels as `names`, {index: name}, the key of other tools."""
+    for key, value in {"names": dict(enumerate(class_names)), KEY: image_input}.items():
+        entry = made.metadata_props.add()
+        entry.key, entry.value = key, json.dumps(value, ensure_ascii=False)
     return made
 
 

@@ -5,6 +5,7 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -13,7 +14,9 @@ from vit_keras.export.formats import onnx as formats_onnx
 reader = formats_onnx.reader
 
 
-def write(model: keras.Model, folder: Path, class_names: list[str]) -> None:
+def write(
+    model: keras.Model, folder: Path, class_names: list[str], image_input: dict[str, Any]
+) -> None:
     """`model.onnx`: int8 weights, a scale per output channel, activations quantised at run time.
 
     By ONNX Runtime's dynamic quantisation. Products of two activations (q kᵀ, A v) stay in float32,
@@ -39,7 +42,8 @@ def write(model: keras.Model, folder: Path, class_names: list[str]) -> None:
         )
         quantised = onnx.load(str(target))
     del quantised.graph.value_info[:]  # notes on shapes
-    onnx.save(formats_onnx.with_labels(quantised, class_names), str(folder / "model.onnx"))
+    made = formats_onnx.with_metadata(quantised, class_names, image_input)
+    onnx.save(made, str(folder / "model.onnx"))
 
 
 @contextlib.contextmanager

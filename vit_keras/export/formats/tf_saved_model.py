@@ -5,11 +5,17 @@ from typing import Any
 
 import keras
 
+from vit_keras.export import formats
 from vit_keras.export.formats import Reader
 
 
-def write(model: keras.Model, folder: Path, class_names: list[str]) -> None:
-    """A SavedModel with the signatures `serve` and `serving_default` and the labels inside."""
+def write(
+    model: keras.Model, folder: Path, class_names: list[str], image_input: dict[str, Any]
+) -> None:
+    """A SavedModel with the signatures `serve` and `serving_default`.
+
+    The labels and the image input are files inside, in `assets.extra`.
+    """
     import tensorflow as tf
 
     # Not by Keras' ExportArchive, which stores each weight twice.
@@ -21,7 +27,8 @@ def write(model: keras.Model, folder: Path, class_names: list[str]) -> None:
     # The folder of a SavedModel for files that its graph does not read.
     extra = folder / "1" / "assets.extra"
     extra.mkdir()
-    (extra / "labels.txt").write_text("\n".join(class_names) + "\n", encoding="utf-8")
+    for name, text in formats.metadata_files(class_names, image_input).items():
+        (extra / name).write_text(text, encoding="utf-8")
 
 
 def reader(folder: Path) -> Reader:
