@@ -117,6 +117,14 @@ def test_a_file_under_two_labels_is_told(source, tmp_path, capsys):
     assert told == ["conflicting labels: ant/a bee.png", "conflicting labels: bee/0.png"]
 
 
+def test_classes_of_nearly_the_same_name_are_told(source, tmp_path, capsys):
+    write(source / "Ant", 8)
+    settings = dict(ratios="80/10/10", seed=0, per_class=None, mode="copy", follow_links=False)
+    settings |= dict(layout="auto", source=source, destination=tmp_path / "out", dry_run=True)
+    cli_split.split(argparse.Namespace(**settings))
+    assert "classes of nearly the same name: Ant, ant\n" in capsys.readouterr().out
+
+
 def test_a_subset_has_so_many_of_each_class(source):
     parts = split_folder.plan_split(source, RATIOS, per_class=5)
     drawn = [part for part in parts if part.split]

@@ -10,6 +10,7 @@ from vit_keras.cli.exit_codes import exit_codes
 from vit_keras.config.overrides import quote_override
 from vit_keras.config.schema import GROUP_DUPLICATES
 from vit_keras.data import split_folder
+from vit_keras.data.readers import layout_names
 from vit_keras.errors import SettingError
 from vit_keras.text import one_line
 
@@ -80,6 +81,8 @@ def split(settings: argparse.Namespace) -> None:
     for part in parts:
         if not part.split and part.reason != split_folder.MORE:
             print(f"skipped: {one_line(part.source)} ({part.reason})")
+    for name, other in layout_names.similar_names(sorted({part.class_name for part in parts})):
+        print(f"classes of nearly the same name: {one_line(other)}, {one_line(name)}")
     for part in split_folder.files_with_two_labels(parts):
         print(f"conflicting labels: {one_line(part.source)}")
     if settings.dry_run:

@@ -70,7 +70,7 @@ class DataConfig:
     )
     on_bad_file: str = setting(
         "skip",
-        "What to do about files of a folder that are no images.",
+        "What to do about images of a folder that cannot be read.",
         choices=("skip", "fail"),
     )
     follow_links: bool = setting(False, "Follow symbolic links that lead out of the folder.")

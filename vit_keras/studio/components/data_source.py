@@ -7,10 +7,12 @@ from typing import Any
 
 import streamlit as st
 
+from vit_keras.config.fields import options
 from vit_keras.config.overrides import quote_override
 from vit_keras.data import download, unzip_images
 from vit_keras.data.registry import WELL_KNOWN
 from vit_keras.io import zip_files
+from vit_keras.studio.components import setting_inputs
 from vit_keras.studio.components.display import escape_markdown, table
 from vit_keras.studio.jobs.command import group_choices
 from vit_keras.studio.jobs.queue import STUDIO
@@ -24,6 +26,7 @@ KNOWN_SET, FOLDER, ZIP, ARRAYS = (
 UNPACKING = threading.Lock()
 OTHER = "another set of TensorFlow Datasets"
 MANY = 50  # files that are listed
+FOLDER_SETTINGS = ("data.layout", "data.missing_classes", "data.suffixes", "data.follow_links")
 
 
 def select_data(root: Path) -> tuple[str, tuple[str, ...]]:
@@ -41,8 +44,18 @@ def select_data(root: Path) -> tuple[str, tuple[str, ...]]:
             placeholder="photos",
             help="with a sub-folder for each class, or with train/, val/ and test/ of such folders",
         )
-        return "folder", _path_overrides("folder", path)
-    return "folder", _path_overrides("folder", _unpack_upload(root))
+        return "folder", _folder_overrides(path)
+    return "folder", _folder_overrides(_unpack_upload(root))
+
+
+def _folder_overrides(path: str) -> tuple[str, ...]:
+    """The path, and how the folder is read: the answers to what its names leave open."""
+    words = _path_overrides("folder", path)
+    if not words:
+        return ()
+    settings = [(options()[name], options()[name].default) for name in FOLDER_SETTINGS]
+    with st.expander("How the folder is read"):
+        return (*words, *setting_inputs.edit_settings(settings, f"{path} "))
 
 
 def _path_overrides(name: str, path: str) -> tuple[str, ...]:

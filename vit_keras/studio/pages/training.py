@@ -27,7 +27,10 @@ from vit_keras.studio.jobs.queue import Job, Jobs
 
 COMMON = ("train.epochs", "train.batch_size", "optim.learning_rate", "train.sample_predictions")
 # Set elsewhere on the page, or not applicable to a new run.
-HIDDEN = ("data.name", "data.path", "run.root", "run.resume")
+HIDDEN = (
+    *("data.name", "data.path", *data_source.FOLDER_SETTINGS),
+    *("run.root", "run.resume"),
+)
 TITLES = {
     "": "Name",
     "data": "Data",
