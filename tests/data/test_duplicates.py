@@ -203,6 +203,6 @@ def test_equal_arrays_stay_together(seed):
 def test_copies_of_one_image_cannot_be_split():
     images = np.zeros((40, 8, 8, 1), "uint8")
     data = (images, np.arange(40) % 2)
-    with pytest.raises(SettingError, match=r"40 images that are copies .*group_duplicates=none"):
+    with pytest.raises(SettingError, match=r"40 images that are copies of 1 .*duplicates=none"):
         build_splits(data)
     assert len(build_splits(data, group_duplicates="none").test.labels) == 8

@@ -19,6 +19,10 @@ from vit_keras.data.stratify import stratified_sample
 from vit_keras.errors import SettingError
 
 
+class OnlyCopiesError(SettingError):
+    """Copies of too few images: none can be held out without one in the other split."""
+
+
 def load_splits(config: DataConfig, seed: int, data: SourceData | None = None) -> Splits:
     """Read the data set `config.name` and split it.
 
@@ -65,7 +69,7 @@ def with_test_split(data: SourceData, group_duplicates: str = "equal") -> Source
         group_duplicates: the setting `data.group_duplicates`.
 
     Raises:
-        SettingError: all images are copies of one.
+        OnlyCopiesError: the images are copies of one, or each class is of one.
     """
     if data.test is not None:
         return data
@@ -121,11 +125,12 @@ def _hold_out(
     groups = duplicates.group_images(split.images, group_duplicates)
     held_out = stratified_sample(split.labels, count, rng, groups)
     remaining = np.setdiff1d(np.arange(len(split.labels)), held_out)
-    if count < len(split.labels) and not (len(held_out) and len(remaining)):
-        raise SettingError(
-            f"no {name} split can be drawn from {len(split.labels)} images that are copies of one "
-            f"another (data.group_duplicates={group_duplicates}); add other images, or set "
-            "data.group_duplicates=none"
+    is_divided = len(held_out) and len(remaining)
+    if groups is not None and count < len(split.labels) and not is_divided:
+        raise OnlyCopiesError(
+            f"no {name} split can be drawn from {len(split.labels)} images that are copies of "
+            f"{len(np.unique(groups))} (data.group_duplicates={group_duplicates}); add other "
+            "images, or set data.group_duplicates=none"
         )
     return split.take(remaining), split.take(held_out)
 

@@ -15,7 +15,7 @@ from vit_keras.config.schema import Config, DataConfig
 from vit_keras.data import quality_report, registry
 from vit_keras.data.dataset import SourceData, Split, Splits
 from vit_keras.data.lazy_images import LazyImages
-from vit_keras.data.splits import load_splits
+from vit_keras.data.splits import OnlyCopiesError, load_splits
 from vit_keras.errors import SettingError
 from vit_keras.evaluation.preflight import (
     ALL,
@@ -101,9 +101,8 @@ class EvaluationTask:
             and registry.dataset_info(resized).size == registry.dataset_info(data).size
         ):
             return self.splits.test
-        loaded = _with_classes(
-            load_splits(resized, self.config.train.seed), self.splits.class_names
-        )
+        loaded = _load_splits(resized, self.config.train.seed, None, self.split)
+        loaded = _with_classes(loaded, self.splits.class_names)
         return _with_test(loaded, self.split).test
 
 
@@ -120,7 +119,7 @@ def evaluation_task(
         SettingError: the data cannot be read, do not match the model, or are the training data and
             `split` is "all".
     """
-    splits = load_splits(config.data, config.train.seed, in_memory)
+    splits = _load_splits(config.data, config.train.seed, in_memory, split)
     fingerprint, trained_on = splits.fingerprint, _training_fingerprint(saved)
     is_replaced = bool(overrides) or in_memory is not None
     is_training_data = not is_replaced if trained_on is None else fingerprint == trained_on
@@ -139,6 +138,17 @@ def evaluation_task(
     return EvaluationTask(
         saved, config, in_memory, evaluated, fingerprint, is_training_data, note, split
     )
+
+
+def _load_splits(data: DataConfig, seed: int, in_memory: SourceData | None, split: str) -> Splits:
+    """The splits of the data as a training draws them, by which those of a run are recognised."""
+    try:
+        return load_splits(data, seed, in_memory)
+    except OnlyCopiesError:
+        if split != ALL:
+            raise
+        # No run was trained on them with this setting, and all of them are measured together.
+        return load_splits(replace(data, group_duplicates="none"), seed, in_memory)
 
 
 def _with_test(splits: Splits, split: str) -> Splits:
