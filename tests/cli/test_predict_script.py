@@ -64,7 +64,7 @@ def test_a_folder_as_json_with_damaged_files_named_beside(predict, photos):
         }
     lines = err.splitlines()
     assert "photos/odd/empty.png: an empty file" in lines
-    assert "photos/odd/text.jpg: no JPEG, PNG, BMP, WebP or GIF by its content" in lines
+    assert "photos/odd/text.jpg: no image by its content" in lines
     assert any(line.startswith("photos/odd/half.jpeg: damaged: ") for line in lines)
     assert lines[-2].startswith("confidences are not calibrated: the temperature was not fitted")
     assert lines[-1].startswith("6 of 9 images in ")

@@ -49,7 +49,7 @@ KINDS = {
     "grey_jpeg": (Image.new("L", (9, 9), 77), "JPEG", {}, 77),
     "alpha": (half_transparent(), "PNG", {}, OVER_WHITE),
     "alpha_webp": (half_transparent(), "WEBP", {"lossless": True}, OVER_WHITE),
-    "grey_alpha": (Image.new("LA", (9, 9), (0, 0)), "PNG", {}, 255),
+    "grey_alpha": (Image.new("LA", (9, 9), (77, 0)), "PNG", {}, 77),
     "black_and_white": (Image.new("1", SIZE[::-1], 1), "BMP", {}, 255),
     "palette": (of_palette(), "PNG", {}, np.array([RED] * 3 + [BLUE] * 3)),
     "palette_alpha": (of_palette(), "PNG", dict(transparency=0), [WHITE] * 3 + [BLUE] * 3),

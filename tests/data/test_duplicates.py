@@ -77,7 +77,7 @@ def test_flat_pictures_are_not_taken_for_each_other(root):
         Image.new("RGB", (60, 60), (level,) * 3).save(root / place / "flat.png")
         noise = np.random.default_rng(level).integers(level, level + 2, (60, 60, 3), "uint8")
         Image.fromarray(noise).save(root / place / "nearly flat.png")
-    assert found(root) == []
+    assert {problem for problem, *_ in found(root)} == {"flat"}
 
 
 def test_pictures_that_differ_in_a_part_are_not_taken_for_each_other(root):

@@ -190,7 +190,7 @@ def test_the_manifest_says_what_went_where_and_what_did_not(source, tmp_path):
             assert copied == (source / row["source"]).read_bytes()
     (bad,) = [row for row in rows if not row["split"]]
     assert bad["source"] == 'cat/a, "b"\n.png'
-    assert bad["left_out_because"].startswith("no JPEG")
+    assert bad["left_out_because"].startswith("no image")
 
 
 def test_a_failure_leaves_nothing(source, tmp_path, monkeypatch):

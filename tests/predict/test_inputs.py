@@ -67,7 +67,7 @@ def test_grey_and_transparent_images_become_rgb():
         np.testing.assert_array_equal(only(one), np.stack([grey] * 3, axis=-1))
     clear = np.dstack([colour, np.zeros((8, 12), "uint8")])
     opaque = np.dstack([colour, np.full((8, 12), 255, "uint8")])
-    assert (only(clear) == 255).all()  # over white
+    np.testing.assert_array_equal(only(clear), colour)  # an alpha of 0 everywhere says nothing
     np.testing.assert_array_equal(only(opaque), colour)
 
 
@@ -153,10 +153,10 @@ def test_inputs_that_are_not_images_are_refused_with_the_way_out(message):
 def test_a_file_that_is_not_an_image_has_a_reason(tmp_path):
     (tmp_path / "note.jpg").write_text("no image")
     cases = {
-        tmp_path / "note.jpg": "no JPEG, PNG, BMP, WebP or GIF",
+        tmp_path / "note.jpg": "no image by its content",
         tmp_path: "no regular file",
         b"": "an empty file",
-        io.BytesIO(b"BM"): "no JPEG, PNG",
+        io.BytesIO(b"BM"): "no image",
     }
     for image, reason in cases.items():
         with pytest.raises(decode.UnreadableError, match=reason):

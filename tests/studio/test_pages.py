@@ -81,7 +81,7 @@ def test_many_images_the_bad_ones_named_and_all_as_csv(page, studio, runs, shot)
         ("cut.png", digits[0][0][:60]),
     ]
     give(page, [*files, *bad, (EVIL, digits[0][0])])
-    page.get_by_text("text.png cannot be read as an image: no JPEG").wait_for()
+    page.get_by_text("text.png cannot be read as an image: no image").wait_for()
     page.get_by_text("bomb.png cannot be read as an image: far too large").wait_for()
     page.get_by_text("cut.png cannot be read as an image: damaged").wait_for()
     settled(page)

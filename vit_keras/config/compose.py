@@ -18,6 +18,14 @@ from vit_keras.config.overrides import check_overrides, expand_home, explain_err
 from vit_keras.config.schema import Config, setting_names
 from vit_keras.errors import SettingError, did_you_mean
 
+# By which images come to the model: a run's own, on whatever data.
+PIXELS = (
+    "data.image_size",
+    "data.resize_mode",
+    "data.background",
+    "data.bit_depth",
+    "data.decoder_version",
+)
 _COMPOSING = threading.Lock()  # Hydra has one state for the whole process
 
 
@@ -44,7 +52,8 @@ def compose(*overrides: str) -> Config:
 def with_data(own: Config, overrides: Sequence[str]) -> Config:
     """A run's settings with other data: `with_data(own, ["data=folder", "data.path=photos"])`.
 
-    `data.image_size` and `data.resize_mode` stay the run's unless they are set by their own name.
+    The settings of `PIXELS`, by which images come to the model, stay the run's unless they are set
+    by their own name.
 
     Raises:
         SettingError: naming the setting, its value and what would do.
@@ -63,7 +72,7 @@ def with_data(own: Config, overrides: Sequence[str]) -> Config:
     result = dataclasses.replace(own, data=dataclasses.replace(own.data))
     for setting in touched_settings(words):
         by_name = any(word.startswith(f"{setting}=") for word in words)
-        if by_name or setting not in ("data.image_size", "data.resize_mode"):
+        if by_name or setting not in PIXELS:
             set_setting(result, setting, get_setting(asked, setting))
     return result
 

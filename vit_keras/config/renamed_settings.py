@@ -40,6 +40,8 @@ BEFORE: dict[str, Any] = {
     "data.layout": "literal",
     "data.suffixes": [".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".gif"],
     "data.group_duplicates": "none",
+    "data.background": "white",
+    "data.decoder_version": 1,
 }
 
 # Old name -> new name, which is the same where only a value was renamed.

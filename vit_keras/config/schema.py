@@ -68,6 +68,26 @@ class DataConfig:
         "or resized and padded (pad).",
         choices=("crop", "stretch", "pad"),
     )
+    background: str = setting(
+        "auto",
+        "What transparent images are composited over: white, black, a checkerboard (checker), or "
+        "white except for images too bright to be seen on it (auto).",
+        choices=("auto", "white", "black", "checker"),
+    )
+    bit_depth: int | None = setting(
+        None,
+        "Bits that samples of 16 bits use, where a file does not say; unless set, as many as hold "
+        "the largest value of the data set, and kept with the run.",
+        at_least=1,
+        at_most=16,
+    )
+    decoder_version: int = setting(
+        2,
+        "How files become pixels: 2, or 1 for what runs of version 0.1 were trained on, without "
+        "ICC profiles and with the upper eight of 16 bits.",
+        at_least=1,
+        at_most=2,
+    )
     on_bad_file: str = setting(
         "skip",
         "What to do about images of a folder that cannot be read.",

@@ -59,7 +59,8 @@ class SourceData(NamedTuple):
     validation: Split | None
     test: Split | None
     class_names: list[str]
-    findings: tuple[Finding, ...] = ()  # files that were skipped
+    findings: tuple[Finding, ...] = ()  # files that were skipped, or that one should look at
+    bit_depth: int | None = None  # that samples of 16 bits were found to use, see `pixel_range`
 
     @property
     def info(self) -> DatasetInfo:
@@ -86,6 +87,7 @@ class Splits:
     test: Split
     class_names: list[str]
     findings: Sequence[Finding] = ()  # problems with the files of a folder
+    bit_depth: int | None = None  # as in `SourceData`
 
     def as_dict(self) -> dict[str, Split]:
         return {"train": self.train, "validation": self.validation, "test": self.test}

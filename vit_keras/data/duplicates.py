@@ -9,7 +9,6 @@ import functools
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -17,7 +16,7 @@ import numpy as np
 
 from vit_keras.data.dataset import Finding, Split
 from vit_keras.data.lazy_images import FileRecord, LazyImages
-from vit_keras.data.readers.folder import dhash
+from vit_keras.data.readers.folder_scan import dhash
 
 MAX_DISTANCE = 2  # bits
 THUMBNAIL = (32, 32)
@@ -85,7 +84,7 @@ def _hashes_and_thumbnails(
     if isinstance(images, LazyImages):
         files = list(images.files[chosen])
         hashes = [file.dhash for file in files]
-        small = LazyImages(images.root, files, THUMBNAIL, "stretch", workers=1)
+        small = LazyImages(images.root, files, THUMBNAIL, "stretch", 1, images.options)
         return np.array(hashes, np.uint64), functools.cache(lambda n: small[n].astype(np.int16))
     hashes = [dhash(_grey(images[index])) for index in chosen]
 
@@ -117,12 +116,12 @@ def find_duplicates(splits: Mapping[str, Split], class_names: list[str]) -> list
     files: list[_LabelledFile] = []
     for name, split in splits.items():
         assert isinstance(split.images, LazyImages)
-        root = split.images.root
+        images = split.images
         files += [
             _LabelledFile(record, name, int(label))
-            for record, label in zip(split.images.files, split.labels, strict=True)
+            for record, label in zip(images.files, split.labels, strict=True)
         ]
-    pairs = [*_exact_duplicates(files), *_near_duplicates(files, root)]
+    pairs = [*_exact_duplicates(files), *_near_duplicates(files, images)]
     return [_finding(problem, file, other, class_names) for problem, file, other in pairs]
 
 
@@ -156,13 +155,14 @@ def _exact_duplicates(
 
 
 def _near_duplicates(
-    files: list[_LabelledFile], root: Path
+    files: list[_LabelledFile], images: LazyImages
 ) -> Iterator[tuple[str, _LabelledFile, _LabelledFile]]:
     """Each image of a later split with the first near-duplicate of it in an earlier split."""
     order = {split: rank for rank, split in enumerate(dict.fromkeys(file.split for file in files))}
     ranks = np.array([order[file.split] for file in files])
-    images = LazyImages(root, [file.record for file in files], THUMBNAIL, "stretch", workers=1)
-    hashes, thumbnail = _hashes_and_thumbnails(images, np.arange(len(files)))
+    records = [file.record for file in files]
+    thumbnails = LazyImages(images.root, records, THUMBNAIL, "stretch", 1, images.options)
+    hashes, thumbnail = _hashes_and_thumbnails(thumbnails, np.arange(len(files)))
     found: dict[int, int] = {}
     for index, other in _candidate_pairs(hashes, ranks):
         is_copy = files[other].record.sha256 == files[index].record.sha256

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vit_keras.data import decode
+from vit_keras.data.image_formats import VERSION_1
+from vit_keras.data.pixel_options import PixelOptions
 from vit_keras.errors import SettingError
 from vit_keras.io import parallel
 
@@ -22,13 +24,30 @@ class FileRecord(NamedTuple):
     path: str  # within the folder
     bytes: int
     mtime: int  # nanoseconds
-    sha256: str  # of the file; empty if it could not be read
-    dhash: int  # difference hash of the image, 64 bits; 0 if it has too few edges
-    height: int  # as stored
-    width: int
-    orientation: int  # EXIF's, 1 to 8
-    is_jpeg: bool
+    ctime: int  # of the last change of content, name or rights, nanoseconds
+    inode: int
+    sha256: str  # of the file; empty if it could not be read, or is no image
     reason: str  # why the file is skipped; empty if it is an image
+    dhash: int = 0  # difference hash of the image, 64 bits; 0 if it has too few edges
+    # As in `decode.ProbeResult`:
+    format: str = ""
+    height: int = 0  # as stored
+    width: int = 0
+    orientation: int = 1  # EXIF's, 1 to 8
+    is_jpeg: bool = False
+    has_profile: bool = False
+    has_alpha: bool = False
+    bits: int = 8
+    largest: int = 0
+    flat_over: str = ""
+    remark: str = ""
+    is_in_version_1: bool = False  # whether `data.decoder_version=1` reads the file
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether its pixels depend on the `PixelOptions`."""
+        is_ordinary = self.is_jpeg or (self.format in VERSION_1 and self.bits == 8)
+        return self.has_profile or self.has_alpha or bool(self.remark) or not is_ordinary
 
 
 class LazyImages:
@@ -43,6 +62,7 @@ class LazyImages:
         size: (X, Y) that each image is resized to.
         resize_mode: how, see `resize.resize_to_size`.
         workers: threads; by default as many as there are cores.
+        options: how pixels become RGB.
 
     Attributes:
         failure: the error of the last file that could not be decoded.
@@ -57,8 +77,10 @@ class LazyImages:
         size: tuple[int, int],
         resize_mode: str,
         workers: int | None,
+        options: PixelOptions = PixelOptions(),  # noqa: B008  (frozen)
     ) -> None:
         self.root, self.size, self.resize_mode, self.workers = root, size, resize_mode, workers
+        self.options = options
         self.failure: SettingError | None = None
         if isinstance(files, np.ndarray):
             self.files = files
@@ -79,11 +101,23 @@ class LazyImages:
 
     @property
     def fingerprint(self) -> str:
-        """Of the files and of how they are resized: equal for equal pixels, without decoding."""
+        """Of the files and of how they are decoded: equal for equal pixels, without decoding."""
         digest = hashlib.sha256()
         for file in self.files:
             digest.update(file.sha256.encode())
-        return f"{digest.hexdigest()} {self.shape} {self.resize_mode}"
+        return f"{digest.hexdigest()} {self.shape} {self.resize_mode}{self._options_used()}"
+
+    def _options_used(self) -> str:
+        """The options that decide pixels of these files; empty if none does, or as version 1."""
+        if self.options.decoder_version == 1 and self.options.background == "white":
+            return ""
+        converted = [file for file in self.files if file.is_converted]
+        used = [f"decoder {self.options.decoder_version}"] if converted else []
+        if any(file.has_alpha for file in converted):
+            used.append(f"over {self.options.background}")
+        if any(not file.bits for file in converted):
+            used.append(f"{self.options.bit_depth} bits")
+        return "".join(f" {option}" for option in used)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -106,12 +140,14 @@ class LazyImages:
 
     def take(self, index: np.ndarray) -> "LazyImages":
         """The images at `index`, not decoded."""
-        return LazyImages(self.root, self.files[index], self.size, self.resize_mode, self.workers)
+        return self._with_files(self.files[index])
 
     def joined(self, *others: "LazyImages") -> "LazyImages":
         """These images and those of other splits of the same folder, not decoded."""
-        files = np.concatenate([self.files, *(other.files for other in others)])
-        return LazyImages(self.root, files, self.size, self.resize_mode, self.workers)
+        return self._with_files(np.concatenate([self.files, *(other.files for other in others)]))
+
+    def _with_files(self, files: np.ndarray) -> "LazyImages":
+        return LazyImages(self.root, files, self.size, self.resize_mode, self.workers, self.options)
 
     def decoded(self) -> np.ndarray:
         """All images as an array (n, X, Y, 3)."""
@@ -125,7 +161,14 @@ class LazyImages:
         path = self.root / file.path
         try:
             return decode.decode_resized(
-                path.read_bytes(), self.size, self.resize_mode, file.orientation, file.is_jpeg, out
+                path.read_bytes(),
+                self.size,
+                self.resize_mode,
+                file.orientation,
+                file.is_jpeg,
+                out,
+                file.has_profile,
+                self.options,
             )
         except (OSError, decode.UnreadableError) as error:
             self.failure = SettingError(

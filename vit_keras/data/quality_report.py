@@ -14,6 +14,7 @@ from vit_keras.text import abbreviated_list, one_line
 REPORT = "data_report.csv"
 SAMPLE = 2000  # images that the pixel statistics are computed of
 BATCH = 64
+FEW_OF_CLASS = 10  # images to train on
 SUMMARIES = {
     "skipped": "{} files cannot be used and were skipped",
     "ignored": "{} files are no images of a class and were ignored",
@@ -24,6 +25,12 @@ SUMMARIES = {
     "near_duplicate": "{} images are nearly the same as one of another split (data leakage); where "
     "a split is drawn, data.group_duplicates=near keeps them together",
     "two_labels": "{} files are there under two labels",
+    "flat": "{} images are of one flat colour",
+    "cropped": "{} images lose more than a third to data.resize_mode=crop; see "
+    "data.resize_mode=pad",
+    "bit_depth": "{} images of 16 bits do not say how many are used; set data.bit_depth if the "
+    "number taken is wrong",
+    "odd_file": "{} files are odd, and their images are read",
 }
 NOT_READ = ("skipped", "ignored", "no_classes")  # files that are there and are no images
 
@@ -77,6 +84,20 @@ def label_problems(splits: Splits) -> list[str]:
                 f"all images of the {name} split are the same of {abbreviated_list(identical)}"
             )
     return problems
+
+
+def rare_classes(splits: Splits) -> list[str]:
+    """A line that names classes of which there are hardly any images to train on."""
+    labels = splits.train.labels
+    counts = np.bincount(labels[labels >= 0], minlength=len(splits.class_names))
+    few = [
+        f"{name} ({count})"
+        for name, count in zip(splits.class_names, counts, strict=False)
+        if 0 < count < FEW_OF_CLASS
+    ]
+    return (
+        [f"fewer than {FEW_OF_CLASS} images to train on of {abbreviated_list(few)}"] if few else []
+    )
 
 
 def _is_one_image(split: Split, label: Any) -> bool:

@@ -55,7 +55,9 @@ def load_splits(config: DataConfig, seed: int, data: SourceData | None = None) -
         parts["train"], parts["validation"] = _hold_out(
             parts["train"], count, rng, how, "validation"
         )
-    splits = Splits(**parts, class_names=class_names, findings=source.findings)
+    splits = Splits(
+        **parts, class_names=class_names, findings=source.findings, bit_depth=source.bit_depth
+    )
     return _decode_folder(config, splits)
 
 

@@ -94,7 +94,7 @@ def evaluate_run(
         SettingError: a setting is invalid, or the data do not match; nothing is written.
     """
     saved = open_evaluable_run(run, sizes, output)
-    in_memory_data = None if data is None else _with_names(in_memory.to_in_memory(data), saved)
+    in_memory_data = None if data is None else _in_memory(data, saved)
     config = in_memory.with_array_source(evaluation_config(saved, overrides), in_memory_data)
     check_split(saved, split, in_memory_data is None and uses_training_source(saved, config))
     if in_memory_data is None:
@@ -111,6 +111,11 @@ def evaluate_run(
                 locked.write_json(TEMPERATURE, temperature)
     _log_summary(folder, report)
     return Evaluation(folder, report)
+
+
+def _in_memory(data: Any, saved: SavedRun) -> SourceData:
+    """Data of a Python program, as the run would have read them."""
+    return _with_names(in_memory.to_in_memory(data, saved.config.data.bit_depth), saved)
 
 
 def _with_names(data: SourceData, saved: SavedRun) -> SourceData:

@@ -19,6 +19,7 @@ import numpy as np
 from keras import ops
 
 from vit_keras.data import decode, splits
+from vit_keras.data.pixel_options import PixelOptions
 from vit_keras.errors import SettingError
 from vit_keras.explain import plots
 from vit_keras.explain.attention_maps import (
@@ -34,7 +35,6 @@ from vit_keras.explain.preflight import EXPLANATION, class_index, open_run_and_f
 from vit_keras.explain.relevance_maps import relevance
 from vit_keras.io import atomic
 from vit_keras.model.preprocessing import resize_to_input
-from vit_keras.predict.inputs import to_channels
 from vit_keras.runs.saved_run import SavedRun
 
 
@@ -130,8 +130,11 @@ def _load_image(saved: SavedRun, image: str | Path | int) -> tuple[np.ndarray, i
     rows, columns, channels = saved.model.input_shape[1:]
     index = test_index(image)
     if index is None:
-        pixels = decode.read(Path(str(image)), (rows, columns), saved.config.data.resize_mode)
-        return to_channels(pixels, channels), None
+        data = saved.config.data
+        pixels = decode.read(
+            Path(str(image)), (rows, columns), data.resize_mode, PixelOptions.of(data)
+        )
+        return decode.to_channels(pixels, channels), None
     test = splits.load_splits(saved.config.data, saved.config.train.seed).test
     if index >= len(test.labels):
         raise SettingError(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vit_keras.data import decode
+from vit_keras.data.pixel_options import PixelOptions
 from vit_keras.errors import SettingError, did_you_mean
 from vit_keras.io.atomic import output_folder
 from vit_keras.runs.saved_run import SavedRun, open_run
@@ -22,7 +23,8 @@ def check_explanation(settings: Any) -> None:
     if settings.target is not None:
         class_index(saved, settings.target)
     if test_index(settings.image) is None:
-        decode.read(Path(settings.image), (8, 8), saved.config.data.resize_mode)
+        data = saved.config.data
+        decode.read(Path(settings.image), (8, 8), data.resize_mode, PixelOptions.of(data))
 
 
 def open_run_and_folder(

@@ -2,11 +2,11 @@
 
 `find_files` expands the files, folders and globs of a command line to paths, `iter_items`
 splits any accepted input into single images, and `to_pixels` decodes one of them exactly as the
-training images were decoded: upright, transparent pixels over white, at the model's size by the
-run's `data.resize_mode`. Nothing here imports Keras.
+training images were decoded: upright, by the run's `PixelOptions`, at the model's size by the run's
+`data.resize_mode`. Nothing here imports Keras.
 
     X, Y, C    height, width and channels of the model's input
-    x, y, c    those of an image: values are 0 to 255; c is 1 (or has no axis), 3 or 4
+    x, y, c    those of an image: c is 1 (or has no axis), 2 (grey with alpha), 3 or 4
 """
 
 import glob
@@ -15,17 +15,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image
 
-from vit_keras.data import decode
+from vit_keras.data import decode, pixel_range, pixels
+from vit_keras.data.image_formats import check_size
+from vit_keras.data.pixel_options import PixelOptions
 from vit_keras.data.readers import folder_files, layout_names
-from vit_keras.data.readers.arrays import CHANNELS
 from vit_keras.data.readers.folder_files import FoundFile
 from vit_keras.data.resize import resize_to_size
 from vit_keras.errors import SettingError
 
+CHANNELS = (1, 2, 3, 4)  # 2 are of grey with alpha, as of a Pillow image of mode LA
 ACCEPTED = "a path, an open file or its bytes, a Pillow image or an array (height, width, channels)"
 
 
@@ -104,43 +105,51 @@ def _files(path: str) -> Iterator[FoundFile]:
         yield file._replace(path=os.path.join(path, file.path))
 
 
-def iter_items(images: Any) -> Iterator[Item]:
+def iter_items(images: Any, options: PixelOptions = PixelOptions()) -> Iterator[Item]:  # noqa: B008
     """Split images of any accepted kind into single images, in order.
 
     An array of four axes is a batch. An array of three axes is one image (x, y, c) if its last axis
-    is 1, 3 or 4 long, otherwise a batch (n, x, y) of greyscale images.
+    is 1 to 4 long, otherwise a batch (n, x, y) of greyscale images.
+
+    Args:
+        images: of any accepted kind.
+        options: of the run: how the values of arrays become uint8.
 
     Raises:
         SettingError: an element is not an image.
     """
     if isinstance(images, str | bytes | os.PathLike | Image.Image) or hasattr(images, "read"):
-        yield _item(images, "image")
+        yield _item(images, "image", options)
     elif hasattr(images, "__array__"):
         array = np.asarray(images)
-        if array.ndim == 3 and array.shape[0] == 3 and array.shape[-1] not in CHANNELS:
+        if array.ndim == 3 and array.shape[0] in (3, 4) and array.shape[-1] not in CHANNELS:
+            count = {3: "three", 4: "four"}[array.shape[0]]
             raise SettingError(
                 f"images has shape {array.shape}: either one image with its channels first, or "
-                "three greyscale images; pass np.moveaxis(images, 0, -1), or images[..., None]"
+                f"{count} greyscale images; pass np.moveaxis(images, 0, -1), or images[..., None]"
             )
         is_batch = array.ndim == 4 or (array.ndim == 3 and array.shape[-1] not in CHANNELS)
-        yield from _batch(array, "images") if is_batch else [_item(array, "image")]
+        if is_batch:
+            yield from _batch(array, "images", options)
+        else:
+            yield _item(array, "image", options)
     elif isinstance(images, Iterable):
         for index, image in enumerate(images):
             if getattr(image, "ndim", 0) == 4:  # a batch of a data set
-                yield from _batch(np.asarray(image), f"images[{index}]")
+                yield from _batch(np.asarray(image), f"images[{index}]", options)
             else:
-                yield _item(image, f"images[{index}]")
+                yield _item(image, f"images[{index}]", options)
     else:
         raise SettingError(f"images is {type(images).__name__}; pass {ACCEPTED}, or a list of them")
 
 
-def _batch(array: np.ndarray, source: str) -> Iterator[Item]:
+def _batch(array: np.ndarray, source: str, options: PixelOptions) -> Iterator[Item]:
     # Checked as a batch: one dark image among many is not an image of values from 0 to 1.
-    for index, image in enumerate(_to_uint8(array, source)):
-        yield _item(image, f"{source}[{index}]")
+    for index, image in enumerate(_to_uint8(array, source, options)):
+        yield _item(image, f"{source}[{index}]", options)
 
 
-def _item(image: Any, source: str) -> Item:
+def _item(image: Any, source: str, options: PixelOptions) -> Item:
     if isinstance(image, str | os.PathLike):
         return Item(os.fspath(image), image)
     if hasattr(image, "read"):
@@ -156,43 +165,32 @@ def _item(image: Any, source: str) -> Item:
     if not array.size or not (array.ndim == 2 or has_channels):
         raise SettingError(
             f"{source} has shape {np.shape(image)}; pass (height, width) or (height, width, "
-            "channels) of 1, 3 or 4 channels"
+            "channels) of 1 to 4 channels"
         )
-    return Item(source, _to_uint8(array, source))
+    return Item(source, _to_uint8(array, source, options))
 
 
-def _to_uint8(array: np.ndarray, source: str) -> np.ndarray:
-    """Numbers from 0 to 255 of any type -> uint8, in the same shape."""
-    if array.dtype == np.uint8:
-        return array
-    kind = array.dtype.kind
-    if kind == "b":
-        return array * np.uint8(255)
-    if kind not in "iuf":
-        raise SettingError(f"{source} has pixels of {array.dtype}; pass uint8, or floats to 255")
-    if not np.isfinite(array).all():
-        raise SettingError(f"{source} has pixels that are not finite (NaN); correct or omit it")
-    low, high = (array.min(), array.max()) if array.size else (0, 0)
-    if kind == "f" and low >= 0 and 0 < high <= 1:
-        raise SettingError(
-            f"{source} has pixels of {low:g} to {high:g} as {array.dtype}, and the model takes 0 "
-            "to 255; multiply by 255"
-        )
-    if low < 0 or high > 255:
-        raise SettingError(
-            f"{source} has pixels of {low:g} to {high:g}; pass 0 to 255, before any normalisation, "
-            "which is part of the model"
-        )
-    return np.rint(array).astype(np.uint8)
+def _to_uint8(array: np.ndarray, source: str, options: PixelOptions) -> np.ndarray:
+    """Numbers of any type -> uint8, in the same shape, by the decision for training arrays."""
+    try:
+        return pixel_range.to_uint8(array, bit_depth=options.bit_depth)
+    except pixel_range.RangeError as error:
+        raise SettingError(f"{source} has {error}") from None
 
 
-def to_pixels(item: Item, shape: tuple[int, int, int], resize_mode: str) -> np.ndarray:
+def to_pixels(
+    item: Item,
+    shape: tuple[int, int, int],
+    resize_mode: str,
+    options: PixelOptions = PixelOptions(),  # noqa: B008
+) -> np.ndarray:
     """Decode and resize a single image -> (X, Y, C) uint8.
 
     Args:
         item: a single image.
         shape: (X, Y, C) of the result.
         resize_mode: crop, stretch or pad; see `data.resize`.
+        options: of the run: how pixels become RGB.
 
     Raises:
         OSError: the file cannot be read.
@@ -209,28 +207,24 @@ def to_pixels(item: Item, shape: tuple[int, int, int], resize_mode: str) -> np.n
             f"{item.source}: this run's model takes {channels} channels, and was trained on arrays "
             f"that had them; pass an array (height, width, {channels})"
         )
-    if isinstance(image, bytes):
-        rgb = decode.decode_bytes(image, size, resize_mode)
-    elif isinstance(image, Image.Image):
-        rgb = from_pil(image, size, resize_mode)
+    if isinstance(image, Image.Image):
+        rgb = from_pil(image, size, resize_mode, options)
     else:
-        rgb = decode.decode_bytes(decode.read_regular_file(Path(image)), size, resize_mode)
-    return to_channels(rgb, channels)
+        content = image if isinstance(image, bytes) else decode.read_regular_file(Path(image))
+        rgb = decode.decode_bytes(content, size, resize_mode, options)
+    return decode.to_channels(rgb, channels)
 
 
-def from_pil(image: Image.Image, size: tuple[int, int], resize_mode: str) -> np.ndarray:
+def from_pil(
+    image: Image.Image, size: tuple[int, int], resize_mode: str, options: PixelOptions
+) -> np.ndarray:
     """A Pillow image -> (X, Y, 3) uint8, the same pixels as if its file were decoded.
 
     Raises:
         UnreadableError: it is damaged, too small or far too large.
     """
-    decode.check_size(image.height, image.width)
+    check_size(image.height, image.width)
     # Before the orientation: reading that of a PNG loads its pixels and hides their damage.
-    rgb = decode.three_channels(image)
+    rgb = pixels.to_rgb(pixels.load_samples(image), options)
     upright = decode.UPRIGHT[decode.exif_orientation(image)](rgb)
     return resize_to_size(upright, size, resize_mode)
-
-
-def to_channels(rgb: np.ndarray, channels: int) -> np.ndarray:
-    """(X, Y, 3) -> (X, Y, C) uint8 for C = 3 or 1; grey by ITU-R BT.601, as in Pillow."""
-    return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None] if channels == 1 else rgb

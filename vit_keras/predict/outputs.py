@@ -5,14 +5,13 @@ import io
 import json
 import sys
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
 from tqdm import tqdm
 
+from vit_keras.data.image_formats import pillow_warnings_ignored
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
 from vit_keras.predict import inputs
@@ -58,8 +57,7 @@ def predict_files(
     results = predictor.results(files, top_k, flip)
     # Redirected to a file, every update of the bar is a new line: one in ten seconds.
     interval = 0.1 if sys.stderr.isatty() else 10
-    with warnings.catch_warnings():  # `decode` has its own limit
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with pillow_warnings_ignored():
         done = list(tqdm(results, "predicting", len(files), unit=" images", mininterval=interval))
     return FilePredictions(
         [result for result in done if isinstance(result, Prediction)],

@@ -19,6 +19,7 @@ import numpy as np
 
 from vit_keras import validators
 from vit_keras.data import decode
+from vit_keras.data.pixel_options import PixelOptions
 from vit_keras.errors import SettingError
 from vit_keras.io import parallel
 from vit_keras.predict import inputs
@@ -80,6 +81,7 @@ class Predictor:
         run: the `SavedRun`.
         class_names: name of each logit, in order.
         input_shape: (X, Y, C) of the model.
+        pixel_options: how pixels become RGB, as the run was trained.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Predictor:
         self.run = run if isinstance(run, SavedRun) else open_run(run)
         self.class_names = self.run.class_names
         self.batch_size, self.workers = batch_size, workers or parallel.available_cores()
+        self.pixel_options = PixelOptions.of(self.run.config.data)
         from vit_keras.predict.serving_model import serving_model  # imports Keras
 
         self._model = serving_model(self.run)
@@ -139,7 +142,7 @@ class Predictor:
         """
         validators.check_int("top_k", top_k)
         validators.check_bool("flip", flip)
-        return self._results(inputs.iter_items(images), top_k, flip)
+        return self._results(inputs.iter_items(images, self.pixel_options), top_k, flip)
 
     def _results(
         self, items: Iterator[Item], top_k: int, flip: bool
@@ -171,10 +174,20 @@ class Predictor:
                 yield submitted.popleft()
         yield from submitted
 
+    def pixels(self, item: Item) -> np.ndarray:
+        """A single image -> (X, Y, C) uint8, the input of the model, as in training.
+
+        Raises:
+            OSError: the file cannot be read.
+            UnreadableError: the file is not an image, or is damaged.
+        """
+        mode = self.run.config.data.resize_mode
+        return inputs.to_pixels(item, self.input_shape, mode, self.pixel_options)
+
     def _read(self, item: Item) -> np.ndarray | Unreadable:
         """An item -> (X, Y, C) uint8."""
         try:
-            return inputs.to_pixels(item, self.input_shape, self.run.config.data.resize_mode)
+            return self.pixels(item)
         except (OSError, decode.UnreadableError) as error:
             return Unreadable(item.source, decode.error_reason(error))
 

@@ -27,7 +27,7 @@ def finetune_model(config: Config, data: Any = None) -> Result:
     preflight.has_handle(config)
     with console():
         # Read once: an iterated data set may give other images the second time.
-        data = None if data is None else to_in_memory(data)
+        data = None if data is None else to_in_memory(data, config.data.bit_depth)
     result = train_model(config, data)
     if not config.pretrained.baseline:
         return result

@@ -1,5 +1,6 @@
 """Train a run: check the settings, load the data, build the model, fit it, evaluate it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,12 +52,13 @@ def train_model(config: Config, data: Any = None) -> Result:
     """
     preflight.check_settings(config)
     with console():
-        arrays = None if data is None else in_memory.to_in_memory(data)
+        arrays = None if data is None else in_memory.to_in_memory(data, config.data.bit_depth)
         config = in_memory.with_array_source(config, arrays)
         preflight.check(config, arrays)
         run_dir.check_free(config.run)
         resume.check_resumable(config)
         prepared = prepare(config, arrays)
+        config = _with_bit_depth(config, prepared.splits)
         resumed = config.run.resume
         # After the model was built: one that cannot be leaves no directory behind.
         run = Run(Path(resumed).resolve()) if resumed else run_dir.create(config)
@@ -88,6 +90,13 @@ def prepare(config: Config, data: SourceData | None = None) -> Prepared:
     for stage in plan.stages:
         freezing.check_layers(model.vit, stage)
     return Prepared(splits, plan, precision, model, weights_report)
+
+
+def _with_bit_depth(config: Config, splits: Splits) -> Config:
+    """The configuration with the bit depth that was found, which the run keeps."""
+    if splits.bit_depth is None:
+        return config
+    return replace(config, data=replace(config.data, bit_depth=splits.bit_depth))
 
 
 def _describe_run(run: Run, config: Config, prepared: Prepared) -> None:
@@ -123,7 +132,7 @@ def _report_data_quality(run: Run, splits: Splits, vit: keras.Model) -> None:
         run.write_text(quality_report.REPORT, quality_report.findings_csv(splits.findings))
     for line in quality_report.summary(splits.findings):
         log.warning("warning: %s; all in %s", line, run.path / quality_report.REPORT)
-    problems = quality_report.label_problems(splits)
+    problems = [*quality_report.label_problems(splits), *quality_report.rare_classes(splits)]
     for problem in [*problems, *accuracy.small_splits(splits.image_counts)]:
         log.warning("warning: %s", problem)
     log.info("pixels: %s", quality_report.pixel_statistics(splits.train, vit))

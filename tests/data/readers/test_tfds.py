@@ -1,16 +1,19 @@
 """Data sets of TFDS: found, described and read from prepared files; invalid ones are refused."""
 
+import io
 import json
 import logging
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from vit_keras import SettingError, load_config
 from vit_keras.config.schema import DataConfig
-from vit_keras.data import dataset, download, registry, resize
-from vit_keras.data.readers import tfds_index
+from vit_keras.data import dataset, decode, download, registry, resize
+from vit_keras.data.readers import tfds_images, tfds_index
 from vit_keras.data.readers.tfds_metadata import Features
 from vit_keras.data.splits import load_splits, train_image_count
 
@@ -198,3 +201,62 @@ def test_a_set_to_download_is_described_by_tfds(root):
 def test_pinned_and_newest_tfds_version_have_the_same_fingerprint(tfds_dir):
     plain, pinned = (DataConfig(name=n, tfds_dir=tfds_dir) for n in ("cifar100", "cifar100:3.0.2"))
     assert load_splits(plain, 0).fingerprint == load_splits(pinned, 0).fingerprint
+
+
+class Photos(tfds.core.GeneratorBasedBuilder):
+    """JPEGs as a camera writes them: turned by EXIF, one of them damaged."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(encoding_format="jpeg"),
+            "label": tfds.features.ClassLabel(names=TREES),
+        }
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        for index in range(9):
+            yield index, {"image": turned_photo(index), "label": index % 3}
+
+
+def turned_photo(index):
+    image = Image.fromarray(random_photo("photo", index))
+    image.getexif()[0x0112] = 1 + index % 8
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=95, exif=image.getexif())
+    content = file.getvalue()
+    return content if index != 8 else content[: len(content) // 2] + content[-2:]
+
+
+def test_photos_of_a_set_are_decoded_as_those_of_a_folder(tmp_path):
+    """TensorFlow ignores the orientation: 100% as a folder, 25% as a TFDS set."""
+    tfds.disable_progress_bar()
+    before = logging.getLogger().handlers[:]
+    Photos(data_dir=str(tmp_path)).download_and_prepare()
+    logging.getLogger().handlers[:] = before
+    size = (20, 22)
+    config = leaves(tmp_path, "photos", image_size=list(size), resize_mode="stretch")
+    splits = load_splits(config, 0)
+    (finding,) = splits.findings
+    assert (finding.problem, finding.class_name) == ("skipped", "oak")
+    assert finding.file.startswith("train[")
+    expected = [decode.decode_bytes(turned_photo(index), size, "stretch") for index in range(8)]
+    ours = {image.tobytes() for image in splits.all.images}
+    assert ours == {image.tobytes() for image in expected}
+
+
+@pytest.mark.parametrize("name", ["cifar100", "mnist"])
+def test_pixels_of_well_known_sets_are_those_of_tensorflow(name, tfds_dir):
+    config = DataConfig(name=name, tfds_dir=tfds_dir)
+    builder = tfds.builder_from_directory(str(tfds_index.prepared(config)))
+    features = tfds_index.features(config)
+    ours, theirs = (
+        tfds_images.read_split(builder, "test[:300]", features, features.size, one)[0]
+        for one in (config, replace(config, decoder_version=1))
+    )
+    np.testing.assert_array_equal(ours.images, theirs.images)
+    np.testing.assert_array_equal(ours.labels, theirs.labels)

@@ -1,8 +1,7 @@
 """Check and convert arrays: images -> (n, X, Y, C) uint8, labels -> (n,) int32.
 
-Images may be (n, X, Y), grey, or (n, X, Y, C) with 1, 3 or 4 channels; integers of 0 to 255, or
-floats: of 0 to 1 if no split has a value above 1, else of 0 to 255. Labels may be integers from 0
-on, (n,) or (n, 1), or one-hot, (n, classes).
+Images may be (n, X, Y), grey, or (n, X, Y, C) with 1, 3 or 4 channels, of a range of
+`data.pixel_range`. Labels may be integers from 0 on, (n,) or (n, 1), or one-hot, (n, classes).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,14 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from vit_keras.data import pixel_range
 from vit_keras.data.dataset import SourceData, Split
+from vit_keras.data.pixel_range import RangeError
 from vit_keras.errors import SettingError
 
 CHANNELS = (1, 3, 4)
 
 
 def convert(
-    arrays: Mapping[str, tuple[Any, Any]], class_names: Iterable[Any] | None, source: str
+    arrays: Mapping[str, tuple[Any, Any]],
+    class_names: Iterable[Any] | None,
+    source: str,
+    bit_depth: int | None = None,
 ) -> tuple[SourceData, str]:
     """Check the splits, each by itself and against the others, and convert them to one form.
 
@@ -25,6 +29,7 @@ def convert(
         arrays: train, and if they are there validation and test -> (images, labels).
         class_names: one for each class; "0", "1", ... by default.
         source: the beginning of an error message, such as `data.path=digits.npz`.
+        bit_depth: `data.bit_depth`, the bits that integers wider than uint8 use.
 
     Returns:
         the data, and a line about how the pixels were converted.
@@ -49,9 +54,15 @@ def convert(
     _check_consistent(images, source)
     names = check_names(class_names, classes, len(labels["train"]), source)
     is_unit = all(_is_float(array) and array.max() <= 1 for array in images.values())
-    splits = {split: Split(_to_uint8(images[split], is_unit), labels[split]) for split in arrays}
-    data = SourceData(splits["train"], splits.get("validation"), splits.get("test"), names)
-    return data, _report(images, is_unit)
+    bits = bit_depth or _common_bit_depth(images)
+    splits = {
+        split: Split(_to_uint8(images[split], f"{source}: {split}", bits, is_unit), labels[split])
+        for split in arrays
+    }
+    data = SourceData(
+        splits["train"], splits.get("validation"), splits.get("test"), names, bit_depth=bits
+    )
+    return data, _report(images, bits, is_unit)
 
 
 def image_shape(shape: Sequence[int], name: str) -> tuple[int, int, int]:
@@ -145,19 +156,10 @@ def check_names(
 def _check_pixels(images: Any, name: str) -> np.ndarray:
     """The images as an array (n, X, Y, C), whose values are checked."""
     array = np.asarray(images)
-    if array.dtype.kind not in "iufb":
-        raise SettingError(f"{name} has images of {array.dtype}; give uint8, or floats")
-    if _is_float(array) and not np.isfinite(array).all():
-        count = int((~np.isfinite(array)).sum())
-        raise SettingError(
-            f"{name} has {count} pixels that are not finite (NaN or infinite); correct or "
-            "remove those images"
-        )
-    if array.dtype != np.uint8 and (array.min() < 0 or array.max() > 255):
-        raise SettingError(
-            f"{name} has pixels of {array.min():g} to {array.max():g}; give 0 to 255, or 0 to 1 "
-            "as floats, before normalisation, which is the model's first layer"
-        )
+    try:
+        pixel_range.check_values(array)
+    except RangeError as error:
+        raise SettingError(f"{name} has {error}") from None
     return array[..., None] if array.ndim == 3 else array
 
 
@@ -181,17 +183,26 @@ def _check_consistent(images: Mapping[str, np.ndarray], source: str) -> None:
             )
 
 
-def _to_uint8(array: np.ndarray, is_unit: bool) -> np.ndarray:
-    if array.dtype == np.uint8:
-        return np.ascontiguousarray(array)
-    if array.dtype.kind == "b" or is_unit:
-        array = array * np.float32(255)
-    return np.rint(array).astype(np.uint8)
+def _common_bit_depth(images: Mapping[str, np.ndarray]) -> int | None:
+    """The bits that 16-bit integers of all splits use; None for other arrays, or of 0 to 255."""
+    deep = [
+        int(one.max()) for one in images.values() if one.dtype.kind in "iu" and one.itemsize == 2
+    ]
+    return pixel_range.smallest_bit_depth(max(deep)) if deep and max(deep) > 255 else None
 
 
-def _report(images: Mapping[str, np.ndarray], is_unit: bool) -> str:
+def _to_uint8(array: np.ndarray, name: str, bits: int | None, is_unit: bool) -> np.ndarray:
+    try:
+        return np.ascontiguousarray(pixel_range.to_uint8(array, bit_depth=bits, is_unit=is_unit))
+    except RangeError as error:
+        raise SettingError(f"{name} has {error}") from None
+
+
+def _report(images: Mapping[str, np.ndarray], bits: int | None, is_unit: bool) -> str:
     array = next(iter(images.values()))
     if array.dtype == np.uint8:
         return "images are uint8, taken as they are"
+    if bits and array.dtype.kind in "iu":
+        return f"images are {array.dtype} of {bits} bits (data.bit_depth), scaled to uint8"
     span = "0 to 1" if is_unit or array.dtype.kind == "b" else "0 to 255"
     return f"images are {array.dtype} of {span}, rounded to uint8"

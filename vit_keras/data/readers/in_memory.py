@@ -66,8 +66,12 @@ def build_splits(
     return load_splits(config, seed, to_in_memory(parts))
 
 
-def to_in_memory(data: Any) -> SourceData:
+def to_in_memory(data: Any, bit_depth: int | None = None) -> SourceData:
     """Read any form of `train_model`'s `data` into memory, checked and converted.
+
+    Args:
+        data: in any form.
+        bit_depth: `data.bit_depth` of the run.
 
     Raises:
         SettingError: naming the split, what is wrong, and the way out.
@@ -75,6 +79,7 @@ def to_in_memory(data: Any) -> SourceData:
     if isinstance(data, SourceData):
         return data
     if isinstance(data, Splits):
+        bit_depth = data.bit_depth or bit_depth
         data = {name: getattr(data, name) for name in (*SPLITS, "class_names")}
     elif isinstance(data, tuple) and len(data) == 2 and all(map(_is_pair, data)):
         data = {"train": data[0], "test": data[1]}  # keras.datasets' load_data()
@@ -85,7 +90,7 @@ def to_in_memory(data: Any) -> SourceData:
     if data.get("train") is None:
         raise SettingError(f"data has no train; give {FORMS}")
     arrays = {name: _to_arrays(data[name], name) for name in SPLITS if data.get(name) is not None}
-    converted, report = convert(arrays, data.get("class_names"), "data")
+    converted, report = convert(arrays, data.get("class_names"), "data", bit_depth)
     log.info("data: %s", report)
     return converted
 

@@ -46,7 +46,7 @@ def read(config: DataConfig) -> SourceData:
         split: (_read(path, images), _read(path, labels))
         for split, (images, labels) in _keys(headers, source).items()
     }
-    data, report = convert(arrays, _class_names(path, headers), source)
+    data, report = convert(arrays, _class_names(path, headers), source, config.bit_depth)
     log.info("%s: %s", config.path, report)
     return data
 

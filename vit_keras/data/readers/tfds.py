@@ -10,12 +10,11 @@ import urllib.request
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import resize
-from vit_keras.data.dataset import DatasetInfo, SourceData, Split
+from vit_keras.data.dataset import DatasetInfo, SourceData
 from vit_keras.data.readers import tfds_index
+from vit_keras.data.readers.tfds_images import read_split
 from vit_keras.data.readers.tfds_metadata import CATALOG, TEST_SPLITS, Features, parse_features
 from vit_keras.errors import SettingError
 from vit_keras.text import first_line
@@ -48,12 +47,13 @@ def read(config: DataConfig) -> SourceData:
         names = list(builder.info.features[features.label].names)
         if len(names) != features.num_classes:
             raise ValueError(f"{features.label}.labels.txt has {len(names)} classes")
-        train = _read_split(builder, "train", features, size, config.resize_mode)
+        train, findings = read_split(builder, "train", features, size, config)
         test = None
         for name in (name for name in TEST_SPLITS if name in counts):
-            split = _read_split(builder, name, features, size, config.resize_mode)
+            split, skipped = read_split(builder, name, features, size, config)
             if split.labels.min() >= 0:  # the labels of a competition's test split are -1
                 test = split
+                findings += [row._replace(split="test") for row in skipped]
                 break
     except SettingError:
         raise
@@ -63,7 +63,8 @@ def read(config: DataConfig) -> SourceData:
             f"({_error_line(error)}); delete that folder and prepare it again with "
             "data.download=true"
         ) from error
-    return SourceData(train, None, test, names)
+    findings = [row._replace(class_name=names[int(row.class_name)]) for row in findings]
+    return SourceData(train, None, test, names, tuple(findings))
 
 
 def info(config: DataConfig) -> DatasetInfo:
@@ -172,30 +173,6 @@ def _features_of(builder: Any, name: str) -> Features:
     features = json_format.MessageToDict(builder.info.features.to_proto())
     info = json_format.MessageToDict(builder.info.as_proto)
     return parse_features(features["featuresDict"]["features"], info, name)
-
-
-def _read_split(
-    builder: Any, name: str, features: Features, size: tuple[int, int], resize_mode: str
-) -> Split:
-    """One split, of whose features only the image and the label are decoded."""
-    import tensorflow as tf
-    import tensorflow_datasets as tfds
-
-    decoding = tfds.decode.PartialDecoding({features.image: True, features.label: True})
-    dataset = builder.as_dataset(split=name, decoders=decoding).prefetch(tf.data.AUTOTUNE)
-    images, labels = [], []
-    for example in dataset.as_numpy_iterator():
-        image = example[features.image]
-        images.append(image if features.size else _resized(image, size, resize_mode))
-        labels.append(example[features.label])
-    return Split(np.stack(images), np.asarray(labels, np.int32))
-
-
-def _resized(image: np.ndarray, size: tuple[int, int], resize_mode: str) -> np.ndarray:
-    """(x, y, C) -> (X, Y, C) uint8 for `size` (X, Y), with C of 1 or 3."""
-    if image.shape[-1] == 1:
-        return resize.resize_to_size(np.repeat(image, 3, axis=-1), size, resize_mode)[..., :1]
-    return resize.resize_to_size(image, size, resize_mode)
 
 
 def _import_tfds(name: str) -> Any:

@@ -14,6 +14,7 @@ from vit_keras.data.dataset import Split, Splits
 from vit_keras.data.lazy_images import LazyImages
 from vit_keras.data.splits import image_size, load_splits
 from vit_keras.explain.plots import enlarged
+from vit_keras.runs import accuracy
 from vit_keras.studio.worker.png import encode_png
 from vit_keras.training import preflight
 
@@ -50,7 +51,12 @@ class DataTasks:
             "not_read": sum(finding.problem in quality_report.NOT_READ for finding in findings),
             "sizes": _sizes(list(parts.values())),
             "samples": _samples(splits, samples, label),
-            "warnings": [*quality_report.summary(findings), *quality_report.label_problems(splits)],
+            "warnings": [
+                *quality_report.summary(findings),
+                *quality_report.label_problems(splits),
+                *quality_report.rare_classes(splits),
+                *accuracy.small_splits(splits.image_counts),
+            ],
             "findings": [finding._asdict() for finding in findings[:FINDINGS]],
             "table": quality_report.findings_csv(findings) if findings else "",
             "fingerprint": splits.fingerprint,

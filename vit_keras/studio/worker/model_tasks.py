@@ -9,7 +9,6 @@ import numpy as np
 from vit_keras.errors import SettingError
 from vit_keras.explain import attention_maps, plots, relevance_maps
 from vit_keras.io import zip_files
-from vit_keras.predict import inputs
 from vit_keras.predict.inputs import Item
 from vit_keras.predict.predictor import Predictor, Unreadable
 from vit_keras.runs import saved_run
@@ -54,9 +53,7 @@ class ModelTasks:
         """
         predictor = self._open(run)
         item = Item("image", base64.b64decode(image))
-        pixels = inputs.to_pixels(
-            item, predictor.input_shape, predictor.run.config.data.resize_mode
-        )
+        pixels = predictor.pixels(item)
         shown = {"input": encode_png(plots.enlarged(pixels))}
         try:
             model = predictor.run.model

@@ -1,0 +1,55 @@
+"""What a scan shows of whole images: flat ones, what the crop cuts off, bit depths, odd files."""
+
+from collections.abc import Iterator, Sequence
+
+from vit_keras.data.dataset import Finding
+from vit_keras.data.lazy_images import FileRecord, LazyImages
+
+MAX_CUT = 1 / 3  # of an image, that a crop may cut off without a finding
+
+
+def image_findings(images: LazyImages, classes: Sequence[str], split: str) -> list[Finding]:
+    """A finding for each image of a split that is read, and that a person should look at.
+
+    Args:
+        images: of the split.
+        classes: the name of each image's class.
+        split: its name.
+    """
+    return [
+        Finding(problem, record.path, split, name, detail)
+        for record, name in zip(images.files, classes, strict=True)
+        for problem, detail in _problems(record, images)
+    ]
+
+
+def kept_by_crop(record: FileRecord, size: tuple[int, int]) -> float:
+    """The fraction of an image that remains when it is cropped to the aspect ratio of `size`."""
+    height, width = record.height, record.width
+    if record.orientation >= 5:  # turned by a quarter
+        height, width = width, height
+    ratio = (height * size[1]) / (width * size[0])
+    return min(ratio, 1 / ratio)
+
+
+def is_flat(record: FileRecord, background: str) -> bool:
+    """Whether an image is of one colour over `data.background`."""
+    if background in ("white", "black"):
+        return record.flat_over in (background, "both")
+    return record.flat_over == "both"
+
+
+def _problems(record: FileRecord, images: LazyImages) -> Iterator[tuple[str, str]]:
+    """(problem, detail) of each finding of an image."""
+    options = images.options
+    if is_flat(record, options.background):
+        over = f" over data.background={options.background}" if record.has_alpha else ""
+        yield "flat", f"of one colour{over}"
+    kept = kept_by_crop(record, images.size)
+    if images.resize_mode == "crop" and 1 - kept > MAX_CUT + 1e-9:
+        yield "cropped", f"{kept:.0%} of {record.width}x{record.height} remain"
+    if options.decoder_version > 1 and not record.bits:
+        taken = f"{options.bit_depth} of 16 bits taken"
+        yield "bit_depth", f"{taken}, values up to {record.largest}"
+    if record.remark:
+        yield "odd_file", record.remark

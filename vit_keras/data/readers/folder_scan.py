@@ -1,0 +1,198 @@
+"""Scan a folder of images: open each file once, and cache what was found.
+
+The cache of a folder is a file in `$XDG_CACHE_HOME/vit_keras` (~/.cache/vit_keras). A record is
+valid while the size, the times of change and the inode of its file are unchanged. A cache that is
+damaged, or of another folder or version, is written again; training goes on where it cannot be
+written.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vit_keras.config.schema import DataConfig
+from vit_keras.data import decode
+from vit_keras.data.image_formats import VERSION_1, pillow_warnings_ignored
+from vit_keras.data.lazy_images import FileRecord
+from vit_keras.data.pixel_options import PixelOptions
+from vit_keras.data.pixel_range import smallest_bit_depth
+from vit_keras.data.readers import folder_layout
+from vit_keras.data.readers.folder_layout import ListedFile
+from vit_keras.io import atomic
+from vit_keras.io.parallel import map_in_threads
+
+log = logging.getLogger("vit_keras")
+
+CACHE_VERSION = 2  # of the cache's format, and of how its values are computed
+MIN_EDGES = 24  # of the 64 differences of a difference hash; with fewer it tells nothing
+EDGE = 3  # levels of 255 between neighbouring pixels
+CANNOT_BE_READ = "cannot be read: "  # for now: rights may change, so that this is not cached
+FileStatus = tuple[int, int, int, int]  # bytes, mtime, ctime, inode
+
+
+def scan_files(
+    config: DataConfig, listed: list[ListedFile] | None = None
+) -> list[tuple[ListedFile, FileRecord]]:
+    """Open the files of the folder that have changed since the last scan.
+
+    Args:
+        config: of the data.
+        listed: the files; by default the folder is listed.
+
+    Returns:
+        each file with its record, in order.
+    """
+    root = folder_layout.root(config)
+    files = folder_layout.list_files(config) if listed is None else listed
+    cached = {record.path: record for record in _read_cache(root)}
+    records: dict[str, FileRecord] = {}
+    to_open = []
+    for file in files:
+        status = _file_status(os.path.join(root, file.path))
+        record = cached.get(file.path)
+        if file.reason:
+            records[file.path] = _unusable(file.path, status, file.reason)
+        elif record and record[1:5] == status:
+            records[file.path] = record
+        else:
+            to_open.append((file.path, status))
+    with pillow_warnings_ignored():
+        opened = map_in_threads(
+            lambda item: _open_file(root, *item), to_open, config.workers, "scanning"
+        )
+        records |= {record.path: record for record in opened}
+    openable = [records[file.path] for file in files if not file.reason]
+    if to_open or len(openable) != len(cached):
+        _write_cache(root, openable)
+    version = config.decoder_version
+    return [(file, _in_version(records[file.path], version)) for file in files]
+
+
+def with_bit_depth(
+    config: DataConfig, scanned: list[tuple[ListedFile, FileRecord]]
+) -> tuple[PixelOptions, list[tuple[ListedFile, FileRecord]]]:
+    """The pixel options of a folder, and its files without those of a larger bit depth.
+
+    Files of 16 bits that do not say how many of them they use have one bit depth: `data.bit_depth`,
+    or the smallest that holds the largest value of all.
+    """
+    options = PixelOptions.of(config)
+    largest = [one.largest for _, one in scanned if not one.reason and not one.bits]
+    if not largest or options.decoder_version == 1:
+        return options, scanned
+    options = options.with_bit_depth(config.bit_depth or smallest_bit_depth(max(largest)))
+    limit = 2 ** (options.bit_depth or 16)
+    return options, [
+        (file, one if one.bits or one.largest < limit else one._replace(reason=_beyond(one, limit)))
+        for file, one in scanned
+    ]
+
+
+def _beyond(record: FileRecord, limit: int) -> str:
+    return record.reason or f"values up to {record.largest}, and data.bit_depth ends at {limit - 1}"
+
+
+def _file_status(path: str) -> FileStatus:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return 0, 0, 0, 0
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def _open_file(root: Path, path: str, status: FileStatus) -> FileRecord:
+    """Read a file and check that it can be decoded; its pixels are not kept."""
+    try:
+        content = decode.read_regular_file(root / path)
+    except OSError as error:
+        reason = f"{CANNOT_BE_READ}{error.strerror or type(error).__name__}"
+        return _unusable(path, status, reason)
+    except decode.UnreadableError as error:  # no image, by its first bytes
+        return _unusable(path, status, str(error))
+    sha256, reason = hashlib.sha256(content).hexdigest(), ""
+    image: decode.ProbeResult | None = None
+    try:
+        image = decode.probe(content)
+    except decode.UnreadableError as error:
+        reason = str(error)
+    is_in_version_1 = image is not None and image.format in VERSION_1
+    if image is None or image.remark:
+        old = decode.probe_by_version_1(content)
+        image, is_in_version_1 = image or old, old is not None
+    if image is None:
+        return _unusable(path, status, reason, sha256)
+    return FileRecord(
+        path,
+        *status,
+        sha256=sha256,
+        reason=reason,
+        dhash=dhash(image.grey),
+        is_in_version_1=is_in_version_1,
+        **{name: value for name, value in image._asdict().items() if name != "grey"},
+    )
+
+
+def _unusable(path: str, status: FileStatus, reason: str, sha256: str = "") -> FileRecord:
+    return FileRecord(path, *status, sha256=sha256, reason=reason)
+
+
+def _in_version(record: FileRecord, decoder_version: int) -> FileRecord:
+    """The record of a file as a version of the decoder has it, `data.decoder_version`."""
+    if decoder_version > 1:
+        return record
+    if not record.is_in_version_1:
+        reason = record.reason or f"{record.format}, which data.decoder_version=1 does not read"
+        return record._replace(reason=reason)
+    return record._replace(reason="", is_jpeg=record.is_jpeg and not record.remark)
+
+
+def dhash(grey: np.ndarray) -> int:
+    """Difference hash (N. Krawetz): (x, y) uint8 -> 64 bits, nearly equal for near-duplicates.
+
+    A bit for each pair of neighbours in a row of the image at 8x9. An image with hardly an edge
+    would have the hash of every other such image; it gets 0.
+    """
+    small = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA).astype(np.int16)
+    differences = np.diff(small, axis=1)
+    if np.count_nonzero(np.abs(differences) >= EDGE) < MIN_EDGES:
+        return 0
+    return int.from_bytes(np.packbits(differences > 0).tobytes(), "big")
+
+
+def cache_file(root: Path) -> Path:
+    """The cache of the scan of `root`."""
+    cache_home = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(cache_home) if os.path.isabs(cache_home) else Path("~/.cache").expanduser()
+    name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:24]
+    return base / "vit_keras" / f"{name}.json"
+
+
+def _read_cache(root: Path) -> list[FileRecord]:
+    """The records of the last scan of `root`; none if the cache is absent or not valid."""
+    try:
+        header, rows = cache_file(root).read_text("ascii").split("\n", 1)
+        if json.loads(header) != _header(root, rows):
+            return []
+        return [FileRecord(*row) for row in json.loads(rows)]
+    except (OSError, ValueError, TypeError, RuntimeError):  # RuntimeError: no home directory
+        return []
+
+
+def _write_cache(root: Path, records: list[FileRecord]) -> None:
+    rows = json.dumps([one for one in records if not one.reason.startswith(CANNOT_BE_READ)])
+    try:
+        atomic.write_text(cache_file(root), json.dumps(_header(root, rows)) + "\n" + rows)
+    except (OSError, RuntimeError) as error:
+        log.debug("the scan of %s is not cached: %s", root, error)
+
+
+def _header(root: Path, rows: str) -> dict[str, Any]:
+    """The first line of a cache: its version, its folder and a checksum of the other lines."""
+    checksum = hashlib.sha256(rows.encode("ascii")).hexdigest()
+    return {"version": CACHE_VERSION, "root": str(root.resolve()), "sha256": checksum}
