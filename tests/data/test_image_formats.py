@@ -177,3 +177,22 @@ def test_an_edit_that_keeps_size_and_time_is_seen(root):
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
     assert load_splits(config(root), 0).fingerprint != splits.fingerprint
+
+
+@pytest.mark.parametrize("name", ["BMP", "WEBP", "AVIF", "JPEG2000", "PPM", "ICO", "HEIF"])
+def test_a_file_of_another_length_than_it_says_is_reported(name):
+    """Two files of which one was written over the other, where no checksum tells."""
+    content = saved(name)
+    assert decode.probe(content).remark == ""
+    longer = content + content[len(content) // 2 :]
+    try:
+        remark = decode.probe(longer).remark
+    except decode.UnreadableError:
+        return
+    assert remark.startswith(f"{len(longer)} bytes long, and ")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "I;16"])
+def test_the_length_of_every_ppm_is_known(mode):
+    image = Image.new(mode, (13, 9))
+    assert decode.probe(saved("PPM", image)).remark == ""

@@ -22,6 +22,7 @@ from PIL import Image
 
 from vit_keras.data import jpeg, pixel_range, pixels, png, transparency
 from vit_keras.data.color_profile import array_to_srgb, changes_colors
+from vit_keras.data.file_length import length_remark
 from vit_keras.data.image_formats import (
     HEAD,
     MAX_BYTES,
@@ -86,6 +87,7 @@ def probe(content: bytes, grey_side: int = GREY_SIDE) -> ProbeResult:
     if name == "JPEG":
         return _probe_jpeg(content, grey_side)
     image, remark = _open_whole(content, name)
+    remark = remark or length_remark(content, name)
     return _probe_samples(image, content, name, remark)
 
 

@@ -24,6 +24,7 @@ MAX_PIXELS_OF = {"JPEG2000": 2**25, "AVIF": 2**26, "HEIF": 2**26, "ICO": 2**24}
 MAX_BYTES = 2**29  # of a file
 HEAD = 512  # bytes of a file that tell its format
 NO_IMAGE = "no image by its content"
+NOT_READ = "which is not read; save it as PNG or JPEG"
 VERSION_1 = ("JPEG", "PNG", "BMP", "WEBP", "GIF")  # formats of data.decoder_version=1
 
 # Pillow's name of a format -> how its files begin.
@@ -33,7 +34,7 @@ SIGNATURES = {
     "GIF": rb"GIF8[79]a",
     "BMP": rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0",  # sizes of the headers that there are
     "WEBP": rb"RIFF....WEBP",
-    "TIFF": rb"II[*+]\0|MM\0[*+]",
+    "TIFF": rb"II[*+]\0(?!....CR)|MM\0[*+]",
     "AVIF": rb"....ftyp(avif|avis|(mif1|msf1)....(....)*?avi[fs])",
     "HEIF": rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)",
     "JPEG2000": rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51",
@@ -65,12 +66,12 @@ def format_of(head: bytes) -> str:
     """
     if not head:
         raise UnreadableError("an empty file")
-    for name, start in _OTHERS.items():
-        if start.match(head):
-            raise UnreadableError(f"{name}, which is not read; save it as PNG or JPEG")
     for name, start in _SIGNATURES.items():
         if start.match(head):
             return name
+    for name, start in _OTHERS.items():
+        if start.match(head):
+            raise UnreadableError(f"{name}, {NOT_READ}")
     raise UnreadableError(NO_IMAGE)
 
 
@@ -96,7 +97,7 @@ def open_image(content: bytes, name: str) -> Any:
     if name == "TIFF" and (
         image.tag_v2.get(REDUCED[0]) == REDUCED[1] or DNG_VERSION in image.tag_v2
     ):
-        raise UnreadableError("a camera's raw file, which is not read; save it as PNG or JPEG")
+        raise UnreadableError(f"a camera's raw file, {NOT_READ}")
     return image
 
 

@@ -43,8 +43,8 @@ def composite(image: Any, background: str) -> Any:
 
 def is_flat(pixels: np.ndarray) -> bool:
     """Whether (x, y) or (x, y, C) uint8 pixels are of one colour."""
-    columns = pixels.reshape(-1, pixels.shape[-1] if pixels.ndim == 3 else 1)
-    return bool((columns.max(axis=0).astype(int) - columns.min(axis=0) <= FLAT).all())
+    channels = [pixels] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
+    return all(int(channel.max()) - int(channel.min()) <= FLAT for channel in channels)
 
 
 def _contrast_with_white(image: Any, alpha: np.ndarray) -> float:

@@ -1,0 +1,75 @@
+"""Whether an image file is as long as it says, which shows a cut or a splice without checksums."""
+
+import re
+import struct
+from collections.abc import Callable
+
+PPM_HEADER = re.compile(rb"P([456])(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)")
+MAXIMUM = re.compile(rb"(?:\s|#[^\n]*\n)*(\d+)\s")
+
+
+def length_remark(content: bytes, name: str) -> str:
+    """What is odd about the length of a file of the format `name`; empty if nothing is."""
+    rule = LENGTHS.get(name)
+    try:
+        expected = rule(content) if rule else None
+    except struct.error:  # a header of a kind that is not known here
+        return ""
+    if expected is None or expected == len(content):
+        return ""
+    return f"{len(content)} bytes long, and {expected} by its header"
+
+
+def _bmp(content: bytes) -> int | None:
+    return struct.unpack_from("<I", content, 2)[0] or None  # some programs write 0
+
+
+def _webp(content: bytes) -> int | None:
+    return 8 + struct.unpack_from("<I", content, 4)[0]
+
+
+def _ico(content: bytes) -> int | None:
+    (count,) = struct.unpack_from("<H", content, 4)
+    return max(sum(struct.unpack_from("<II", content, 14 + 16 * i)) for i in range(count))
+
+
+def _boxes(content: bytes) -> int | None:
+    """The end of the last box of an ISO base media file: AVIF, HEIC and JP2."""
+    place = 0
+    while place < len(content):
+        length = struct.unpack_from(">I", content, place)[0]
+        if length == 1:
+            length = struct.unpack_from(">Q", content, place + 8)[0]
+        if length < 8:  # 0 is up to the end of the file
+            return len(content) if length == 0 else None
+        place += length
+    return place
+
+
+def _jpeg2000(content: bytes) -> int | None:
+    return None if content.startswith(b"\xff\x4f") else _boxes(content)
+
+
+def _ppm(content: bytes) -> int | None:
+    header = PPM_HEADER.match(content)
+    if not header:
+        return None
+    kind, width, height = (int(group) for group in header.groups())
+    if kind == 4:
+        return header.end() + (width + 7) // 8 * height
+    maximum = MAXIMUM.match(content, header.end() - 1)
+    if not maximum:
+        return None
+    sample = 1 if int(maximum[1]) < 256 else 2
+    return maximum.end() + width * height * sample * (3 if kind == 6 else 1)
+
+
+LENGTHS: dict[str, Callable[[bytes], int | None]] = {
+    "BMP": _bmp,
+    "WEBP": _webp,
+    "ICO": _ico,
+    "AVIF": _boxes,
+    "HEIF": _boxes,
+    "JPEG2000": _jpeg2000,
+    "PPM": _ppm,
+}
