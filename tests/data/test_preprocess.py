@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.icc_profiles import ADOBE
 from helpers.image_files import photo
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import preprocess
 from vit_keras.data.image_input import PREPROCESS, ImageInput
+from vit_keras.data.pixel_options import PixelOptions
 from vit_keras.predict import inputs
 
 MODES = ("crop", "stretch", "pad")
@@ -34,11 +36,11 @@ def with_orientation(image, orientation, kind="PNG", **options):
     return content(image, kind, exif=exif, **options)
 
 
-def both(file, shape=(32, 48, 3), resize_mode="crop"):
+def both(file, shape=(32, 48, 3), resize_mode="crop", **options):
     """The pixels of preprocess.py and of the Predictor."""
-    settings = vars(ImageInput(*shape, resize_mode=resize_mode))
+    settings = vars(ImageInput(*shape, resize_mode=resize_mode, **options))
     (item,) = inputs.iter_items(file)
-    ours = inputs.to_pixels(item, shape, resize_mode)
+    ours = inputs.to_pixels(item, shape, resize_mode, PixelOptions(**options))
     found = preprocess.load_image(io.BytesIO(file), settings)
     assert found.dtype == np.uint8
     assert found.shape == (1, *ours.shape)
@@ -90,12 +92,18 @@ def modes_of(image):
     with_alpha.putalpha(alpha)
     grey_with_alpha = image.convert("L")
     grey_with_alpha.putalpha(alpha)
+    clear = image.copy()
+    clear.putalpha(0)
+    bright = Image.new("RGBA", image.size, (250, 250, 250, 0))
+    bright.paste((255, 255, 255, 255), (20, 20, 50, 50))
     deep = np.asarray(image.convert("L")).astype("uint16") * 250 + 99
     yield "RGB", content(image)
     yield "L", content(image.convert("L"))
     yield "L in JPEG", content(image.convert("L"), "JPEG")
     yield "RGBA", content(with_alpha)
     yield "LA", content(grey_with_alpha)
+    yield "alpha of 0", content(clear)
+    yield "bright on transparency", content(bright)
     yield "P", content(image.convert("P", palette=Image.Palette.ADAPTIVE))
     yield "P with transparency", content(image.quantize(16), transparency=3)
     yield "1", content(image.convert("1"))
@@ -106,10 +114,33 @@ def modes_of(image):
     yield "BMP", content(image, "BMP")
 
 
-def test_every_kind_of_picture_is_read_as_the_predictor_reads_it():
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("background", ["auto", "white", "black", "checker"])
+def test_every_kind_of_picture_is_read_as_the_predictor_reads_it(background, version):
+    if version == 1 and background != "white":
+        return  # which no run has
     for name, file in modes_of(photo(70, 90)):
-        found, ours = both(file)
+        found, ours = both(file, background=background, decoder_version=version)
         assert np.abs(found - ours).max() <= LEVELS, name
+
+
+def test_16_bits_are_scaled_as_the_run_has_it():
+    file = content(Image.fromarray(np.arange(4032, dtype="uint16").reshape(63, 64)))
+    for bits in (12, 16):
+        found, ours = both(file, bit_depth=bits)
+        assert np.abs(found - ours).max() <= LEVELS
+    with pytest.raises(ValueError, match="of how many bits"):
+        preprocess.load_image(io.BytesIO(file))
+
+
+def test_a_profile_is_converted_as_the_predictor_does():
+    image = photo(40, 60)
+    for kind, settings in (("PNG", {}), ("JPEG", dict(quality=95))):
+        for profile in (ADOBE, ADOBE[:150]):
+            file = content(image, kind, icc_profile=profile, **settings)
+            for version in (1, 2):
+                found, ours = both(file, decoder_version=version)
+                assert np.abs(found - ours).mean() <= 1
 
 
 def test_the_program_beside_a_model_needs_pillow_and_numpy_alone(tmp_path):
@@ -119,14 +150,16 @@ def test_the_program_beside_a_model_needs_pillow_and_numpy_alone(tmp_path):
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in imports if isinstance(node, ast.ImportFrom)}
-    assert names == {"numpy", "PIL"}
+    assert names == {"io", "numpy", "PIL"}
     program = runpy.run_path(str(tmp_path / PREPROCESS))
     assert program["INPUT"] == {
         "height": 8,
         "width": 12,
         "channels": 1,
         "resize_mode": "pad",
-        "background": "white",
+        "background": "auto",
+        "bit_depth": None,
+        "decoder_version": 2,
     }
     photo(40, 20).save(tmp_path / "photo.png")
     found = program["load_image"](tmp_path / "photo.png")

@@ -15,7 +15,12 @@ from vit_keras.data import preprocess
 
 PREPROCESS = "preprocess.py"  # the program's name beside a model
 KEY = "image_input"  # in export.json and in the metadata of a file
-BACKGROUND = "white"
+BACKGROUNDS = {
+    "auto": "white, or black for an image whose mean contrast with white is below 32 of 255",
+    "white": "white",
+    "black": "black",
+    "checker": "a checkerboard of 102 and 153, eight squares along the shorter side",
+}
 
 RESIZE = {
     "crop": "resize so that the shorter side fits, and cut out the centre",
@@ -32,19 +37,29 @@ class ImageInput:
     Attributes:
         height, width, channels: of the input.
         resize_mode: crop, stretch or pad, as `data.resize_mode`.
-        background: what transparent pixels are composited over.
+        background: what transparent pixels are composited over, as `data.background`.
+        bit_depth: of images of 16 bits, as `data.bit_depth`.
+        decoder_version: as `data.decoder_version`.
     """
 
     height: int
     width: int
     channels: int
     resize_mode: str = "stretch"
-    background: str = BACKGROUND
+    background: str = "auto"
+    bit_depth: int | None = None
+    decoder_version: int = 2
 
     @classmethod
     def of_run(cls, config: DataConfig, shape: tuple[int, int, int]) -> "ImageInput":
         """That of a model with the input `shape` (X, Y, C), trained on these data."""
-        return cls(*shape, resize_mode=config.resize_mode)
+        return cls(
+            *shape,
+            resize_mode=config.resize_mode,
+            background=config.background,
+            bit_depth=config.bit_depth,
+            decoder_version=config.decoder_version,
+        )
 
     def describe(self) -> dict[str, Any]:
         """Every step from a file to the input, as `export.json` has it."""
@@ -59,9 +74,9 @@ class ImageInput:
             "range": [0, 255],
             "normalization": "none: it is part of the model",
             "orientation": "upright, by EXIF",
-            "background": self.background,
-            "bit_depth": "8; of 16 bits the upper eight, rounded",
-            "icc_profile": "ignored",
+            "background": BACKGROUNDS[self.background],
+            "bit_depth": self._bit_depth,
+            "icc_profile": "ignored" if self.decoder_version == 1 else "converted to sRGB",
             "resize_mode": self.resize_mode,
             "resize": RESIZE[self.resize_mode],
             "interpolation": "linear, of pixel centres",
@@ -70,13 +85,19 @@ class ImageInput:
         }
 
     @property
+    def _bit_depth(self) -> str:
+        if self.decoder_version == 1:
+            return "8; of 16 bits the upper eight, rounded"
+        return f"8; samples of 16 bits are of {self.bit_depth or 16}, scaled to 8"
+
+    @property
     def program(self) -> str:
         """`preprocess.py`; empty for arrays of 2 or 4 channels, which no file makes."""
         if self.channels not in COLORS:
             return ""
         settings = pprint.pformat(vars(self), sort_dicts=False)
         text = Path(preprocess.__file__).read_text(encoding="utf-8")
-        return re.sub(r"(?m)^INPUT = .*$", lambda _: f"INPUT = {settings}", text, count=1)
+        return re.sub(r"(?ms)^INPUT = \{.*?^\}$", lambda _: f"INPUT = {settings}", text, count=1)
 
     def write_preprocess(self, folder: Path) -> None:
         """Write `preprocess.py` beside a model, if there is one for its input."""

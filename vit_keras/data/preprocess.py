@@ -5,13 +5,24 @@
 
 vit_keras writes this file beside a model; it needs neither vit_keras nor Keras. Pixels differ from
 those of training and of `vit_keras.Predictor` by 2 of 255 at most; of a JPEG file that is reduced
-to less than two thirds, which vit_keras decodes by a faster method, by about 1 in the mean.
+to less than two thirds, which vit_keras decodes by a faster method, by about 1 in the mean. Of
+colours of 16 bits, Pillow keeps the upper eight, and the bits that a PNG says it uses are not read.
 """
 
-import numpy as np
-from PIL import Image
+import io
 
-INPUT = {"height": 224, "width": 224, "channels": 3, "resize_mode": "crop", "background": "white"}
+import numpy as np
+from PIL import Image, ImageCms
+
+INPUT = {
+    "height": 224,
+    "width": 224,
+    "channels": 3,
+    "resize_mode": "crop",
+    "background": "auto",  # auto, white, black or checker
+    "bit_depth": None,  # of images of 16 bits
+    "decoder_version": 2,  # 1 ignores colour profiles
+}
 
 TURN = {  # EXIF orientation -> what brings the stored pixels upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -50,13 +61,62 @@ def to_rgb(image, size, settings):
         eighths = min(scales, default=8)
         if eighths in (1, 2, 4):  # decoded at 1/8, 1/4 or 1/2 of its size, as in training
             image.draft(image.mode, [a // (8 // eighths) for a, _ in sides])
-    if image.mode.startswith("I"):  # 16 bits: the upper eight
-        image = Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype("uint8"))
-    elif "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
-        background = Image.new("RGBA", image.size, settings["background"])
-        image = Image.alpha_composite(background, image.convert("RGBA"))
-    rgb = np.asarray(image.convert("RGB"), "float32")
+    is_first_version = settings["decoder_version"] == 1
+    profile = None if is_first_version else image.info.get("icc_profile")
+    if image.mode.startswith("I"):
+        image = eight_bits(np.asarray(image), 16 if is_first_version else settings["bit_depth"])
+    alpha = None
+    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
+        image = image.convert("RGBA")
+        alpha = image.getchannel("A")
+    image = to_srgb(image if image.mode in ("L", "CMYK") else image.convert("RGB"), profile)
+    if alpha is not None and (is_first_version or alpha.getextrema()[1]):  # 0 everywhere: opaque
+        behind = background_of(image, alpha, settings["background"])
+        image.putalpha(alpha)
+        image = Image.alpha_composite(behind, image).convert("RGB")
+    rgb = np.asarray(image, "float32")
     return along_axes(rgb, three_eighths, three_eighths) if eighths == 3 else rgb
+
+
+def eight_bits(samples, bits):
+    """(rows, columns) integers of more than eight bits -> a grey image."""
+    largest = int(samples.max())
+    is_ambiguous = bits is None and 255 < largest < 2**14
+    bits = bits or (8 if largest < 256 else 16)
+    if is_ambiguous or largest >= 2**bits:
+        raise ValueError(f"values up to {largest}: of how many bits? set bit_depth")
+    return Image.fromarray((samples / ((2**bits - 1) / 255)).round().clip(0, 255).astype("uint8"))
+
+
+def to_srgb(image, profile):
+    """A grey, RGB or CMYK image -> RGB, from its ICC profile to sRGB, as a viewer shows it."""
+    if profile:
+        try:
+            return ImageCms.profileToProfile(
+                image,
+                io.BytesIO(profile),
+                ImageCms.createProfile("sRGB"),
+                ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                "RGB",
+                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            )
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            pass  # a damaged profile, or of another kind of image
+    return image.convert("RGB")
+
+
+def background_of(rgb, alpha, name):
+    """What a transparent image is composited over; `auto` is black for a bright image."""
+    if name == "checker":
+        side = max(1, min(rgb.size) // 8)
+        rows, columns = np.ogrid[: rgb.height, : rgb.width]
+        board = np.where((rows // side + columns // side) % 2, 102, 153).astype("uint8")
+        return Image.fromarray(board).convert("RGBA")
+    if name == "auto":
+        contrast = 255 - np.asarray(rgb).min(axis=2)
+        is_dark = np.average(contrast, weights=np.asarray(alpha)) >= 32
+        name = "white" if is_dark else "black"
+    return Image.new("RGBA", rgb.size, name)
 
 
 def resize(rgb, size, resize_mode):
