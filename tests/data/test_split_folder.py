@@ -120,7 +120,13 @@ def test_a_file_under_two_labels_is_told(source, tmp_path, capsys):
 def test_classes_of_nearly_the_same_name_are_told(source, tmp_path, capsys):
     write(source / "Ant", 8)
     settings = dict(ratios="80/10/10", seed=0, per_class=None, mode="copy", follow_links=False)
-    settings |= dict(layout="auto", source=source, destination=tmp_path / "out", dry_run=True)
+    settings |= dict(
+        group_duplicates="equal",
+        layout="auto",
+        source=source,
+        destination=tmp_path / "out",
+        dry_run=True,
+    )
     cli_split.split(argparse.Namespace(**settings))
     assert "classes of nearly the same name: Ant, ant\n" in capsys.readouterr().out
 
