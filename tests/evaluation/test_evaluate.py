@@ -278,8 +278,9 @@ def test_a_folder_with_part_of_the_classes_is_measured_where_that_is_asked_for(t
     for name in ("truck", "cat"):
         shutil.copytree(photos(tmp_path / "all") / "test" / name, tmp_path / "few" / name)
         shutil.rmtree(tmp_path / "all")
-    for name in "abc":
-        shutil.copy(tmp_path / "few/cat/test.png", tmp_path / f"few/cat/{name}.png")
+    for seed, name in enumerate("abc"):
+        noise = np.random.default_rng(seed).integers(0, 256, (40, 50, 3)).astype("uint8")
+        Image.fromarray(noise).save(tmp_path / f"few/cat/{name}.png")
     words = ["data=folder", f"data.path={tmp_path / 'few'}"]
     with pytest.raises(SettingError, match=r"set data\.missing_classes=allow to evaluate on"):
         check(run, "--data", *words)
@@ -292,6 +293,21 @@ def test_a_folder_with_part_of_the_classes_is_measured_where_that_is_asked_for(t
     assert "No images of airplane, automobile, bird" in done.report["data"]["note"]
     shutil.rmtree(tmp_path / "few/truck")
     assert evaluate_run(run, words, images=2, split="all").report["images"] == 4
+
+
+def test_a_class_is_known_in_either_unicode_form(run, tmp_path):
+    """A run that was trained on macOS has the form of its disk, and data of today the composed."""
+    names = [*"012345678", "cafe\u0301"]
+    (run / "class_mapping.json").write_text(json.dumps(dict(enumerate(names))))
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1)).astype("uint8")
+    np.savez(
+        tmp_path / "data.npz",
+        images=images,
+        labels=np.arange(20) % 10,
+        class_names=[*"012345678", "caf\u00e9"],
+    )
+    done = evaluate_run(run, ["data=npz", f"data.path={tmp_path / 'data.npz'}"], split="all")
+    assert done.report["class_names"] == names
 
 
 def test_a_run_is_not_measured_on_what_it_was_trained_on(run, digits):

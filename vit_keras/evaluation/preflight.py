@@ -11,6 +11,7 @@ from vit_keras.config import compose
 from vit_keras.config.overrides import quote_override
 from vit_keras.config.schema import Config, DataConfig
 from vit_keras.data import registry, splits
+from vit_keras.data.readers import layout_names
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
 from vit_keras.io.atomic import check_folder
@@ -148,6 +149,7 @@ def check_classes(saved: SavedRun, names: list[str], data: DataConfig) -> None:
     With `data.missing_classes=allow` the data may lack some of them, and have them in any order.
     """
     expected, allows = saved.class_names, data.missing_classes == "allow"
+    names = spelled_as(expected, names)
     if names == expected or (allows and {*names} <= {*expected}):
         return
     missing = [name for name in expected if name not in names]
@@ -163,6 +165,12 @@ def check_classes(saved: SavedRun, names: list[str], data: DataConfig) -> None:
         f"data.name={data.name} does not have the classes of run={saved.path}: it "
         f"{' and '.join(differences)}; {_way_out(expected, names)}"
     )
+
+
+def spelled_as(expected: list[str], names: list[str]) -> list[str]:
+    """The names, those of `expected` in its Unicode form: early runs kept that of the disk."""
+    own = {layout_names.class_name(name): name for name in expected}
+    return [own.get(layout_names.class_name(name), name) for name in names]
 
 
 def _way_out(expected: list[str], names: list[str]) -> str:

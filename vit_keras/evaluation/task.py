@@ -24,6 +24,7 @@ from vit_keras.evaluation.preflight import (
     check_classes,
     check_split,
     evaluation_folder,
+    spelled_as,
 )
 from vit_keras.io import atomic
 from vit_keras.runs.saved_run import SavedRun
@@ -129,7 +130,8 @@ def evaluation_task(
         note = f"Not the data that the run was trained on. {' '.join(overrides)}".strip()
     evaluated = _with_test(splits, split)
     _check_splits(saved, evaluated, config.data)
-    if absent := [name for name in saved.class_names if name not in splits.class_names]:
+    present = spelled_as(saved.class_names, splits.class_names)
+    if absent := [name for name in saved.class_names if name not in present]:
         note = f"{note} No images of {abbreviated_list(absent)}.".strip()
     evaluated = _with_classes(evaluated, saved.class_names)
     not_read = [row for row in splits.findings if row.problem in quality_report.NOT_READ]
@@ -159,7 +161,8 @@ def _with_classes(splits: Splits, class_names: list[str]) -> Splits:
     """The splits with the labels of `class_names`, in which all of their own classes are."""
     if splits.class_names == class_names:
         return splits
-    labels = np.array([class_names.index(name) for name in splits.class_names], np.int32)
+    names = spelled_as(class_names, splits.class_names)
+    labels = np.array([class_names.index(name) for name in names], np.int32)
     parts: dict[str, Any] = {
         name: Split(part.images, np.where(part.labels < 0, -1, labels[part.labels]))
         for name, part in splits.as_dict().items()

@@ -127,10 +127,9 @@ def _check_same_classes(
 ) -> None:
     """Refuse a split without a class of the training split, unless allowed, or with another one."""
     (first, names), (folder, other_names) = train, other
-    missing = [
-        name for name in names if name not in other_names and _is_selected(config, names, name)
-    ]
-    extra = [name for name in other_names if name not in names]
+    own, others = {*names}, {*other_names}
+    missing = [name for name in names if name not in others and _is_selected(config, names, name)]
+    extra = [name for name in other_names if name not in own]
     if config.missing_classes == ALLOW:
         missing = []
     if config.classes is not None:  # which leaves the extra ones out
