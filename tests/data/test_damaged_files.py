@@ -1,5 +1,6 @@
 """Damage that a decoder hides is found; whole images with odd metadata are read, with a remark."""
 
+import contextlib
 import io
 import struct
 import zlib
@@ -165,6 +166,20 @@ def test_the_pixels_of_a_png_have_to_have_their_checksum():
     np.testing.assert_array_equal(
         decode.decode_bytes(bytes(wrong_checksum), SIZE, "crop"), np.asarray(PHOTO)
     )
+
+
+def test_the_pixels_of_a_deflated_tiff_have_to_have_their_checksum():
+    content = bytearray(saved("TIFF", compression="tiff_adobe_deflate"))
+    decode.probe(bytes(content))
+    refused = 0
+    for place in range(200, len(content) - 400, 97):
+        changed = bytes(content[:place]) + b"\x55" + bytes(content[place + 1 :])
+        with contextlib.suppress(decode.UnreadableError):
+            pixels = decode.decode_bytes(changed, SIZE, "crop")
+            np.testing.assert_array_equal(pixels, np.asarray(PHOTO))
+            continue
+        refused += 1
+    assert refused > 20
 
 
 @pytest.fixture

@@ -179,7 +179,7 @@ def test_an_edit_that_keeps_size_and_time_is_seen(root):
     assert load_splits(config(root), 0).fingerprint != splits.fingerprint
 
 
-@pytest.mark.parametrize("name", ["BMP", "WEBP", "AVIF", "JPEG2000", "PPM", "ICO", "HEIF"])
+@pytest.mark.parametrize("name", ["BMP", "WEBP", "AVIF", "JPEG2000", "PPM", "ICO", "HEIF", "TIFF"])
 def test_a_file_of_another_length_than_it_says_is_reported(name):
     """Two files of which one was written over the other, where no checksum tells."""
     content = saved(name)
@@ -190,6 +190,21 @@ def test_a_file_of_another_length_than_it_says_is_reported(name):
     except decode.UnreadableError:
         return
     assert remark.startswith(f"{len(longer)} bytes long, and ")
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "RGBA", "I;16"])
+def test_the_length_of_every_tiff_is_known(mode, compression):
+    for side in (9, 700):
+        image = Image.new(mode, (side, side + 1))
+        assert decode.probe(saved("TIFF", image, compression=compression)).remark == ""
+
+
+@pytest.mark.parametrize(
+    "settings", [dict(no_jp2=True), dict(tile_size=(16, 16)), dict(irreversible=True)]
+)
+def test_the_length_of_every_jpeg_2000_is_known(settings):
+    assert decode.probe(saved("JPEG2000", **settings)).remark == ""
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "RGB", "I;16"])

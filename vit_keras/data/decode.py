@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from vit_keras.data import jpeg, pixel_range, pixels, png, transparency
+from vit_keras.data import jpeg, pixel_range, pixels, png, tiff, transparency
 from vit_keras.data.color_profile import array_to_srgb, changes_colors
 from vit_keras.data.file_length import length_remark
 from vit_keras.data.image_formats import (
@@ -39,6 +39,7 @@ from vit_keras.errors import SettingError
 from vit_keras.text import first_line
 
 ORIENTATION = 0x0112  # EXIF's tag
+WRONG_CHECKSUM = "damaged: pixels that do not have their checksum"
 GREY_SIDE = 64  # pixels, of `ProbeResult.grey`
 
 # EXIF orientation -> how the stored pixels are flipped and transposed to be upright.
@@ -303,11 +304,13 @@ def _open_whole(content: bytes, name: str) -> tuple[Any, str]:
         image = open_image(content, name)
         whole, remark = jpeg.repaired(content, image.mode == "CMYK")
         return (open_image(whole, name) if remark else image), remark
+    if name == "TIFF" and not tiff.has_whole_pixels(content):
+        raise UnreadableError(WRONG_CHECKSUM)
     if name != "PNG":
         return open_image(content, name), ""
     chunks = list(png.read_chunks(content))
     if not png.has_whole_pixels(chunks):
-        raise UnreadableError("damaged: pixels that do not have their checksum")
+        raise UnreadableError(WRONG_CHECKSUM)
     try:
         image = open_image(content, name)
         image.load()

@@ -4,6 +4,9 @@ import re
 import struct
 from collections.abc import Callable
 
+from vit_keras.data import tiff
+
+TILE_PART = b"\xff\x90"  # the marker before each part of a JPEG 2000 image
 PPM_HEADER = re.compile(rb"P([456])(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)")
 MAXIMUM = re.compile(rb"(?:\s|#[^\n]*\n)*(\d+)\s")
 
@@ -47,7 +50,14 @@ def _boxes(content: bytes) -> int | None:
 
 
 def _jpeg2000(content: bytes) -> int | None:
-    return None if content.startswith(b"\xff\x4f") else _boxes(content)
+    """The end of the code stream, which follows from the lengths of its tile parts."""
+    place = content.find(TILE_PART)
+    while place >= 0 and content.startswith(TILE_PART, place):
+        length = struct.unpack_from(">I", content, place + 6)[0]
+        if not length:  # up to the end
+            return None
+        place += length
+    return place + 2 if place >= 0 else None  # the marker at the end
 
 
 def _ppm(content: bytes) -> int | None:
@@ -71,5 +81,6 @@ LENGTHS: dict[str, Callable[[bytes], int | None]] = {
     "AVIF": _boxes,
     "HEIF": _boxes,
     "JPEG2000": _jpeg2000,
+    "TIFF": tiff.file_length,
     "PPM": _ppm,
 }
