@@ -11,6 +11,10 @@ class SettingError(ValueError):
     """
 
 
+class ResourceError(SettingError):
+    """The memory does not suffice for these settings."""
+
+
 class DivergedError(RuntimeError):
     """The loss is no longer a finite number; the scripts print the message and exit with 1."""
 

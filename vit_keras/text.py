@@ -1,9 +1,11 @@
 """Text for terminals and messages: durations, tables, names and errors on one line."""
 
+import re
+import unicodedata
 from collections.abc import Sequence
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of an error's message, or the name of its type where it has none."""
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__
@@ -37,3 +39,26 @@ def format_table(rows: Sequence[Sequence[str]]) -> str:
 def one_line(name: str) -> str:
     """The name, escaped if it holds a line break or anything else that cannot be printed."""
     return name if name.isprintable() else ascii(name)
+
+
+def label_lines(class_names: Sequence[str]) -> str:
+    """The content of `labels.txt`: one line per class, also for a name with a line break in it."""
+    return "".join(f"{one_line(name)}\n" for name in class_names)
+
+
+def last_error(printed: str) -> str:
+    """The last `error: ` line of a command's output, or the last line of a traceback."""
+    lines = [line for line in printed.splitlines() if line.strip()]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    if errors:
+        return errors[-1]
+    return lines[-1] if lines and "Traceback (most recent call last)" in printed else ""
+
+
+def folder_name(name: str, most: int = 100) -> str:
+    """A name as that of a folder, short and for any file system: `Meine erste KI!` loses its `!`.
+
+    Letters of every script stay, `.` and `-` within the name too; the rest becomes `_`.
+    """
+    text = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", name)).strip("._-")
+    return text.encode()[:most].decode(errors="ignore") or "run"

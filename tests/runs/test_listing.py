@@ -83,7 +83,7 @@ BROKEN = {
     "started": (
         begun,
         "started",
-        "stopped before its first epoch ended; run.resume restarts it",
+        "stopped before its first epoch ended, no reason recorded (killed?); run.resume restarts",
     ),
     "empty": (Path.mkdir, "empty", ""),
     "killed_at_once": (
@@ -94,12 +94,12 @@ BROKEN = {
     "stopped": (
         lambda path: stopped(path, 3),
         "stopped",
-        "at epoch 3 of 80; run.resume continues it",
+        "stopped at epoch 3 of 80, no reason recorded (killed?); run.resume continues it",
     ),
     "without_checkpoint": (
         lambda path: shutil.rmtree(stopped(path, 2) / "checkpoint"),
         "stopped",
-        "after 2 of 80 epochs; no usable checkpoint to resume from",
+        "stopped after 2 of 80 epochs, no reason recorded (killed?); no usable checkpoint to res",
     ),
     "other_folder": (
         lambda path: path.mkdir() or (path / "notes.txt").write_text("mine"),
@@ -225,7 +225,7 @@ def test_stages_and_a_baseline_within_a_run(tmp_path):
     (path / "history.csv").write_text(rows)
     finished(path / "from_scratch")
     assert [one.name for one in list_runs(tmp_path)] == ["tuned", "tuned/from_scratch"]
-    assert find_run("tuned", tmp_path).reason == "at epoch 4 of 5; run.resume continues it"
+    assert find_run("tuned", tmp_path).reason.startswith("stopped at epoch 4 of 5, no reason")
     head, rest = describe("tuned", tmp_path).stages
     assert (head.trainable, head.epochs, head.epochs_done, head.best_val_accuracy) == (
         *("head", 2, 2, 0.2),
@@ -235,6 +235,22 @@ def test_stages_and_a_baseline_within_a_run(tmp_path):
         2,
         0.4,
     )
+
+
+@pytest.mark.parametrize("folder", ["empty", "mine"])
+def test_a_folder_that_is_no_run_is_refused_by_name(folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    with pytest.raises(SettingError, match=rf"{folder} is not a run \(it .*\); name the folder"):
+        find_run(folder, tmp_path)
+
+
+def test_a_run_with_a_hidden_name_is_listed(tmp_path):
+    for name in (".mine", ".new-1a2b-run", ".deleted-run-1"):
+        begun(tmp_path / name)
+    (tmp_path / ".studio").mkdir()
+    assert [one.name for one in list_runs(tmp_path)] == [".mine"]
 
 
 def test_runs_of_a_sweep_are_found_below(tmp_path):

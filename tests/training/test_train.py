@@ -14,7 +14,7 @@ from vit_keras import SettingError, build_splits, load_config, open_run, train_m
 from vit_keras.data import dataset, registry
 from vit_keras.data.splits import load_splits, with_test_split
 from vit_keras.errors import DivergedError
-from vit_keras.runs import run_dir
+from vit_keras.runs import run_dir, run_end
 from vit_keras.training import checkpoint
 from vit_keras.training.callbacks import history as callbacks_history
 
@@ -240,6 +240,9 @@ def test_nan_stops_the_run_and_names_the_step(tmp_path):
     with pytest.raises(DivergedError, match=r"at step \d+ \(epoch 1, batch \d+\).*learning_rate"):
         trained(tmp_path / "run", "optim=sgd", "optim.learning_rate=1e30", "optim.clip_norm=null")
     assert not (tmp_path / "run" / "metrics.json").exists()
+    end = run_end.read_end(tmp_path / "run")
+    assert (end.reason, end.message[:16]) == ("diverged", "the loss became ")
+    assert "ended: diverged: the loss became " in (tmp_path / "run" / "train.log").read_text()
 
 
 def test_more_images_in_a_batch_than_the_chosen_classes_have_is_refused(tmp_path):
@@ -252,6 +255,9 @@ def test_early_stopping_ends_before_the_last_epoch(tmp_path):
     overrides = ("optim.learning_rate=1e-9", "train.early_stopping=1", "train.epochs=9")
     run = trained(tmp_path / "run", *overrides)
     assert run.metrics["epochs"] < 9
+    end = run_end.read_end(run.path)
+    assert end.reason == "early stopping"
+    assert end.cause.startswith(f"early stopping after {run.metrics['epochs']} of 9 epochs")
 
 
 def test_every_switch_of_training_at_once(tmp_path):

@@ -13,7 +13,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from vit_keras.errors import SettingError, did_you_mean
+from vit_keras.errors import SettingError
+from vit_keras.explain.preflight import check_layer_name
 from vit_keras.model.encoder_block import EncoderBlock
 
 
@@ -64,11 +65,7 @@ def encoder_blocks(model: keras.Model) -> list[EncoderBlock]:
 
 def check_layer(model: keras.Model, layer: str) -> str:
     """Return `layer` if it is the name of a block, otherwise raise a `SettingError`."""
-    names = [block.name for block in encoder_blocks(model)]
-    if layer not in names:
-        raise SettingError(
-            f"layer={layer} is not a block of {model.name}{did_you_mean(layer, names)}"
-        )
+    check_layer_name(layer, [block.name for block in encoder_blocks(model)], model.name)
     return layer
 
 

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from vit_keras.data import decode
+from vit_keras.config.schema import DataConfig
+from vit_keras.data import decode, registry
 from vit_keras.data.pixel_options import PixelOptions
 from vit_keras.errors import SettingError, did_you_mean
 from vit_keras.io.atomic import output_folder
@@ -17,12 +18,17 @@ def check_explanation(settings: Any) -> None:
     """Refuse settings with which an explanation would fail.
 
     Raises:
-        SettingError: the run, the image, the class or the output folder cannot be used.
+        SettingError: the run, the image, the class, the layer or the output folder cannot be used.
     """
     saved, _ = open_run_and_folder(settings.run, settings.image, settings.output)
     if settings.target is not None:
         class_index(saved, settings.target)
-    if test_index(settings.image) is None:
+    if settings.layer is not None and (blocks := saved.layer_names("EncoderBlock")):
+        check_layer_name(settings.layer, blocks, "this run's model")
+    index = test_index(settings.image)
+    if index is not None:
+        _check_index(saved.config.data, index)
+    else:
         data = saved.config.data
         decode.read(Path(settings.image), (8, 8), data.resize_mode, PixelOptions.of(data))
 
@@ -36,8 +42,10 @@ def open_run_and_folder(
     if index is not None:
         saved.check_data_path()
     name = f"test-{index}" if index is not None else Path(str(image)).stem
-    # A leading dot is valid in the name of a file, but would hide the folder.
-    default = saved.path / "explanations" / re.sub(r"^\.+|\s+", "_", name)
+    # A leading dot is valid in the name of a file, but would hide the folder; and the temporary
+    # name of the folder is longer than its own, which a name of 250 bytes does not allow.
+    readable = re.sub(r"^\.+|\s+", "_", name).encode()[:200].decode(errors="ignore")
+    default = saved.path / "explanations" / readable
     return saved, output_folder(default if output is None else output, EXPLANATION)
 
 
@@ -50,6 +58,26 @@ def test_index(image: str | Path | int) -> int | None:
             f"image={image} is not a file; name an image, or an index of the run's test split"
         )
     return None
+
+
+def check_layer_name(layer: str, blocks: list[str], model: str) -> None:
+    """Refuse a name that no block of the model has."""
+    if layer not in blocks:
+        raise SettingError(f"layer={layer} is not a block of {model}{did_you_mean(layer, blocks)}")
+
+
+def _check_index(config: DataConfig, index: int) -> None:
+    """Refuse an index that the test split cannot have, as far as that is known from its files."""
+    counts = registry.image_counts(config)
+    if counts is None or config.classes is not None:
+        return
+    # A test split that is drawn from the training images has about a fifth of them.
+    is_drawn = "test" not in counts
+    most = counts["train"] // 4 if is_drawn else counts["test"]
+    most = min(most, config.limit or most)
+    if index >= most:
+        size = f"about a fifth of {counts['train']:,} images" if is_drawn else f"{most:,} images"
+        raise SettingError(f"image={index} is more than the test split has, which is {size}")
 
 
 def class_index(saved: SavedRun, target: str | int) -> int:

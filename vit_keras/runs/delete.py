@@ -1,4 +1,4 @@
-"""Delete runs: those that stopped before their first epoch, or those that are named.
+"""Delete runs: those that ended before their first epoch did, or those that are named.
 
 A run that a process has locked is never deleted, and one that git tracks only by name. A folder is
 renamed before it is deleted, so that an interruption leaves no partial run.
@@ -40,13 +40,18 @@ def candidates(names: Sequence[str] = (), root: str | Path = ROOT) -> list[Candi
         SettingError: a name is not a run, or the run is running.
     """
     if not names:
-        found = [run for run in list_runs(root) if run.state == "started"]
+        found = [run for run in list_runs(root) if _has_no_epoch(run)]
         all_of_them = [_candidate(run) for run in found]
         return [one for one in all_of_them if not one.is_tracked]
-    runs = {run.path.resolve(): run for run in (find_run(name, root) for name in names)}
+    found = [find_run(name, root, any_folder=True) for name in names]
+    runs = {run.path.resolve(): run for run in found}
     for run in runs.values():
         _check_deletable(run, Path(root).expanduser())
     return [_candidate(run) for run in runs.values()]
+
+
+def _has_no_epoch(run: RunState) -> bool:
+    return run.state == "started" or (run.state == "failed" and not run.metrics.get("epochs"))
 
 
 def delete(run: RunState) -> None:

@@ -1,7 +1,6 @@
 """Describe one run from its files: settings, architecture, data, stages and environment."""
 
 import json
-import zipfile
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +8,12 @@ from typing import Any
 from vit_keras.config import stages as config_stages
 from vit_keras.config.schema import Config, ModelConfig
 from vit_keras.errors import SettingError
-from vit_keras.io.zip_files import UNREADABLE
 from vit_keras.model.architecture import VARIANTS
-from vit_keras.runs import history
+from vit_keras.runs import history, run_end
 from vit_keras.runs.listing import ROOT, find_run
 from vit_keras.runs.run_dir import read_json, read_or_default
-from vit_keras.runs.saved_run import MODEL
+from vit_keras.runs.run_end import RunEnd
+from vit_keras.runs.saved_run import MODEL, model_layers
 from vit_keras.runs.status import RunState
 
 ENVIRONMENT = "environment.json"
@@ -45,6 +44,7 @@ class Description:
         stages: in order; a run without stages has one.
         environment: versions, device, precision, commit, data fingerprint, command.
         files: name -> bytes of each file or sub-folder.
+        end: how the training ended, if that is recorded.
     """
 
     run: RunState
@@ -56,6 +56,7 @@ class Description:
     stages: list[StageSummary]
     environment: dict[str, Any]
     files: dict[str, int]
+    end: RunEnd | None = None
 
 
 def describe(name: str, root: str | Path = ROOT) -> Description:
@@ -81,6 +82,7 @@ def describe(name: str, root: str | Path = ROOT) -> Description:
         stages=_stages(run),
         environment=read_or_default(environment, run.path, {}),
         files={path.name: size_of(path) for path in sorted(run.path.iterdir())},
+        end=run_end.read_end(run.path),
     )
 
 
@@ -102,11 +104,8 @@ def _architecture(model: ModelConfig) -> dict[str, Any]:
 def _input_shape(file: Path) -> tuple[int, ...] | None:
     """(X, Y, C) from the configuration inside the model file, without Keras."""
     try:
-        with zipfile.ZipFile(file) as archive:
-            layers = json.loads(archive.read("config.json"))["config"]["layers"]
-        shape = next(x["config"]["batch_shape"] for x in layers if x["class_name"] == "InputLayer")
-        return tuple(shape[1:])
-    except (*UNREADABLE, TypeError, StopIteration):
+        return tuple(model_layers(file, "InputLayer")[0]["config"]["batch_shape"][1:])
+    except (IndexError, KeyError, TypeError):
         return None
 
 

@@ -16,6 +16,7 @@ from vit_keras.validators import check_choice
 ROOT = "saved_models"
 BY = "best_val_accuracy"
 DEPTH = 3  # nesting that is searched: the runs of a sweep are in <day>/<time>/<number>
+TEMPORARY = (".new-", ".deleted-")  # what a killed process leaves of a write or a deletion
 # Metrics of which a lower value is better.
 IS_COST = re.compile(r"loss|seconds|memory|params|error|latency|(^|_)(ece|nll|brier)(_|$)")
 
@@ -78,11 +79,11 @@ def few_images(run: RunState, metric: str) -> int | None:
     return int(images) if images < FEW_IMAGES and not metric.endswith("_images") else None
 
 
-def find_run(name: str, root: str | Path = ROOT) -> RunState:
+def find_run(name: str, root: str | Path = ROOT, any_folder: bool = False) -> RunState:
     """Find one run by its name in `root` or by its path, and check its model file to the end.
 
     Raises:
-        SettingError: there is no such folder.
+        SettingError: there is no such folder, or it is no run; with `any_folder` that is allowed.
     """
     within = Path(root).expanduser() / name
     path = within if within.is_dir() else Path(name).expanduser()
@@ -91,7 +92,13 @@ def find_run(name: str, root: str | Path = ROOT) -> RunState:
         raise SettingError(
             f"{name} is neither a run in --root={root} nor a path{did_you_mean(name, known)}"
         )
-    return run_status(path, name.rstrip("/"), full_check=True)
+    run = run_status(path, name.rstrip("/"), full_check=True)
+    if run.state in ("empty", "no run") and not any_folder:
+        raise SettingError(
+            f"{name} is not a run ({run.reason or 'it is empty'}); name the folder that a training "
+            "run printed as its last line"
+        )
+    return run
 
 
 def _folders(folder: Path, depth: int) -> Iterator[Path]:
@@ -112,6 +119,13 @@ def _is_run(path: Path) -> bool:
 
 def _within(folder: Path) -> list[Path]:
     try:
-        return [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
+        return [path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path)]
     except OSError:  # no access: `run_status` reports it
         return []
+
+
+def _is_hidden(path: Path) -> bool:
+    """Whether a folder is passed over: a hidden one, unless a run was given such a name."""
+    if not path.name.startswith("."):
+        return False
+    return path.name.startswith(TEMPORARY) or not os.path.isfile(path / CONFIG)

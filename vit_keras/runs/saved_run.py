@@ -1,5 +1,7 @@
 """Open a trained run from its directory. Keras is imported only when the model is loaded."""
 
+import json
+import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vit_keras.config.schema import Config
 from vit_keras.data.image_input import ImageInput
 from vit_keras.errors import SettingError
-from vit_keras.io.zip_files import model_fault
+from vit_keras.io.zip_files import UNREADABLE, model_fault
 from vit_keras.runs import history, paths
 from vit_keras.runs.run_dir import CONFIG, read_config, read_json, read_paths
 from vit_keras.runs.temperature import TEMPERATURE, RunTemperature, read_temperature
@@ -99,6 +101,10 @@ class SavedRun:
                 f"vit-keras runs describe {self.path}"
             )
 
+    def layer_names(self, class_name: str) -> list[str]:
+        """Names of a class of layers in the model file, read without Keras; empty if unknown."""
+        return [str(layer["name"]) for layer in model_layers(self.path / MODEL, class_name)]
+
     @cached_property
     def model(self) -> "keras.Model":
         """The model of the best validation accuracy: (B, X, Y, C) pixels -> (B, classes) logits.
@@ -145,6 +151,16 @@ def open_run(directory: str | Path) -> SavedRun:
         )
     config = paths.located(read_config(path / CONFIG), read_paths(path))
     return SavedRun(path.resolve(), config, class_names(path))
+
+
+def model_layers(file: Path, class_name: str) -> list[dict[str, Any]]:
+    """The entries of a class of layers in the configuration inside a model file, without Keras."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            layers = json.loads(archive.read("config.json"))["config"]["layers"]
+        return [layer for layer in layers if layer["class_name"] == class_name]
+    except (*UNREADABLE, TypeError):
+        return []
 
 
 def class_names(path: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Status of a run directory: finished, running, stopped, started or broken, with the reason.
+"""Status of a run directory: finished, running, stopped, failed or broken, with the reason.
 
 Imports no Keras and writes nothing.
 """
@@ -12,7 +12,7 @@ from vit_keras.config import stages
 from vit_keras.config.schema import Config
 from vit_keras.errors import SettingError
 from vit_keras.io.zip_files import model_fault
-from vit_keras.runs import history
+from vit_keras.runs import history, run_end
 from vit_keras.runs.run_dir import (
     CHECKPOINTS,
     CONFIG,
@@ -22,6 +22,7 @@ from vit_keras.runs.run_dir import (
     read_json,
     read_or_default,
 )
+from vit_keras.runs.run_end import RunEnd
 from vit_keras.runs.saved_run import MODEL, SavedRun, class_names
 
 # State -> what it means.
@@ -30,12 +31,13 @@ STATES = {
     "running": "locked by a training process",
     "stopped": "at least one epoch is done and its best model is saved",
     "started": "stopped before its first epoch ended",
+    "failed": "ended by an error, such as a loss that is not finite",
     "empty": "an empty folder",
     "broken": "a run with missing or damaged files",
     "no run": "any other folder",
 }
 # Files and folders that training writes: a folder with one of them is, or was, a run.
-TRACES = (MODEL, "last.keras", "checkpoint", "history.csv", "class_mapping.json")
+TRACES = (MODEL, "last.keras", "checkpoint", "history.csv", "class_mapping.json", run_end.END)
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class RunState:
         name: path relative to the folder of runs.
         path: the folder.
         state: a key of `STATES`.
-        reason: why it is broken, or how far training got.
+        reason: why it is broken, how far training got, or why it ended.
         config: its settings; None if they cannot be read.
         metrics: name -> value, from `metrics.json`, or from the history of an unfinished run.
     """
@@ -62,7 +64,7 @@ class RunState:
     def is_usable(self) -> bool:
         """Whether its metrics can be ranked; those of an overfitting check cannot."""
         is_real = self.config is None or not self.config.train.overfit_batches
-        return is_real and self.state in ("finished", "running", "stopped")
+        return is_real and self.state in ("finished", "running", "stopped", "failed")
 
 
 def run_status(path: Path, name: str, full_check: bool = False) -> RunState:
@@ -93,6 +95,8 @@ def _status_without_config(path: Path) -> tuple[str, str]:
         return "no run", f"cannot be read ({error.strerror})"
     if is_locked(path):
         return "running", "starting"
+    if (end := run_end.read_end(path)) and end.is_failure:
+        return "failed", end.cause
     if not names:
         return "empty", ""
     if all(name == LOCK or name.startswith(".new-") for name in names):
@@ -107,12 +111,13 @@ def _status_with_config(path: Path, config: Config, full_check: bool) -> tuple[s
         SettingError: the run is broken.
     """
     last, total = _last_epoch(path), stages.total_epochs(config)
+    end = run_end.read_end(path)
     has_ended, has_model = (path / "metrics.json").exists(), (path / MODEL).exists()
     done = len(history.read_history(path))
     if is_locked(path):
         return "running", f"epoch {min(done + 1, total)} of {total}"
     if not (last or has_ended or has_model):
-        return "started", "stopped before its first epoch ended; run.resume restarts it"
+        return _unfinished(end, "before its first epoch ended", "run.resume restarts it", "started")
     saved = SavedRun(path.resolve(), config, class_names(path))
     fault = model_fault(path / MODEL, full_check)
     if fault and (
@@ -120,12 +125,36 @@ def _status_with_config(path: Path, config: Config, full_check: bool) -> tuple[s
     ):  # without either it was killed before the first model was written
         raise SettingError(fault)
     saved.temperature  # noqa: B018  (reads a file that may be damaged)
-    if has_ended:
-        tried = config.train.overfit_batches
-        return "finished", f"validated on its {tried} training batches" if tried else ""
+    if has_ended and (end is None or end.reason in run_end.COMPLETE):
+        return "finished", _finish(config, end)
     if not last:
-        return "stopped", f"after {done} of {total} epochs; no usable checkpoint to resume from"
-    return "stopped", f"at epoch {last} of {total}; run.resume continues it"
+        lost = "no usable checkpoint to resume from"
+        return _unfinished(end, f"after {done} of {total} epochs", lost, "stopped")
+    return _unfinished(end, f"at epoch {last} of {total}", "run.resume continues it", "stopped")
+
+
+def _finish(config: Config, end: RunEnd | None) -> str:
+    """What is to be known of a run that has finished; mostly nothing."""
+    if config.train.overfit_batches:
+        return f"validated on its {config.train.overfit_batches} training batches"
+    if end is not None and end.reason == run_end.EARLY_STOPPING:
+        return end.cause.partition(":")[0]
+    return ""
+
+
+def _unfinished(end: RunEnd | None, point: str, way_on: str, state: str) -> tuple[str, str]:
+    """State and reason of a run that did not come to its end.
+
+    Args:
+        end: what is recorded of it; nothing after SIGKILL, or by an earlier version.
+        point: how far it came.
+        way_on: how to go on, where that can help.
+        state: unless it failed.
+    """
+    if end is None or end.reason in run_end.COMPLETE:
+        return state, f"stopped {point}, no reason recorded (killed?); {way_on}"
+    reason = f"{end.cause}, {point}" + (f"; {way_on}" if end.is_resumable else "")
+    return "failed" if end.is_failure else state, reason
 
 
 def is_locked(path: Path) -> bool:

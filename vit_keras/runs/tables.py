@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,7 @@ def description_text(found: Description) -> str:
     }
     sections = {
         "metrics": run.metrics,
+        "end": asdict(found.end) if found.end else {},
         "model": model if found.architecture or found.input_shape else {},
         "data": data if found.data or classes else {},
         "other settings": found.settings,

@@ -14,7 +14,7 @@ from vit_keras.data.readers import in_memory
 from vit_keras.data.splits import load_splits
 from vit_keras.errors import SettingError
 from vit_keras.logs import console, log
-from vit_keras.runs import accuracy, run_dir
+from vit_keras.runs import accuracy, run_dir, run_end
 from vit_keras.runs.run_dir import Run, log_file
 from vit_keras.training import environment, freezing, overfit_check, preflight, resume
 from vit_keras.training.build_model import build_training_model
@@ -65,7 +65,9 @@ def train_model(config: Config, data: Any = None) -> Result:
         try:
             with log_file(run), lazy_images.report_decode_failures(prepared.splits):
                 _describe_run(run, config, prepared)
-                return Trainer(config, run, prepared.plan, prepared.splits, prepared.model).fit()
+                trainer = Trainer(config, run, prepared.plan, prepared.splits, prepared.model)
+                with run_end.recorded(run, lambda: _end_of(trainer)):
+                    return trainer.fit()
         finally:
             (run.path / run_dir.PROGRESS).unlink(missing_ok=True)
             run.close()
@@ -97,6 +99,18 @@ def _with_bit_depth(config: Config, splits: Splits) -> Config:
     if splits.bit_depth is None:
         return config
     return replace(config, data=replace(config.data, bit_depth=splits.bit_depth))
+
+
+def _end_of(trainer: Trainer) -> tuple[str, str]:
+    """(reason, message) of the end of a training that went through all of its stages."""
+    done, total = len(trainer.history.rows), trainer.plan.total_epochs
+    if done == total:
+        return run_end.FINISHED, f"after {done} epochs"
+    patience = trainer.config.train.early_stopping
+    return run_end.EARLY_STOPPING, (
+        f"early stopping after {done} of {total} epochs: {patience} without a better validation "
+        "accuracy"
+    )
 
 
 def _describe_run(run: Run, config: Config, prepared: Prepared) -> None:
