@@ -113,12 +113,23 @@ def check_overrides(words: Sequence[str]) -> None:
                 f"{name}=[1,2], and an unusual value in quotes twice, '{name}=\"{value}\"'"
             ) from None
         _check_override(word, override)
-    staged = [word for word in words if re.match(r"[+~]*stages\b", word)]
-    if staged and any(word.startswith("run.resume=") for word in words):
-        raise SettingError(
-            f"{staged[0]} cannot be set for a run that is resumed by run.resume, which keeps its "
-            "stages; leave it out, or start a new run"
-        )
+    if any(word.startswith("run.resume=") and word != "run.resume=null" for word in words):
+        _check_resuming(words)
+
+
+def _check_resuming(words: Sequence[str]) -> None:
+    """Refuse what a run that is resumed keeps: its stages and its folder."""
+    for word in words:
+        if re.match(r"[+~]*stages\b", word):
+            raise SettingError(
+                f"{word} cannot be set for a run that is resumed by run.resume, which keeps its "
+                "stages; leave it out, or start a new run"
+            )
+        if word.startswith(("run.dir=", "run.root=")):
+            raise SettingError(
+                f"{word} has no effect on a run that is resumed by run.resume, which stays where "
+                "it is; leave it out"
+            )
 
 
 def _check_override(word: str, override: Override) -> None:

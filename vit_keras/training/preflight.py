@@ -7,7 +7,6 @@ TensorFlow: a wrong setting is refused in about a second.
 
 import importlib.util
 import os
-import re
 
 from vit_keras import validators
 from vit_keras.config import renamed_settings, schema, stages
@@ -19,6 +18,7 @@ from vit_keras.model import architecture as model_architecture
 from vit_keras.model import architecture_checks
 from vit_keras.pretrained import download
 from vit_keras.training.resume import resumed_config
+from vit_keras.training.unused_settings import check_effects
 from vit_keras.validators import Bounds, check_bounds, check_choice
 
 RATES = model_architecture.RATES
@@ -38,6 +38,8 @@ def check(config: Config, data: dataset.SourceData | None = None) -> None:
     if data is None and _is_checked(config, "all"):
         return
     check_settings(config)
+    if config.run.resume is None:  # a run of an earlier version goes on as it was started
+        check_effects(config)
     if data is not None:
         info = data.info
         counts: dict[str, int] | None = data.image_counts
@@ -73,10 +75,6 @@ def check_settings(config: Config) -> None:
     """
     if _is_checked(config, "settings"):
         return
-    if not re.fullmatch(r"[\w.-]+", config.name):
-        raise SettingError(
-            f"name={config.name} cannot begin the name of a folder; use letters, digits, - and _"
-        )
     validators.check_fields(config)
     _check_data_path(config)
     _check_backend()

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import keras
 
 from vit_keras.config.schema import Config
-from vit_keras.data import lazy_images, quality_report
+from vit_keras.data import lazy_images, quality_report, registry
 from vit_keras.data.dataset import SourceData, Splits
 from vit_keras.data.image_input import PREPROCESS, ImageInput
 from vit_keras.data.readers import in_memory
@@ -22,6 +22,7 @@ from vit_keras.training.plan import TrainingPlan, resolve_plan
 from vit_keras.training.precision import Precision, resolve_precision
 from vit_keras.training.trainer import Result, Trainer
 from vit_keras.training.training_model import TrainingModel
+from vit_keras.training.unused_settings import effect_remarks
 
 
 class Prepared(NamedTuple):
@@ -64,6 +65,7 @@ def train_model(config: Config, data: Any = None) -> Result:
         run = Run(Path(resumed).resolve()) if resumed else run_dir.create(config)
         try:
             with log_file(run), lazy_images.report_decode_failures(prepared.splits):
+                _report_unused_settings(config, arrays)
                 _describe_run(run, config, prepared)
                 trainer = Trainer(config, run, prepared.plan, prepared.splits, prepared.model)
                 with run_end.recorded(run, lambda: _end_of(trainer)):
@@ -111,6 +113,13 @@ def _end_of(trainer: Trainer) -> tuple[str, str]:
         f"early stopping after {done} of {total} epochs: {patience} without a better validation "
         "accuracy"
     )
+
+
+def _report_unused_settings(config: Config, data: SourceData | None) -> None:
+    if config.run.resume is None:
+        counts = registry.image_counts(config.data) if data is None else data.image_counts
+        for remark in effect_remarks(config, counts):
+            log.warning("warning: %s", remark)
 
 
 def _describe_run(run: Run, config: Config, prepared: Prepared) -> None:

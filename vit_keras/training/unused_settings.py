@@ -1,0 +1,177 @@
+"""Settings that change nothing beside the others, such as a momentum that AdamW does not have.
+
+A setting with which the training would be the same is refused. What only finds or speeds up the
+data, or what a recipe may have set, is reported when the training starts.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from vit_keras.config.compose import get_setting
+from vit_keras.config.fields import options, stage_options
+from vit_keras.config.schema import Config, setting_names
+from vit_keras.config.stages import plan
+from vit_keras.data import registry
+from vit_keras.errors import SettingError
+
+
+class Rule(NamedTuple):
+    """Settings that have no effect where `applies`, and why."""
+
+    settings: tuple[str, ...]
+    applies: Callable[[Config], bool]
+    reason: str
+
+
+def _group(prefix: str) -> tuple[str, ...]:
+    return tuple(name for name in setting_names() if name.startswith(prefix))
+
+
+def _is_optimizer(*names: str) -> Callable[[Config], bool]:
+    return lambda config: config.optim.name in names
+
+
+def _has_not_source(name: str) -> Callable[[Config], bool]:
+    return lambda config: config.data.name != name
+
+
+def _all_stages_have(name: str, has_baseline: bool) -> Callable[[Config], bool]:
+    """Whether every stage has its own `optim.<name>`, in a run with or without a baseline."""
+
+    def applies(config: Config) -> bool:
+        own = [getattr(stage, name) is not None for stage in config.stages.values()]
+        return bool(own) and all(own) and config.pretrained.baseline is has_baseline
+
+    return applies
+
+
+def _is_never_patient(config: Config) -> bool:
+    return (config.train.early_stopping or 0) >= max(stage.epochs for stage in plan(config))
+
+
+REFUSED = (
+    Rule(("optim.momentum",), _is_optimizer("adamw", "adam"), "only optim.name=sgd has it"),
+    Rule(("optim.beta_1", "optim.beta_2"), _is_optimizer("sgd"), "optim.name=sgd does not have it"),
+    Rule(
+        ("optim.learning_rate",),
+        _all_stages_have("learning_rate", has_baseline=False),
+        "every stage has its own, stages.<name>.learning_rate",
+    ),
+    Rule(
+        _group("pretrained."),
+        lambda config: config.pretrained.handle is None,
+        "pretrained.handle is not set",
+    ),
+    Rule(
+        ("augment.policy_ops", "augment.policy_magnitude"),
+        lambda config: config.augment.policy != "randaugment",
+        "only augment.policy=randaugment has it",
+    ),
+    Rule(
+        ("augment.mix_probability",),
+        lambda config: not (config.augment.mixup or config.augment.cutmix),
+        "neither augment.mixup nor augment.cutmix is above 0",
+    ),
+    Rule(
+        ("augment.mixup", "augment.cutmix"),
+        lambda config: config.augment.mix_probability == 0,
+        "augment.mix_probability=0 mixes no batch",
+    ),
+    Rule(
+        ("data.follow_links", "data.on_bad_file"),
+        _has_not_source("folder"),
+        "only data.name=folder reads image files",
+    ),
+)
+REPORTED = (
+    Rule(
+        ("data.workers", "data.cache_mb"),
+        _has_not_source("folder"),
+        "only data.name=folder decodes image files",
+    ),
+    Rule(
+        ("data.tfds_dir", "data.download"),
+        lambda config: config.data.name in (*registry.READERS, registry.IN_MEMORY),
+        "the data are not of TensorFlow Datasets",
+    ),
+    Rule(
+        ("optim.warmup_ratio",),
+        _all_stages_have("warmup_ratio", has_baseline=False),
+        "every stage has its own, stages.<name>.warmup_ratio",
+    ),
+    Rule(
+        ("optim.learning_rate",),
+        _all_stages_have("learning_rate", has_baseline=True),
+        "on these stages, which have their own; the baseline takes it",
+    ),
+    Rule(
+        _group("augment."),
+        lambda config: not any(stage.augment for stage in plan(config)),
+        "every stage has augment=false",
+    ),
+    Rule(("train.early_stopping",), _is_never_patient, "no stage has more epochs than that"),
+)
+# Settings of a stage -> the kinds of stage that they have no effect on.
+OF_STAGES = {"lora_rank": ("head", "last", "all"), "layer_decay": ("head",)}
+
+
+def check_effects(config: Config) -> None:
+    """Refuse a setting without which the training would be the same.
+
+    Raises:
+        SettingError: naming the setting, its value, and the one that makes it meaningless.
+    """
+    for name, value, default, reason in (*_unused(config, REFUSED), *_unused_in_stages(config)):
+        raise SettingError(
+            f"{name}={_text(value)} has no effect: {reason}; leave it out, or set "
+            f"{name}={_text(default)}"
+        )
+
+
+def effect_remarks(config: Config, counts: Mapping[str, int] | None) -> list[str]:
+    """What to report of settings that have no effect, and need not be refused.
+
+    Args:
+        config: of the run.
+        counts: number of images of each split that the data source has, if they are known.
+    """
+    found = [
+        f"{name}={_text(value)} has no effect: {reason}"
+        for name, value, _, reason in _unused(config, REPORTED)
+    ]
+    fraction = config.data.validation_fraction
+    if "validation" in (counts or {}) and fraction != options()["data.validation_fraction"].default:
+        found.append(
+            f"data.validation_fraction={fraction:g} has no effect: the data have their own "
+            "validation split"
+        )
+    return found
+
+
+def _unused(config: Config, rules: tuple[Rule, ...]) -> Iterator[tuple[str, Any, Any, str]]:
+    """(name, value, default, reason) of each setting that has no effect."""
+    for rule in rules:
+        if not rule.applies(config):
+            continue
+        for name in rule.settings:
+            value, default = get_setting(config, name), options()[name].default
+            if value != default:
+                yield name, value, default, rule.reason
+
+
+def _unused_in_stages(config: Config) -> Iterator[tuple[str, Any, Any, str]]:
+    for stage in plan(config) if config.stages else ():
+        for field, kinds in OF_STAGES.items():
+            value = getattr(config.stages[stage.name], field)
+            default = stage_options()[field].default
+            if stage.kind in kinds and value != default:
+                name = f"stages.{stage.name}"
+                reason = f"{name}.trainable={stage.kind} does not use it"
+                yield f"{name}.{field}", value, default, reason
+
+
+def _text(value: Any) -> str:
+    """A value as it is typed."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
