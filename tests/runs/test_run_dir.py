@@ -10,7 +10,8 @@ import pytest
 from keras import ops
 
 from helpers.paths import ROOT
-from vit_keras import SettingError
+from vit_keras import SettingError, load_config
+from vit_keras.config.overrides import quote_override
 from vit_keras.config.schema import (
     AugmentConfig,
     Config,
@@ -23,7 +24,8 @@ from vit_keras.config.schema import (
     TrainConfig,
 )
 from vit_keras.runs import history, run_dir
-from vit_keras.training import checkpoint
+from vit_keras.runs.listing import list_runs
+from vit_keras.training import checkpoint, preflight
 from vit_keras.training.callbacks import stopping
 
 HOLD = """
@@ -52,6 +54,32 @@ def test_runs_begun_in_one_second_have_directories_of_their_own(tmp_path, monkey
         assert made.path.name.startswith("digits-20260102-030405")
         assert (made.path / "config.yaml").is_file()
         made.close()
+
+
+# Name of a run -> how its directory begins.
+NAMES = {
+    "digits": "digits-2",
+    "Meine größte KI!": "Meine_größte_KI-2",
+    ".hidden": "hidden-2",
+    "-x": "x-2",
+    "a/../b": "a_.._b-2",
+    "..": "run-2",
+    "a\nb\t": "a_b-2",
+    "猫": "猫-2",
+    "x" * 300: "x" * 100 + "-2",
+    "ä" * 300: "ä" * 50 + "-2",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_makes_a_directory_that_is_listed(name, tmp_path):
+    config = Config(name=name, run=RunConfig(root=str(tmp_path)))
+    preflight.check_settings(config)
+    run_dir.create(config).close()
+    (listed,) = list_runs(tmp_path)
+    assert listed.name.startswith(NAMES[name])
+    assert listed.config.name == name
+    assert load_config(f"name={quote_override(name)}").name == name
 
 
 def test_a_directory_asked_for_is_made_with_its_parents(tmp_path):

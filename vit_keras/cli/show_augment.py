@@ -9,6 +9,7 @@ from vit_keras.config.schema import Config
 from vit_keras.data.dataset import Splits
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
+from vit_keras.text import folder_name
 
 MARK = "vit_keras augmentation sheet"  # in the PNG; only such a file may be overwritten
 
@@ -46,7 +47,7 @@ def sheet_file(config: Config) -> Path:
         SettingError: there is another file of that name.
     """
     folder = Path(config.run.dir or config.run.root).expanduser()
-    file = folder / f"augmentation-{config.data.name}.png"
+    file = folder / f"augmentation-{folder_name(config.data.name)}.png"
     if file.exists() and not _is_ours(file):
         raise SettingError(
             f"{file} exists and is not an augmentation sheet; move it away, or set "

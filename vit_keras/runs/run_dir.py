@@ -25,7 +25,7 @@ from vit_keras.errors import SettingError
 from vit_keras.io.atomic import atomic_file, cannot_be_made, check_folder
 from vit_keras.logs import log, log_handler
 from vit_keras.runs import paths
-from vit_keras.text import first_line
+from vit_keras.text import first_line, folder_name
 
 CONFIG = "config.yaml"
 LOCK = ".lock"
@@ -152,8 +152,8 @@ def _empty_dir(path: Path) -> Path:
 
 
 def make_run_dir(name: str, root: Path) -> Path:
-    """A new empty folder `<name>-<time>` under `root`."""
-    stamp = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    """A new empty folder `<name>-<time>` under `root`, of the letters that `folder_name` leaves."""
+    stamp = f"{folder_name(name)}-{time.strftime('%Y%m%d-%H%M%S')}"
     root.mkdir(parents=True, exist_ok=True)
     for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
         with contextlib.suppress(FileExistsError):

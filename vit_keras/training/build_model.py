@@ -53,7 +53,8 @@ def _build_vit(config: Config, splits: Splits, policy: str) -> tuple[keras.Model
         num_classes=len(splits.class_names),
         channels=splits.train.images.shape[-1],
         dtype=policy,
-        name=f"vit_{config.model.variant or config.name}",
+        # Valid in TensorFlow.
+        name=re.sub(r"[^\w.-]+", "_", f"vit_{config.model.variant or config.name}", flags=re.ASCII),
         **dataclasses.asdict(preflight.architecture(config.model)),
     )
     return vit, ""
