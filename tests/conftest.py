@@ -15,6 +15,8 @@ pytest.register_assert_rewrite("helpers")  # so that a failed assert there shows
 
 from helpers.paths import ROOT, SCRIPTS  # noqa: E402
 
+WITHOUT_KERAS = ROOT / "tests" / "helpers" / "without_keras"
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
@@ -100,7 +102,8 @@ def script(script_server, tmp_path):
         request = {
             "arguments": [str(SCRIPTS / f"{name}.py"), *map(str, arguments)],
             "folder": str(folder),
-            "environment": {**os.environ, "PYTHONPATH": str(ROOT)},
+            # Jobs of a sweep are processes of their own, without Keras as well.
+            "environment": {**os.environ, "PYTHONPATH": f"{WITHOUT_KERAS}:{ROOT}"},
             "errors": str(errors),
         }
         print(json.dumps(request), file=script_server.stdin, flush=True)

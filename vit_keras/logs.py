@@ -4,7 +4,8 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, TextIO
 
 log = logging.getLogger("vit_keras")
 
@@ -16,24 +17,54 @@ def console() -> Iterator[None]:
     propagated, log.propagate = log.propagate, False
     log.disabled = False  # Hydra disables every logger that exists when it configures logging
     try:
-        with log_handler(_StdoutHandler(sys.stdout), "%(message)s", logging.INFO):
+        # Keras prints its progress to the same stream.
+        stdout: Any = sys.stdout
+        if sys.stdout is sys.__stdout__:
+            stdout = _Unbroken(stdout)
+        handler = logging.StreamHandler(stdout)
+        with redirect_stdout(stdout), log_handler(handler, "%(message)s", logging.INFO):
             yield
     finally:
         log.propagate = propagated
 
 
-def discard_stdout() -> None:
-    """Send standard output nowhere from now on: its reader, such as `head`, is gone."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def discard(stream: TextIO) -> None:
+    """Send standard output or error nowhere from now on: its reader, such as `head`, is gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-class _StdoutHandler(logging.StreamHandler):
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
-        # A training goes on without its terminal: `train.log` of the run has every line.
-        if isinstance(sys.exc_info()[1], BrokenPipeError):
-            discard_stdout()
-        else:
-            super().handleError(record)
+def print_line(text: str) -> None:
+    """Print to standard output at once; if its reader is gone, print nothing from now on."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        discard(sys.stdout)
+
+
+class _Unbroken:
+    """Standard output that is discarded, without an error, once its reader has gone.
+
+    A training goes on without its terminal: `train.log` of the run has every line.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            discard(self._stream)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            discard(self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 @contextmanager

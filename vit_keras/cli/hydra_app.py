@@ -1,6 +1,7 @@
 """From a command line to a checked `Config` by Hydra, with one-line error messages."""
 
 import contextlib
+import dataclasses
 import functools
 import itertools
 import math
@@ -13,12 +14,12 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from vit_keras import backend
 from vit_keras.cli.exit_codes import exit_codes
+from vit_keras.cli.sweep import Sweep, with_direction
 from vit_keras.config import renamed_settings, schema
 from vit_keras.config.compose import typed_config
 from vit_keras.config.overrides import (
@@ -29,7 +30,7 @@ from vit_keras.config.overrides import (
     with_new_stages,
 )
 from vit_keras.config.schema import Config
-from vit_keras.errors import DivergedError, SettingError
+from vit_keras.errors import SettingError
 from vit_keras.runs import run_dir
 from vit_keras.training import preflight
 from vit_keras.training.preflight import load_config
@@ -50,23 +51,16 @@ def main(
     a traceback only for an unexpected error.
 
     Args:
-        task: the work; a sweeper such as Optuna's maximises its result.
+        task: the work, in a module named as the command.
         recipe: default recipe of the command.
         check: refuses settings that this task cannot use, before Keras is imported.
     """
-
-    diverged: list[DivergedError] = []
 
     def job(composed: DictConfig) -> Any:
         with one_line_errors():  # inside the job too: Hydra adds lines to errors that leave it
             settings = _settings(composed, check)
             backend.import_keras()
-            try:
-                return task(settings)
-            except DivergedError as error:  # the other runs of a sweep go on
-                print(f"error: {error}", file=sys.stderr)
-                diverged.append(error)
-        return 0.0  # the lowest accuracy, which a sweeper avoids
+            return task(settings)
 
     @functools.wraps(task)
     def script() -> None:
@@ -79,13 +73,17 @@ def main(
             check_overrides(words)
             if recipe and not any(word.startswith(("recipe=", "run.resume=")) for word in words):
                 words.insert(0, f"recipe={recipe}")
+            start = hydra.main(version_base="1.3", config_path=CONF, config_name="config")
+            count = check_sweep(words, check) if is_sweep else None
             if is_sweep:
-                check_sweep(words)
+                words = with_direction(words)
             # Hydra ignores overrides after an option, so the options come last.
             sys.argv[1:] = [*with_new_stages(words), *options]
-            hydra.main(version_base="1.3", config_path=CONF, config_name="config")(job)()
-        if diverged:
-            sys.exit(1)
+            if is_sweep:
+                sweep = Sweep(task.__module__.rpartition(".")[2].replace("_", "-"), words, count)
+                sweep.run(start(sweep.run_job))
+            else:
+                start(job)()
 
     return script
 
@@ -103,22 +101,24 @@ def one_line_errors() -> Iterator[None]:
 def _settings(composed: DictConfig, check: Callable[[Config], None]) -> Config:
     """The composed settings, typed and checked; those of the run itself if it is resumed."""
     result = typed_config(composed)
-    hydra_config = HydraConfig.get()
     if result.run.resume is not None:
-        result = resumed_config(result, hydra_config.overrides.task)
-    elif hydra_config.mode == RunMode.MULTIRUN and not result.run.dir:
-        result.run.dir = hydra_config.runtime.output_dir
+        result = resumed_config(result, HydraConfig.get().overrides.task)
     check(result)
     preflight.check(result)
     run_dir.check_free(result.run)
     return result
 
 
-def check_sweep(words: list[str]) -> None:
+def check_sweep(
+    words: list[str], check: Callable[[Config], None] = lambda config: None
+) -> int | None:
     """Check every run of a `--multirun` grid before the first starts.
 
+    Returns:
+        The number of runs; None if a sweeper chooses the values.
+
     Raises:
-        SettingError: one of them cannot be trained.
+        SettingError: one of them cannot be trained, or two are the same.
     """
     check_overrides(words)
     parsed = OverridesParser.create().parse_overrides(overrides=words)
@@ -136,7 +136,7 @@ def check_sweep(words: list[str]) -> None:
             "or search it by hydra/sweeper=optuna"
         )
     if continuous:
-        return  # the sweeper chooses the values during the search
+        return None  # the sweeper chooses the values during the search
     choices = [
         [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
         if override.is_sweep_override()
@@ -152,5 +152,22 @@ def check_sweep(words: list[str]) -> None:
     for values in choices:
         if again := next((value for value in values if values.count(value) > 1), None):
             raise SettingError(f"{again} is listed twice and would be trained twice; remove one")
+    seen: dict[str, str] = {}
     for overrides in itertools.product(*choices):
-        run_dir.check_free(load_config(*overrides).run)
+        config = load_config(*overrides)
+        check(config)
+        run_dir.check_free(config.run)
+        varied = [word for word, values in zip(overrides, choices, strict=True) if len(values) > 1]
+        _check_new(config, " ".join(varied), seen)
+    return runs
+
+
+def _check_new(config: Config, varied: str, seen: dict[str, str]) -> None:
+    """Refuse a run of a sweep that is the same as an earlier one, whatever its name."""
+    run = dataclasses.replace(config.run, dir=None)
+    key = repr(dataclasses.replace(config, name="", run=run))
+    if key in seen:
+        raise SettingError(
+            f"{seen[key]} and {varied} train the same run twice; leave one of the values out"
+        )
+    seen[key] = varied

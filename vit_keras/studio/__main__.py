@@ -32,6 +32,8 @@ def main() -> None:
     if not _is_loopback(arguments.address) and not os.environ.get(PASSWORD):
         os.environ[PASSWORD] = secrets.token_urlsafe(12)
         print(f"password: {os.environ[PASSWORD]}", flush=True)
+    if not Path(arguments.root).expanduser().exists():
+        print(f"--root={arguments.root} is a new folder, made by the first training", flush=True)
     os.execv(sys.executable, command(arguments))
 
 

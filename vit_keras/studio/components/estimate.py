@@ -8,9 +8,9 @@ from typing import IO
 
 import streamlit as st
 
+from vit_keras.cli.sweep import PROGRAM
 from vit_keras.studio.components.display import escape_markdown, show_errors
 from vit_keras.studio.jobs.command import Command
-from vit_keras.studio.jobs.queue import PROGRAM
 from vit_keras.studio.jobs.runner import SECRETS
 
 ESTIMATE = "estimate"  # session key of the last `RunningEstimate`

@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from vit_keras.errors import SettingError
+from vit_keras.runs import run_end
 from vit_keras.studio.components import run_metrics
 from vit_keras.studio.components.display import escape_markdown, show_errors, table
 from vit_keras.studio.jobs import live_run, runner
@@ -173,13 +174,14 @@ def _progress_text(progress: dict[str, Any]) -> str:
 
 
 def _show_sweep_table(job: Job, views: list[live_run.RunView]) -> None:
-    """The runs of a sweep: the swept settings, the epochs so far and the accuracies."""
+    """The runs of a sweep: swept settings, epochs so far, accuracies, and how each ended."""
     rows: list[list[str]] = []
     for view in views:
         settings = live_run.settings_of(view.path, job.swept)
         best = max((row["val_accuracy"] for row in view.rows), default=None)
         test = view.metrics.get("test_accuracy")
         accuracies = ["" if value is None else f"{value:.4f}" for value in (best, test)]
-        rows.append([view.path.name, *settings, str(len(view.rows)), *accuracies])
-    head = ["run", *job.swept, "epochs", "best validation", "test"]
+        ended = view.end.cause if view.end and view.end.reason != run_end.FINISHED else ""
+        rows.append([view.path.name, *settings, str(len(view.rows)), *accuracies, ended])
+    head = ["run", *job.swept, "epochs", "best validation", "test", "ended"]
     st.markdown(table([head, *rows]))

@@ -10,9 +10,11 @@ from omegaconf import OmegaConf
 
 from vit_keras.config import renamed_settings
 from vit_keras.errors import SettingError
-from vit_keras.runs import history, tables
+from vit_keras.runs import history, run_end, tables
 from vit_keras.runs.run_dir import CONFIG, PROGRESS, SAMPLES, read_json, read_or_default
+from vit_keras.runs.run_end import RunEnd
 from vit_keras.studio.jobs.queue import Job, Jobs
+from vit_keras.text import last_error
 
 TAIL = 20_000  # bytes of a log that are shown
 OUT_OF_MEMORY = "lower train.batch_size or data.image_size, and start a new training"
@@ -35,6 +37,7 @@ class RunView:
         progress: epoch and step that are being trained.
         metrics: metrics of a finished run.
         samples: labels of the sample images, and their predictions by epoch.
+        end: how it ended, if that is recorded.
     """
 
     path: Path
@@ -42,6 +45,7 @@ class RunView:
     progress: dict[str, Any]
     metrics: dict[str, Any]
     samples: dict[str, Any]
+    end: RunEnd | None = None
 
     @property
     def fraction_done(self) -> float:
@@ -58,7 +62,8 @@ class RunView:
 def view(path: Path) -> RunView:
     """Read a run directory."""
     rows = read_or_default(history.read_history, path, [])
-    return RunView(path, rows, *(_json(path / n) for n in (PROGRESS, "metrics.json", SAMPLES)))
+    progress, metrics, samples = (_json(path / n) for n in (PROGRESS, "metrics.json", SAMPLES))
+    return RunView(path, rows, progress, metrics, samples, run_end.read_end(path))
 
 
 def runs_of(job: Job) -> list[Path]:
@@ -72,7 +77,7 @@ def runs_of(job: Job) -> list[Path]:
 
 def failure_message(jobs: Jobs, job: Job) -> str:
     """Why a job that is over did not finish, and what to do."""
-    last = _last_error(tail(jobs.output(job)))
+    last = last_error(tail(jobs.output(job)))
     remedy = next((f"; {remedy}" for part, remedy in REMEDIES.items() if part in last), "")
     resume = (
         "Resume each run that had started by run.resume on the command line."
@@ -82,6 +87,9 @@ def failure_message(jobs: Jobs, job: Job) -> str:
     )
     if job.state == "stopped":
         return f"Stopped. {resume}"
+    end = None if job.swept else run_end.read_end(Path(job.place))
+    if end is not None and end.reason == run_end.SIGNAL:
+        return f"The training was {end.message}. {resume}"
     if job.state == "killed":
         return (
             "The training was killed: by Kill, from outside, or because memory ran out. "
@@ -92,16 +100,8 @@ def failure_message(jobs: Jobs, job: Job) -> str:
             "The training's process ended unobserved: it was killed from outside, or the machine "
             f"was restarted. {resume} {last}{remedy}"
         )
+    last = last or (end.message if end else "")
     return (last or "The training failed without an error message; see the log.") + remedy
-
-
-def _last_error(text: str) -> str:
-    """The last `error: ` line of a command, or the last line of a traceback."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    if errors:
-        return errors[-1]
-    return lines[-1] if lines and "Traceback (most recent call last)" in text else ""
 
 
 def tail(file: Path) -> str:

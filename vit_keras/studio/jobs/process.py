@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vit_keras.cli.sweep import PROGRAM
 from vit_keras.errors import SettingError
 from vit_keras.studio.jobs import live_run
-from vit_keras.studio.jobs.queue import PROGRAM
 from vit_keras.studio.jobs.runner import SECRETS
 
 

@@ -8,11 +8,11 @@ studio may all read it. Nothing here imports Keras.
 """
 
 import contextlib
+import errno
 import json
 import os
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
@@ -21,12 +21,12 @@ from pathlib import Path
 import filelock
 import psutil
 
+from vit_keras.cli.sweep import PROGRAM
 from vit_keras.config.overrides import quote_override
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
 from vit_keras.runs import run_dir
 
-PROGRAM = (sys.executable, "-m", "vit_keras")  # `vit-keras` of this installation
 # Script in the job records of earlier versions -> the command that replaced it.
 COMMANDS = {"train_scratch": "train", "finetune_hub": "finetune"}
 STUDIO = ".studio"  # the folder under the runs' root
@@ -112,9 +112,11 @@ class Jobs:
             with self.lock:
                 yield
         except OSError as error:
+            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            way_out = "free some space there, or " if is_full else ""
             raise SettingError(
-                f"run.root={self.root} cannot be written to ({error.strerror or error}); free some "
-                "space there, or start the studio with another --root"
+                f"run.root={self.root} cannot be written to ({error.strerror or error}); {way_out}"
+                "start the studio with another --root"
             ) from None
 
     def check_writable(self) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import filelock
 
 from vit_keras.errors import SettingError
+from vit_keras.runs import run_dir, run_end
 from vit_keras.studio.jobs.queue import RUNNING, STUDIO, WAITING, Job, Jobs
 
 SECRETS = ("VIT_KERAS_STUDIO_PASSWORD",)  # environment variables that no training inherits
@@ -102,12 +103,20 @@ def _run(jobs: Jobs, job: Job) -> None:
             process.wait()
             raise
     status = process.wait()
+    if status < 0 and not current.swept:
+        _record_kill(Path(current.place), -status)
     while True:
         try:
             jobs.mark_finished(current, status)
             return
         except SettingError as error:  # try again: only this process knows the exit status
             _pause(error)
+
+
+def _record_kill(run: Path, number: int) -> None:
+    """Record for a run why it ended where it could not do so itself."""
+    if (run / run_dir.CONFIG).is_file() and run_end.read_end(run) is None:
+        run_end.write_end(run, run_end.KILLED, run_end.killed_by(number))
 
 
 def _pause(error: SettingError) -> None:

@@ -1,0 +1,187 @@
+"""The jobs of a sweep: each in its own process; the others go on when one fails."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+from PIL import Image
+
+from helpers.fake_runs import begun
+from helpers.paths import ROOT
+from vit_keras import SettingError
+from vit_keras.cli import sweep
+from vit_keras.runs import run_end
+from vit_keras.runs.listing import list_runs
+
+TINY = (
+    *("train.epochs=1", "train.jit_compile=false", "model.depth=1", "model.width=8"),
+    *("model.num_heads=2", "model.mlp_dim=8", "train.batch_size=4"),
+)
+
+
+def vit_keras(*words, cwd, **settings):
+    return subprocess.run(
+        [sys.executable, "-m", "vit_keras", *map(str, words)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=cwd,
+        **settings,
+    )
+
+
+SEARCH = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "optim.learning_rate=interval(1,2)")
+SWEEPS = {
+    "grid": ("train.seed=1,2", "name=a"),
+    "search": (*SEARCH, "name=a${hydra:job.num}"),
+}
+
+
+@pytest.mark.parametrize("kind", SWEEPS)
+def test_every_job_keeps_its_reason_and_the_others_go_on(kind, script, tmp_path):
+    """Without Keras every job fails, each in its own process."""
+    if kind == "search":
+        pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extra `sweep`")
+    root = tmp_path / "runs"
+    status, text = script("-m", *SWEEPS[kind], f"run.root={root}")
+    assert status == 1
+    assert text.count("import of keras halted") >= 2
+    head, *failed = text.splitlines()[-3:]
+    assert head == "2 of 2 failed:"
+    found = list_runs(root)
+    assert [run.path.name for run in found] == ["0", "1"]
+    for run, line in zip(found, failed, strict=True):
+        assert line == f"  {run.path}: ImportError: import of keras halted"
+        assert run.state == "failed"
+        assert run.reason.startswith("ImportError: import of keras halted, before its first epoch")
+        assert run.config.name == ("a" if kind == "grid" else f"a{run.path.name}")
+
+
+def photos(folder, is_damaged):
+    for label in ("ant", "bee"):
+        (folder / label).mkdir(parents=True)
+        for index in range(10):
+            file = folder / label / f"{index}.png"
+            Image.new("RGB", (16, 16), (25 * index, 0, 255 * (label == "bee"))).save(file)
+            if is_damaged:
+                file.write_bytes(b"no image")
+    return folder
+
+
+@pytest.mark.slow
+def test_a_job_whose_data_are_bad_does_not_end_the_sweep(tmp_path):
+    bad, good = photos(tmp_path / "bad", True), photos(tmp_path / "good", False)
+    done = vit_keras(
+        *("train", "--multirun", "recipe=folder", "data.image_size=16", f"data.path={bad},{good}"),
+        *(*TINY, f"run.root={tmp_path}"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1, done.stderr
+    first, second = list_runs(tmp_path / "multirun")
+    assert f"run 1 of 2: data.path={bad}\n" in done.stdout
+    assert f"run 2 of 2: data.path={good}\n" in done.stdout
+    assert "1 of 2 failed:" in done.stderr
+    assert f"  {first.path}: " in done.stderr
+    assert (first.state, second.state) == ("failed", "finished")
+    assert "none of" in run_end.read_end(first.path).message
+    assert "none of" in first.reason
+    listed = done.stdout.splitlines()[-1].removeprefix("ranked: vit-keras ").split()
+    assert "1 finished, 1 failed" in vit_keras(*listed, cwd=tmp_path).stdout
+
+
+@pytest.mark.slow
+def test_a_search_goes_for_the_best_and_a_diverged_run_is_a_failed_trial(tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extra `sweep`")
+    done = vit_keras(
+        *("train", "-m", "hydra/sweeper=optuna", "hydra/sweeper/sampler=grid"),
+        *("optim.learning_rate=1e25,1e-2,1e-9", "optim.clip_norm=null", "optim.warmup_ratio=0"),
+        *(*TINY, "data.limit=200", "train.epochs=2", f"run.root={tmp_path}"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "1 of 3 failed:" in done.stderr
+    (results,) = tmp_path.glob("multirun/*/optimization_results.yaml")
+    found = yaml.safe_load(results.read_text())
+    assert found["best_params"] == {"optim.learning_rate": 0.01}
+    assert found["best_value"] > 0.2
+    (diverged,) = (run for run in list_runs(tmp_path / "multirun") if run.state == "failed")
+    assert run_end.read_end(diverged.path).reason == "diverged"
+    assert diverged.reason.startswith("the loss became ")
+    assert "run.resume" not in diverged.reason
+    assert "the loss became " in (diverged.path / "train.log").read_text()
+
+
+def test_the_direction_of_a_search_is_ours():
+    words = ["hydra/sweeper=optuna", "train.seed=1,2"]
+    maximize = "hydra.sweeper.direction=maximize"
+    assert sweep.with_direction(words) == [*words, maximize]
+    assert sweep.with_direction([*words, maximize]) == [*words, maximize]
+    assert sweep.with_direction(["train.seed=1,2"]) == ["train.seed=1,2"]
+    with pytest.raises(SettingError, match="direction=minimize would search for the worst run"):
+        sweep.with_direction([*words, "hydra.sweeper.direction=minimize"])
+
+
+def test_a_job_that_is_killed_is_told_from_one_that_failed(tmp_path):
+    place = begun(tmp_path / "0")
+    reason = sweep._reason(-signal.SIGKILL, "", place)
+    sweep._keep_reason(place, None, -signal.SIGKILL, reason)
+    (found,) = list_runs(tmp_path)
+    assert found.state == "started"
+    assert found.reason == (
+        "killed by SIGKILL, as when memory runs out, before its first epoch ended; run.resume "
+        "restarts it"
+    )
+
+
+SWEEP = """
+import sys
+from vit_keras.cli import sweep
+try:
+    print(sweep._run([sys.executable, "-c", sys.argv[1]]))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+JOB = """
+import signal, sys, time
+def stop(number, frame):
+    print("job got", signal.Signals(number).name, flush=True)
+    sys.exit(130)
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, stop)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_the_job_once_and_ends_the_sweep(number):
+    with subprocess.Popen(
+        [sys.executable, "-c", SWEEP, JOB],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # without a terminal, as the studio starts it
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.2)
+        process.send_signal(number)
+        assert process.stdout.readline() == f"job got {number.name}\n"
+        rest, _ = process.communicate()
+    if number == signal.SIGINT:
+        assert (process.returncode, rest) == (0, "interrupted\n")
+    else:
+        assert (process.returncode, rest) == (-signal.SIGTERM, "")
+
+
+def test_the_end_of_what_a_job_printed_is_kept_and_passed_on(capfd):
+    code = "import sys; sys.stderr.write('x' * 50_000 + '\\nerror: too large\\n'); sys.exit(2)"
+    status, printed = sweep._run([sys.executable, "-c", code])
+    assert (status, len(printed)) == (2, sweep.TAIL)
+    assert sweep.last_error(printed) == "too large"
+    assert len(capfd.readouterr().err) == 50_018

@@ -1,0 +1,219 @@
+"""The jobs of `--multirun`: each in a process of its own, so that none ends the others.
+
+A process per job also gives back all of its memory: TensorFlow keeps what XLA has compiled until
+the process ends.
+"""
+
+import contextlib
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from vit_keras.cli.exit_codes import CTRL_C
+from vit_keras.config.compose import typed_config
+from vit_keras.config.overrides import quote_override
+from vit_keras.errors import SettingError
+from vit_keras.logs import print_line
+from vit_keras.runs import run_dir, run_end
+from vit_keras.text import last_error, one_line
+
+PROGRAM = (sys.executable, "-m", "vit_keras")  # `vit-keras` of this installation
+RUNS = ("train", "finetune")  # the commands that write a run directory
+TAIL = 20_000  # bytes of a job's standard error in which its error is looked for
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Sweeper -> the setting of its direction, and the value that looks for the highest accuracy.
+DIRECTIONS = {"optuna": ("hydra.sweeper.direction", "maximize")}
+
+
+def with_direction(words: list[str]) -> list[str]:
+    """The overrides of a search, which looks for the highest validation accuracy.
+
+    Raises:
+        SettingError: they set another direction.
+    """
+    for sweeper, (setting, value) in DIRECTIONS.items():
+        if f"hydra/sweeper={sweeper}" not in words:
+            continue
+        typed = [word for word in words if word.startswith(f"{setting}=")]
+        if not typed:
+            return [*words, f"{setting}={value}"]
+        if typed != [f"{setting}={value}"]:
+            raise SettingError(
+                f"{typed[0]} would search for the worst run, as the result of a run is its "
+                f"validation accuracy; leave it out, or set {setting}={value}"
+            )
+    return words
+
+
+class Sweep:
+    """Runs the jobs of a sweep one after another, and reports at the end which failed.
+
+    Attributes:
+        command: `train`, `finetune` or another that Hydra reads.
+        words: the overrides that were typed, those of the sweep included.
+        count: number of jobs; None if the sweeper decides.
+        started: jobs so far.
+        failed: (folder, reason) of those that failed.
+    """
+
+    def __init__(self, command: str, words: list[str], count: int | None) -> None:
+        self.command, self.words, self.count = command, words, count
+        self.started = 0
+        self.failed: list[tuple[str, str]] = []
+        self.folder: Path | None = None
+
+    def run(self, start: Callable[[], Any]) -> None:
+        """Start Hydra, which calls `run_job` for each job.
+
+        Raises:
+            SystemExit: with status 1, if a job failed.
+        """
+        try:
+            start()
+        except ValueError:  # of Optuna, which finds no best one where all failed
+            if not self.failed or len(self.failed) < self.started:
+                raise
+        finally:
+            self._report()
+        if self.failed:
+            sys.exit(1)
+
+    def run_job(self, composed: DictConfig) -> float | None:
+        """Run one job to its end.
+
+        Returns:
+            The best validation accuracy; None if it failed, which Optuna takes for a failed trial.
+        """
+        words, place = job_words(composed)
+        self.started += 1
+        self.folder = place.parent
+        self._print_heading(words)
+        status, printed = _run([*PROGRAM, self.command, *words])
+        if status:
+            reason = _reason(status, printed, place)
+            self.failed.append((str(place), reason))
+            if self.command in RUNS:
+                _keep_reason(place, composed, status, reason)
+            return None
+        metrics = run_dir.read_or_default(run_dir.read_json, place / "metrics.json", {})
+        return metrics.get("best_val_accuracy")
+
+    def _print_heading(self, words: list[str]) -> None:
+        """`run 2 of 4: optim.learning_rate=0.001`: what tells the job from the others."""
+        count = HydraConfig.get().sweeper.get("n_trials") or self.count
+        own = [word for word in words if word not in self.words and not word.startswith("run.dir=")]
+        of = f" of {count}" if count else ""
+        print_line(f"\nrun {self.started}{of}: {' '.join(own or words)}")
+
+    def _report(self) -> None:
+        if self.failed:
+            lines = [f"{one_line(place)}: {one_line(reason)}" for place, reason in self.failed]
+            head = f"\n{len(self.failed)} of {self.started} failed:"
+            print(head, *lines, sep="\n  ", file=sys.stderr)
+        if self.command in RUNS and self.folder and self.started > 1:
+            print_line(f"\nranked: vit-keras runs --root {shlex.quote(str(self.folder))}")
+
+
+def job_words(composed: DictConfig) -> tuple[list[str], Path]:
+    """The overrides of a job as its own command takes them, and its run directory."""
+    hydra_config = HydraConfig.get()
+    words = [
+        _without_references(word, composed)
+        for word in hydra_config.overrides.task
+        if not word.startswith("+stage@stages.")  # added by `with_new_stages`, as the job will
+    ]
+    if any(word.startswith(("run.resume=", "run.dir=")) for word in words):
+        return words, Path(composed.run.resume or composed.run.dir)
+    place = str(hydra_config.runtime.output_dir)
+    return [*words, f"run.dir={quote_override(place)}"], Path(place)
+
+
+def _without_references(word: str, composed: DictConfig) -> str:
+    """The override with its value, if that refers to the sweep, as `${hydra:job.num}` does."""
+    name = word.partition("=")[0]
+    if not re.search(r"\$\{hydra[:.]", word) or OmegaConf.select(composed, name) is None:
+        return word
+    return f"{name}={quote_override(OmegaConf.select(composed, name))}"
+
+
+def _run(command: list[str]) -> tuple[int, str]:
+    """Run a job -> (exit status, the end of its standard error, which is also passed on).
+
+    Raises:
+        KeyboardInterrupt: stopped by Ctrl-C, after the job has ended.
+    """
+    printed = b""
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        with _passing_signals_on(process) as received:
+            while part := os.read(process.stderr.fileno(), TAIL):
+                with contextlib.suppress(OSError):  # the terminal may be gone
+                    os.write(2, part)
+                printed = (printed + part)[-TAIL:]
+            status = process.wait()
+    if signal.SIGINT in received:
+        raise KeyboardInterrupt
+    if received:  # the handlers are as they were: the signal ends this process too
+        os.kill(os.getpid(), received[0])
+    return status, printed.decode(errors="replace")
+
+
+@contextlib.contextmanager
+def _passing_signals_on(process: subprocess.Popen) -> Iterator[list[int]]:
+    """Pass the signals that end a program on to a job; yields those that came."""
+    received: list[int] = []
+
+    def pass_on(number, frame):
+        received.append(number)
+        # A terminal sends Ctrl-C to the job as well, which takes a second one for "at once".
+        if number != signal.SIGINT or not _is_in_foreground():
+            process.send_signal(number)
+
+    heard = [number for number in PASSED_ON if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, pass_on) for number in heard}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_in_foreground() -> bool:
+    """Whether Ctrl-C in the terminal reaches this process."""
+    try:
+        with open("/dev/tty") as terminal:
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:  # there is no terminal
+        return False
+
+
+def _reason(status: int, printed: str, place: Path) -> str:
+    if status < 0:
+        return run_end.killed_by(-status)
+    end = run_end.read_end(place)
+    return last_error(printed) or (end.message if end else f"exit status {status}")
+
+
+def _keep_reason(place: Path, composed: DictConfig, status: int, reason: str) -> None:
+    """Write the settings and the reason of a job that could not do so itself."""
+    end = run_end.read_end(place)
+    if end is not None and status > 0:
+        return
+    with contextlib.suppress(SettingError, OSError):
+        if not (place / run_dir.CONFIG).exists():
+            run = run_dir.Run(place)
+            config = typed_config(composed)
+            config.run.dir = str(place)
+            run_dir.write_config(run, config)
+            run.close()
+    kind = run_end.KILLED if status < 0 else run_end.REFUSED if status == 2 else run_end.ERROR
+    run_end.write_end(place, run_end.INTERRUPTED if status == CTRL_C else kind, reason)
