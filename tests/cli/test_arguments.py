@@ -67,11 +67,63 @@ def test_words_of_today_are_left_as_they_are(capsys):
     for command, *words in (
         ("evaluate", "a", "--data", "data=folder"),
         ("predict", "a", "photos", "b.png"),
-        ("predict", "run=1", "--format", "csv"),
+        ("evaluate", "a", "--data", "data=folder", "data.path=b", "--sizes", "24"),
+        ("export", "a", "--format", "onnx", "--output", "run=1"),
         ("split", "run=1", "data=2"),
     ):
         assert legacy_arguments.translate(command, words) == words
     assert capsys.readouterr().err == ""
+
+
+# Words of both syntaxes -> what to write.
+MIXED = {
+    ("predict", "a", "b.png", "output=c.csv", "--top-k=3"): "output=c.csv is the syntax of version",
+    ("predict", "a", "b.png", "output=c.csv", "--flip"): "write --output=c.csv",
+    ("predict", "a", "--flip", "output=c.csv"): "write --output=c.csv",
+    ("predict", "run=1", "--format", "csv"): "run=1 is the syntax of .* today's; write 1",
+    ("predict", "a", "b.png", "flip=false", "--top-k=3"): "today's; leave it out",
+    ("evaluate", "a", "sizes=24,48", "--images", "3"): "write --sizes=24 --sizes=48",
+    ("evaluate", "a", "--data", "data=folder", "data.path=b", "split=all"): "write --split=all",
+    ("evaluate", "run=a", "--sizes", "24"): "write a",
+    ("explain", "a", "--image=7", "layer=encoder_block_1"): "write --layer=encoder_block_1",
+}
+
+
+@pytest.mark.parametrize("words", MIXED)
+def test_both_syntaxes_in_one_command_are_refused(words):
+    with pytest.raises(SettingError, match=MIXED[words]):
+        legacy_arguments.translate(words[0], [*words[1:]])
+
+
+def test_a_file_with_the_name_of_a_setting_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "output=1.png").write_bytes(b"")
+    words = ["a", "output=1.png", "--flip"]
+    assert legacy_arguments.translate("predict", words) == words
+
+
+# Message of a Python function, and what was typed -> what the command prints.
+REWORDED = {
+    ("output=x is a folder", "a --output x"): "--output x is a folder",
+    ("run=a has no class_mapping.json", "a"): "a has no class_mapping.json",
+    ("the classes of run=a: it", "a"): "the classes of a: it",
+    ("run=a is not a run", "run=a"): "run=a is not a run",  # version 0.1
+    ("run=1.png is no file", "a run=1.png"): "run=1.png is no file",
+    ("split=all: name data=folder data.path=b", "a"): (
+        "--split all: name --data data=folder data.path=b"
+    ),
+    ("data.path=output=x is gone", "a"): "data.path=output=x is gone",
+    ("resume it by run.resume=a", "a"): "resume it by run.resume=a",
+    ("--output=x is there", "a"): "--output=x is there",
+    ("sizes=9 and images=3", "a"): "--sizes 9 and --images 3",
+}
+
+
+@pytest.mark.parametrize(("told", "printed"), REWORDED.items())
+def test_messages_name_what_is_typed(told, printed):
+    message, words = told
+    parser = arguments.build_parser("evaluate", evaluate.add_arguments)
+    assert arguments.as_typed(parser, words.split())(message) == printed
 
 
 OLD_REFUSED = {

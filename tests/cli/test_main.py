@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from helpers.fake_runs import finished
-from helpers.paths import ROOT
+from helpers.paths import ROOT, SCRIPTS
 from vit_keras import __version__
 from vit_keras.cli import completion
 from vit_keras.cli.main import COMMANDS
@@ -59,35 +59,92 @@ REFUSED = {
     "completion basch": "did you mean bash?",
     "studio --port x": "argument --port: invalid int value: 'x'",
     "finetune pretrained.handle=null": "pretrained.handle is not set",
+    "finetune -m pretrained.handle=null train.seed=1,2": "pretrained.handle is not set",
+    "evaluate RUN --output /proc/x": "--output /proc/x cannot be made",
+    "export RUN --format keras_int8 --output /proc/x": "--output /proc/x cannot be made",
+    "explain RUN --image 1 --output /proc/x": "--output /proc/x cannot be made",
+    "predict RUN RUN/curves.png --output /proc/x": "--output /proc/x cannot be made",
+    "train run.dir=/proc/x": "run.dir=/proc/x cannot be made",
+    "train run.root=/proc/x": "run.root=/proc/x cannot be made",
+    "runs compare RUN RUN2 --output /proc/x": "--output /proc/x cannot be made",
+    "evaluate RUN --sizes 5": "--sizes 5 is not a multiple of",
+    "evaluate RUN --split all": "--split all would measure",
+    "evaluate nowhere": "error: nowhere is not a run",
+    "explain RUN --image 1 --layer block_9": "--layer block_9 is not a block",
+    "explain RUN --image 9999": "--image 9999 is more than the test split has",
+    "explain RUN --image x.png": "--image x.png is not a file",
+    "explain RUN --image 1 --target cat": "--target cat is not a class",
+    "export RUN --format keras_int8 --output RUN": "--output RUN is not empty",
+    "split nowhere there": "error: nowhere is no folder",
+    "runs describe EMPTY": "is not a run (it is empty)",
+    "train run.resume=RUN run.dir=x": "run.dir=x has no effect on a run that is resumed",
 }
 
 
 @pytest.mark.parametrize("words", REFUSED)
 def test_a_mistake_is_refused_in_one_line(words, tmp_path):
-    done = vit_keras(*words.split(), cwd=tmp_path)
+    """And names what was typed: `--output x`, where a Python function has `output=x`."""
+    typed, expected = words.split(), REFUSED[words]
+    for name in ("RUN2", "RUN", "EMPTY"):
+        if name in words:
+            place = tmp_path / name.lower()
+            place.mkdir() if name == "EMPTY" else finished(place)
+            typed = [word.replace(name, str(place)) for word in typed]
+            expected = expected.replace(name, str(place))
+    done = vit_keras(*typed, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1
-    assert REFUSED[words] in done.stderr
+    assert expected in done.stderr
+    assert not [name for name in (" output=", " run=", " image=") if name in done.stderr]
 
 
-@pytest.mark.parametrize("words", [["--help"], ["runs"], ["runs", "--help"], ["train", "--help"]])
+PIPED = {
+    "": ["--help", "--version", "runs", "runs describe a", "train --cfg job", "completion bash"],
+    " --help": COMMANDS,
+    " --hydra-help": ["train"],
+}
+
+
+@pytest.mark.parametrize(
+    "words", [f"{command}{option}" for option, all in PIPED.items() for command in all]
+)
 def test_a_pipe_that_is_closed_ends_a_command_silently(words, tmp_path):
     finished(tmp_path / "saved_models" / "a")
+    done = piped_to_nobody([sys.executable, "-m", "vit_keras", *words.split()], tmp_path)
+    # argparse itself ignores a closed pipe when it prints its help.
+    assert done.returncode in (0, 141)
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS.glob("*.py")), ids=lambda path: path.stem)
+def test_a_pipe_that_is_closed_ends_a_script_silently(script, tmp_path):
+    done = piped_to_nobody([sys.executable, script, "--help"], tmp_path)
+    assert done.returncode in (0, 141)
+    assert done.stderr == ""
+
+
+def test_a_mistake_keeps_its_status_when_nobody_reads_it(tmp_path):
+    command = [sys.executable, "-m", "vit_keras", "train", "train.epochs=0"]
+    assert piped_to_nobody(command, tmp_path, stderr=subprocess.STDOUT).returncode == 2
+
+
+def piped_to_nobody(command, folder, stderr=subprocess.PIPE):
+    """Run a command whose standard output nobody reads, as after `| head` has ended."""
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run(
-        [sys.executable, "-m", "vit_keras", *words],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=writer,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
-        timeout=120,
-    )
-    os.close(writer)
-    # argparse itself ignores a closed pipe when it prints its help.
-    assert (done.returncode, done.stderr) == (0 if words == ["runs", "--help"] else 141, "")
+    try:
+        return subprocess.run(
+            command,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=writer,
+            stderr=stderr,
+            text=True,
+            cwd=folder,
+            timeout=120,
+        )
+    finally:
+        os.close(writer)
 
 
 # What is typed, the last word still being written -> words that it is completed to.

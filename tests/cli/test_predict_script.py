@@ -113,7 +113,7 @@ def test_output_is_written_whole_and_not_over_another(predict, photos, tmp_path)
     before = Path("new/found.csv").read_bytes()
     status, _, err = predict("photos/odd", "--output=new/found.csv")
     assert status == 2
-    assert "output=new/found.csv is there already" in err
+    assert "error: --output new/found.csv is there already" in err
     assert Path("new/found.csv").read_bytes() == before
     status, _, _ = predict("photos/odd", "--output=new/found.csv", "--overwrite", "--format=json")
     assert len(json.loads(Path("new/found.csv").read_text())) == 3
@@ -130,7 +130,7 @@ def test_a_disk_that_is_full_leaves_no_half(predict, photos, monkeypatch):
     status, _, err = predict("photos", "--output=found.csv")
     assert status == 2
     assert err.splitlines()[-1] == (
-        "error: output=found.csv cannot be written (No space left on device)"
+        "error: --output found.csv cannot be written (No space left on device)"
     )
     assert not [path for path in Path().iterdir() if path.name != "photos"]
 

@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 import shtab
@@ -15,6 +15,7 @@ from vit_keras.cli.main import COMMANDS
 from vit_keras.errors import SettingError, did_you_mean
 
 AddArguments = Callable[[argparse.ArgumentParser], None]
+SETTINGS = "SETTING=VALUE"  # metavar of an option that takes settings of a run
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,11 +53,52 @@ def run(
     task: Callable[[Any], None],
 ) -> None:
     """Parse `sys.argv`, check the settings before Keras is imported, and run the task."""
-    with exit_codes():
-        settings = parse(command, add_arguments, sys.argv[1:])
+    words = sys.argv[1:]
+    with exit_codes(as_typed(build_parser(command, add_arguments), words)):
+        settings = parse(command, add_arguments, words)
         check(settings)
         backend.import_keras()
         task(settings)
+
+
+def as_typed(
+    parser: argparse.ArgumentParser, words: list[str], names: Mapping[str, str] | None = None
+) -> Callable[[str], str]:
+    """A function that makes a message name what is typed: `output=x` becomes `--output x`.
+
+    The messages are those of the Python functions behind a command. Words that were typed stay as
+    they are: files such as `run=1.png`, and the syntax of version 0.1.
+
+    Args:
+        parser: of the command; its arguments replace the parameters of the same name.
+        words: the command line.
+        names: more of what is to be replaced, such as the settings that an argument stands for.
+    """
+    replaced = {**_argument_names(parser), **(names or {})}
+    longest_first = sorted(replaced, key=len, reverse=True)
+    pattern = re.compile(rf"(?<![\w.=/-])({'|'.join(map(re.escape, longest_first))})")
+    typed = tuple(word for word in words if "=" in word)
+
+    def name(found: re.Match[str]) -> str:
+        is_typed = found.string.startswith(typed, found.start())
+        return found[0] if is_typed else replaced[found[0]]
+
+    return lambda message: pattern.sub(name, message) if replaced else message
+
+
+def _argument_names(parser: argparse.ArgumentParser) -> dict[str, str]:
+    """`output=` -> `--output `, `run=` -> nothing: RUN is a position; sub-commands included."""
+    names: dict[str, str] = {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for subparser in action.choices.values():
+                names |= _argument_names(subparser)
+        elif action.metavar == SETTINGS:  # whose values are settings themselves
+            names[f"{action.dest}="] = f"{action.option_strings[0]} {action.dest}="
+        elif action.nargs != 0:  # no switch
+            options = action.option_strings
+            names[f"{action.dest}="] = f"{options[0]} " if options else ""
+    return names
 
 
 def positive_int(text: str) -> int:

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         default=[],
-        metavar="SETTING=VALUE",
+        metavar=arguments.SETTINGS,
         help="other data than those of the run, such as data=folder data.path=photos",
     )
     parser.add_argument(

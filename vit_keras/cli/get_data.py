@@ -11,6 +11,15 @@ from vit_keras.data import download
 from vit_keras.data.readers import tfds_index
 from vit_keras.errors import SettingError
 
+# Settings of a training, and advice with them -> what they are here.
+NAMES = {
+    "data.name=": "",
+    "data.tfds_dir=": "--to ",
+    "data.tfds_dir": "--to",
+    "with data.download=true": "by this command",
+    "with a network, data.download=true downloads it; without one, ": "",
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -19,28 +28,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a data set of TFDS (fashion_mnist, imagenette/160px-v2), or of Kaggle",
     )
     parser.add_argument("--list", action="store_true", help="list prepared and known data sets")
+    parser.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="take files that were replaced since TFDS noted their checksums",
+    )
     folder = parser.add_argument("--to", help="the folder to prepare it in (TFDS_DATA_DIR)")
     arguments.complete_files(folder)
 
 
 def main() -> None:
-    with exit_codes():
-        settings = arguments.parse("get-data", add_arguments, sys.argv[1:])
+    words = sys.argv[1:]
+    parser = arguments.build_parser("get-data", add_arguments)
+    with exit_codes(arguments.as_typed(parser, words, NAMES)):
+        settings = arguments.parse("get-data", add_arguments, words)
         if bool(settings.name) == settings.list:
             raise SettingError("name a data set, or --list; see vit-keras get-data --help")
         if settings.list:
             show(settings.to)
             return
         try:
-            get(settings.name, settings.to)
+            get(settings.name, settings.to, settings.accept_changes)
         except KeyboardInterrupt:
             # TFDS prepares a data set in a temporary folder, which is never read.
             print("\nstopped; the data set is incomplete, run the command again", file=sys.stderr)
             sys.exit(CTRL_C)
 
 
-def get(name: str, to: str | None) -> None:
-    downloaded = download.download_dataset(name, to)
+def get(name: str, to: str | None, accept_changes: bool) -> None:
+    downloaded = download.download_dataset(name, to, accept_changes)
     for part, count in downloaded.counts.items():
         print(f"{count:>9,} images  {part}")
     print(f"{name} is in {downloaded.folder}\ntrain on it: {downloaded.command}")

@@ -22,12 +22,14 @@ SWITCHES = ("flip", "overwrite")
 def translate(command: str, words: list[str]) -> list[str]:
     """`["run=x", "sizes=24,48"]` -> `["x", "--sizes=24", "--sizes=48"]`; other words unchanged.
 
-    A command line that contains an option has the new syntax and is returned unchanged.
-
     Raises:
-        SettingError: a setting that the command never had, or a switch that is not true or false.
+        SettingError: a setting that the command never had, a switch that is not true or false, or
+            a setting beside an option, which has today's syntax.
     """
-    if command not in SETTINGS or any(word.startswith("-") for word in words):
+    if command not in SETTINGS:
+        return words
+    if any(word.startswith("-") for word in words):
+        _refuse_mixed(command, words)
         return words
     runs, options, others = [], [], []
     for word in words:
@@ -45,6 +47,27 @@ def translate(command: str, words: list[str]) -> list[str]:
     new = [*runs, *others, *options]
     print(f"deprecated: write it as vit-keras {command} {shlex.join(new)}", file=sys.stderr)
     return new
+
+
+def _refuse_mixed(command: str, words: list[str]) -> None:
+    """Refuse `output=a.csv` beside options; a file of that name or a value of an option stays."""
+    for before, word in zip(["", *words], words, strict=False):
+        name, sign, value = word.partition("=")
+        is_setting = name == "run" or name.partition(".")[0] in SETTINGS[command]
+        if not (sign and is_setting) or os.path.lexists(word) or _is_value(name, before, words):
+            continue
+        new = [value] if name == "run" else _options(name, value)
+        way_out = f"write {shlex.join(new)}" if new else "leave it out"
+        raise SettingError(
+            f"{word} is the syntax of version 0.1, and the options beside it are today's; {way_out}"
+        )
+
+
+def _is_value(name: str, before: str, words: list[str]) -> bool:
+    """Whether a word is the value of an option, or one of those of `--data`."""
+    switches = [f"--{switch}" for switch in SWITCHES]
+    follows_option = before.startswith("-") and "=" not in before and before not in switches
+    return follows_option or ("--data" in words and name.partition(".")[0] == "data")
 
 
 def _options(name: str, value: str) -> list[str]:

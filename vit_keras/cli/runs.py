@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from vit_keras.cli.arguments import build_parser, complete_files
+from vit_keras.cli.arguments import as_typed, build_parser, complete_files
 from vit_keras.cli.exit_codes import exit_codes
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
@@ -25,8 +25,8 @@ def main() -> None:
     is_option = not words or words[0].startswith("-")
     if is_option and not {*COMMANDS, "-h", "--help"} & {*words}:
         words = ["list", *words]
-    with exit_codes():
-        parser = build_parser("runs", add_arguments)
+    parser = build_parser("runs", add_arguments)
+    with exit_codes(as_typed(parser, words)):
         settings = parser.parse_args(words, argparse.Namespace(root=ROOT))
         settings.task(settings)
 

@@ -14,9 +14,10 @@ from vit_keras.data.readers import layout_names
 from vit_keras.errors import SettingError
 from vit_keras.text import one_line
 
-# The folder is read by a data set's reader, whose messages name its settings.
-OPTIONS = {
-    "data.layout=classes": "--layout classes",
+# Settings of a training, which the messages of its readers name -> the arguments that they are here.
+NAMES = {
+    "data.path=": "",
+    "data.layout=": "--layout ",
     "data.follow_links=true": "--follow-links",
 }
 
@@ -53,15 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main() -> None:
-    with exit_codes():
-        settings = arguments.parse("split", add_arguments, sys.argv[1:])
-        try:
-            split(settings)
-        except SettingError as error:  # here the folder is an argument, not a setting
-            text = str(error).removeprefix("data.path=")
-            for setting, option in OPTIONS.items():
-                text = text.replace(setting, option)
-            raise SettingError(text) from None
+    words = sys.argv[1:]
+    parser = arguments.build_parser("split", add_arguments)
+    with exit_codes(arguments.as_typed(parser, words, NAMES)):
+        split(arguments.parse("split", add_arguments, words))
 
 
 def split(settings: argparse.Namespace) -> None:

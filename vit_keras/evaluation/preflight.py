@@ -128,7 +128,7 @@ def check_data(saved: SavedRun, config: Config) -> None:
     if config.data.name == "arrays":
         raise SettingError(
             f"run={saved.path} was trained on arrays of a Python program (data.name=arrays); "
-            "evaluate it there, by vit_keras.evaluate_run(run, data=...), or name other data, such "
+            "evaluate it there, by vit_keras.evaluate_run, or name other data, such "
             "as data=npz data.path=..."
         )
     preflight.check_settings(Config(data=config.data))

@@ -38,8 +38,22 @@ def check_folder(asked: str, path: Path) -> Path:
             raise SettingError(
                 f"{asked}: {folder} is read-only; choose a folder that you may write to"
             )
+        if folder != path:  # others may be replacing a folder that exists
+            _check_writable(asked, folder)
         break
     return folder
+
+
+def _check_writable(asked: str, folder: Path) -> None:
+    """Refuse a folder such as /proc, in which root seems to be allowed everything."""
+    if os.geteuid():
+        return
+    probe = folder / f".new-{secrets.token_hex(4)}"
+    try:
+        probe.mkdir()
+        probe.rmdir()
+    except OSError as error:
+        raise cannot_be_made(asked, error) from None
 
 
 def cannot_be_made(asked: str, error: OSError) -> SettingError:
@@ -59,7 +73,7 @@ def check_output_file(file: Path, overwrite: bool, way_out: str) -> None:
     Raises:
         SettingError: naming the setting `output`.
     """
-    check_folder(f"output={file}", file.parent)
+    _check_writable(f"output={file}", check_folder(f"output={file}", file.parent))
     if file.is_dir():
         raise SettingError(f"output={file} is a folder; name a file")
     if os.path.lexists(file) and not overwrite:

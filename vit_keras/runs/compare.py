@@ -105,6 +105,10 @@ def _draw(rows: dict[str, list[dict[str, Any]]], target: Path) -> Path:
             curves.draw_curves_together({name: own for name, own in rows.items() if own}, new)
     except OSError as error:
         raise SettingError(f"output={target} cannot be written ({error.strerror})") from None
+    except ValueError:  # of Pillow, which takes the format from the suffix
+        raise SettingError(
+            f"output={target} does not end like a picture; name it {target.stem}.png"
+        ) from None
     return target
 
 
