@@ -118,6 +118,9 @@ def test_a_training_that_downloads_says_so_too(tmp_path):
         (["wikipedia"], "no image classification: it has"),
         (["fashion_mnits"], "did you mean fashion_mnist?"),
         (["digits"], "digits needs no download"),
+        (["bogus"], "error: bogus is unknown; "),
+        (["bogus"], "vit-keras get-data --list prints"),
+        (["cifar10:9.9.9"], "cifar10:9.9.9 cannot be loaded by TFDS"),
     ],
 )
 def test_what_cannot_be_trained_on_is_not_fetched(words, phrase, tmp_path, monkeypatch, say):
@@ -144,6 +147,26 @@ def test_ctrl_c_leaves_nothing_that_is_taken_for_whole(tmp_path, monkeypatch, sa
     assert seen[0].startswith("incomplete.")
     assert data_download.prepared(str(tmp_path)) == {}
     assert tfds_index.prepared(DataConfig(name="beans", tfds_dir=str(tmp_path))) is None
+
+
+def test_a_file_that_its_publisher_replaced_can_be_taken(tmp_path, monkeypatch, say):
+    """The advice of a missing network, to prepare it elsewhere, would fail in the same way."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+    pytest.importorskip("tensorflow")
+
+    def check(self, dl_manager, *args, **kwargs):
+        if dl_manager.register_checksums:
+            raise RuntimeError("taken as it is")
+        raise tfds.core.download.download_manager.NonMatchingChecksumError("beans.zip: wrong")
+
+    monkeypatch.setattr(tfds.core.GeneratorBasedBuilder, "_download_and_prepare", check)
+    monkeypatch.setattr(readers_tfds, "check_network", lambda addresses: None)
+    status, _, err = say("beans", "--to", str(tmp_path))
+    assert (status, "another computer" in err) == (2, False)
+    assert "tfds-nightly" in err
+    way_out = err.strip().rpartition("vit-keras get-data ")[2].split()
+    assert way_out == ["beans", "--accept-changes"]
+    assert "taken as it is" in say(*way_out, "--to", str(tmp_path))[2]
 
 
 @pytest.fixture

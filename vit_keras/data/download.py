@@ -28,13 +28,14 @@ class Downloaded(NamedTuple):
     command: str
 
 
-def download_dataset(name: str, to: str | None = None) -> Downloaded:
+def download_dataset(name: str, to: str | None = None, accept_changes: bool = False) -> Downloaded:
     """Download the data set `name` unless it is there already, and count its images.
 
     Args:
         name: a data set of TFDS, such as `cifar10`, or with a version or configuration; or a data
             set of Kaggle, `owner/name` or its address.
         to: the destination folder; by default TFDS_DATA_DIR, or the cache of kagglehub.
+        accept_changes: take files whose checksums are not those that TFDS knows.
 
     Raises:
         SettingError: there is no such data set, it cannot be downloaded, or it is damaged.
@@ -46,7 +47,7 @@ def download_dataset(name: str, to: str | None = None) -> Downloaded:
     is_tfds = re.split("[:/]", name)[0] in tfds_index.list_builders()
     if kaggle and not is_tfds:
         return _download_from_kaggle(kaggle[1], to)
-    return _download_from_tfds(name, to)
+    return _download_from_tfds(name, to, accept_changes)
 
 
 def prepared(to: str | None = None) -> dict[str, dict[str, int]]:
@@ -65,11 +66,11 @@ def prepared(to: str | None = None) -> dict[str, dict[str, int]]:
     return found
 
 
-def _download_from_tfds(name: str, to: str | None) -> Downloaded:
+def _download_from_tfds(name: str, to: str | None, accept_changes: bool) -> Downloaded:
     config = DataConfig(name=name, tfds_dir=to, download=True)
     if tfds_index.prepared(config) is None:
         tfds.describe_features(config)  # refuses what is no image classification
-        tfds.prepare(config)
+        tfds.prepare(config, accept_changes)
     counts = tfds_index.check_prepared(config)
     folder = tfds_index.prepared(config)
     assert folder is not None

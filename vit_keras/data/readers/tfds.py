@@ -123,15 +123,23 @@ def describe_features(config: DataConfig) -> Features:
     return _features_of(find_builder(config), config.name)
 
 
-def prepare(config: DataConfig) -> None:
+def prepare(config: DataConfig, accept_changes: bool = False) -> None:
     """Download and prepare a data set.
 
     TFDS writes to a temporary folder, and renames it when it is complete.
+
+    Args:
+        config: its name and the folder of TFDS.
+        accept_changes: take files that are others than those whose checksums TFDS knows.
 
     Raises:
         SettingError: it cannot be downloaded; within seconds if there is no network.
     """
     builder = find_builder(config)
+    options: dict[str, Any] = {}
+    if accept_changes:
+        download = importlib.import_module("tensorflow_datasets").download
+        options["download_config"] = download.DownloadConfig(register_checksums=True)
     way_out = tfds_index.copy_instructions(config.name)
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         instructions = " ".join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split())[:300]
@@ -139,8 +147,14 @@ def prepare(config: DataConfig) -> None:
         way_out = f"some of its files have to be put into {manual} by hand: {instructions}"
     try:
         check_network(builder.url_infos or {})
-        builder.download_and_prepare()
+        builder.download_and_prepare(**options)
     except Exception as error:  # TFDS, TensorFlow and urllib have no common class of errors
+        if type(error).__name__ == "NonMatchingChecksumError":  # another computer gets it too
+            way_out = (
+                "its publisher has replaced that file: install a TFDS that knows the new one (pip "
+                "install --upgrade tfds-nightly), or take the file as it is now by vit-keras "
+                f"get-data {config.name} --accept-changes"
+            )
         raise SettingError(
             f"{config.name} could not be downloaded ({_error_line(error)}); {way_out}"
         ) from error

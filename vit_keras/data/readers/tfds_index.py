@@ -136,7 +136,8 @@ def check_listed(name: str) -> None:
         return
     if not is_similar:
         hint = f"; known: {', '.join(COMMON)}, folder, npz, and the data sets of {CATALOG}"
-    raise SettingError(f"data.name={name} is unknown{hint}")
+    listed = ", all of which vit-keras get-data --list prints" if known else ""
+    raise SettingError(f"data.name={name} is unknown{hint}{listed}")
 
 
 def download_instructions(name: str) -> str:
