@@ -1,19 +1,23 @@
 """The jobs of a sweep: each in its own process; the others go on when one fails."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
 from PIL import Image
 
-from helpers.fake_runs import begun
+from helpers.fake_runs import begun, in_process
 from helpers.paths import ROOT
 from vit_keras import SettingError
 from vit_keras.cli import sweep
+from vit_keras.cli.exit_codes import exit_codes
+from vit_keras.errors import DivergedError
 from vit_keras.runs import run_end
 from vit_keras.runs.listing import list_runs
 
@@ -88,32 +92,73 @@ def test_a_job_whose_data_are_bad_does_not_end_the_sweep(tmp_path):
     assert "1 of 2 failed:" in done.stderr
     assert f"  {first.path}: " in done.stderr
     assert (first.state, second.state) == ("failed", "finished")
-    assert "none of" in run_end.read_end(first.path).message
-    assert "none of" in first.reason
+    message = run_end.read_end(first.path).message
+    assert str(bad) in message
+    assert message.startswith(first.reason.partition(", before its first epoch")[0])
     listed = done.stdout.splitlines()[-1].removeprefix("ranked: vit-keras ").split()
     assert "1 finished, 1 failed" in vit_keras(*listed, cwd=tmp_path).stdout
 
 
-@pytest.mark.slow
-def test_a_search_goes_for_the_best_and_a_diverged_run_is_a_failed_trial(tmp_path):
+def rate_of(command):
+    return float(next(word for word in command if "learning_rate=" in word).partition("=")[2])
+
+
+def fake_job(command):
+    """A job without Keras: rates of 1 and above diverge, of the others the highest is the best."""
+    place = Path(next(word for word in command if word.startswith("run.dir=")).partition("=")[2])
+    if rate_of(command) >= 1:
+        run_end.write_end(place, "diverged", "the loss became nan")
+        return 1, "error: the loss became nan\n"
+    (place / "metrics.json").write_text(json.dumps({"best_val_accuracy": rate_of(command)}))
+    return 0, ""
+
+
+SEED = "hydra.sweeper.sampler.seed=0"
+SEARCHES = {
+    "random": (["hydra/sweeper/sampler=random", "hydra.sweeper.n_trials=9", SEED], "0.1,0.3,2"),
+    "tpe": (["hydra.sweeper.n_trials=9", SEED], "interval(0.5,1.5)"),
+    "grid": (["hydra/sweeper/sampler=grid"], "0.1,0.3,2,3,4,5"),
+    "all_fail": (["hydra.sweeper.n_trials=3"], "interval(2,3)"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what Optuna's plugin imports
+@pytest.mark.parametrize("kind", SEARCHES)
+def test_a_search_goes_for_the_best_and_a_diverged_run_is_a_failed_trial(
+    kind, tmp_path, monkeypatch, capsys
+):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extra `sweep`")
-    done = vit_keras(
-        *("train", "-m", "hydra/sweeper=optuna", "hydra/sweeper/sampler=grid"),
-        *("optim.learning_rate=1e25,1e-2,1e-9", "optim.clip_norm=null", "optim.warmup_ratio=0"),
-        *(*TINY, "data.limit=200", "train.epochs=2", f"run.root={tmp_path}"),
-        cwd=tmp_path,
+    rates = []
+
+    def run(command):
+        rates.append(rate_of(command))
+        return fake_job(command)
+
+    monkeypatch.setattr(sweep, "_run", run)
+    options, values = SEARCHES[kind]
+    words = ["-m", "hydra/sweeper=optuna", *options, f"optim.learning_rate={values}"]
+    status, out, err = in_process("train_scratch", monkeypatch, capsys)(
+        *words, f"run.root={tmp_path}"
     )
-    assert done.returncode == 1, done.stderr
-    assert "1 of 3 failed:" in done.stderr
-    (results,) = tmp_path.glob("multirun/*/optimization_results.yaml")
-    found = yaml.safe_load(results.read_text())
-    assert found["best_params"] == {"optim.learning_rate": 0.01}
-    assert found["best_value"] > 0.2
-    (diverged,) = (run for run in list_runs(tmp_path / "multirun") if run.state == "failed")
-    assert run_end.read_end(diverged.path).reason == "diverged"
-    assert diverged.reason.startswith("the loss became ")
-    assert "run.resume" not in diverged.reason
-    assert "the loss became " in (diverged.path / "train.log").read_text()
+    failed = sum(rate >= 1 for rate in rates)
+    assert (status, failed > 0) == (1, True)
+    assert f"{failed} of {len(rates)} failed:" in err
+    assert "Traceback" not in err
+    assert f"\nrun 1 of {len(rates)}: optim.learning_rate=" in out
+    assert out.count("\nrun ") == len(rates)
+    found = list_runs(tmp_path / "multirun")
+    assert sum(run.state == "failed" for run in found) == failed
+    results = list(tmp_path.glob("multirun/*/optimization_results.yaml"))
+    if kind in ("random", "tpe"):
+        best = yaml.safe_load(results[0].read_text())["best_params"]["optim.learning_rate"]
+        assert float(best) == max(rate for rate in rates if rate < 1)
+
+
+def test_a_training_that_diverged_has_an_exit_status_of_its_own(capsys):
+    with pytest.raises(SystemExit) as ended, exit_codes():
+        raise DivergedError("the loss became nan")
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "error: the loss became nan\n"
 
 
 def test_the_direction_of_a_search_is_ours():

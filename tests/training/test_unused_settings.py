@@ -49,6 +49,8 @@ USED = (
 SAID = {
     "data.workers=3": "data.workers=3 has no effect: only data.name=folder",
     "data.cache_mb=3": "data.cache_mb=3 has no effect",
+    "data.layout=classes": "data.layout=classes has no effect",
+    "data.suffixes=[.png]": "data.suffixes=['.png'] has no effect",
     "data.tfds_dir=/sets": "data.tfds_dir=/sets has no effect: the data are not of TensorFlow",
     "data.download=true": "data.download=true has no effect",
     "train.epochs=3 train.early_stopping=3": "train.early_stopping=3 has no effect: no stage has",
@@ -111,6 +113,8 @@ def test_a_run_of_an_earlier_version_goes_on_with_its_setting(tmp_path):
     config.optim.momentum = 0.5
     run_dir.create(config).close()
     assert load_config(f"run.resume={tmp_path / 'run'}").optim.momentum == 0.5
+    config.run.dir = str(tmp_path / "run" / "baseline")
+    preflight.check(config)
     config.run.dir = str(tmp_path / "new")
     with pytest.raises(SettingError, match=r"optim.momentum=0.5 has no effect"):
         preflight.check(config)

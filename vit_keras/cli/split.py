@@ -14,7 +14,7 @@ from vit_keras.data.readers import layout_names
 from vit_keras.errors import SettingError
 from vit_keras.text import one_line
 
-# Settings of a training, which the messages of its readers name -> the arguments that they are here.
+# Settings of a training, which messages about its data name -> the arguments that they are here.
 NAMES = {
     "data.path=": "",
     "data.layout=": "--layout ",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from vit_keras.cli.exit_codes import CTRL_C
@@ -59,14 +60,15 @@ class Sweep:
 
     Attributes:
         command: `train`, `finetune` or another that Hydra reads.
-        words: the overrides that were typed, those of the sweep included.
         count: number of jobs; None if the sweeper decides.
+        fixed: names of the settings that are typed and equal in all jobs.
         started: jobs so far.
         failed: (folder, reason) of those that failed.
     """
 
     def __init__(self, command: str, words: list[str], count: int | None) -> None:
-        self.command, self.words, self.count = command, words, count
+        self.command, self.count = command, count
+        self.fixed = {_name_of(word) for word in words} - _swept_names(words)
         self.started = 0
         self.failed: list[tuple[str, str]] = []
         self.folder: Path | None = None
@@ -79,8 +81,10 @@ class Sweep:
         """
         try:
             start()
-        except ValueError:  # of Optuna, which finds no best one where all failed
-            if not self.failed or len(self.failed) < self.started:
+        except (ValueError, RuntimeError) as error:
+            # Optuna finds no best run where all failed, and its grid ends so on a failed run.
+            none_is_best = self.failed and len(self.failed) == self.started
+            if not none_is_best and "`Study.stop`" not in str(error):
                 raise
         finally:
             self._report()
@@ -109,10 +113,8 @@ class Sweep:
 
     def _print_heading(self, words: list[str]) -> None:
         """`run 2 of 4: optim.learning_rate=0.001`: what tells the job from the others."""
-        count = HydraConfig.get().sweeper.get("n_trials") or self.count
-        own = [word for word in words if word not in self.words and not word.startswith("run.dir=")]
-        of = f" of {count}" if count else ""
-        print_line(f"\nrun {self.started}{of}: {' '.join(own or words)}")
+        own = [word for word in words if _name_of(word) not in (*self.fixed, "run.dir")]
+        print_line(f"\nrun {self.started}{_of_all(self.count)}: {' '.join(own or words)}")
 
     def _report(self) -> None:
         if self.failed:
@@ -121,6 +123,24 @@ class Sweep:
             print(head, *lines, sep="\n  ", file=sys.stderr)
         if self.command in RUNS and self.folder and self.started > 1:
             print_line(f"\nranked: vit-keras runs --root {shlex.quote(str(self.folder))}")
+
+
+def _of_all(count: int | None) -> str:
+    """The number of all jobs in a heading: of the grid, or of the trials of a search."""
+    hydra_config = HydraConfig.get()
+    trials = hydra_config.sweeper.get("n_trials")
+    is_grid = hydra_config.runtime.choices.get("hydra/sweeper/sampler") == "grid"
+    known = [number for number in (trials, count if is_grid or not trials else None) if number]
+    return f" of {min(known)}" if known else ""
+
+
+def _name_of(word: str) -> str:
+    return word.partition("=")[0]
+
+
+def _swept_names(words: list[str]) -> set[str]:
+    parsed = OverridesParser.create().parse_overrides(overrides=words)
+    return {override.get_key_element() for override in parsed if override.is_sweep_override()}
 
 
 def job_words(composed: DictConfig) -> tuple[list[str], Path]:
@@ -139,7 +159,7 @@ def job_words(composed: DictConfig) -> tuple[list[str], Path]:
 
 def _without_references(word: str, composed: DictConfig) -> str:
     """The override with its value, if that refers to the sweep, as `${hydra:job.num}` does."""
-    name = word.partition("=")[0]
+    name = _name_of(word)
     if not re.search(r"\$\{hydra[:.]", word) or OmegaConf.select(composed, name) is None:
         return word
     return f"{name}={quote_override(OmegaConf.select(composed, name))}"

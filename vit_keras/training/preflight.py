@@ -7,6 +7,7 @@ TensorFlow: a wrong setting is refused in about a second.
 
 import importlib.util
 import os
+from pathlib import Path
 
 from vit_keras import validators
 from vit_keras.config import renamed_settings, schema, stages
@@ -17,6 +18,7 @@ from vit_keras.errors import SettingError
 from vit_keras.model import architecture as model_architecture
 from vit_keras.model import architecture_checks
 from vit_keras.pretrained import download
+from vit_keras.runs.run_dir import CONFIG
 from vit_keras.training.resume import resumed_config
 from vit_keras.training.unused_settings import check_effects
 from vit_keras.validators import Bounds, check_bounds, check_choice
@@ -38,7 +40,7 @@ def check(config: Config, data: dataset.SourceData | None = None) -> None:
     if data is None and _is_checked(config, "all"):
         return
     check_settings(config)
-    if config.run.resume is None:  # a run of an earlier version goes on as it was started
+    if _is_new(config):
         check_effects(config)
     if data is not None:
         info = data.info
@@ -102,6 +104,13 @@ def _is_checked(config: Config, part: str) -> bool:
 
 def _mark_checked(config: Config, part: str) -> None:
     setattr(config, _CHECKED, {**getattr(config, _CHECKED, {}), part: repr(config)})
+
+
+def _is_new(config: Config) -> bool:
+    """Whether the run is one of its own; one of an earlier version goes on as it was started."""
+    within = Path(config.run.dir).absolute().parent if config.run.dir else None
+    is_baseline = within is not None and (within / CONFIG).is_file()
+    return config.run.resume is None and not is_baseline
 
 
 def has_handle(config: Config) -> None:

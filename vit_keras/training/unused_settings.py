@@ -85,9 +85,9 @@ REFUSED = (
 )
 REPORTED = (
     Rule(
-        ("data.workers", "data.cache_mb"),
+        ("data.layout", "data.suffixes", "data.workers", "data.cache_mb"),
         _has_not_source("folder"),
-        "only data.name=folder decodes image files",
+        "only data.name=folder reads image files",
     ),
     Rule(
         ("data.tfds_dir", "data.download"),
