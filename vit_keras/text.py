@@ -41,11 +41,6 @@ def one_line(name: str) -> str:
     return name if name.isprintable() else ascii(name)
 
 
-def label_lines(class_names: Sequence[str]) -> str:
-    """The content of `labels.txt`: one line per class, also for a name with a line break in it."""
-    return "".join(f"{one_line(name)}\n" for name in class_names)
-
-
 def last_error(printed: str) -> str:
     """The last `error: ` line of a command's output, or the last line of a traceback."""
     lines = [line for line in printed.splitlines() if line.strip()]
