@@ -42,6 +42,7 @@ BEFORE: dict[str, Any] = {
     "data.group_duplicates": "none",
     "data.background": "white",
     "data.decoder_version": 1,
+    "optim.step_unit": "batch",
 }
 
 # Old name -> new name, which is the same where only a value was renamed.

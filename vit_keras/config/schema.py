@@ -294,6 +294,13 @@ class OptimConfig:
     gradient_accumulation_steps: int = setting(
         1, "Number of batches per update of the weights.", at_least=1
     )
+    step_unit: str = setting(
+        "update",
+        "What the learning-rate schedule and the moving average count under gradient "
+        "accumulation: updates of the weights, of which an epoch then has a whole number; or "
+        "batches, as before version 0.2.",
+        choices=("update", "batch"),
+    )
 
 
 @dataclass

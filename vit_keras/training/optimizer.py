@@ -49,6 +49,24 @@ class _PerVariableRates:
         return ops.sqrt(1 - self.beta_2**updates) / (1 - self.beta_1**updates)
 
 
+class _AveragePerUpdate:
+    """Mixin: under gradient accumulation the moving average moves with each update.
+
+    Keras' own moves with each batch, towards weights that have not changed since the last one: by
+    the momentum to the power of the batches in an update.
+    """
+
+    def _update_model_variables_moving_average(self: Any, trainable_variables: Any) -> None:
+        is_update = (self._iterations + 1) % self.gradient_accumulation_steps == 0
+        # Until the first update is over, the average is the weight itself, as in Keras.
+        moves = ops.logical_or(is_update, self.iterations == 0)
+        averages = self._model_variables_moving_average
+        before = [ops.copy(average) for average in averages]
+        super()._update_model_variables_moving_average(trainable_variables)  # type: ignore[misc]
+        for average, old in zip(averages, before, strict=True):
+            average.assign(ops.where(moves, average, old))
+
+
 def build_optimizer(
     config: OptimConfig,
     model: keras.Model,
@@ -87,6 +105,9 @@ def build_optimizer(
         optimizer_class = type(f"PerVariableRates{base.__name__}", (_PerVariableRates, base), {})
         del arguments["weight_decay"]  # the mixin applies it
     accumulate = config.gradient_accumulation_steps
+    if accumulate > 1 and config.step_unit == "update":
+        bases = (_AveragePerUpdate, optimizer_class)
+        optimizer_class = type(f"Accumulating{optimizer_class.__name__}", bases, {})
     optimizer = optimizer_class(
         name=config.name,
         learning_rate=learning_rate,
@@ -126,6 +147,15 @@ def transfer_optimizer_state(old: Any, new: Any) -> None:
             inner.first_updates[index].assign(ops.copy(inner.iterations))
         if inner.use_ema:
             inner._model_variables_moving_average[index].assign(ops.copy(variable))
+
+
+def last_learning_rate(optimizer: Any) -> float:
+    """The learning rate of the latest update; the optimizer's own is that of the next batch."""
+    inner = _inner(optimizer)
+    batches = int(ops.convert_to_numpy(inner._iterations))
+    # The batches after the latest update are still being accumulated.
+    of_updates = batches - batches % (inner.gradient_accumulation_steps or 1)
+    return float(inner._learning_rate(max(of_updates, 1) - 1))
 
 
 def _inner(optimizer: Any) -> Any:

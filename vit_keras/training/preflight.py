@@ -126,6 +126,8 @@ def has_handle(config: Config) -> None:
 def steps_per_epoch(config: Config, train_images: int) -> int:
     """Full batches per epoch, `train.limit_train_batches` at most; the remainder is left out.
 
+    Under gradient accumulation they are those of whole updates, if an epoch has one.
+
     Raises:
         SettingError: there is no full batch, or too few for one update of the weights.
     """
@@ -145,14 +147,28 @@ def steps_per_epoch(config: Config, train_images: int) -> int:
         count = few
     if config.train.limit_train_batches is not None:
         count = min(count, config.train.limit_train_batches)
-    together = count * stages.total_epochs(config)
-    if config.optim.gradient_accumulation_steps > together:
-        raise SettingError(
-            f"optim.gradient_accumulation_steps={config.optim.gradient_accumulation_steps} is more "
-            f"than the {together} steps of the whole run, which would train nothing; use "
-            f"{together} or less"
-        )
+    if config.optim.step_unit == "update" and few is None:
+        count = _of_whole_updates(count, config.optim.gradient_accumulation_steps)
+    _check_updates(config, count)
     return count
+
+
+def _of_whole_updates(batches: int, per_update: int) -> int:
+    return batches - batches % per_update if batches > per_update else batches
+
+
+def _check_updates(config: Config, count: int) -> None:
+    """Refuse a stage of which the batches, `count` an epoch, never update the weights."""
+    per_update = config.optim.gradient_accumulation_steps
+    for stage in stages.plan(config):
+        if stage.end * count // per_update > stage.first_epoch * count // per_update:
+            continue
+        steps = stage.epochs * count
+        what = f"stages.{stage.name}" if config.stages else "the whole run"
+        raise SettingError(
+            f"optim.gradient_accumulation_steps={per_update} is more than the {steps} steps of "
+            f"{what}, which would train nothing; use {steps} or less"
+        )
 
 
 def _check_pretrained(config: Config) -> None:
