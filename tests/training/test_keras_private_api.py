@@ -74,6 +74,27 @@ def test_moving_averages_lie_in_the_order_of_the_variables(vit, optimizer):
     assert [v.shape for v in averages] == [v.shape for v in vit.trainable_variables]
 
 
+def test_the_moving_average_is_a_method_of_the_optimizer(optimizer):
+    private(optimizer, "_update_model_variables_moving_average", "training.optimizer")
+
+
+def test_a_schedule_counts_batches_also_when_they_are_accumulated(vit):
+    schedule = keras.optimizers.schedules.CosineDecay(1.0, 8)
+    sgd = keras.optimizers.SGD(schedule, gradient_accumulation_steps=2)
+    sgd.build(vit.trainable_variables)
+    for _ in range(3):
+        sgd.apply([keras.ops.zeros(v.shape) for v in vit.trainable_variables])
+    used_by = "training.optimizer.last_learning_rate"
+    assert int(private(sgd, "_iterations", used_by)) == 3
+    assert private(sgd, "_learning_rate", used_by) is schedule
+    assert float(sgd.learning_rate) == pytest.approx(float(schedule(3)))
+
+
+def test_tensorboard_asks_for_the_learning_rate_by_a_method():
+    callback = keras.callbacks.TensorBoard("logs")
+    private(callback, "_collect_learning_rate", "callbacks.history.TensorBoard")
+
+
 def test_loss_scaling_wraps_the_optimizer_as_inner_optimizer():
     inner = keras.optimizers.Adam()
     scaled = keras.optimizers.LossScaleOptimizer(inner)

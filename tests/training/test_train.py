@@ -114,10 +114,9 @@ def test_environment_says_what_it_ran_on(run):
     assert len(environment["data_fingerprint"]) == 64
 
 
-def test_history_has_a_row_an_epoch_with_rate_and_speed(run):
+def test_history_has_a_row_an_epoch_with_its_speed(run):
     rows = history(run.path)
     assert [row["epoch"] for row in rows] == ["1", "2"]
-    assert float(rows[-1]["learning_rate"]) == pytest.approx(0, abs=1e-9)  # the cosine's end
     assert all(float(row["images_per_second"]) > 0 for row in rows)
 
 

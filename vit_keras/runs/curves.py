@@ -9,7 +9,7 @@ from vit_keras import plotting
 PANELS = {
     "loss": {"loss": "training", "val_loss": "validation"},
     "accuracy": {"accuracy": "training", "val_accuracy": "validation"},
-    "learning rate": {"learning_rate": "at the epoch's end"},
+    "learning rate": {"learning_rate": "of the last update"},
 }
 DASHES = ("--", "-")  # training dashed; validation, which is compared, solid
 

@@ -19,7 +19,7 @@ from vit_keras.runs.history import best_epoch
 from vit_keras.runs.run_dir import Run
 from vit_keras.training import checkpoint, freezing, overfit_check
 from vit_keras.training.callbacks import saving, stopping
-from vit_keras.training.callbacks.history import HistoryLogger, Progress
+from vit_keras.training.callbacks.history import HistoryLogger, Progress, TensorBoard
 from vit_keras.training.callbacks.sample_predictions import SamplePredictions
 from vit_keras.training.plan import TrainingPlan
 from vit_keras.training.training_model import TrainingModel
@@ -130,7 +130,7 @@ class Trainer:
         if config.train.early_stopping is not None:
             result.append(stopping.EarlyStopping(config.train.early_stopping, history))
         if config.train.tensorboard:
-            result.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
+            result.append(TensorBoard(run.path / "tensorboard"))
         if count := config.train.sample_predictions:
             names, validation = self.splits.class_names, self.splits.validation
             result.append(SamplePredictions(run, vit, validation, names, count))

@@ -15,6 +15,7 @@ from vit_keras.io import atomic
 from vit_keras.logs import log
 from vit_keras.runs import curves
 from vit_keras.runs.run_dir import PROGRESS, Run
+from vit_keras.training.optimizer import last_learning_rate
 from vit_keras.training.plan import TrainingPlan
 
 WRITE_INTERVAL = 1.0  # least seconds between two writes of `progress.json`
@@ -48,7 +49,7 @@ class HistoryLogger(keras.callbacks.Callback):
         names = ("loss", "accuracy", "val_loss", "val_accuracy")
         row: dict[str, Any] = {"epoch": epoch + 1, "stage": self.stage}
         row |= {name: float(logs[name]) for name in names}
-        row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        row["learning_rate"] = last_learning_rate(self.model.optimizer)
         row["images_per_second"] = round(self.images_per_epoch / (self.trained - self.started), 1)
         row["seconds"] = round(time.perf_counter() - self.started, 3)
         row["data_wait"] = round(self.data_wait.share, 4)
@@ -67,6 +68,13 @@ class HistoryLogger(keras.callbacks.Callback):
         self.run.write_text("history.csv", text.getvalue())
         with self.run.atomic_write("curves.png") as path:
             curves.draw_curves(self.rows, path)
+
+
+class TensorBoard(keras.callbacks.TensorBoard):
+    """Keras' callback with the learning rate that was used, not that of the batch to come."""
+
+    def _collect_learning_rate(self, logs):
+        return {**logs, "learning_rate": last_learning_rate(self.model.optimizer)}
 
 
 class Progress(keras.callbacks.Callback):
