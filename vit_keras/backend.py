@@ -6,6 +6,8 @@ import platform
 import re
 import sys
 import tempfile
+import threading
+from pathlib import Path
 
 # What TensorFlow's C++ code prints on a machine without a GPU. TF_CPP_MIN_LOG_LEVEL does not
 # silence these lines: they are written while the library loads, before its logging is set up.
@@ -14,6 +16,8 @@ EXPECTED = re.compile(
     r"|I0000 .*(oneDNN custom operations are on|Could not find cuda drivers)"
     r"|E0000 .*failed call to cuInit"
 )
+PROC = Path("/proc/self")
+INTERVAL = 0.1  # seconds between two samples of the memory
 # What TFDS logs about its own code whenever it decodes a part of the features of a data set.
 TFDS_WARNING = "`FeatureConnector.dtype` is deprecated"
 
@@ -64,25 +68,45 @@ def devices() -> list[str]:
     return [_cpu() if device.platform == "cpu" else device.device_kind for device in found]
 
 
-def peak_memory_mb() -> dict[str, float]:
-    """Peak memory of this process so far, in MB of 10^6 bytes: `host`, and a GPU's as `gpu`."""
-    import resource
+def reset_peak_memory() -> None:
+    """Measure the peak memory from now on, and not from the start of the process."""
+    _reset_host_peak()
+    if has_tensorflow_gpu():
+        import tensorflow as tf
 
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    peaks = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6}
+        tf.config.experimental.reset_memory_stats("GPU:0")
+
+
+def peak_memory_mb() -> dict[str, float]:
+    """Peak memory since `reset_peak_memory`, in MB of 10^6 bytes: `host`, and a GPU's as `gpu`.
+
+    That of a GPU under JAX is since the start of the process.
+    """
+    peaks = {"host": _host_peak() / 1e6}
     if (gpu := _gpu_peak()) is not None:
         peaks["gpu"] = gpu / 1e6
     return {name: round(peak, 1) for name, peak in peaks.items()}
 
 
+def has_tensorflow_gpu() -> bool:
+    """Whether the backend is TensorFlow, and has a GPU."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
 def _gpu_peak() -> int | None:
     import keras
 
-    if keras.backend.backend() == "tensorflow":
+    if has_tensorflow_gpu():
         import tensorflow as tf
 
-        if tf.config.list_physical_devices("GPU"):
-            return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    if keras.backend.backend() == "tensorflow":
         return None
     import jax
 
@@ -91,3 +115,77 @@ def _gpu_peak() -> int | None:
 
 def _cpu() -> str:
     return f"CPU {platform.machine()}"
+
+
+# `getrusage` gives the peak of the whole life of the process, or of the one that started it if that
+# is more: Linux keeps it over `exec`. /proc has that of this program alone, and can begin again.
+
+
+class _Sampler:
+    """Samples the resident memory in a thread, where Linux does not keep its peak."""
+
+    def __init__(self) -> None:
+        self.highest = _resident()
+        self.stopped = threading.Event()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while not self.stopped.wait(INTERVAL):
+            self.highest = max(self.highest, _resident())
+
+
+_sampler: _Sampler | None = None
+
+
+def _reset_host_peak() -> None:
+    """Begin again with the resident memory of now."""
+    global _sampler
+    if _sampler is not None:
+        _sampler.stopped.set()
+    _sampler = None if _reset_by_kernel() else _Sampler()
+
+
+def _host_peak() -> int:
+    """Highest resident memory since the reset, or since the start of the process, in bytes."""
+    if _sampler is not None:
+        return max(_sampler.highest, _resident())
+    return _status("VmHWM") or _lifetime_peak()
+
+
+def _reset_by_kernel() -> bool:
+    """Let Linux count again; False on another system, or where a container forbids it."""
+    if _status("VmHWM") is None:
+        return False
+    try:
+        (PROC / "clear_refs").write_text("5")  # `man proc_pid_clear_refs`
+    except OSError:
+        return False
+    return True
+
+
+def _resident() -> int:
+    """Resident memory now; without /proc and psutil, the highest so far."""
+    if (found := _status("VmRSS")) is not None:
+        return found
+    try:
+        import psutil
+    except ImportError:
+        return _lifetime_peak()
+    return psutil.Process().memory_info().rss
+
+
+def _status(name: str) -> int | None:
+    """The value of a line of /proc/self/status, such as `VmHWM:  1968 kB`."""
+    try:
+        lines = (PROC / "status").read_text().splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
+    return int(found[0]) * 1024 if found else None
+
+
+def _lifetime_peak() -> int:
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -19,6 +19,24 @@ class DivergedError(RuntimeError):
     """The loss is no longer a finite number; the scripts print the message and exit with 1."""
 
 
+# In the messages of TensorFlow, JAX and XLA, whose exceptions share no base class.
+MEMORY_REPORTS = (
+    "RESOURCE_EXHAUSTED",
+    "OOM when allocating",
+    "out of memory",
+    "MemoryError",
+    "bad_alloc",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception of Python, NumPy, TensorFlow or JAX means that memory was missing."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return True
+    is_runtime = isinstance(error, RuntimeError) or type(error).__module__.startswith("tensorflow")
+    return is_runtime and any(report.lower() in str(error).lower() for report in MEMORY_REPORTS)
+
+
 def did_you_mean(value: object, allowed: Iterable[str]) -> str:
     """The end of a message about an unknown name: the nearest name, or all that there are."""
     allowed = sorted(allowed)

@@ -10,7 +10,14 @@ import pytest
 import sklearn.metrics
 
 from helpers.trained_runs import SMALL, assert_same, final_state, history, trained
-from vit_keras import SettingError, build_splits, load_config, open_run, train_model
+from vit_keras import (
+    SettingError,
+    build_splits,
+    evaluate_run,
+    load_config,
+    open_run,
+    train_model,
+)
 from vit_keras.data import dataset, registry
 from vit_keras.data.splits import load_splits, with_test_split
 from vit_keras.errors import DivergedError
@@ -257,6 +264,24 @@ def test_early_stopping_ends_before_the_last_epoch(tmp_path):
     end = run_end.read_end(run.path)
     assert end.reason == "early stopping"
     assert end.cause.startswith(f"early stopping after {run.metrics['epochs']} of 9 epochs")
+    said = f"early stopping: stage all ended after {run.metrics['epochs']} of 9 epochs, 1 after"
+    *_, log = (run.path / "train.log").read_text().partition("started at")
+    assert log.count(said) == 2  # when it happens, and at the end
+    assert run.metrics["ended_by"] == "early stopping"
+
+
+def test_a_run_to_its_last_epoch_was_not_stopped(run):
+    assert run.metrics["ended_by"] == "last epoch"
+    assert "early stopping" not in (run.path / "train.log").read_text()
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "float32"])
+def test_an_evaluation_computes_as_the_test_after_training(precision, tmp_path):
+    """In half precision, XLA and TensorFlow's own kernels round in other places."""
+    run = trained(tmp_path / "run", f"train.precision={precision}", "train.jit_compile=true")
+    report = evaluate_run(run.path, images=10).report
+    assert report["accuracy"] == pytest.approx(run.metrics["test_accuracy"], abs=1e-6)
+    assert report["loss"] == pytest.approx(run.metrics["test_loss"], rel=1e-6)
 
 
 def test_every_switch_of_training_at_once(tmp_path):

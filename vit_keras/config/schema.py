@@ -345,6 +345,11 @@ class TrainConfig:
         at_least=0,
         at_most=64,
     )
+    schedule_epochs: list[int] = setting(
+        list,
+        "Epochs of each learning-rate schedule in turn; those of train.epochs after them have "
+        "another. Resuming with other train.epochs sets it.",
+    )
 
 
 @dataclass

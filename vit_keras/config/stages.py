@@ -6,6 +6,7 @@ from typing import Any
 
 from vit_keras.config.schema import Config, OptimConfig, StageConfig
 from vit_keras.errors import SettingError
+from vit_keras.validators import check_int
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Stage:
             blocks, the last norm, the pooling and the head; or `lora`, which is the head and
             low-rank updates (Hu et al. 2022) of each block's QKV and MLP kernels.
         first_epoch: number of epochs in earlier stages.
+        schedule_epochs: of its learning-rate schedule; more than `epochs` where it is cut short.
         optim: the run's optimizer settings, with the stage's own learning rate and warm-up.
         layer_decay: the learning rate of a layer as a fraction of that of the layer above it.
         augment: whether the run's augmentation is applied.
@@ -28,6 +30,7 @@ class Stage:
     blocks: int
     epochs: int
     first_epoch: int
+    schedule_epochs: int
     optim: OptimConfig
     layer_decay: float
     lora_rank: int
@@ -39,13 +42,31 @@ class Stage:
 
 
 def plan(config: Config) -> list[Stage]:
-    """The stages of a run, in order; one called `all` where none are set."""
+    """The stages of a run, in order.
+
+    Where none are set, `all`, and `all_2`, ... for the further schedules of
+    `train.schedule_epochs`.
+    """
     if not config.stages:
-        return [_stage("all", StageConfig(epochs=config.train.epochs or 0), 0, config.optim)]
+        return _plan_schedules(config)
     result: list[Stage] = []
     for name, settings in config.stages.items():
         first = result[-1].end if result else 0
         result.append(_stage(name, settings, first, config.optim))
+    return result
+
+
+def _plan_schedules(config: Config) -> list[Stage]:
+    result: list[Stage] = []
+    left, lengths = config.train.epochs or 0, list(config.train.schedule_epochs)
+    while left or not result:
+        length = lengths.pop(0) if lengths else left
+        settings = StageConfig(epochs=min(length, left))
+        name = f"all_{len(result) + 1}" if result else "all"
+        first = result[-1].end if result else 0
+        stage = _stage(name, settings, first, config.optim)
+        result.append(replace(stage, schedule_epochs=length))
+        left -= settings.epochs
     return result
 
 
@@ -67,6 +88,7 @@ def _stage(name: str, settings: StageConfig, first_epoch: int, optim: OptimConfi
         blocks=blocks,
         epochs=settings.epochs,
         first_epoch=first_epoch,
+        schedule_epochs=settings.epochs,
         optim=replace(optim, **overrides),
         layer_decay=settings.layer_decay,
         lora_rank=settings.lora_rank,
@@ -102,6 +124,7 @@ def check_stages(config: Config) -> None:
             if config.stages
             else "train.epochs=null leaves a run without stages no epochs; set train.epochs"
         )
+    _check_schedules(config)
     stages = plan(config)
     for stage in stages[:-1]:
         if stage.kind == "lora":
@@ -109,3 +132,14 @@ def check_stages(config: Config) -> None:
                 f"stages.{stage.name}.trainable=lora has to be the last stage, whose low-rank "
                 "factors are merged into the weights when it is saved; put it last"
             )
+
+
+def _check_schedules(config: Config) -> None:
+    lengths = config.train.schedule_epochs
+    if lengths and config.stages:
+        raise SettingError(
+            f"train.schedule_epochs={lengths} has no effect: each stage has a schedule of its own; "
+            "leave it out"
+        )
+    for length in lengths:
+        check_int("train.schedule_epochs", length)

@@ -21,7 +21,9 @@ class ClassRecall(keras.metrics.Metric):
         """One-hot targets and logits, both (B, K)."""
         targets = ops.cast(y_true, "float32")
         if sample_weight is not None:
-            targets = targets * ops.reshape(ops.cast(sample_weight, "float32"), (-1, 1))
+            # Of an image that is there, or of one that fills up a batch.
+            is_counted = ops.reshape(sample_weight, (-1, 1)) > 0
+            targets = targets * ops.cast(is_counted, "float32")
         is_hit = ops.equal(ops.argmax(y_pred, axis=-1), ops.argmax(y_true, axis=-1))
         self.images.assign_add(ops.sum(targets, axis=0))
         self.hits.assign_add(ops.sum(targets * ops.cast(is_hit, "float32")[:, None], axis=0))

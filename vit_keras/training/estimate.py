@@ -20,7 +20,7 @@ from vit_keras.data.input_pipeline import evaluation_batches, training_batches
 from vit_keras.logs import console
 from vit_keras.runs import run_dir
 from vit_keras.text import format_duration
-from vit_keras.training import freezing, preflight
+from vit_keras.training import freezing, out_of_memory, preflight
 from vit_keras.training.train import prepare
 from vit_keras.training.trainer import Trainer
 
@@ -74,9 +74,15 @@ def estimate(config: Config) -> Estimate:
 
     Raises:
         SettingError: the configuration or its data cannot work.
+        ResourceError: there is not enough memory.
     """
-    started = time.perf_counter()
     preflight.check(config)
+    with out_of_memory.in_one_line(config):
+        return _estimate(config)
+
+
+def _estimate(config: Config) -> Estimate:
+    started = time.perf_counter()
     with console():
         splits, plan, _, model, _ = prepare(config)
     start_seconds = time.perf_counter() - started

@@ -2,6 +2,7 @@
 
 import zipfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -58,7 +59,8 @@ def check_resumable(config: Config) -> None:
     resume = config.run.resume
     if resume is None:
         return
-    asked, kept = map(OmegaConf.structured, (config, config_of_run(resume)))
+    kept_config = config_of_run(resume)
+    asked, kept = map(OmegaConf.structured, (config, kept_config))
     _check_checkpoints(Path(resume))
     _check_best(Path(resume))
     Run(Path(resume)).close()  # refuses a run that another process holds
@@ -72,11 +74,33 @@ def check_resumable(config: Config) -> None:
         if setting.startswith("run.") or setting in RESUMABLE:
             continue
         new, old = OmegaConf.select(asked, setting), OmegaConf.select(kept, setting)
+        if setting == "train.schedule_epochs" and new == _schedule_epochs(config, kept_config):
+            continue
         if new != old:
             raise SettingError(
                 f"{setting}={new} differs from {old} in run.resume={resume}; a resumed run keeps "
                 f"its settings ({', '.join(RESUMABLE)} aside), so leave it out or start a new run"
             )
+
+
+def with_schedules(config: Config) -> Config:
+    """`config` with the learning-rate schedules of the run that it resumes, if it resumes one.
+
+    With more epochs than before, the schedule that was begun stays as it is, and further epochs
+    have one of their own; fewer epochs cut it short. A new run with these settings ends the same.
+    """
+    if config.run.resume is None or config.stages:
+        return config
+    lengths = _schedule_epochs(config, config_of_run(config.run.resume))
+    return replace(config, train=replace(config.train, schedule_epochs=lengths))
+
+
+def _schedule_epochs(config: Config, kept: Config) -> list[int]:
+    lengths, planned = list(kept.train.schedule_epochs), kept.train.epochs or 0
+    has_begun = any(Path(str(config.run.resume)).glob(CHECKPOINTS))
+    if has_begun and config.train.epochs != planned and sum(lengths) < planned:
+        lengths.append(planned - sum(lengths))
+    return lengths
 
 
 def _check_checkpoints(path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from vit_keras import backend
 from vit_keras.config.schema import Config
 from vit_keras.data import lazy_images, quality_report, registry
 from vit_keras.data.dataset import SourceData, Splits
@@ -16,7 +17,14 @@ from vit_keras.errors import SettingError
 from vit_keras.logs import console, log
 from vit_keras.runs import accuracy, run_dir, run_end
 from vit_keras.runs.run_dir import Run, log_file
-from vit_keras.training import environment, freezing, overfit_check, preflight, resume
+from vit_keras.training import (
+    environment,
+    freezing,
+    out_of_memory,
+    overfit_check,
+    preflight,
+    resume,
+)
 from vit_keras.training.build_model import build_training_model
 from vit_keras.training.plan import TrainingPlan, resolve_plan
 from vit_keras.training.precision import Precision, resolve_precision
@@ -48,6 +56,7 @@ def train_model(config: Config, data: Any = None) -> Result:
 
     Raises:
         SettingError: the configuration, the data or the run directory cannot work.
+        ResourceError: there is not enough memory.
         DivergedError: the loss is not finite any more; the last checkpoint remains.
         KeyboardInterrupt: stopped by Ctrl-C; the run can be resumed.
     """
@@ -58,7 +67,9 @@ def train_model(config: Config, data: Any = None) -> Result:
         preflight.check(config, arrays)
         run_dir.check_free(config.run)
         resume.check_resumable(config)
-        prepared = prepare(config, arrays)
+        config = resume.with_schedules(config)
+        with out_of_memory.in_one_line(config, is_loading=True):
+            prepared = prepare(config, arrays)
         config = _with_bit_depth(config, prepared.splits)
         resumed = config.run.resume
         # After the model was built: one that cannot be leaves no directory behind.
@@ -85,6 +96,7 @@ def prepare(config: Config, data: SourceData | None = None) -> Prepared:
     Raises:
         SettingError: the data or the pretrained weights cannot be loaded, or do not fit the stages.
     """
+    backend.reset_peak_memory()
     keras.utils.set_random_seed(config.train.seed)
     splits = load_splits(config.data, config.train.seed, data)
     plan = resolve_plan(config, len(splits.train.labels))

@@ -17,7 +17,7 @@ from vit_keras.logs import log
 from vit_keras.runs import accuracy, run_dir
 from vit_keras.runs.history import best_epoch
 from vit_keras.runs.run_dir import Run
-from vit_keras.training import checkpoint, freezing, overfit_check
+from vit_keras.training import checkpoint, freezing, out_of_memory, overfit_check
 from vit_keras.training.callbacks import saving, stopping
 from vit_keras.training.callbacks.history import HistoryLogger, Progress, TensorBoard
 from vit_keras.training.callbacks.sample_predictions import SamplePredictions
@@ -55,11 +55,19 @@ class Trainer:
         self.history = HistoryLogger(run, rows, plan.steps_per_epoch * config.train.batch_size)
 
     def fit(self) -> Result:
-        """Train every stage that is not finished, then evaluate the best model."""
+        """Train every stage that is not finished, then evaluate the best model.
+
+        Raises:
+            ResourceError: there is not enough memory.
+        """
+        with out_of_memory.in_one_line(self.config):
+            return self._fit()
+
+    def _fit(self) -> Result:
         if self.config.run.resume:
-            run_dir.write_config(self.run, self.config)  # train.epochs may have been raised
             done, total = len(self.history.rows), self.plan.total_epochs
             log.info("resuming %s after epoch %d of %d", self.run.path, done, total)
+            self._record_epochs()
         for stage in self.plan.stages:
             self.fit_stage(stage)
         overfit_check.warn_if_not_overfit(self.config, self.history.rows)
@@ -84,8 +92,7 @@ class Trainer:
     def evaluate(self) -> Result:
         """Evaluate the best model on the test split, once, and write `metrics.json`."""
         self.model.vit.load_weights(self.run.path / "best.keras")
-        self.model.use_images()
-        recall = self.model.count_classes()
+        recall = self.model.compile_for_evaluation(self.config)
         config = self.config
         test = evaluation_batches(self.splits.test, config.train.batch_size, config.data.prefetch)
         scores = self.model.evaluate(test, verbose=_verbosity(), return_dict=True)
@@ -100,6 +107,8 @@ class Trainer:
             metrics["best_epoch"],
             metrics["train_seconds"],
         )
+        for reason in self._stopped_stages():
+            log.info("%s", reason)
         log.info("model: %s", self.run.path / "best.keras")
         log.info("curves: %s", self.run.path / "curves.png")
         log.info("run: %s", self.run.path)
@@ -128,13 +137,29 @@ class Trainer:
             result.append(saving.ExactSwapEMAWeights(swap_on_epoch=True))
         result.append(saving.ModelCheckpoint(run, vit, history))
         if config.train.early_stopping is not None:
-            result.append(stopping.EarlyStopping(config.train.early_stopping, history))
+            result.append(stopping.EarlyStopping(stage, config.train.early_stopping, history))
         if config.train.tensorboard:
             result.append(TensorBoard(run.path / "tensorboard"))
         if count := config.train.sample_predictions:
             names, validation = self.splits.class_names, self.splits.validation
             result.append(SamplePredictions(run, vit, validation, names, count))
         return result
+
+    def _record_epochs(self) -> None:
+        """Write and log the schedules that follow where `train.epochs` is another than before."""
+        before = run_dir.config_of_run(str(self.run.path)).train.epochs
+        run_dir.write_config(self.run, self.config)
+        if before == self.config.train.epochs:
+            return
+        log.info("train.epochs is %s instead of %s:", self.config.train.epochs, before)
+        for stage in self.plan.stages:
+            cut = (
+                f", cut short after {stage.epochs}" if stage.epochs < stage.schedule_epochs else ""
+            )
+            log.info(
+                "  epochs %d to %d: a learning-rate schedule of %d epochs%s",
+                *(stage.first_epoch + 1, stage.end, stage.schedule_epochs, cut),
+            )
 
     def _configure(self, stage: Stage) -> None:
         # Counted in recorded epochs: early stopping may have shortened earlier stages.
@@ -156,6 +181,12 @@ class Trainer:
         return len(rows) >= stage.epochs or stopping.has_stalled(
             rows, self.config.train.early_stopping
         )
+
+    def _stopped_stages(self) -> list[str]:
+        """A line for each stage that early stopping ended."""
+        patience, rows_of = self.config.train.early_stopping, self.history.rows_of
+        reasons = [stopping.stop_reason(s, rows_of(s.name), patience) for s in self.plan.stages]
+        return [reason for reason in reasons if reason]
 
     def _fit_epochs(self, stage: Stage) -> None:
         done, total = len(self.history.rows), self.plan.total_epochs
@@ -217,6 +248,7 @@ class Trainer:
             "best_val_accuracy": rows[best - 1]["val_accuracy"],
             "best_epoch": best,
             "epochs": len(rows),
+            "ended_by": "early stopping" if self._stopped_stages() else "last epoch",
             "params": freezing.count_params(self.model.vit),
             "images_per_second": float(np.median(speeds)),
             "train_seconds": round(sum(row["seconds"] for row in rows), 1),

@@ -95,15 +95,20 @@ class TrainingModel(keras.Model):
             self.on_features = False
             self._compile(self.optimizer, jit_compile=self.jit_compile)
 
-    def count_classes(self) -> ClassRecall:
-        """Count hits by class from now on, for an evaluation."""
+    def compile_for_evaluation(self, config: Config) -> ClassRecall:
+        """Take images, and count hits by class from now on.
+
+        Computes as `evaluate_run` does: in half precision XLA rounds elsewhere.
+        """
+        self.on_features = False
         recall = ClassRecall(self.vit.output_shape[-1])
-        self._compile(self.optimizer, self.jit_compile, recall)
+        is_off = str(config.train.jit_compile).lower() == "false"
+        self._compile(self.optimizer, False if is_off else "auto", recall)
         return recall
 
     def _build_optimizer(self, stage: Stage, plan: TrainingPlan, first_step: int) -> Any:
         schedule = learning_rate_schedule(
-            stage.optim, stage.epochs, plan.steps_per_epoch, first_step
+            stage.optim, stage.schedule_epochs, plan.steps_per_epoch, first_step
         )
         multipliers = None
         if stage.layer_decay != 1:
@@ -121,11 +126,14 @@ class TrainingModel(keras.Model):
         # alone would take longer to compile than to train.
         return str(config.train.jit_compile).lower() != "false" and not self.on_features
 
-    def _compile(self, optimizer: Any, jit_compile: bool, *metrics: keras.metrics.Metric) -> None:
+    def _compile(
+        self, optimizer: Any, jit_compile: bool | str, *metrics: keras.metrics.Metric
+    ) -> None:
         self.compile(
             optimizer=optimizer,
             loss=keras.losses.CategoricalCrossentropy(from_logits=True),
-            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy"), *metrics],
+            # Weighted, because batches that several devices share may be padded.
+            weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy"), *metrics],
             jit_compile=jit_compile,
         )
 
@@ -146,4 +154,5 @@ class TrainingModel(keras.Model):
         values = extract.predict(
             input_pipeline.evaluation_batches(split, batch_size, prefetch=2), verbose=0
         )
-        return Split(np.asarray(values, "float32"), split.labels)
+        # Batches that several devices share may be padded.
+        return Split(np.asarray(values[: len(split.labels)], "float32"), split.labels)

@@ -11,6 +11,7 @@ import numpy as np
 
 from vit_keras.config.stages import Stage
 from vit_keras.errors import DivergedError
+from vit_keras.logs import log
 from vit_keras.runs.history import best_epoch
 from vit_keras.training.callbacks.history import HistoryLogger
 from vit_keras.training.plan import TrainingPlan
@@ -82,16 +83,31 @@ class EarlyStopping(keras.callbacks.Callback):
     the uninterrupted one would have.
     """
 
-    def __init__(self, patience: int, history: HistoryLogger) -> None:
+    def __init__(self, stage: Stage, patience: int, history: HistoryLogger) -> None:
         super().__init__()
-        self.patience, self.history = patience, history
+        self.stage, self.patience, self.history = stage, patience, history
 
     def on_epoch_end(self, epoch, logs=None):
-        rows = self.history.rows_of(self.history.stage)
+        rows = self.history.rows_of(self.stage.name)
         if has_stalled(rows, self.patience):
             self.model.stop_training = True
+        if reason := stop_reason(self.stage, rows, self.patience):
+            log.info("%s", reason)
 
 
 def has_stalled(rows: list[dict[str, Any]], patience: int | None) -> bool:
     """Whether the best epoch is `patience` epochs or more before the last one."""
     return bool(patience and rows) and rows[-1]["epoch"] - best_epoch(rows) >= patience
+
+
+def stop_reason(stage: Stage, rows: list[dict[str, Any]], patience: int | None) -> str:
+    """Why `stage`, with the history `rows`, ended before its last epoch; empty if it did not."""
+    if len(rows) >= stage.epochs or not has_stalled(rows, patience):
+        return ""
+    best = next(row for row in rows if row["epoch"] == best_epoch(rows))
+    return (
+        f"early stopping: stage {stage.name} ended after {len(rows)} of {stage.epochs} epochs, "
+        f"{rows[-1]['epoch'] - best['epoch']} after its best validation accuracy, "
+        f"{best['val_accuracy']:.4f} in epoch {best['epoch']} "
+        f"(train.early_stopping={patience})"
+    )
