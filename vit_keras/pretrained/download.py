@@ -69,6 +69,11 @@ def fetch(handle: str) -> Path:
         ) from error
 
 
+def is_on_disk(handle: str) -> bool:
+    """Whether a handle is an existing path, and not an address or the path of what was moved."""
+    return _on_disk(handle) is not None
+
+
 def _on_disk(handle: str) -> Path | None:
     path = os.path.expanduser(handle)  # not Path, which raises for ~nobody and for long names
     return Path(path).resolve() if os.path.exists(path) else None

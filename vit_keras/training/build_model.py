@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from pathlib import Path
 
 import keras
 
@@ -10,7 +11,8 @@ from vit_keras.data.dataset import Splits
 from vit_keras.data.splits import image_size
 from vit_keras.errors import SettingError
 from vit_keras.model.vit import build_vit, describe
-from vit_keras.training import preflight
+from vit_keras.pretrained import download
+from vit_keras.training import preflight, resume
 from vit_keras.training.training_model import TrainingModel
 
 # Argument of `load_pretrained`, as its messages write it -> the setting of the configuration.
@@ -46,6 +48,9 @@ def build_training_model(config: Config, splits: Splits, policy: str) -> tuple[T
 
 def _build_vit(config: Config, splits: Splits, policy: str) -> tuple[keras.Model, str]:
     if config.pretrained.handle is not None:
+        file = resume.saved_architecture(config)
+        if file and not download.is_on_disk(config.pretrained.handle):
+            return _rebuild(file, policy), ""
         return _load_pretrained(config, splits, policy)
     vit = build_vit(
         None,
@@ -58,6 +63,21 @@ def _build_vit(config: Config, splits: Splits, policy: str) -> tuple[keras.Model
         **dataclasses.asdict(preflight.architecture(config.model)),
     )
     return vit, ""
+
+
+def _rebuild(file: Path, policy: str) -> keras.Model:
+    """The model of a run to resume without its pretrained file: its checkpoint has the weights."""
+    from vit_keras.pretrained.saved_model_layer import trusting_the_file
+
+    with trusting_the_file():  # which a SavedModel was wrapped into by this run
+        vit = keras.models.load_model(file, compile=False)
+    if _is_wrapped(vit) or vit.get_layer("encoder_block_0").dtype_policy.name == policy:
+        return vit
+    return build_vit(None, dtype=policy, name=vit.name, **describe(vit))
+
+
+def _is_wrapped(vit: keras.Model) -> bool:
+    return "patch_embedding" not in {layer.name for layer in vit.layers}
 
 
 def _load_pretrained(config: Config, splits: Splits, policy: str) -> tuple[keras.Model, str]:
@@ -80,8 +100,7 @@ def _load_pretrained(config: Config, splits: Splits, policy: str) -> tuple[keras
         )
     except SettingError as error:
         raise SettingError(_as_settings(str(error))) from None
-    is_wrapped = "patch_embedding" not in {layer.name for layer in vit.layers}
-    if is_wrapped and (settings.baseline or not settings.load_weights):
+    if _is_wrapped(vit) and (settings.baseline or not settings.load_weights):
         raise SettingError(
             f"pretrained.handle={settings.handle} is a wrapped SavedModel, which cannot "
             "be trained from random weights; set pretrained.baseline=false and "

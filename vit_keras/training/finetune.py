@@ -7,8 +7,11 @@ from typing import Any
 from vit_keras.config import schema, stages
 from vit_keras.config.schema import Config
 from vit_keras.data.readers.in_memory import to_in_memory
+from vit_keras.errors import SettingError
 from vit_keras.logs import console, log
+from vit_keras.pretrained import download
 from vit_keras.runs import run_dir
+from vit_keras.runs.saved_run import MODEL
 from vit_keras.training import preflight
 from vit_keras.training.train import train_model
 from vit_keras.training.trainer import Result
@@ -36,6 +39,8 @@ def finetune_model(config: Config, data: Any = None) -> Result:
     folder = run_dir.baseline_dir(result.path)
     has_started = (folder / run_dir.CONFIG).exists()
     run_config = schema.RunConfig(dir=str(folder), resume=str(folder) if has_started else None)
+    if not has_started:
+        config = _with_own_architecture(config, result.path)
     baseline = train_model(_from_scratch(config, run_config), data)
     metrics = {
         **result.metrics,
@@ -53,6 +58,16 @@ def finetune_model(config: Config, data: Any = None) -> Result:
             result.path,
         )
     return Result(result.path, metrics)
+
+
+def _with_own_architecture(config: Config, run: Path) -> Config:
+    """Where the pretrained file has been moved since, name the model that was made of it."""
+    handle = config.pretrained.handle
+    try:
+        download.check(str(handle))
+    except SettingError:
+        handle = str(run / MODEL)
+    return replace(config, pretrained=replace(config.pretrained, handle=handle))
 
 
 def _from_scratch(config: Config, run_config: schema.RunConfig) -> Config:

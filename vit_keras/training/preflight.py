@@ -19,7 +19,7 @@ from vit_keras.model import architecture as model_architecture
 from vit_keras.model import architecture_checks
 from vit_keras.pretrained import download
 from vit_keras.runs.run_dir import CONFIG
-from vit_keras.training.resume import resumed_config
+from vit_keras.training.resume import resumed_config, saved_architecture
 from vit_keras.training.unused_settings import check_effects
 from vit_keras.validators import Bounds, check_bounds, check_choice
 
@@ -174,7 +174,8 @@ def _check_updates(config: Config, count: int) -> None:
 def _check_pretrained(config: Config) -> None:
     """Refuse a handle that cannot be loaded, and options that its file decides."""
     settings = config.pretrained
-    download.check(str(settings.handle), "pretrained.handle")
+    if not saved_architecture(config):  # which makes the file superfluous
+        download.check(str(settings.handle), "pretrained.handle")
     if settings.train_all and not settings.wrap_saved_model:
         raise SettingError(
             "pretrained.train_all=true is of a SavedModel that is used whole; set "

@@ -16,6 +16,8 @@ from vit_keras.io import zip_files
 from vit_keras.runs import history, run_dir
 from vit_keras.runs.run_dir import CHECKPOINTS, Run, config_of_run, damaged_checkpoints
 
+MODELS = ("last.keras", "best.keras")
+
 
 def resumed_config(asked: Config, overrides: Iterable[str]) -> Config:
     """The settings of the run to resume, with those that the overrides change."""
@@ -81,6 +83,15 @@ def check_resumable(config: Config) -> None:
                 f"{setting}={new} differs from {old} in run.resume={resume}; a resumed run keeps "
                 f"its settings ({', '.join(RESUMABLE)} aside), so leave it out or start a new run"
             )
+
+
+def saved_architecture(config: Config) -> Path | None:
+    """An intact model file of the run to resume; None for a new run, and before its first epoch."""
+    run = Path(config.run.resume or "")
+    if config.run.resume is None or not any(map(zipfile.is_zipfile, run.glob(CHECKPOINTS))):
+        return None
+    files = [run / name for name in MODELS]
+    return next((file for file in files if not zip_files.model_fault(file)), None)
 
 
 def with_schedules(config: Config) -> Config:

@@ -1,5 +1,6 @@
 """The Trainer: fits a model stage by stage, saves it after each epoch, and evaluates the best."""
 
+import random
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,6 +174,9 @@ class Trainer:
 
     def _restore(self, latest: checkpoint.Checkpoint) -> None:
         checkpoint.restore_checkpoint(latest, self.model)
+        if "random" in latest.state:  # not in those of version 0.1
+            version, numbers, gauss = latest.state["random"]
+            random.setstate((version, tuple(numbers), gauss))
         self.history.write()  # drops epochs that were recorded after the checkpoint
         self.save_models()  # the run may have been killed before it wrote them
 

@@ -1,5 +1,7 @@
 """Callbacks that save after each epoch: the checkpoint to resume from, and the models."""
 
+import random
+
 import keras
 
 from vit_keras.runs.history import best_epoch
@@ -17,7 +19,9 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         self.run, self.history = run, history
 
     def on_epoch_end(self, epoch, logs=None):
-        checkpoint.save_checkpoint(self.run, epoch + 1, self.model, {"rows": self.history.rows})
+        # The seeds of what a later stage initialises are drawn by Python's generator.
+        state = {"rows": self.history.rows, "random": random.getstate()}
+        checkpoint.save_checkpoint(self.run, epoch + 1, self.model, state)
 
 
 class ExactSwapEMAWeights(keras.callbacks.SwapEMAWeights):
