@@ -68,6 +68,18 @@ def devices() -> list[str]:
     return [_cpu() if device.platform == "cpu" else device.device_kind for device in found]
 
 
+def replicas() -> int:
+    """Copies of a model that share each batch: of `keras.distribution`, or of `tf.distribute`."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.distribute.get_strategy().num_replicas_in_sync
+    distribution = keras.distribution.distribution()
+    return distribution.num_model_replicas if distribution else 1
+
+
 def reset_peak_memory() -> None:
     """Measure the peak memory from now on, and not from the start of the process."""
     _reset_host_peak()

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from vit_keras import backend
 from vit_keras.data.dataset import Split
 
 Batch = tuple[np.ndarray, np.ndarray]  # images and labels, both inputs of the training model
@@ -81,24 +82,56 @@ def repeated_indices(images: np.ndarray, repeats: int) -> np.ndarray:
 
 
 def evaluation_batches(split: Split, batch_size: int, prefetch: int) -> Any:
-    """Every image once, in order; the last batch may be smaller. Can be iterated repeatedly."""
+    """Every image once, in order; the last batch may be smaller. Can be iterated repeatedly.
+
+    On several devices, images of weight 0 fill up the last batch.
+    """
     batches = _SequentialBatches(split, batch_size)
     if not _on_tensorflow():
         return batches
-    return _tf_dataset(lambda number: batches[number][0], len(batches), split, prefetch)
+    return _tf_dataset(batches.arrays, len(batches), split, prefetch, bool(batches.padding))
 
 
 class _SequentialBatches(keras.utils.PyDataset):
     def __init__(self, split: Split, batch_size: int) -> None:
         super().__init__()
         self.split, self.batch_size = split, batch_size
+        self.devices = backend.replicas()
 
     def __len__(self) -> int:
         return -(-len(self.split.labels) // self.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[Batch]:
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        return _as_inputs(*self.arrays(index))
+
+    def arrays(self, index: int) -> tuple[np.ndarray, ...]:
+        """Images and labels of a batch, and weights if some batch is padded."""
         part = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        return ((self.split.images[part], self.split.labels[part]),)
+        images, labels = self.split.images[part], self.split.labels[part]
+        return self._padded(images, labels) if self.padding else (images, labels)
+
+    @property
+    def padding(self) -> int:
+        """Images to add to all batches together, so that the devices can share each of them."""
+        total, full = len(self.split.labels), len(self) - 1
+        sizes = (self.batch_size, total - full * self.batch_size)
+        return full * (-sizes[0] % self.devices) + -sizes[1] % self.devices
+
+    def _padded(self, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, ...]:
+        """A batch of a size that the devices can share, with weights that leave out what is added.
+
+        Keras divides a batch's loss by its size, and weights it by its size: the weights make up
+        for the images that were added.
+        """
+        total, added = len(self.split.labels), -len(labels) % self.devices
+        index = np.arange(len(labels) + added).clip(max=len(labels) - 1)
+        weights = np.where(np.arange(len(index)) < len(labels), 1 + self.padding / total, 0)
+        return images[index], labels[index], weights.astype("float32")
+
+
+def _as_inputs(images: Any, labels: Any, *weights: Any) -> tuple[Any, ...]:
+    """(x, y, sample weights) as Keras takes them; labels are an input, and y is not used."""
+    return ((images, labels), labels, *weights) if weights else ((images, labels),)
 
 
 def _on_tensorflow() -> bool:
@@ -106,7 +139,11 @@ def _on_tensorflow() -> bool:
 
 
 def _tf_dataset(
-    load: Callable[[int], Batch], count: int | None, split: Split, prefetch: int
+    load: Callable[[int], tuple[np.ndarray, ...]],
+    count: int | None,
+    split: Split,
+    prefetch: int,
+    is_weighted: bool = False,
 ) -> Any:
     """A tf.data.Dataset of `load(0)`, `load(1)`, ...: `count` batches, or infinite if it is None.
 
@@ -116,10 +153,12 @@ def _tf_dataset(
 
     shapes = [(None, *array.shape[1:]) for array in split]
     dtypes = [tf.as_dtype(array.dtype) for array in split]
+    if is_weighted:
+        shapes, dtypes = [*shapes, (None,)], [*dtypes, tf.float32]
 
     def batch(number: Any) -> Any:
         arrays = tf.numpy_function(lambda n: load(int(n)), [number], dtypes)
-        return (tuple(map(tf.ensure_shape, arrays, shapes)),)
+        return _as_inputs(*map(tf.ensure_shape, arrays, shapes))
 
     # A map over numbers, because a data set from a generator copies every batch once more. Two
     # calls at a time, so that no core idles while a batch is copied to TensorFlow.

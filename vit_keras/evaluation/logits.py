@@ -36,6 +36,7 @@ class Classifier:
         progress = _Progress(len(split.labels), self.batch_size, self.bar)
         batches = input_pipeline.evaluation_batches(split, self.batch_size, self.prefetch)
         values = np.asarray(self.model.predict(batches, verbose=0, callbacks=[progress]), "float32")
+        values = values[: len(split.labels)]  # batches that several devices share may be padded
         self.images_per_second = progress.images_per_second()
         if not np.isfinite(values).all():
             wrong = int((~np.isfinite(values)).any(axis=-1).sum())

@@ -6,6 +6,7 @@ TensorFlow: a wrong setting is refused in about a second.
 """
 
 import importlib.util
+import json
 import os
 from pathlib import Path
 
@@ -80,6 +81,7 @@ def check_settings(config: Config) -> None:
     validators.check_fields(config)
     _check_data_path(config)
     _check_backend()
+    _check_cluster()
     if config.train.tensorboard:
         for package in ("tensorboard", "tensorflow"):  # Keras writes its logs through TensorFlow
             if not _is_installed(package):
@@ -222,6 +224,21 @@ def _check_backend() -> None:
         raise SettingError(
             f"KERAS_BACKEND={backend} is not installed; pip install {backend}, or "
             f"set KERAS_BACKEND to another of {', '.join(BACKENDS)}"
+        )
+
+
+def _check_cluster() -> None:
+    """Refuse TF_CONFIG with several tasks: each of them would train the whole run."""
+    try:
+        cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster") or {}
+        tasks = sum(len(cluster.get(job, ())) for job in ("chief", "master", "worker", "ps"))
+    except (ValueError, TypeError, AttributeError):  # not what TensorFlow would read
+        return
+    if tasks > 1:
+        raise SettingError(
+            f"TF_CONFIG names a cluster of {tasks} tasks, and each of them would train the whole "
+            "run for itself; train on one machine, without it (env -u TF_CONFIG vit-keras ...), "
+            "whose devices keras.distribution.DataParallel shares under KERAS_BACKEND=jax"
         )
 
 

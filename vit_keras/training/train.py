@@ -18,6 +18,7 @@ from vit_keras.logs import console, log
 from vit_keras.runs import accuracy, run_dir, run_end
 from vit_keras.runs.run_dir import Run, log_file
 from vit_keras.training import (
+    devices,
     environment,
     freezing,
     out_of_memory,
@@ -65,6 +66,7 @@ def train_model(config: Config, data: Any = None) -> Result:
         arrays = None if data is None else in_memory.to_in_memory(data, config.data.bit_depth)
         config = in_memory.with_array_source(config, arrays)
         preflight.check(config, arrays)
+        devices.check(config)
         run_dir.check_free(config.run)
         resume.check_resumable(config)
         config = resume.with_schedules(config)

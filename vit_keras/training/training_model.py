@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from vit_keras import backend
 from vit_keras.augment.pipeline import augment
 from vit_keras.config.schema import AugmentConfig, Config
 from vit_keras.config.stages import Stage
@@ -123,8 +124,13 @@ class TrainingModel(keras.Model):
 
     def _use_xla(self, config: Config) -> bool:
         # Keras' own "auto" leaves XLA off on a CPU, where it makes a step about 8% faster. A head
-        # alone would take longer to compile than to train.
-        return str(config.train.jit_compile).lower() != "false" and not self.on_features
+        # alone would take longer to compile than to train. TensorFlow's strategies cannot use it.
+        asked = str(config.train.jit_compile).lower()
+        return asked != "false" and not self.on_features and not self._has_strategy()
+
+    @staticmethod
+    def _has_strategy() -> bool:
+        return keras.backend.backend() == "tensorflow" and backend.replicas() > 1
 
     def _compile(
         self, optimizer: Any, jit_compile: bool | str, *metrics: keras.metrics.Metric
