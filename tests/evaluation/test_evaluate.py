@@ -304,7 +304,7 @@ def test_a_class_is_known_in_either_unicode_form(run, tmp_path):
         tmp_path / "data.npz",
         images=images,
         labels=np.arange(20) % 10,
-        class_names=[*"012345678", "caf\u00e9"],
+        class_names=[*"012345678", "\u0063af\u00e9"],
     )
     done = evaluate_run(run, ["data=npz", f"data.path={tmp_path / 'data.npz'}"], split="all")
     assert done.report["class_names"] == names
