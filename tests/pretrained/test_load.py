@@ -407,6 +407,10 @@ def test_the_processor_resizes_as_the_run_did(mode, tmp_path, caplog):
         is_pad = mode == "pad"
         assert ("data.resize_mode=pad" in caplog.text) == is_pad
         assert (folder / "preprocess.py").exists() == is_pad
+        if is_pad and name != "by hand":  # as runs of that version have it
+            text = (folder / "preprocess.py").read_text()
+            assert re.search(r"background.: .white", text)
+            assert re.search(r"decoder_version.: 1", text)
         if not is_pad:
             save_pretrained(load_pretrained(folder), tmp_path / f"{name} again")
             again = (tmp_path / f"{name} again" / "preprocessor_config.json").read_text()

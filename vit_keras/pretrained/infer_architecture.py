@@ -64,7 +64,7 @@ def infer_architecture(
     ):
         assumed.append("gelu=tanh, as in Google's models")
     image_size = metadata.pop("image_size", None)
-    other = ("channels", "num_classes", "resize_mode")
+    other = ("channels", "num_classes", "data")
     arch |= {name: metadata[name] for name in metadata if name not in other}
     arch |= {name: value for name, value in overrides.items() if value is not None}
     if "num_heads" not in arch:

@@ -107,9 +107,8 @@ def load_with_report(
     if read.channels != inferred.channels:
         report.resized.append(f"{PATCH} from {inferred.channels} channels to 1, summed")
     report.handle = str(handle)
-    if resize_mode := weight_file.metadata.get("resize_mode"):
-        height, width, depth = vit.input_shape[1:]
-        vit.image_input = ImageInput(height, width, depth, resize_mode)
+    if data := weight_file.metadata.get("data"):
+        vit.image_input = ImageInput.of_run(data, vit.input_shape[1:])
     if weight_file.is_saved_model:
         report.compared = _compare(weight_file, inferred, allow)
     log.debug("%s", report)

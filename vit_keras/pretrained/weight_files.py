@@ -8,7 +8,7 @@ import re
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from vit_keras.config import renamed_settings
+from vit_keras.config.schema import DataConfig
 from vit_keras.errors import SettingError
 from vit_keras.pretrained import tfhub
 from vit_keras.text import first_line
@@ -33,7 +34,7 @@ class WeightFile:
         path: of the file or folder.
         weights: name -> float32 array.
         metadata: what the file states about the model: fields of `Architecture`, `image_size`,
-            `num_classes` and `resize_mode`, as `data.resize_mode`.
+            `num_classes` and `data`, how images are read.
         is_saved_model: whether it is a SavedModel, whose logits can be compared.
     """
 
@@ -192,12 +193,17 @@ def _own(path: Path) -> WeightFile:
         ) from None
     metadata.pop("num_classes")
     if (path / "config.yaml").is_file():  # a run
-        settings: Any = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"))
-        data = renamed_settings.current_tree(settings).get("data") or {}
-        metadata["resize_mode"] = data.get("resize_mode")
+        metadata["data"] = _data_of_run(path / "config.yaml")
     return WeightFile(
         path, {v.path: keras.ops.convert_to_numpy(v) for v in model.weights}, metadata
     )
+
+
+def _data_of_run(config: Path) -> DataConfig:
+    settings: Any = OmegaConf.to_container(OmegaConf.load(config))
+    data = renamed_settings.current_tree(settings).get("data") or {}
+    known = [item.name for item in fields(DataConfig)]
+    return DataConfig(**{name: value for name, value in data.items() if name in known})
 
 
 def _metadata(folder: Path) -> dict[str, Any]:
@@ -226,10 +232,11 @@ def _metadata(folder: Path) -> dict[str, Any]:
             "num_classes": config.get("num_classes"),
         }
         modes = {"center": "crop", "squash": "stretch", "border": "pad"}
-        metadata["resize_mode"] = modes.get(timm.get("crop_mode", "center"))
+        metadata["data"] = DataConfig(resize_mode=modes.get(str(timm.get("crop_mode")), "crop"))
     pixels = _json(folder / "preprocessor_config.json")
     if pixels:
-        metadata["resize_mode"] = "crop" if pixels.get("do_center_crop") else "stretch"
+        mode = "crop" if pixels.get("do_center_crop") else "stretch"
+        metadata["data"] = DataConfig(resize_mode=mode)
     if pixels.get("do_normalize") is False:
         pixels |= {"image_mean": 0.0, "image_std": 1.0}
     metadata["pixel_mean"] = timm.get("mean", pixels.get("image_mean"))
