@@ -10,7 +10,7 @@ from vit_keras import SettingError, evaluate_run, export_run, load_config, open_
 from vit_keras.config.schema import Config
 from vit_keras.evaluation.preflight import check_data
 from vit_keras.explain import preflight as explain_preflight
-from vit_keras.runs import paths, run_dir
+from vit_keras.runs import archive, paths, run_dir
 from vit_keras.runs.run_dir import config_of_run
 
 SMALL = (
@@ -128,6 +128,8 @@ def test_a_damaged_file_is_as_none(text, project, monkeypatch):
 
 def test_a_run_is_evaluated_and_exported_from_another_directory(project, monkeypatch):
     path = train_model(load_config(*SMALL)).path
+    zipped = {file.name for file in archive.files_to_archive(path)}
+    assert {"best.keras", "preprocess.py", "paths.json"} <= zipped
     monkeypatch.chdir(project.parent / "elsewhere")
     report = evaluate_run(path, images=4).report
     assert report["data"]["is_the_runs_own"]
