@@ -29,7 +29,7 @@ class FileRecord(NamedTuple):
     sha256: str  # of the file; empty if it could not be read, or is no image
     reason: str  # why the file is skipped; empty if it is an image
     dhash: int = 0  # difference hash of the image, 64 bits; 0 if it has too few edges
-    # As in `decode.ProbeResult`:
+    # As in `probe.ProbeResult`:
     format: str = ""
     height: int = 0  # as stored
     width: int = 0

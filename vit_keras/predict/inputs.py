@@ -20,6 +20,7 @@ from PIL import Image
 
 from vit_keras.data import decode, pixel_range, pixels
 from vit_keras.data.image_formats import check_size
+from vit_keras.data.orientation import UPRIGHT, exif_orientation
 from vit_keras.data.pixel_options import PixelOptions
 from vit_keras.data.readers import folder_files, layout_names
 from vit_keras.data.readers.folder_files import FoundFile
@@ -226,5 +227,5 @@ def from_pil(
     check_size(image.height, image.width)
     # Before the orientation: reading that of a PNG loads its pixels and hides their damage.
     rgb = pixels.to_rgb(pixels.load_samples(image), options)
-    upright = decode.UPRIGHT[decode.exif_orientation(image)](rgb)
+    upright = UPRIGHT[exif_orientation(image)](rgb)
     return resize_to_size(upright, size, resize_mode)

@@ -22,6 +22,7 @@ from vit_keras.data.image_formats import VERSION_1, pillow_warnings_ignored
 from vit_keras.data.lazy_images import FileRecord
 from vit_keras.data.pixel_options import PixelOptions
 from vit_keras.data.pixel_range import smallest_bit_depth
+from vit_keras.data.probe import ProbeResult, probe_by_version_1
 from vit_keras.data.readers import folder_layout
 from vit_keras.data.readers.folder_layout import ListedFile
 from vit_keras.io import atomic
@@ -116,14 +117,14 @@ def _open_file(root: Path, path: str, status: FileStatus) -> FileRecord:
     except decode.UnreadableError as error:  # no image, by its first bytes
         return _unusable(path, status, str(error))
     sha256, reason = hashlib.sha256(content).hexdigest(), ""
-    image: decode.ProbeResult | None = None
+    image: ProbeResult | None = None
     try:
         image = decode.probe(content)
     except decode.UnreadableError as error:
         reason = str(error)
     is_in_version_1 = image is not None and image.format in VERSION_1
     if image is None or image.remark:
-        old = decode.probe_by_version_1(content)
+        old = probe_by_version_1(content)
         image, is_in_version_1 = image or old, old is not None
     if image is None:
         return _unusable(path, status, reason, sha256)
