@@ -52,6 +52,7 @@ def test_no_group_is_in_two_parts_and_shares_are_kept(data, seed, parts, in_turn
     assert_groups_are_whole(groups, found)
     if not across:
         assert_shares(labels, groups, quotas, found)
+    assert_no_move_helps(labels, groups, quotas, found)
 
 
 def assert_shares(labels, groups, quotas, found):
@@ -67,6 +68,26 @@ def assert_shares(labels, groups, quotas, found):
             # A class whose part would be empty gets one group there, however large.
             if len({*groups[inside].tolist()}) != 1:
                 assert np.count_nonzero(inside) - wanted <= most
+
+
+def assert_no_move_helps(labels, groups, quotas, found):
+    """No group would exceed the quotas less in another part; the single images fill the rest."""
+    several = np.flatnonzero(np.bincount(groups) > 1)
+
+    def excess(parts):
+        grouped = np.isin(groups, several)
+        counts = np.zeros_like(quotas)
+        np.add.at(counts, (labels[grouped], parts[grouped]), 1)
+        return np.maximum(counts - quotas, 0).sum()
+
+    held = {(label, part): {*groups[(labels == label) & (found == part)].tolist()}
+            for label, part in np.ndindex(quotas.shape)}  # fmt: skip
+    if any(len(inside) == 1 for inside in held.values()):
+        return  # it may be there to keep the part from being empty
+    for group in several:
+        for part in range(quotas.shape[1]):
+            moved = np.where(groups == group, part, found)
+            assert excess(moved) >= excess(found)
 
 
 @settings(deadline=None, derandomize=True, max_examples=200)
@@ -95,6 +116,20 @@ def test_a_sample_keeps_shares_where_most_images_have_copies(seed):
     assert not np.isin(groups[found], np.delete(groups, found)).any()
     wanted = np.bincount(labels) * count / len(labels)
     assert np.abs(np.bincount(labels[found]) - wanted).max() <= 1
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_groups_are_moved_until_no_move_brings_shares_nearer(parts):
+    """Groups alone, as of photos that were each saved several times; the first place may not do."""
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        sizes = rng.integers(2, 12, 25)
+        groups, labels = np.repeat(np.arange(25), sizes), np.zeros(sizes.sum(), int)
+        cuts = np.sort(rng.integers(20, len(labels) - 20, parts - 1))
+        quotas = np.zeros((CLASSES, parts), int)
+        quotas[0] = np.diff([0, *cuts, len(labels)])
+        found = assigned(labels, groups, quotas, seed, in_turn=False)
+        assert_no_move_helps(labels, groups, quotas, found)
 
 
 def test_large_and_small_groups_are_drawn_alike():
