@@ -27,6 +27,14 @@ def test_intervals_are_wilsons(counts, interval):
     assert accuracy.wilson_interval(*counts) == pytest.approx(interval, abs=5e-5)
 
 
+def test_the_interval_of_a_difference_is_newcombes():
+    """Newcombe 1998, table II, method 10: 56 of 70 and 48 of 80."""
+    found = accuracy.difference_interval((56, 70), (48, 80))
+    assert found == pytest.approx([0.0524, 0.3339], abs=5e-5)
+    low, high = accuracy.difference_interval((5, 6), (4, 6))
+    assert low < 0 < high
+
+
 def drawn(images=400, classes=7, seed=0):
     """Logits that are right more often than not; the last class is never predicted."""
     rng = np.random.default_rng(seed)

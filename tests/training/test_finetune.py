@@ -64,7 +64,9 @@ def test_resuming_a_compared_run_trains_nothing_again(compared, monkeypatch, cap
     key = "from_scratch_test_accuracy"
     assert again.metrics[key] == result.metrics[key]
     ours, theirs = (again.metrics[name] for name in ("test_accuracy", key))
-    assert f"{ours:.4f} pretrained, {theirs:.4f} from scratch" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"{ours:.4f} pretrained, {theirs:.4f} from scratch" in out
+    assert f" on {again.metrics['test_images']} images)" in out.split("from scratch")[-1]
 
 
 def test_a_baseline_that_was_killed_goes_on(compared, monkeypatch):

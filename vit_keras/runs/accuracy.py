@@ -28,6 +28,20 @@ def wilson_interval(hits: int, images: int) -> list[float]:
     return [max(0.0, middle - half), min(1.0, middle + half)]
 
 
+def difference_interval(first: tuple[int, int], second: tuple[int, int]) -> list[float]:
+    """The 95% confidence interval of the difference of two proportions, (hits, images) each.
+
+    Method 10 of Newcombe 1998, "Interval estimation for the difference between independent
+    proportions". Of accuracies on the same images it is rather too wide.
+    """
+    p, q = first[0] / first[1], second[0] / second[1]
+    (p_low, p_high), (q_low, q_high) = wilson_interval(*first), wilson_interval(*second)
+    return [
+        p - q - math.hypot(p - p_low, q_high - q),
+        p - q + math.hypot(p_high - p, q - q_low),
+    ]
+
+
 def interval_text(interval: Sequence[float], images: int) -> str:
     """The interval and the number of images, with a word if they are too few."""
     text = f"95% interval {interval[0]:.4f} to {interval[1]:.4f} on {images:,} images"

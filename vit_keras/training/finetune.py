@@ -10,7 +10,7 @@ from vit_keras.data.readers.in_memory import to_in_memory
 from vit_keras.errors import SettingError
 from vit_keras.logs import console, log
 from vit_keras.pretrained import download
-from vit_keras.runs import run_dir
+from vit_keras.runs import accuracy, run_dir
 from vit_keras.runs.saved_run import MODEL
 from vit_keras.training import preflight
 from vit_keras.training.train import train_model
@@ -51,10 +51,14 @@ def finetune_model(config: Config, data: Any = None) -> Result:
     run.write_json("metrics.json", metrics)
     run.close()
     pretrained, scratch = result.metrics["test_accuracy"], baseline.metrics["test_accuracy"]
+    images = result.metrics["test_images"]
+    counts = [(round(score * images), images) for score in (pretrained, scratch)]
+    interval = [100 * bound for bound in accuracy.difference_interval(*counts)]
     with console():
         log.info(
-            "\ntest accuracy %.4f pretrained, %.4f from scratch: %+.1f points\nrun: %s",
-            *(pretrained, scratch, 100 * (pretrained - scratch)),
+            "\ntest accuracy %.4f pretrained, %.4f from scratch: %+.1f points (95%% interval %+.1f "
+            "to %+.1f on %d images)\nrun: %s",
+            *(pretrained, scratch, 100 * (pretrained - scratch), *interval, images),
             result.path,
         )
     return Result(result.path, metrics)
