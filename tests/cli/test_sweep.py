@@ -1,18 +1,17 @@
 """The jobs of a sweep: each in its own process; the others go on when one fails."""
 
-import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import yaml
 from PIL import Image
 
-from helpers.fake_runs import begun, in_process
+from helpers.fake_runs import begun
 from helpers.paths import ROOT
 from vit_keras import SettingError
 from vit_keras.cli import sweep
@@ -99,20 +98,27 @@ def test_a_job_whose_data_are_bad_does_not_end_the_sweep(tmp_path):
     assert "1 finished, 1 failed" in vit_keras(*listed, cwd=tmp_path).stdout
 
 
-def rate_of(command):
-    return float(next(word for word in command if "learning_rate=" in word).partition("=")[2])
+SEARCH_WITHOUT_KERAS = """
+import json
+from pathlib import Path
+from vit_keras.cli import sweep, train
+from vit_keras.runs import run_end
 
+def value_of(name, command):
+    return next(word for word in command if word.startswith(name)).partition("=")[2]
 
-def fake_job(command):
-    """A job without Keras: rates of 1 and above diverge, of the others the highest is the best."""
-    place = Path(next(word for word in command if word.startswith("run.dir=")).partition("=")[2])
-    if rate_of(command) >= 1:
+def job(command):
+    # Rates of 1 and above diverge; of the others the highest is the best.
+    place, rate = Path(value_of("run.dir=", command)), float(value_of("optim.learning", command))
+    if rate >= 1:
         run_end.write_end(place, "diverged", "the loss became nan")
-        return 1, "error: the loss became nan\n"
-    (place / "metrics.json").write_text(json.dumps({"best_val_accuracy": rate_of(command)}))
+        return 1, "error: the loss became nan"
+    (place / "metrics.json").write_text(json.dumps({"best_val_accuracy": rate}))
     return 0, ""
 
-
+sweep._run = job
+train.main()
+"""
 SEED = "hydra.sweeper.sampler.seed=0"
 SEARCHES = {
     "random": (["hydra/sweeper/sampler=random", "hydra.sweeper.n_trials=9", SEED], "0.1,0.3,2"),
@@ -122,30 +128,26 @@ SEARCHES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what Optuna's plugin imports
 @pytest.mark.parametrize("kind", SEARCHES)
-def test_a_search_goes_for_the_best_and_a_diverged_run_is_a_failed_trial(
-    kind, tmp_path, monkeypatch, capsys
-):
+def test_a_search_goes_for_the_best_and_a_diverged_run_is_a_failed_trial(kind, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extra `sweep`")
-    rates = []
-
-    def run(command):
-        rates.append(rate_of(command))
-        return fake_job(command)
-
-    monkeypatch.setattr(sweep, "_run", run)
     options, values = SEARCHES[kind]
     words = ["-m", "hydra/sweeper=optuna", *options, f"optim.learning_rate={values}"]
-    status, out, err = in_process("train_scratch", monkeypatch, capsys)(
-        *words, f"run.root={tmp_path}"
+    done = subprocess.run(
+        [sys.executable, "-c", SEARCH_WITHOUT_KERAS, *words, f"run.root={tmp_path}"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
     )
+    headings = re.findall(
+        r"^run \d+ of (\d+): optim.learning_rate=(.*)$", done.stdout, re.MULTILINE
+    )
+    rates = [float(rate) for _, rate in headings]
     failed = sum(rate >= 1 for rate in rates)
-    assert (status, failed > 0) == (1, True)
-    assert f"{failed} of {len(rates)} failed:" in err
-    assert "Traceback" not in err
-    assert f"\nrun 1 of {len(rates)}: optim.learning_rate=" in out
-    assert out.count("\nrun ") == len(rates)
+    assert (done.returncode, failed > 0) == (1, True)
+    assert {int(count) for count, _ in headings} == {len(rates)}
+    assert f"{failed} of {len(rates)} failed:" in done.stderr
+    assert "Traceback" not in done.stderr
     found = list_runs(tmp_path / "multirun")
     assert sum(run.state == "failed" for run in found) == failed
     results = list(tmp_path.glob("multirun/*/optimization_results.yaml"))
