@@ -76,6 +76,14 @@ def test_16_bits_are_scaled_by_the_largest_value_of_all(root):
     assert other.fingerprint != splits.fingerprint
 
 
+def test_a_black_image_of_16_bits_decides_nothing(root):
+    """As an icon whose shape is in its alpha channel alone."""
+    Image.fromarray(np.zeros(SIZE, "uint16")).save(root / "ant" / "black.png")
+    splits = load_splits(config(root), 0)
+    assert splits.bit_depth is None
+    assert [finding.problem for finding in splits.findings] == ["flat"]
+
+
 def test_a_value_beyond_the_bit_depth_is_a_bad_file(root):
     Image.fromarray(noise(*SIZE, largest=4000)).save(root / "ant" / "deep.png")
     (problem, detail), *_ = problems(root, bit_depth=10).values()

@@ -151,7 +151,7 @@ def _probe_samples(image: Any, content: bytes, name: str, remark: str) -> ProbeR
         grey=UPRIGHT[orientation](cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY)),
         has_profile=bool(profile) and changes_colors(profile),
         has_alpha=transparency.is_partly_transparent(image),
-        bits=8 if samples.deep is None else samples.known_bits,
+        bits=samples.known_bits if samples.largest else 8,  # black is 0 of any bits
         largest=samples.largest,
         flat_over=flat_over,
         remark=remark,
