@@ -94,6 +94,11 @@ def test_a_folder_named_like_an_image_is_read_as_a_folder(root):
     assert images(root) == 14
 
 
+def test_a_system_folder_that_is_a_link_is_not_walked(root):
+    (root / "@eaDir").symlink_to("/")
+    assert found(root) == {"@eaDir": ("ignored", "a folder of a Synology NAS, with 0 files")}
+
+
 def test_our_own_manifest_is_no_finding(root):
     (root / folder_layout.MANIFEST).write_text("split,class\n")
     assert found(root) == {}
@@ -104,6 +109,8 @@ NAMES += ["c.txt", "d", "e.svg", "café", "cafe\u0301", "with space "]
 PATHS = st.lists(st.sampled_from(NAMES), min_size=1, max_size=4).map("/".join)
 TARGETS = st.sampled_from(["..", ".", "/", "nowhere", "../cat", "../..", "dog", "../train/cat"])
 ENTRIES = st.lists(st.tuples(PATHS, st.one_of(st.just("file"), st.just("folder"), TARGETS)))
+CLASSES = [("cat/0.png", "file"), ("dog/0.png", "file")]
+SPLIT = [(f"{split}/{path}", kind) for split in ("train", "Test") for path, kind in CLASSES]
 
 
 def build(root, entries):
@@ -140,15 +147,21 @@ def is_named(path, rows):
 
 
 @settings(max_examples=100, deadline=None)
-@given(ENTRIES, st.sampled_from(["auto", "classes", "literal"]), st.booleans())
+@given(
+    base=st.sampled_from([[], CLASSES, SPLIT]),
+    entries=ENTRIES,
+    layout=st.sampled_from(["auto", "classes", "literal"]),
+    missing_classes=st.sampled_from(["allow", "refuse"]),
+    follow_links=st.booleans(),
+)
 def test_every_file_of_a_random_tree_is_listed_once_or_the_folder_is_refused(
-    entries, layout, allows
+    base, entries, **settings
 ):
     with tempfile.TemporaryDirectory() as place:
         root = Path(place).resolve() / "photos"
         root.mkdir()
-        build(root, entries)
-        chosen = config(root, layout=layout, missing_classes="allow" if allows else "refuse")
+        build(root, base + entries)
+        chosen = config(root, **settings)
         try:
             listing = folder_layout.list_folder(chosen)
         except SettingError:
@@ -160,7 +173,7 @@ def test_every_file_of_a_random_tree_is_listed_once_or_the_folder_is_refused(
         assert not {*files} & {*rows}
         followed = {str(path) for file in [*files, *rows] for path in Path(file).parents}
         for path in visible(root):
-            assert path in files or path in followed or is_named(path, rows), path
+            assert path in files or path in followed or is_named(path, [*files, *rows])
         for file in listing.files:
             (own,) = [
                 folder
@@ -168,8 +181,9 @@ def test_every_file_of_a_random_tree_is_listed_once_or_the_folder_is_refused(
                 if file.path.startswith(f"{folder}/")
             ]
             folder = os.path.realpath(root / own)
-            assert os.path.realpath((root / file.path).parent).startswith(str(root))
             assert os.path.isdir(folder)
+            parent = os.path.realpath((root / file.path).parent)
+            assert settings["follow_links"] or parent.startswith(str(root))
         folders = {(file.split, file.label, os.path.dirname(file.path)) for file in listing.files}
         real = {(s, label, os.path.realpath(root / path)) for s, label, path in folders}
         assert len(real) == len(folders)

@@ -161,9 +161,10 @@ def find_files(
 def _not_entered(entry: os.DirEntry, rules: ListingRules) -> FoundFile | None:
     """Why a folder is not looked into, as a file without its path; None if it is."""
     if system := rules.system_of(entry.name):
-        count = sum(len(files) for _, _, files in os.walk(entry.path))
+        inside = () if entry.is_symlink() else os.walk(entry.path)  # a link may lead anywhere
+        count = sum(len(files) for _, _, files in inside)
         return FoundFile("", f"a folder of {system}, with {count} files", is_candidate=False)
-    if rules.is_literal and layout_names.is_named_as_image(entry.name):
+    if rules.is_literal and entry.name.lower().endswith(rules.suffixes or ()):
         return FoundFile("", FOLDER_AS_IMAGE)
     if not entry.is_symlink():
         return None
