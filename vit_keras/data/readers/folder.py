@@ -87,8 +87,6 @@ def _check_classes(
     """Refuse a class whose files are all skipped, unless a split may lack it."""
     files = Counter((file.split, file.label) for file, _ in scanned)
     usable = Counter((file.split, file.label) for file, record in scanned if not record.reason)
-    for split in {split for split, _ in files} - {split for split, _ in +usable}:
-        raise SettingError(f"data.path={config.path}: no file of the {split} split can be used")
     for split, label in files:
         name = listing.class_names[label]
         if usable[split, label] or not is_needed(config, listing.class_names, split, name):
@@ -99,3 +97,5 @@ def _check_classes(
             f"data.path={config.path}: none of the {files[split, label]} files of {folder} can be "
             f"used ({first.file}: {first.detail}); add images, or {folder_layout.way_out(split)}"
         )
+    for split in {split for split, _ in files} - {split for split, _ in +usable}:
+        raise SettingError(f"data.path={config.path}: no file of the {split} split can be used")
