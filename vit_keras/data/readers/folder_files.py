@@ -22,8 +22,6 @@ class FoundFile(NamedTuple):
 
     path: str  # within the root
     reason: str  # why it is not opened; empty if it may be an image
-    bytes: int = 0
-    mtime: int = 0  # nanoseconds
     is_candidate: bool = True  # whether it was expected to be an image
 
 
@@ -187,22 +185,21 @@ def _is_folder(entry: os.DirEntry) -> bool:
 def _found_file(entry: os.DirEntry, path: str, rules: ListingRules) -> FoundFile:
     if reason := rules.not_an_image(entry.name):
         return FoundFile(path, reason, is_candidate=False)
-    return FoundFile(path, *_file_status(entry, rules.boundary))
+    return FoundFile(path, _fault(entry, rules.boundary))
 
 
-def _file_status(entry: os.DirEntry, boundary: str | None) -> tuple[str, int, int]:
-    """(why a file cannot be opened, bytes, modification time); an empty reason if it can."""
+def _fault(entry: os.DirEntry, boundary: str | None) -> str:
+    """Why a file cannot be opened; empty if it can."""
     try:
         status = entry.stat()
     except OSError as error:
         is_broken = entry.is_symlink() and isinstance(error, FileNotFoundError)
-        return "a broken link" if is_broken else f"cannot be read: {error.strerror}", 0, 0
-    reason = ""
+        return "a broken link" if is_broken else f"cannot be read: {error.strerror}"
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would block for ever
-        reason = "no regular file"
-    elif boundary is not None and entry.is_symlink() and leads_out(entry.path, boundary):
-        reason = LEADS_OUT
-    return reason, status.st_size, status.st_mtime_ns
+        return "no regular file"
+    if boundary is not None and entry.is_symlink() and leads_out(entry.path, boundary):
+        return LEADS_OUT
+    return ""
 
 
 def leads_out(path: str, boundary: str) -> bool:

@@ -34,8 +34,6 @@ class ListedFile(NamedTuple):
     split: str  # "train", "validation", "test"; "" if the folder has no splits
     label: int
     reason: str  # why it cannot be opened; empty if it can
-    bytes: int = 0
-    mtime: int = 0  # nanoseconds
 
 
 class Listing(NamedTuple):
@@ -166,10 +164,7 @@ def list_folder(config: DataConfig) -> Listing:
         candidates = [file for file in found if file.is_candidate]
         if folders and not candidates:
             _check_has_images(config, names, split, name, folders[0])
-        files += [
-            ListedFile(file.path, split, label, file.reason, file.bytes, file.mtime)
-            for file in candidates
-        ]
+        files += [ListedFile(file.path, split, label, file.reason) for file in candidates]
         others += [
             Finding("ignored", file.path, split, name, file.reason)
             for file in found
