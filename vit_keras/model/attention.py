@@ -99,11 +99,19 @@ class Attention(Composite):
         return attention_weights(q, k)
 
     def _attend(self, q, k, v, training):
-        # JAX has fused kernels; they never hold the (N, N) weights, so dropout cannot be applied.
-        if keras.backend.backend() == "jax" and not (training and self.dropout.rate):
+        # Fused kernels never hold the (N, N) weights, so dropout cannot be applied.
+        if self._has_fused_kernel() and not (training and self.dropout.rate):
             return ops.dot_product_attention(q, k, v)
         weights = self.dropout(self.weights_of(q, k), training=training)
         return ops.einsum("bhnm,bmhk->bnhk", weights, v)  # eq. 7
+
+    def _has_fused_kernel(self):
+        """JAX has one, but not of float16 on a CPU."""
+        if keras.backend.backend() != "jax":
+            return False
+        import jax
+
+        return self.compute_dtype != "float16" or jax.default_backend() != "cpu"
 
     def compute_output_shape(self, input_shape):
         return input_shape

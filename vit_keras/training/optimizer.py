@@ -64,7 +64,7 @@ class _AveragePerUpdate:
         before = [ops.copy(average) for average in averages]
         super()._update_model_variables_moving_average(trainable_variables)  # type: ignore[misc]
         for average, old in zip(averages, before, strict=True):
-            average.assign(ops.where(moves, average, old))
+            average.assign(ops.where(moves, ops.convert_to_tensor(average), old))
 
 
 def build_optimizer(
