@@ -44,8 +44,11 @@ def sample_bits(largest: int, is_16_bit: bool, known: int = 0, bit_depth: int | 
     if bit_depth is None and is_16_bit and UNAMBIGUOUS <= largest < 2**16:
         return 16
     if bit_depth is None:
-        bits = f", so 16 bits or {smallest_bit_depth(largest)}" if is_16_bit else ""
-        raise RangeError(f"values of 0 to {largest}{bits}; set data.bit_depth, or give 0 to 255")
+        likely = smallest_bit_depth(largest)
+        bits = f", so 16 bits or {likely}" if is_16_bit else ""
+        raise RangeError(
+            f"values of 0 to {largest}{bits}; give 0 to 255, or train with data.bit_depth={likely}"
+        )
     if largest >= 2**bit_depth:
         raise RangeError(
             f"values of 0 to {largest}, and data.bit_depth={bit_depth} ends at {2**bit_depth - 1}"

@@ -84,7 +84,10 @@ def eight_bits(samples, bits):
     is_ambiguous = bits is None and 255 < largest < 2**14
     bits = bits or (8 if largest < 256 else 16)
     if is_ambiguous or largest >= 2**bits:
-        raise ValueError(f"values up to {largest}: of how many bits? set bit_depth")
+        raise ValueError(
+            f"values up to {largest}: of how many bits? Give them, as in "
+            'load_image(file, {**INPUT, "bit_depth": 12})'
+        )
     return Image.fromarray((samples / ((2**bits - 1) / 255)).round().clip(0, 255).astype("uint8"))
 
 

@@ -41,6 +41,8 @@ def list_runs(root: str | Path = ROOT) -> list[RunState]:
         SettingError: `root` is not a folder of runs.
     """
     place = Path(root).expanduser()
+    if not place.exists() and str(root) == ROOT:
+        return []
     if not place.is_dir():
         raise SettingError(f"--root={root} is not a folder; name the folder that contains the runs")
     if (place / CONFIG).is_file():

@@ -100,11 +100,11 @@ class Trainer:
         metrics = {**self._metrics(scores), **self._trust(*recall.counts())}
         self.run.write_json("metrics.json", metrics)
         log.info(
-            "test accuracy %.4f%s (%s; loss %.4f) with best.keras of epoch %d; trained in %.0f s",
+            "test accuracy %.4f (%s; loss %.4f)%s with best.keras of epoch %d; trained in %.0f s",
             metrics["test_accuracy"],
-            accuracy.class_text(metrics, "test_"),
             accuracy.interval_text(metrics["test_accuracy_interval"], metrics["test_images"]),
             metrics["test_loss"],
+            accuracy.class_text(metrics, "test_"),
             metrics["best_epoch"],
             metrics["train_seconds"],
         )

@@ -124,7 +124,7 @@ def check_effects(config: Config) -> None:
     for name, value, default, reason in (*_unused(config, REFUSED), *_unused_in_stages(config)):
         raise SettingError(
             f"{name}={_text(value)} has no effect: {reason}; leave it out, or set "
-            f"{name}={_text(default)}"
+            f"{name}={_text(default)}, the default"
         )
 
 

@@ -98,4 +98,9 @@ def _check_classes(
             f"used ({first.file}: {first.detail}); add images, or {folder_layout.way_out(split)}"
         )
     for split in {split for split, _ in files} - {split for split, _ in +usable}:
-        raise SettingError(f"data.path={config.path}: no file of the {split} split can be used")
+        first = next(row for row in findings if row.split == split)
+        where = f" of the {split} split" if split else ""
+        raise SettingError(
+            f"data.path={config.path}: none of the files{where} can be used ({first.file}: "
+            f"{first.detail}); add images"
+        )
