@@ -1,5 +1,6 @@
 """A run from configuration to metrics, and failures on the way."""
 
+import gc
 import json
 import shutil
 import signal
@@ -24,6 +25,7 @@ from vit_keras.errors import DivergedError
 from vit_keras.runs import run_dir, run_end
 from vit_keras.training import checkpoint
 from vit_keras.training.callbacks import history as callbacks_history
+from vit_keras.training.training_model import TrainingModel
 
 # The design's list; `checkpoint/` besides.
 FILES = {
@@ -255,6 +257,19 @@ def test_more_images_in_a_batch_than_the_chosen_classes_have_is_refused(tmp_path
     with pytest.raises(SettingError, match=r"train\.batch_size=300 is more than the 25\d images"):
         trained(tmp_path / "run", "data.classes=[0,1]", "train.batch_size=300")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_model_of_a_run_is_released_when_it_has_ended(tmp_path):
+    """Runs in a loop, as in a notebook, do not keep the models of all of them."""
+
+    def models():
+        keras.backend.clear_session()
+        gc.collect()
+        return sum(type(one) is TrainingModel for one in gc.get_objects())
+
+    before = models()
+    trained(tmp_path / "run", "train.epochs=1")
+    assert models() <= before
 
 
 def test_early_stopping_ends_before_the_last_epoch(tmp_path):

@@ -184,6 +184,12 @@ class DataWait(keras.callbacks.Callback):
         self.next_batch = 0
         self.epoch_start = self.batch_start = self.batch_end = self.waited = 0.0
 
+    def set_model(self, model: keras.Model) -> None:
+        """Keep no reference: TensorFlow never releases the loader of a data set, nor this object.
+
+        The model, its optimizer and its compiled steps would stay with it.
+        """
+
     def timed_loader(self, load: Callable[[int], Any], is_ahead: bool) -> Callable[[int], Any]:
         """`load`, with the time of each batch recorded; batch 0 starts the count again."""
         self.is_ahead = is_ahead
