@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
-from vit_keras.errors import DivergedError, SettingError
+from vit_keras.errors import DivergedError, SettingError, is_out_of_memory
 from vit_keras.logs import discard
 
 FAILED, WRONG_SETTING, CTRL_C = 1, 2, 130
@@ -19,7 +19,8 @@ DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 def exit_codes(reword: Callable[[str], str] = str) -> Iterator[None]:
     """End the process with one line and status 2 for a wrong setting, 130 for Ctrl-C.
 
-    A training that diverged, or a disk that cannot be written to, ends with one line and status 1.
+    A training that diverged, a disk that cannot be written to or missing memory ends with one line
+    and status 1.
     If the reader of standard output has closed it, as `| head` does, end silently with 141.
 
     Args:
@@ -45,6 +46,10 @@ def exit_codes(reword: Callable[[str], str] = str) -> Iterator[None]:
             raise
         place = f"{error.filename}: " if error.filename else ""
         _end(f"{place}{error.strerror}", FAILED)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        _end("memory ran out; close other programs, or give smaller or fewer images", FAILED)
 
 
 def _end(message: str, status: int) -> NoReturn:
