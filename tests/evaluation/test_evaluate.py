@@ -393,7 +393,7 @@ def thesis(run):
 DAMAGES = [
     (gone, (), "data.path=gone is no folder"),
     (other_classes, (), "lacks seven, eight, nine and adds 7, 8, 9; use data of the same"),
-    (of_arrays, (), r"evaluate it there, by vit_keras.evaluate_run\(run, data=...\)"),
+    (of_arrays, (), "evaluate it there, by vit_keras.evaluate_run, or name other data"),
     (newer, (), "has teleport, which this version does not know"),
     (lambda run: (run / "best.keras").unlink(), (), "has lost its best.keras"),
     (thesis, (), "is not empty, and has no evaluation.json"),
