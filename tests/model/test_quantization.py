@@ -43,7 +43,7 @@ def quantised_layers(model):
     return {layer.path: layer.quantization_mode for layer in model._flatten_layers()}
 
 
-@pytest.mark.parametrize("mode", ["int8", "int4"])
+@pytest.mark.parametrize("mode", ["int8", pytest.param("int4", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_a_quantised_model_is_loaded_again(options, mode, tmp_path):
     model = built(**options)

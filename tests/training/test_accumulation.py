@@ -29,7 +29,7 @@ def figures(run):
     return np.array([*rows, [run.metrics["test_loss"]] * len(COUNTED)])
 
 
-@pytest.mark.parametrize("name", ["adamw", "sgd"])
+@pytest.mark.parametrize("name", ["adamw", pytest.param("sgd", marks=pytest.mark.slow)])
 def test_a_run_is_the_same_at_once_and_in_parts(name, tmp_path):
     settings = (f"optim={name}", "optim.learning_rate=3e-3", *EVERYTHING)
     whole, parts = (
@@ -39,6 +39,7 @@ def test_a_run_is_the_same_at_once_and_in_parts(name, tmp_path):
     np.testing.assert_allclose(figures(parts), figures(whole), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_stages_are_the_same_at_once_and_in_parts(tmp_path):
     """The second one begins to train variables of its own, at rates of their own."""
     file = tiny_vit(tmp_path / "vit.keras")

@@ -35,7 +35,9 @@ def runs(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("epoch", ["2", "3", "4", "5"])
+@pytest.mark.parametrize(
+    "epoch", ["2", *(pytest.param(epoch, marks=pytest.mark.slow) for epoch in "34"), "5"]
+)
 def test_a_fine_tuning_is_resumed_without_its_pretrained_file(epoch, runs, tmp_path, monkeypatch):
     run = shutil.copytree(runs / epoch, tmp_path / "run")
     report = (run / "pretrained.txt").read_text()
