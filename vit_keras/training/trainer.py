@@ -15,7 +15,7 @@ from vit_keras.config.stages import Stage
 from vit_keras.data.dataset import Splits
 from vit_keras.data.input_pipeline import evaluation_batches, training_batches
 from vit_keras.logs import log
-from vit_keras.runs import accuracy, run_dir
+from vit_keras.runs import accuracy, run_dir, run_end
 from vit_keras.runs.history import best_epoch
 from vit_keras.runs.run_dir import Run
 from vit_keras.training import checkpoint, freezing, out_of_memory, overfit_check
@@ -252,7 +252,7 @@ class Trainer:
             "best_val_accuracy": rows[best - 1]["val_accuracy"],
             "best_epoch": best,
             "epochs": len(rows),
-            "ended_by": "early stopping" if self._stopped_stages() else "last epoch",
+            "ended_by": run_end.EARLY_STOPPING if self._stopped_stages() else "last epoch",
             "params": freezing.count_params(self.model.vit),
             "images_per_second": float(np.median(speeds)),
             "train_seconds": round(sum(row["seconds"] for row in rows), 1),
