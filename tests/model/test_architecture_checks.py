@@ -38,6 +38,8 @@ CASES = {
     "layer_scale": (dict(layer_scale=1e-2), L * 2 * D),
     "qk_norm": (dict(qk_norm=True), L * 2 * K),
     "swiglu": (dict(mlp="swiglu"), L * (D * M + M)),
+    "relu2": (dict(mlp="relu2"), 0),
+    "no_bias": (dict(bias=False), -L * (4 * D + M + D)),
     "map": (dict(pool="map"), D + 4 * (D * D + D) + NORM + MLP - 2 * D),
     "patch_dropout": (dict(patch_dropout=0.4), 0),
     # 3x3 convolutions to 8 and 16 channels, each with four vectors of batch normalisation

@@ -64,11 +64,14 @@ CASES = {
     ),
     "block_switched": (
         encoder_block.EncoderBlock,
-        (2, 16, 0.1, 0.0, 0.0, "exact", 1e-5, "swiglu", True, True, 0.1, "rope_mixed", (2, 3)),
+        (
+            *(2, 16, 0.1, 0.0, 0.0, "exact", 1e-5, "swiglu", True, True, 0.1),
+            *("rope_mixed", (2, 3), False),
+        ),
         TOKENS,
         TOKENS,
-        # one norm, attention (4) with two norms of one weight and frequencies, MLP, two scales
-        2 + 7 + 4 + 2,
+        # one norm, attention (2) with two norms of one weight and frequencies, MLP, two scales
+        2 + 5 + 2 + 2,
         2,
     ),
     "swiglu": (mlp.SwiGLU, (16,), TOKENS, TOKENS, 4, 0),
@@ -84,7 +87,7 @@ ARGUMENTS = {
     patch_embedding.PatchEmbedding: ("patch_size", "width"),
     position_embedding.SinCos2D: ("grid",),
     attention.Attention: ("num_heads", "dropout"),
-    mlp.MLP: ("hidden_dim", "gelu"),
+    mlp.MLP: ("hidden_dim", "gelu", "activation", "bias"),
     encoder_block.EncoderBlock: (
         "num_heads",
         "mlp_dim",
@@ -99,10 +102,11 @@ ARGUMENTS = {
         "layer_scale",
         "rotary",
         "grid",
+        "bias",
     ),
     encoder_block.LayerScale: ("value",),
     pooling.Pooling: ("pool", "registers"),
-    mlp.SwiGLU: ("hidden_dim",),
+    mlp.SwiGLU: ("hidden_dim", "bias"),
     pooling.AttentionPooling: ("num_heads", "mlp_dim", "gelu", "epsilon", "registers"),
     tokens.Registers: ("count", "after"),
 }

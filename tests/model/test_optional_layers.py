@@ -8,7 +8,7 @@ from keras import ops
 from helpers.numpy_vit import GELU, one_head
 from vit_keras.model.attention import Attention
 from vit_keras.model.encoder_block import EncoderBlock, LayerScale
-from vit_keras.model.mlp import SwiGLU
+from vit_keras.model.mlp import MLP, SwiGLU
 from vit_keras.model.patch_embedding import ConvStem
 from vit_keras.model.pooling import AttentionPooling
 from vit_keras.model.position_embedding import Rotary
@@ -163,6 +163,23 @@ def test_swiglu_is_shazeers():
     x = random_array(2, 6, 8)
     gate, value = np.split(dense(x, weights, "hidden"), 2, axis=-1)
     close(layer(x), dense(swish(gate) * value, weights, "output"))
+
+
+def test_squared_relu_is_primers():
+    layer, weights = randomised(MLP(5, activation="relu2"), None, 6, 8)
+    x = random_array(2, 6, 8)
+    hidden = np.maximum(dense(x, weights, "hidden"), 0) ** 2
+    close(layer(x), dense(hidden, weights, "output"))
+
+
+@pytest.mark.parametrize("mlp", ["gelu", "relu2", "swiglu"])
+def test_a_block_without_biases_has_those_of_its_normalisations_alone(mlp):
+    block, weights = randomised(EncoderBlock(2, 5, mlp=mlp, bias=False), None, 6, 8)
+    assert not [name for name in weights if name.endswith("bias")]
+    # Without biases and with zero shifts, a block maps zero to zero.
+    for norm_layer in (block.attention_norm, block.mlp_norm):
+        norm_layer.beta.assign(np.zeros(8))
+    close(block(np.zeros((2, 6, 8), "float32")), np.zeros((2, 6, 8)))
 
 
 def test_fresh_swiglu_is_scaled_as_two_separate_kernels():

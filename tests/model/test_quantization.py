@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.jax, pytest.mark.filterwarnings("ignore:Layer .*quanti
 SIZES = dict(image_size=16, num_classes=5, patch_size=4, width=16, depth=2, num_heads=2, mlp_dim=24)
 OPTIONS = {  # every layer of ours with layers inside
     "plain": {},
-    "conv stem, SwiGLU": dict(stem="conv", mlp="swiglu"),
+    "conv stem, SwiGLU": dict(stem="conv", mlp="swiglu", bias=False),
     "bfloat16, attention pooling": dict(
         dtype="mixed_bfloat16",
         pool="map",

@@ -160,6 +160,7 @@ OTHER_PARTS = dict(
     parallel=True,
     qk_norm=True,
     layer_scale=0.1,
+    bias=False,
     registers=2,
     stem="conv",
     patch_dropout=0.1,
@@ -284,6 +285,7 @@ DESCRIBED = {
     "one_block": dict(depth=1, stochastic_depth=0.3),
     "other_parts": OTHER_PARTS,
     "rope2d": dict(position="rope2d", mlp="swiglu"),
+    "relu2": dict(mlp="relu2", bias=False),
     "no_positions": dict(position="none", registers=1),
 }
 

@@ -263,6 +263,15 @@ def test_any_file_name_will_do(tmp_path):
     np.testing.assert_array_equal(logits_of(again, images), logits_of(model, images))
 
 
+def test_our_own_files_may_have_no_biases(tmp_path):
+    sizes = dict(patch_size=8, width=16, depth=1, num_heads=2, mlp_dim=24)
+    model = build_vit(None, image_size=16, num_classes=3, mlp="relu2", bias=False, **sizes)
+    model.save(tmp_path / "own.keras")
+    again = load_pretrained(str(tmp_path / "own.keras"))
+    images = pixels(2, 16, 16, 3)
+    np.testing.assert_array_equal(logits_of(again, images), logits_of(model, images))
+
+
 def test_settings_of_the_caller_win(tmp_path):
     handle = str(write_npz(tmp_path / "w.npz", google()))
     settings = dict(stochastic_depth=0.1, pixel_mean=[0.4, 0.5, 0.6], pixel_std=[0.2, 0.2, 0.3])

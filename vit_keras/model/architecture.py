@@ -64,9 +64,16 @@ class Architecture:
     )
     mlp: str = setting(
         "gelu",
-        # Shazeer 2020. It has three kernels: two thirds of a GELU's mlp_dim keep the parameters.
-        "Feed-forward block: gelu, or swiglu with three kernels of width mlp_dim.",
-        choices=("gelu", "swiglu"),
+        # Shazeer 2020: three kernels, so two thirds of a GELU's mlp_dim keep the parameters.
+        # So et al. 2021 (Primer), for relu2.
+        "Feed-forward block: gelu, relu2 (the square of a ReLU, cheaper than GELU on a CPU), or "
+        "swiglu with three kernels of width mlp_dim.",
+        choices=("gelu", "relu2", "swiglu"),
+    )
+    bias: bool = setting(
+        True,
+        # The paper's code has them; PaLM (Chowdhery et al. 2022, section 2) has none.
+        "Biases of the dense layers of each block.",
     )
     parallel: bool = setting(
         False,

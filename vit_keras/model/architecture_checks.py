@@ -20,10 +20,10 @@ def check_combinations(arch: Architecture, prefix: str = "") -> None:
     Raises:
         SettingError: naming the setting, its value, and what would do.
     """
-    if arch.mlp == "swiglu" and arch.gelu != "exact" and arch.pool != "map":
+    if arch.mlp != "gelu" and arch.gelu != "exact" and arch.pool != "map":
         raise SettingError(
-            f"{prefix}gelu={arch.gelu} has no effect with {prefix}mlp=swiglu, which has no GELU; "
-            f"leave {prefix}gelu out"
+            f"{prefix}gelu={arch.gelu} has no effect with {prefix}mlp={arch.mlp}, which has no "
+            f"GELU; leave {prefix}gelu out"
         )
     _check_positions(arch, prefix)
     if arch.stem == "conv":

@@ -28,6 +28,7 @@ class Attention(Composite):
             no rotation.
         grid: (rows, columns) of patches, needed with `rotary`.
         epsilon: of `qk_norm`.
+        bias: whether the two projections have one.
 
     Raises:
         ValueError: D is not a multiple of `num_heads`.
@@ -41,11 +42,13 @@ class Attention(Composite):
         rotary=None,
         grid=None,
         epsilon=1e-6,
+        bias=True,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.epsilon = epsilon
+        self.bias = bias
         dtype = self.dtype_policy
         self.dropout = keras.layers.Dropout(dropout, dtype=dtype, name="dropout")
         self.qk_norm = qk_norm
@@ -61,10 +64,11 @@ class Attention(Composite):
             raise ValueError(f"num_heads={self.num_heads} does not divide the width {width}")
         # Scale 2 over the fused kernel's (D, 3D) fan is Glorot over each (D, D) part of it.
         fused_glorot = keras.initializers.VarianceScaling(2.0, "fan_avg", "uniform")
+        dense_kwargs = dict(use_bias=self.bias, dtype=self.dtype_policy)
         self.qkv = keras.layers.Dense(
-            3 * width, kernel_initializer=fused_glorot, dtype=self.dtype_policy, name="qkv"
+            3 * width, kernel_initializer=fused_glorot, name="qkv", **dense_kwargs
         )
-        self.projection = keras.layers.Dense(width, dtype=self.dtype_policy, name="projection")
+        self.projection = keras.layers.Dense(width, name="projection", **dense_kwargs)
         self.qkv.build(input_shape)
         self.projection.build(input_shape)
         head_shape = (batch, tokens, self.num_heads, width // self.num_heads)
@@ -125,6 +129,7 @@ class Attention(Composite):
             "rotary": self.rotary.kind if self.rotary else None,
             "grid": self.rotary.grid if self.rotary else None,
             "epsilon": self.epsilon,
+            "bias": self.bias,
         }
 
 

@@ -29,10 +29,11 @@ class EncoderBlock(Composite):
         stochastic_depth: drop-path rate of each branch.
         gelu: `exact` or `tanh`.
         epsilon: of the layer normalisations.
-        mlp: `gelu` for an MLP, `swiglu` for a gated one.
+        mlp: `gelu` or `relu2` for an MLP with that activation, `swiglu` for a gated one.
         parallel: z + Attention(LN(z)) + MLP(LN(z)) with one LN (ViT-22B, Dehghani et al. 2023).
         qk_norm, rotary, grid: see `Attention`.
         layer_scale: initial value of the layer scale of each branch; 0 for no layer scale.
+        bias: whether the dense layers of attention and MLP have one.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class EncoderBlock(Composite):
         layer_scale=0.0,
         rotary=None,
         grid=None,
+        bias=True,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -68,15 +70,16 @@ class EncoderBlock(Composite):
             rotary=rotary,
             grid=grid,
             epsilon=epsilon,
+            bias=bias,
             dtype=dtype,
             name="attention",
         )
         if not parallel:
             self.mlp_norm = keras.layers.LayerNormalization(name="mlp_norm", **norm_kwargs)
         if mlp == "swiglu":
-            self.mlp = SwiGLU(mlp_dim, dtype=dtype, name="mlp")
+            self.mlp = SwiGLU(mlp_dim, bias=bias, dtype=dtype, name="mlp")
         else:
-            self.mlp = MLP(mlp_dim, gelu, dtype=dtype, name="mlp")
+            self.mlp = MLP(mlp_dim, gelu, activation=mlp, bias=bias, dtype=dtype, name="mlp")
         # Stochastic depth is Dropout(noise_shape=(None, 1, 1)): one random number per image, so a
         # branch is dropped for all tokens and channels, and scaled up by 1 / (1 - rate) otherwise.
         path_kwargs = dict(rate=stochastic_depth, noise_shape=(None, 1, 1), dtype=dtype)
@@ -130,12 +133,13 @@ class EncoderBlock(Composite):
             "attention_dropout": attention["dropout"],
             "gelu": self.gelu,
             "epsilon": self.attention_norm.epsilon,
-            "mlp": "swiglu" if isinstance(self.mlp, SwiGLU) else "gelu",
+            "mlp": "swiglu" if isinstance(self.mlp, SwiGLU) else self.mlp.activation,
             "parallel": self.parallel,
             "layer_scale": self.layer_scale,
             "qk_norm": attention["qk_norm"],
             "rotary": attention["rotary"],
             "grid": attention["grid"],
+            "bias": attention["bias"],
         }
 
 

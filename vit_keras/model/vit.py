@@ -24,7 +24,7 @@ from vit_keras.model.preprocessing import normalization
 # Architecture fields that are arguments of every encoder block under the same name.
 BLOCK_FIELDS = (
     *("num_heads", "mlp_dim", "dropout", "attention_dropout", "gelu"),
-    *("mlp", "parallel", "qk_norm", "layer_scale"),
+    *("mlp", "parallel", "qk_norm", "layer_scale", "bias"),
 )
 
 

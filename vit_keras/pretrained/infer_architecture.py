@@ -53,7 +53,8 @@ def infer_architecture(
         patch_size=patch,
         width=width,
         depth=_depth(weights, weight_format),
-        mlp_dim=_shape(weight_file, weight_format, HIDDEN, axes=1)[0],
+        # Our own files state it, and may have no biases.
+        mlp_dim=metadata.get("mlp_dim") or _shape(weight_file, weight_format, HIDDEN, axes=1)[0],
         pool="token" if weight_format.mappings[CLASS_TOKEN].names[0] in weights else "mean",
         gelu=weight_format.gelu,
     )

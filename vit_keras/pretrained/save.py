@@ -32,6 +32,7 @@ SUPPORTED = {
     "pool": "token",
     "position": "learned",
     "mlp": "gelu",
+    "bias": True,
     "parallel": False,
     "qk_norm": False,
     "layer_scale": 0.0,
