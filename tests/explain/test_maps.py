@@ -126,6 +126,19 @@ def test_rollout_is_its_definition(pool, recorder):
     np.testing.assert_allclose(joint.sum(axis=-1), 1, atol=1e-6)
 
 
+def test_sequence_pooling_weights_the_rows_of_the_tokens_that_it_reads():
+    """As it weights the tokens, and without the registers before them."""
+    model = vit("seq", registers=2, stem="cct")
+    joint = attention_maps.joint_attention(attention_maps.attention(model, images()))
+    tokens = keras.Model(model.input, model.get_layer("encoder_norm").output)(images())
+    kernel, bias = model.get_layer("pooling").get_weights()
+    raised = np.exp(keras.ops.convert_to_numpy(tokens)[:, 2:] @ kernel + bias)
+    weights = raised / raised.sum(axis=1, keepdims=True)  # (B, N, 1)
+    assert np.ptp(weights, axis=1).min() > 0.01
+    expected = (weights * joint[:, 2:, 2:]).sum(axis=1).reshape(-1, ROWS, COLUMNS)
+    np.testing.assert_allclose(attention_maps.rollout(model, images()), expected, atol=1e-6)
+
+
 @POOLS
 def test_relevance_is_its_definition_with_gradients_by_finite_differences(pool, recorder):
     model, batch, target, step = vit(pool), images(1), 2, 1e-5

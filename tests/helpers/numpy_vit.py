@@ -19,7 +19,17 @@ GELU = {
 
 
 def vit(
-    weights, images, *, patch_size, num_heads, depth, pool="token", gelu="exact", mean=0.5, std=0.5
+    weights,
+    images,
+    *,
+    patch_size,
+    num_heads,
+    depth,
+    stem="patch",
+    pool="token",
+    gelu="exact",
+    mean=0.5,
+    std=0.5,
 ):
     """Logits (B, classes) of pixels (B, X, Y, C) in 0..255; `weights` is {path: array}."""
     weights = {path: np.asarray(value, np.float64) for path, value in weights.items()}
@@ -43,7 +53,10 @@ def vit(
         return dense(GELU[gelu](dense(x, f"{name}/hidden")), f"{name}/output")
 
     x = (np.asarray(images, np.float64) / 255 - mean) / std
-    z = dense(patches(x, patch_size), "patch_embedding/projection")
+    if stem == "cct":
+        z = cct_tokens(x, weights, patch_size)
+    else:
+        z = dense(patches(x, patch_size), "patch_embedding/projection")
     if pool == "token":
         token = weights["class_token/class_token"]
         z = np.concatenate([np.repeat(token, batch, axis=0), z], axis=1)
@@ -53,7 +66,31 @@ def vit(
         z = attention(norm(z, f"{block}/attention_norm"), f"{block}/attention") + z  # eq. 2
         z = mlp(norm(z, f"{block}/mlp_norm"), f"{block}/mlp") + z  # eq. 3
     z = norm(z, "encoder_norm")
+    if pool == "seq":  # softmax(g(z))ᵀ z, Hassani et al. 2021
+        raised = np.exp(dense(z, "pooling/score"))
+        z = z * (raised / raised.mean(axis=1, keepdims=True))
     return dense(z[:, 0] if pool == "token" else z.mean(axis=1), "head")  # eq. 4
+
+
+def cct_tokens(images, weights, side):
+    """The tokenizer of Hassani et al. 2021, figure 2: (B, X, Y, C) -> (B, XY / P², D)."""
+    x = images
+    for name in [*(f"conv_{i}" for i in range(int(math.log2(side)) - 1)), "projection"]:
+        kernel = weights[f"patch_embedding/{name}/kernel"]
+        x = np.einsum("bijxyc,xycd->bijd", windows(x, stride=1, border=0), kernel)
+        x = windows(np.maximum(x, 0), stride=2, border=-np.inf).max(axis=(3, 4))
+    return x.reshape(len(x), -1, x.shape[-1])
+
+
+def windows(images, stride, border):
+    """3x3 windows, with a border of one pixel: (B, X, Y, C) -> (B, X / s, Y / s, 3, 3, C)."""
+    _, rows, columns, _ = images.shape
+    x = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=border)
+    places = [
+        [x[:, i : i + 3, j : j + 3] for j in range(0, columns, stride)]
+        for i in range(0, rows, stride)
+    ]
+    return np.stack([np.stack(row, axis=1) for row in places], axis=1)
 
 
 def patches(images, side):

@@ -44,6 +44,11 @@ CASES = {
     "patch_dropout": (dict(patch_dropout=0.4), 0),
     # 3x3 convolutions to 8 and 16 channels, each with four vectors of batch normalisation
     "conv": (dict(stem="conv"), 9 * (3 * 8 + 8 * D) + 4 * (8 + D) + D * D - P * P * 3 * D),
+    # 3x3 convolutions to 64 and 16 channels; a score of each token, and no class token
+    "cct": (
+        dict(stem="cct", pool="seq"),
+        9 * (3 * 64 + 64 * D) - (P * P * 3 * D + D) + (D + 1) - 2 * D,
+    ),
     "parallel": (dict(parallel=True), -L * NORM),
     "all": (
         dict(
@@ -109,10 +114,19 @@ def test_a_switch_counts_learns_saves_and_describes_itself(case, tmp_path):
     assert settings.items() <= describe(again).items()
 
 
-@pytest.mark.parametrize("position", ["learned", "sincos2d", "rope2d", "rope_mixed", "none"])
-def test_a_model_is_read_for_images_of_another_size(position, tmp_path):
+@pytest.mark.parametrize(
+    ("position", "stem"),
+    [
+        ("learned", "patch"),
+        ("sincos2d", "conv"),
+        ("rope2d", "cct"),
+        ("rope_mixed", "patch"),
+        ("none", "patch"),
+    ],
+)
+def test_a_model_is_read_for_images_of_another_size(position, stem, tmp_path):
     """The same weights, and more patches than it was built for; learned positions are resized."""
-    model = tiny(position=position, registers=2)
+    model = tiny(position=position, registers=2, stem=stem)
     model.save(tmp_path / "model.keras")
     larger = load_pretrained(str(tmp_path / "model.keras"), image_size=16, patch_dropout=0.5)
     assert larger.get_layer("encoder_norm").output.shape == (None, 3 + 16, D)
@@ -168,7 +182,7 @@ def test_without_positions_patches_are_a_set():
     np.testing.assert_allclose(logits(model, moved), logits(model), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("pool", ["token", "mean", "map"])
+@pytest.mark.parametrize("pool", ["token", "mean", "seq", "map"])
 def test_registers_are_read_by_nobody_in_the_end(pool):
     """What the last block wrote into them does not reach the pooling."""
     model = tiny(registers=3, pool=pool, num_classes=0)

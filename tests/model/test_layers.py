@@ -34,6 +34,7 @@ CASES = {
         2,
         0,
     ),
+    "tokenizer": (patch_embedding.ConvTokenizer, (4, 8), (2, 8, 12, 3), TOKENS, 2, 0),
     "class_token": (tokens.ClassToken, (), TOKENS, (2, 7, 8), 1, 0),
     "position_embedding": (position_embedding.PositionEmbedding, (), TOKENS, TOKENS, 1, 0),
     "sincos2d": (position_embedding.SinCos2D, ((2, 3),), TOKENS, TOKENS, 0, 0),
@@ -78,6 +79,7 @@ CASES = {
     "layer_scale": (encoder_block.LayerScale, (0.1,), TOKENS, TOKENS, 1, 0),
     "registers": (tokens.Registers, (2, 1), TOKENS, (2, 8, 8), 1, 0),
     "pooling_map": (pooling.AttentionPooling, (2, 16, "tanh", 1e-5, 1), TOKENS, (2, 8), 15, 0),
+    "pooling_seq": (pooling.SequencePooling, (1,), TOKENS, (2, 8), 2, 0),
     "pooling_registers": (pooling.Pooling, ("mean", 2), TOKENS, (2, 8), 0, 0),
     "pooling_token": (pooling.Pooling, ("token",), TOKENS, (2, 8), 0, 0),
     "pooling_mean": (pooling.Pooling, ("mean",), TOKENS, (2, 8), 0, 0),
@@ -85,6 +87,7 @@ CASES = {
 
 ARGUMENTS = {
     patch_embedding.PatchEmbedding: ("patch_size", "width"),
+    patch_embedding.ConvTokenizer: ("patch_size", "width"),
     position_embedding.SinCos2D: ("grid",),
     attention.Attention: ("num_heads", "dropout"),
     mlp.MLP: ("hidden_dim", "gelu", "activation", "bias"),
@@ -106,6 +109,7 @@ ARGUMENTS = {
     ),
     encoder_block.LayerScale: ("value",),
     pooling.Pooling: ("pool", "registers"),
+    pooling.SequencePooling: ("registers",),
     mlp.SwiGLU: ("hidden_dim", "bias"),
     pooling.AttentionPooling: ("num_heads", "mlp_dim", "gelu", "epsilon", "registers"),
     tokens.Registers: ("count", "after"),

@@ -30,6 +30,23 @@ PUBLISHED = {
 }
 
 
+# Hassani et al. 2021, table 1: CIFAR-10 at 32x32, from their code by hand. Parameters in millions
+# as published, and exactly; theirs have no bias of queries, keys and values, which ours add.
+COMPACT = {
+    "CCT-2/3x2": (dict(patch_size=4, width=128, depth=2, num_heads=2, mlp_dim=128), 0.28, 283_723),
+    "CCT-4/3x2": (dict(patch_size=4, width=128, depth=4, num_heads=2, mlp_dim=128), 0.48, 482_123),
+    "CCT-6/3x2": (
+        dict(patch_size=4, width=256, depth=6, num_heads=4, mlp_dim=512),
+        3.33,
+        3_326_923,
+    ),
+    "CCT-7/3x1": (
+        dict(patch_size=2, width=256, depth=7, num_heads=4, mlp_dim=512),
+        3.76,
+        3_760_139,
+    ),
+}
+
 JAX_ON_CPU = keras.backend.backend() == "jax" and all(
     device.startswith("cpu") for device in keras.distribution.list_devices()
 )
@@ -83,6 +100,16 @@ def test_published_parameter_counts(variant):
     assert count == PUBLISHED[variant]
 
 
+@pytest.mark.parametrize("name", COMPACT)
+def test_published_parameter_counts_of_compact_transformers(name):
+    sizes, millions, theirs = COMPACT[name]
+    with keras.StatelessScope(initialize_variables=False):
+        model = build_vit(None, image_size=32, num_classes=10, stem="cct", pool="seq", **sizes)
+    keras.utils.clear_session()
+    assert model.count_params() == theirs + sizes["depth"] * 3 * sizes["width"]
+    assert round(theirs / 1e6, 2) == millions
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("gelu", GELU)
 @pytest.mark.parametrize("pool", ["token", "mean"])
@@ -100,6 +127,16 @@ def test_logits_are_those_of_the_paper(pool, gelu, channels):
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
     # The tolerance is tight enough to tell one GELU from the other.
     assert not np.allclose(logits, other_gelu, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("patch_size", [2, 4])
+def test_logits_are_those_of_a_compact_convolutional_transformer(patch_size):
+    model = randomised(tiny((8, 12), stem="cct", pool="seq", patch_size=patch_size))
+    images = pixels(3, 8, 12, 3)
+    sizes = {**SIZES, "patch_size": patch_size}
+    del sizes["width"], sizes["mlp_dim"]
+    expected = vit(weights_of(model), images, stem="cct", pool="seq", **sizes)
+    np.testing.assert_allclose(model.predict(images, verbose=0), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
@@ -338,6 +375,12 @@ MISTAKES = {
     "mlp": (dict(mlp="swiglue"), "mlp=swiglue", "did you mean swiglu?"),
     "gelu_of_none": (dict(mlp="swiglu", gelu="tanh"), "gelu=tanh", "mlp=swiglu", "leave gelu out"),
     "stem_patch": (dict(stem="conv", patch_size=6, image_size=12), "patch_size=6", "power of 2"),
+    "stem_cct": (
+        dict(stem="cct", patch_size=6, image_size=12),
+        "patch_size=6",
+        "stem=cct",
+        "or 16",
+    ),
     "stem_patch_one": (dict(stem="conv", patch_size=1), "patch_size=1", "2, 4, 8"),
     "stem_width": (dict(stem="conv", patch_size=8, width=18, num_heads=2), "width=18", "16 or 20"),
     "position_width": (dict(position="sincos2d", width=18, num_heads=2), "width=18", "20"),

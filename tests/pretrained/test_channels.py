@@ -74,8 +74,8 @@ def test_other_channels_are_refused(tmp_path):
         assert message.endswith("use 1 or 3")
     build_vit(None, image_size=8, channels=1, **SIZES).save(tmp_path / "grey.keras")
     assert refusal(tmp_path / "grey.keras", channels=3).endswith("takes 1; use 1")
-    build_vit(None, image_size=8, stem="conv", **SIZES).save(tmp_path / "conv.keras")
-    assert "whose stem is conv" in refusal(tmp_path / "conv.keras", channels=1)
+    build_vit(None, image_size=8, stem="cct", **SIZES).save(tmp_path / "cct.keras")
+    assert "whose stem is cct" in refusal(tmp_path / "cct.keras", channels=1)
 
 
 def test_a_wrapped_model_keeps_its_channels(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from helpers.random_torch_weights import randomise
 from vit_keras import VARIANTS, build_vit
+from vit_keras.model.patch_embedding import ConvTokenizer
 
 # A peer's deprecations are for its own maintainers.
 pytestmark = [pytest.mark.reference, pytest.mark.filterwarnings("default")]
@@ -139,3 +140,21 @@ def test_timm(case, pool, gelu, torch, timm):
     peer = randomise(torch, peer)
     ours = build_vit(None, image_size=side, num_classes=classes, pool=pool, gelu=gelu, **sizes)
     assert_same_logits(torch, peer, from_timm(peer), ours)
+
+
+@pytest.mark.parametrize("patch_size", [2, 4])
+def test_tokenizer_of_compact_transformers(patch_size, torch):
+    """Hassani et al. 2021: the layers of their `Tokenizer`, of torch."""
+    ours = ConvTokenizer(patch_size, 24)
+    pixels = np.random.default_rng(0).normal(size=(2, 16, 24, 3)).astype("float32")
+    tokens = np.asarray(ours(pixels))
+    blocks = []
+    for layer in ours.convolutions:
+        kernel = np.asarray(layer.kernel)
+        conv = torch.nn.Conv2d(*kernel.shape[2:], 3, stride=1, padding=1, bias=False)
+        conv.weight = torch.nn.Parameter(torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy()))
+        blocks += [conv, torch.nn.ReLU(), torch.nn.MaxPool2d(3, stride=2, padding=1)]
+    with torch.no_grad():
+        planes = torch.nn.Sequential(*blocks)(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+    expected = planes.flatten(2, 3).transpose(-2, -1).numpy()
+    np.testing.assert_allclose(tokens, expected, rtol=1e-4, atol=1e-5)

@@ -108,7 +108,7 @@ def rollout(model: keras.Model, images: Any) -> np.ndarray:
     How much each patch contributes to the pooled representation, if attention of all blocks is
     followed back to the patches; independent of the class. https://arxiv.org/abs/2005.00928
     """
-    return pooled_map(model, joint_attention(attention(model, images)))
+    return pooled_map(model, images, joint_attention(attention(model, images)))
 
 
 def joint_attention(weights: list[np.ndarray]) -> np.ndarray:
@@ -123,19 +123,33 @@ def joint_attention(weights: list[np.ndarray]) -> np.ndarray:
     return joint
 
 
-def pooled_map(model: keras.Model, joint: np.ndarray) -> np.ndarray:
+def pooled_map(model: keras.Model, images: Any, joint: np.ndarray) -> np.ndarray:
     """(B, N, N), a row per output token -> (B, R, S), the weight of each patch after pooling.
 
-    Token pooling reads the row of the class token. Other poolings average the rows of all tokens
-    that they read: exact for the mean, an approximation for attention pooling.
+    Token pooling reads the row of the class token, and sequence pooling weights the rows of all
+    tokens as it weights the tokens of `images`. Other poolings average the rows that they read:
+    exact for the mean, an approximation for attention pooling.
     """
     rows, columns = patch_grid(model)
     extra = joint.shape[-1] - rows * columns
     pooling = model.get_layer("pooling")
     # A mean over all tokens includes those before the patches, unless it excludes registers.
     first = getattr(pooling, "registers", 0)
-    pooled = joint[:, 0] if pooling.pool == "token" else joint[:, first:].mean(axis=1)
+    if pooling.pool == "token":
+        pooled = joint[:, 0]
+    elif pooling.pool == "seq":
+        pooled = (_pooling_weights(model, images)[..., None] * joint[:, first:]).sum(axis=1)
+    else:
+        pooled = joint[:, first:].mean(axis=1)
     return pooled[:, extra:].reshape(-1, rows, columns)
+
+
+def _pooling_weights(model: keras.Model, images: Any) -> np.ndarray:
+    """(B, X, Y, C) -> the weight that sequence pooling gives to each patch, (B, RS)."""
+    pooling = model.get_layer("pooling")
+    tokens = keras.Model(model.input, pooling.input)(images, training=False)
+    weights = pooling.weights_of(tokens[:, pooling.registers :])
+    return ops.convert_to_numpy(ops.cast(weights, "float32"))
 
 
 def patch_grid(model: keras.Model) -> tuple[int, int]:

@@ -78,10 +78,10 @@ def explain_image(model: keras.Model, image: Any, target: int | None = None) -> 
         image=batch[0],
         probabilities=probabilities,
         target=target,
-        rollout=pooled_map(model, joint_attention(weights))[0],
+        rollout=pooled_map(model, batch, joint_attention(weights))[0],
         relevance=relevance(model, batch, target)[0],
         features=feature_pca(model, batch)[0],
-        heads=np.stack([pooled_map(model, block[0]) for block in weights]),
+        heads=np.stack([pooled_map(model, batch, block[0]) for block in weights]),
         distance=attention_distance(model, batch),
     )
 

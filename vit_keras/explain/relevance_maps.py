@@ -36,7 +36,7 @@ def relevance(model: keras.Model, images: Any, class_index: Any = None) -> np.nd
     joint = identity
     for block, gradient in zip(weights, gradients, strict=True):
         joint = joint + np.maximum(gradient * block, 0).mean(axis=1) @ joint
-    return pooled_map(model, joint - identity)
+    return pooled_map(model, images, joint - identity)
 
 
 def attention_gradients(

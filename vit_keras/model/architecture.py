@@ -45,10 +45,11 @@ class Architecture:
     mlp_dim: int = setting(MISSING, "Hidden width of the MLP of each block.", at_least=1)
     pool: str = setting(
         "token",
-        # Zhai et al. 2022, "Scaling Vision Transformers", for `map`.
-        "What the head reads: the class token (token), the mean of the patch tokens (mean), or "
-        "an attention pooling with one learned query (map).",
-        choices=("token", "mean", "map"),
+        # Hassani et al. 2021 (CCT) for `seq`; Zhai et al. 2022 for `map`.
+        "What the head reads: the class token (token), the mean of the patch tokens (mean), their "
+        "mean weighted by learned scores (seq), or an attention pooling with one learned query "
+        "(map).",
+        choices=("token", "mean", "seq", "map"),
     )
     position: str = setting(
         "learned",
@@ -95,10 +96,10 @@ class Architecture:
     )
     stem: str = setting(
         "patch",
-        # Xiao et al. 2021, who take one block less to make up for the convolutions.
-        "Patch embedding: one linear map of each patch (patch), or 3x3 convolutions of stride 2 "
-        "(conv).",
-        choices=("patch", "conv"),
+        # Xiao et al. 2021, who take one block less to make up for `conv`; Hassani et al. 2021.
+        "Patch embedding: one linear map of each patch (patch), 3x3 convolutions of stride 2 "
+        "(conv), or the tokenizer of CCT, 3x3 convolutions and max-pooling (cct).",
+        choices=("patch", "conv", "cct"),
     )
     patch_dropout: float = setting(
         0.0,

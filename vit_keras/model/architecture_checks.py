@@ -26,7 +26,7 @@ def check_combinations(arch: Architecture, prefix: str = "") -> None:
             f"GELU; leave {prefix}gelu out"
         )
     _check_positions(arch, prefix)
-    if arch.stem == "conv":
+    if arch.stem != "patch":
         _check_stem(arch, prefix)
 
 
@@ -49,15 +49,16 @@ def _check_positions(arch: Architecture, prefix: str) -> None:
 
 
 def _check_stem(arch: Architecture, prefix: str) -> None:
-    """Each convolution halves the image and doubles the channels, up to patch and width."""
+    """Each convolution halves the image, up to the patch; `conv` doubles the channels each time."""
     halvings = arch.patch_size.bit_length() - 1
     if arch.patch_size != 2**halvings or not halvings:
         raise SettingError(
-            f"{prefix}patch_size={arch.patch_size} is no power of 2, which {prefix}stem=conv "
-            f"reaches by halving; use 2, 4, 8 or 16, or {prefix}stem=patch"
+            f"{prefix}patch_size={arch.patch_size} is no power of 2, which "
+            f"{prefix}stem={arch.stem} reaches by halving; use 2, 4, 8 or 16, or "
+            f"{prefix}stem=patch"
         )
     factor = 2 ** (halvings - 1)
-    if arch.width % factor:
+    if arch.stem == "conv" and arch.width % factor:
         raise SettingError(
             f"{prefix}width={arch.width} is no multiple of {factor}, which {prefix}stem=conv "
             f"needs to double its channels up to it; use "

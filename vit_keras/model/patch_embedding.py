@@ -126,6 +126,76 @@ class ConvStem(Composite):
         return {**super().get_config(), "patch_size": self.patch_size, "width": self.width}
 
 
+@serializable
+class ConvTokenizer(Composite):
+    """Convolutional tokenizer in place of the patch projection: (B, X, Y, C) -> (B, XY / P², D).
+
+    log2 P blocks of a 3x3 convolution of stride 1, ReLU, and a 3x3 max-pooling of stride 2 (Hassani
+    et al. 2021, "Escaping the Big Data Paradigm with Compact Transformers",
+    https://arxiv.org/abs/2104.05704, the tokenizer of CCT), as in the paper's code: without biases,
+    He-initialised, and of 64 channels in every block before the last.
+
+    Args:
+        patch_size: P, a power of 2.
+        width: D.
+
+    Raises:
+        ValueError: X or Y is not a multiple of P.
+    """
+
+    def __init__(self, patch_size, width, **kwargs):
+        super().__init__(**kwargs)
+        self.patch_size = patch_size
+        self.width = width
+        num_blocks = patch_size.bit_length() - 1  # log2 P
+        names = [f"conv_{i}" for i in range(num_blocks - 1)] + ["projection"]
+        self.convolutions = [
+            keras.layers.Conv2D(
+                width if name == "projection" else 64,
+                kernel_size=3,
+                padding="same",
+                use_bias=False,
+                kernel_initializer="he_normal",
+                dtype=self.dtype_policy,
+                name=name,
+            )
+            for name in names
+        ]
+
+    def build(self, input_shape):
+        check_image(input_shape, self.patch_size)
+        channels = input_shape[-1]
+        for convolution in self.convolutions:
+            convolution.build((None, None, None, channels))
+            channels = convolution.filters
+
+    def call(self, images):
+        x = images
+        for convolution in self.convolutions:
+            # ReLU after the pooling gives the same on a quarter of the values: both are monotonic.
+            x = ops.relu(max_pool(convolution(x)))
+        return ops.reshape(x, (-1, x.shape[1] * x.shape[2], x.shape[3]))
+
+    def compute_output_shape(self, input_shape):
+        return tokens_shape(input_shape, self.patch_size, self.width)
+
+    def get_config(self):
+        return {**super().get_config(), "patch_size": self.patch_size, "width": self.width}
+
+
+def max_pool(x):
+    """3x3 max-pooling of stride 2 of an image of even sides: (B, X, Y, C) -> (B, X / 2, Y / 2, C).
+
+    As torch pads it, with one pixel on each side; padding="same" of Keras pads the other side. The
+    padding of zeros changes nothing before a ReLU.
+    """
+    return ops.max_pool(ops.pad(x, [[0, 0], [1, 0], [1, 0], [0, 0]]), 3, strides=2)
+
+
+# Values of the setting `stem`.
+STEMS = {"patch": PatchEmbedding, "conv": ConvStem, "cct": ConvTokenizer}
+
+
 def check_image(input_shape, patch_size):
     """Raise a ValueError unless `patch_size` divides the height and width of (B, X, Y, C)."""
     _, rows, columns, channels = input_shape

@@ -1,4 +1,4 @@
-"""Pooling of the tokens into one vector: class token, mean, or attention pooling.
+"""Pooling of the tokens into one vector: class token, mean, sequence or attention pooling.
 
 Letters: B batch, N tokens, D width, H heads, K = D / H width of a head.
 """
@@ -37,6 +37,49 @@ class Pooling(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "pool": self.pool, "registers": self.registers}
+
+
+@serializable
+class SequencePooling(Composite):
+    """Sequence pooling, a weighted mean of the tokens: (B, N, D) -> (B, D).
+
+    softmax(g(z))ᵀ z with one learned score g(z) for each token (Hassani et al. 2021, "Escaping the
+    Big Data Paradigm with Compact Transformers", https://arxiv.org/abs/2104.05704, "SeqPool").
+
+    Args:
+        registers: number of register tokens before the patches, which are excluded.
+    """
+
+    pool = "seq"
+
+    def __init__(self, registers=0, **kwargs):
+        super().__init__(**kwargs)
+        self.registers = registers
+        # Small scores, as in the paper's code: the pooling begins near the mean.
+        self.score = keras.layers.Dense(
+            1,
+            kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+            dtype=self.dtype_policy,
+            name="score",
+        )
+
+    def build(self, input_shape):
+        self.score.build(input_shape)
+
+    def call(self, tokens):
+        patches = tokens[:, self.registers :]
+        return ops.einsum("bn,bnd->bd", self.weights_of(patches), patches)
+
+    def weights_of(self, patches):
+        """(B, N, D) without registers -> the weight of each token, (B, N), of sum 1."""
+        scores = ops.cast(self.score(patches)[..., 0], "float32")  # as in `attention_weights`
+        return ops.cast(ops.softmax(scores, axis=-1), patches.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[-1])
+
+    def get_config(self):
+        return {**super().get_config(), "registers": self.registers}
 
 
 @serializable

@@ -76,8 +76,7 @@ def build_vit(
 
 def _embed(images: Any, arch: architecture.Architecture, dtype: Any) -> tuple[Any, Any]:
     """(B, X, Y, C) -> z_0 of eq. 1, (B, N, D), and the indices of its tokens for RoPE or None."""
-    stems = {"patch": patch_embedding.PatchEmbedding, "conv": patch_embedding.ConvStem}
-    stem: Any = stems[arch.stem]
+    stem: Any = patch_embedding.STEMS[arch.stem]
     x = stem(arch.patch_size, arch.width, dtype=dtype, name="patch_embedding")(images)
     class_tokens = int(arch.pool == "token")
     if class_tokens:
@@ -128,8 +127,10 @@ def _block(
 
 def _pooling(arch: architecture.Architecture, dtype: Any) -> keras.layers.Layer:
     layer_kwargs = dict(registers=arch.registers, dtype=dtype, name="pooling")
-    if arch.pool != "map":
+    if arch.pool in ("token", "mean"):
         return pooling.Pooling(arch.pool, **layer_kwargs)
+    if arch.pool == "seq":
+        return pooling.SequencePooling(**layer_kwargs)
     return pooling.AttentionPooling(
         arch.num_heads,
         mlp_dim=arch.mlp_dim,
@@ -178,7 +179,7 @@ def describe(model: keras.Model) -> dict[str, Any]:
         "pool": pool,
         "position": _position_kind(by_name.get("position_embedding"), block),
         "registers": getattr(by_name.get("registers"), "count", 0),
-        "stem": "conv" if isinstance(stem, patch_embedding.ConvStem) else "patch",
+        "stem": next(name for name, kind in patch_embedding.STEMS.items() if type(stem) is kind),
         "patch_dropout": getattr(by_name.get("patch_dropout"), "rate", 0.0),
         # Rounded: 1 / (255 / (255 * 0.247)) differs from 0.247 in the last bit.
         "pixel_mean": (-offset / scale / 255).round(12).tolist(),
