@@ -1,6 +1,5 @@
 """Optimizer, weight decay and schedule, compared with their formulas; precision."""
 
-import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -10,8 +9,7 @@ from vit_keras.config.schema import OptimConfig
 from vit_keras.training import optimizer
 from vit_keras.training.learning_rate import learning_rate_schedule
 
-CLASSES = {"adamw": keras.optimizers.AdamW, "adam": keras.optimizers.Adam}
-CLASSES["sgd"] = keras.optimizers.SGD
+CLASSES = optimizer.CLASSES
 
 
 @pytest.fixture
@@ -144,7 +142,8 @@ def test_the_optimizer_has_the_settings_asked_for(name, vit):
     settings = made.get_config()
     expected = dict(learning_rate=0.25, global_clipnorm=2.5, use_ema=True, ema_momentum=0.9)
     expected["weight_decay"] = 0.01
-    own = dict(momentum=0.8) if name == "sgd" else dict(beta_1=0.7, beta_2=0.95)
+    own = {} if name == "sgd" else dict(beta_1=0.7, beta_2=0.95)
+    own |= dict(momentum=0.8) if name in ("sgd", "muon") else {}
     for key, value in {**expected, **own}.items():
         assert settings[key] == pytest.approx(value), key
 

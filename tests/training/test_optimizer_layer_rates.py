@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from helpers.optimizer_formulas import formula
 from helpers.tiny_runs import DEPTH, layers_of, tiny_vit, tuning
 from vit_keras.config import stages
 from vit_keras.data import splits
@@ -22,32 +23,6 @@ def file(tmp_path_factory):
     return tiny_vit(tmp_path_factory.mktemp("file") / "vit.keras")
 
 
-class Adam:
-    """Kingma & Ba 2015, algorithm 1, in the order of the end of section 2, as Keras has it."""
-
-    def __init__(self):
-        self.m = self.v = self.t = 0
-
-    def step(self, g, rate):
-        self.t += 1
-        self.m = 0.9 * self.m + 0.1 * g
-        self.v = 0.999 * self.v + 0.001 * g**2
-        rate *= np.sqrt(1 - 0.999**self.t) / (1 - 0.9**self.t)
-        return -rate * self.m / (np.sqrt(self.v) + 1e-7)
-
-
-class SGD:
-    """Nesterov's momentum (Sutskever et al. 2013, eq. 3 and 4, rewritten at the look-ahead)."""
-
-    def __init__(self):
-        self.velocity = 0
-
-    def step(self, g, rate):
-        self.velocity = 0.9 * self.velocity - rate * g
-        return 0.9 * self.velocity - rate * g
-
-
-FORMULAS = {"adamw": Adam, "adam": Adam, "sgd": SGD}
 TRAINED = {
     "head": {"head"},
     "last": {"head", "encoder_norm", f"encoder_block_{DEPTH - 1}"},
@@ -64,7 +39,7 @@ def share(layer):
 def by_formulas(name, weights, gradients):
     """Path -> the weights in the end, each variable with an optimizer of its own."""
     weights = {path: value.astype("float64") for path, value in weights.items()}
-    own = {path: FORMULAS[name]() for path in weights}
+    own = {path: formula(name, path) for path in weights}
     for stage, rate in RATES.items():
         for step in range(STEPS):
             for path in weights:
@@ -78,7 +53,7 @@ def by_formulas(name, weights, gradients):
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-@pytest.mark.parametrize("name", FORMULAS)
+@pytest.mark.parametrize("name", optimizer.CLASSES)
 def test_three_stages_equal_an_optimizer_for_each_variable(name, accumulate, file):
     """What was frozen begins as if the run began, what was not goes on as if it did not end."""
     config = tuning(

@@ -16,6 +16,9 @@ TUNING = "recipe=finetune_digits pretrained.handle=FILE pretrained.baseline=fals
 UNUSED = {
     "optim=adamw optim.momentum=0.8": "optim.momentum=0.8 has no effect: only optim.name=sgd",
     "optim=adam optim.momentum=0.8": "optim.momentum=0.8 has no effect",
+    "optim=lion optim.momentum=0.8": "optim.momentum=0.8 has no effect",
+    TUNING
+    + "optim.name=muon ~stages.all": "optim.name=muon has no effect: no stage trains kernels of",
     "optim=sgd optim.beta_1=0.8": "optim.beta_1=0.8 has no effect: optim.name=sgd does not have it",
     "optim=sgd optim.beta_2=0.8": "optim.beta_2=0.8 has no effect",
     "pretrained.baseline=true": "pretrained.baseline=true has no effect: pretrained.handle is not",
@@ -38,6 +41,8 @@ UNUSED = {
 # Settings that have an effect after all: nothing is refused.
 USED = (
     "optim=sgd optim.momentum=0.8",
+    "optim=muon optim.momentum=0.8 optim.beta_1=0.8",
+    "recipe=finetune_digits pretrained.handle=FILE optim=muon ~stages.all",  # the baseline's
     "optim=adam optim.beta_1=0.8 optim.beta_2=0.8",
     "augment=heavy augment.policy_ops=3 augment.mix_probability=0.5",
     TUNING + "pretrained.load_weights=false",

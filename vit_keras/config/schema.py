@@ -257,7 +257,12 @@ class AugmentConfig:
 class OptimConfig:
     """Optimizer and learning-rate schedule."""
 
-    name: str = setting("adamw", "Optimizer.", choices=("adamw", "adam", "sgd"))
+    name: str = setting(
+        "adamw",
+        "Optimizer; muon orthogonalises the updates of the encoder blocks' kernels and leaves the "
+        "rest to adamw.",
+        choices=("adamw", "adam", "sgd", "lion", "muon"),
+    )
     learning_rate: float = setting(1e-3, "Peak learning rate, reached after the warm-up.", above=0)
     warmup_ratio: float = setting(
         0.0,
@@ -267,17 +272,23 @@ class OptimConfig:
     )
     final_lr_fraction: float = setting(
         0.0,
-        "Learning rate at the end of the cosine decay, as a fraction of the peak.",
+        "Learning rate at the end of the decay, as a fraction of the peak.",
         at_least=0,
         at_most=1,
     )
     weight_decay: float = setting(0.0, "Decoupled weight decay of kernels.", at_least=0)
-    momentum: float = setting(0.9, "Momentum of sgd.", at_least=0, at_most=0.9999)
+    momentum: float = setting(0.9, "Momentum of sgd and muon.", at_least=0, at_most=0.9999)
     beta_1: float = setting(
-        0.9, "Decay rate of the first moment of adam and adamw.", at_least=0, at_most=0.9999
+        0.9,
+        "Decay rate of the first moment of adam, adamw and muon's adamw; of lion's update.",
+        at_least=0,
+        at_most=0.9999,
     )
     beta_2: float = setting(
-        0.999, "Decay rate of the second moment of adam and adamw.", at_least=0, at_most=0.999999
+        0.999,
+        "Decay rate of the second moment of adam, adamw and muon's adamw, and of lion's momentum.",
+        at_least=0,
+        at_most=0.999999,
     )
     clip_norm: float | None = setting(
         None, "Largest norm of all gradients together; larger ones are scaled down.", above=0

@@ -6,6 +6,7 @@ from typing import Any
 
 from vit_keras.config.stages import Stage
 from vit_keras.errors import SettingError
+from vit_keras.training import muon
 
 EMBEDDING = ("patch_embedding", "class_token", "position_embedding", "registers", "backbone")
 TOP = ("encoder_norm", "pooling", "head")
@@ -13,7 +14,7 @@ LORA = "/lora_kernel_"  # in the paths of low-rank factors, as Keras names them
 
 
 def check_layers(vit: Any, stage: Stage) -> None:
-    """Check that the model has the layers that `stage` trains, and that each gets a rate.
+    """Check that the model has the layers that `stage` and its optimizer train, each with a rate.
 
     Raises:
         SettingError: it has not.
@@ -21,6 +22,8 @@ def check_layers(vit: Any, stage: Stage) -> None:
     trained_layers(vit, stage)
     if stage.layer_decay != 1:
         layer_multipliers(vit, stage)
+    if stage.optim.name == "muon":
+        muon.check_blocks(vit)
 
 
 def freeze(vit: Any, stage: Stage) -> None:

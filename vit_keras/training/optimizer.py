@@ -6,6 +6,15 @@ import keras
 from keras import ops
 
 from vit_keras.config.schema import OptimConfig
+from vit_keras.training import muon
+
+CLASSES = {
+    "adamw": keras.optimizers.AdamW,
+    "adam": keras.optimizers.Adam,
+    "sgd": keras.optimizers.SGD,
+    "lion": keras.optimizers.Lion,
+    "muon": muon.Muon,
+}
 
 
 class _PerVariableRates:
@@ -38,12 +47,17 @@ class _PerVariableRates:
         rate = ops.cast(learning_rate, variable.dtype) * self._multipliers[model_variable.path]
         if self._kernel_decay and model_variable.name.endswith("kernel"):
             self.assign_sub(variable, variable * rate * self._kernel_decay)
-        if hasattr(self, "beta_1"):
+        if self._has_bias_correction(model_variable):
             counted = self.iterations + 1
             updates = ops.cast(counted - self.first_updates[index], variable.dtype)
             counted = ops.cast(counted, variable.dtype)
             rate *= self._bias_correction(updates) / self._bias_correction(counted)
         super().update_step(gradient, variable, rate)  # type: ignore[misc]
+
+    def _has_bias_correction(self: Any, variable: Any) -> bool:
+        if isinstance(self, muon.Muon):
+            return self._should_use_adamw(variable)
+        return isinstance(self, keras.optimizers.Adam)
 
     def _bias_correction(self: Any, updates: Any) -> Any:
         return ops.sqrt(1 - self.beta_2**updates) / (1 - self.beta_1**updates)
@@ -87,23 +101,15 @@ def build_optimizer(
         newly_trainable: some variables begin to train later in the run than others;
             `transfer_optimizer_state` sets when.
     """
-    classes = {
-        "adamw": keras.optimizers.AdamW,
-        "adam": keras.optimizers.Adam,
-        "sgd": keras.optimizers.SGD,
-    }
-    optimizer_class = classes[config.name]
-    arguments: dict[str, Any] = dict(beta_1=config.beta_1, beta_2=config.beta_2)
-    if config.name == "sgd":
-        arguments = dict(momentum=config.momentum, nesterov=True)
+    optimizer_class, arguments = CLASSES[config.name], _hyperparameters(config, model)
     # None where there is none, so that Keras skips the step; AdamW alone refuses None.
     no_decay = 0.0 if config.name == "adamw" else None
     arguments["weight_decay"] = config.weight_decay or no_decay
     per_variable = multipliers is not None or newly_trainable
     if per_variable:
-        base = keras.optimizers.SGD if config.name == "sgd" else keras.optimizers.Adam
+        base = keras.optimizers.Adam if config.name == "adamw" else optimizer_class
         optimizer_class = type(f"PerVariableRates{base.__name__}", (_PerVariableRates, base), {})
-        del arguments["weight_decay"]  # the mixin applies it
+        arguments["weight_decay"] = None  # the mixin applies it
     accumulate = config.gradient_accumulation_steps
     if accumulate > 1 and config.step_unit == "update":
         bases = (_AveragePerUpdate, optimizer_class)
@@ -125,6 +131,16 @@ def build_optimizer(
         undecayed = [v for v in model.trainable_variables if not v.name.endswith("kernel")]
         optimizer.exclude_from_weight_decay(var_list=undecayed)
     return optimizer
+
+
+def _hyperparameters(config: OptimConfig, model: keras.Model) -> dict[str, Any]:
+    if config.name == "sgd":
+        return dict(momentum=config.momentum, nesterov=True)
+    betas = dict(beta_1=config.beta_1, beta_2=config.beta_2)
+    if config.name == "muon":
+        kernels = muon.matrices_of_blocks(model)
+        return dict(momentum=config.momentum, nesterov=True, kernels=kernels, **betas)
+    return betas
 
 
 def transfer_optimizer_state(old: Any, new: Any) -> None:

@@ -31,6 +31,13 @@ def _is_optimizer(*names: str) -> Callable[[Config], bool]:
     return lambda config: config.optim.name in names
 
 
+def _is_muon_without_blocks(config: Config) -> bool:
+    kinds = {stage.kind for stage in plan(config)}
+    return (
+        config.optim.name == "muon" and not config.pretrained.baseline and kinds <= {"head", "lora"}
+    )
+
+
 def _has_not_source(name: str) -> Callable[[Config], bool]:
     return lambda config: config.data.name != name
 
@@ -50,8 +57,13 @@ def _is_never_patient(config: Config) -> bool:
 
 
 REFUSED = (
-    Rule(("optim.momentum",), _is_optimizer("adamw", "adam"), "only optim.name=sgd has it"),
+    Rule(
+        ("optim.momentum",),
+        _is_optimizer("adamw", "adam", "lion"),
+        "only optim.name=sgd and optim.name=muon have it",
+    ),
     Rule(("optim.beta_1", "optim.beta_2"), _is_optimizer("sgd"), "optim.name=sgd does not have it"),
+    Rule(("optim.name",), _is_muon_without_blocks, "no stage trains kernels of encoder blocks"),
     Rule(
         ("optim.learning_rate",),
         _all_stages_have("learning_rate", has_baseline=False),
