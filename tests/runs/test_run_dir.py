@@ -206,7 +206,10 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
             mix_probability=0.9,
             repeated_augmentation=3,
         ),
-        optim=OptimConfig("sgd", 1e-7, 0.1, 0.2, 1e-30, 0.8, 0.7, 0.6, 2.5, 0.1, 0.99, 3, "batch"),
+        optim=OptimConfig(
+            *("sgd", 1e-7, 0.1, 0.2, 1e-30, 0.8, 0.7, 0.6, 2.5, 0.1, 0.99, 3, "batch"),
+            *("wsd", 0.3),
+        ),
         train=TrainConfig(3, 7, 2**32 - 1, "mixed_bfloat16", False, 5, True, 8, 9, 4, [2]),
         run=RunConfig(str(tmp_path), str(tmp_path / "run: #1")),
     )

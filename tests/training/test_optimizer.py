@@ -1,10 +1,11 @@
 """Optimizer, weight decay and schedule, compared with their formulas; precision."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from vit_keras import build_vit
+from vit_keras import SettingError, build_vit, load_config
 from vit_keras.config.schema import OptimConfig
 from vit_keras.training import optimizer
 from vit_keras.training.learning_rate import learning_rate_schedule
@@ -61,10 +62,49 @@ def test_the_rate_rises_linearly_then_falls_as_a_cosine(warmup, final):
     np.testing.assert_allclose(rates, expected, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("final", [0.0, 0.1])
+@pytest.mark.parametrize("name", ["linear", "wsd", "constant"])
+def test_the_rate_rises_then_falls_in_lines(name, final, warmup):
+    """Also after an offset, and counted in updates of two batches each."""
+    config = OptimConfig(
+        schedule=name,
+        **dict(learning_rate=0.3, warmup_ratio=warmup, final_lr_fraction=final, decay_ratio=0.25),
+        gradient_accumulation_steps=2,
+    )
+    rate = learning_rate_schedule(config, epochs=5, steps_per_epoch=16, first_step=20)
+    again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(rate))
+    rise, step = round(40 * warmup), np.arange(45)
+    start = {"linear": rise, "wsd": 30, "constant": 40}[name]
+    corners = [(0, 0.0), (rise, 0.3)] if rise else [(0, 0.3)]
+    corners += [(start, 0.3), (40, 0.3 if name == "constant" else 0.3 * final)]
+    expected = np.interp(step, *zip(*corners, strict=True))
+    for one in (rate, again):
+        rates = [float(one(ops.convert_to_tensor(int(20 + 2 * number + 1)))) for number in step]
+        np.testing.assert_allclose(rates, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (("optim.warmup_ratio=0.85",), r"optim\.warmup_ratio=0\.85 .*decay_ratio=0\.15 or less"),
+        (
+            ("optim.warmup_ratio=0", "train.epochs=null", "+stages.all={warmup_ratio: 0.9}"),
+            r"^stages\.all\.warmup_ratio=0\.9 and optim\.decay_ratio=0\.2 are together more than",
+        ),
+    ],
+)
+def test_a_warm_up_into_the_decay_is_refused(settings, named):
+    with pytest.raises(SettingError, match=named):
+        load_config("optim.schedule=wsd", *settings)
+
+
+@pytest.mark.parametrize("name", ["cosine", "linear", "wsd", "constant"])
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4])
-def test_a_run_of_a_few_steps_may_be_all_warm_up(epochs):
+def test_a_run_of_a_few_steps_may_be_all_warm_up(epochs, name):
     """As in a smoke test; `optim.warmup_ratio` allows 0.9."""
-    rate = learning_rate_schedule(OptimConfig(warmup_ratio=0.9), epochs, steps_per_epoch=1)
+    config = OptimConfig(warmup_ratio=0.9, schedule=name, decay_ratio=0.1)
+    rate = learning_rate_schedule(config, epochs, steps_per_epoch=1)
     assert np.isfinite([float(rate(step)) for step in range(epochs + 1)]).all()
 
 

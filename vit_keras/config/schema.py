@@ -312,6 +312,15 @@ class OptimConfig:
         "batches, as before version 0.2.",
         choices=("update", "batch"),
     )
+    schedule: str = setting(
+        "cosine",
+        "How the learning rate goes on after the warm-up: down as a cosine, linearly, first at "
+        "the peak and then linearly (wsd), or constant at the peak.",
+        choices=("cosine", "linear", "wsd", "constant"),
+    )
+    decay_ratio: float = setting(
+        0.2, "Fraction of all steps in which wsd decays, at the end.", above=0, at_most=1
+    )
 
 
 @dataclass

@@ -114,7 +114,8 @@ def check_stages(config: Config) -> None:
     """Check the lengths of the stages and their order.
 
     Raises:
-        SettingError: a length is missing or given twice, or a LoRA stage is not the last.
+        SettingError: a length is missing or given twice, a warm-up and a decay overlap, or a LoRA
+            stage is not the last.
     """
     if bool(config.stages) == (config.train.epochs is not None):
         raise SettingError(
@@ -126,6 +127,8 @@ def check_stages(config: Config) -> None:
         )
     _check_schedules(config)
     stages = plan(config)
+    for stage in stages:
+        _check_warmup(config, stage)
     for stage in stages[:-1]:
         if stage.kind == "lora":
             raise SettingError(
@@ -143,3 +146,16 @@ def _check_schedules(config: Config) -> None:
         )
     for length in lengths:
         check_int("train.schedule_epochs", length)
+
+
+def _check_warmup(config: Config, stage: Stage) -> None:
+    """Refuse a warm-up that ends after the decay has begun."""
+    warmup, decay = stage.optim.warmup_ratio, stage.optim.decay_ratio
+    if stage.optim.schedule != "wsd" or warmup + decay <= 1 + 1e-9:
+        return
+    has_own = config.stages and config.stages[stage.name].warmup_ratio is not None
+    name = f"stages.{stage.name}" if has_own else "optim"
+    raise SettingError(
+        f"{name}.warmup_ratio={warmup:g} and optim.decay_ratio={decay:g} are together more than "
+        f"all steps; use optim.decay_ratio={1 - warmup:g} or less"
+    )

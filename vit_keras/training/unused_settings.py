@@ -31,6 +31,10 @@ def _is_optimizer(*names: str) -> Callable[[Config], bool]:
     return lambda config: config.optim.name in names
 
 
+def _is_schedule(*names: str) -> Callable[[Config], bool]:
+    return lambda config: config.optim.schedule in names
+
+
 def _is_muon_without_blocks(config: Config) -> bool:
     kinds = {stage.kind for stage in plan(config)}
     return (
@@ -64,6 +68,16 @@ REFUSED = (
     ),
     Rule(("optim.beta_1", "optim.beta_2"), _is_optimizer("sgd"), "optim.name=sgd does not have it"),
     Rule(("optim.name",), _is_muon_without_blocks, "no stage trains kernels of encoder blocks"),
+    Rule(
+        ("optim.decay_ratio",),
+        _is_schedule("cosine", "linear", "constant"),
+        "only optim.schedule=wsd has it",
+    ),
+    Rule(
+        ("optim.final_lr_fraction",),
+        _is_schedule("constant"),
+        "optim.schedule=constant stays at the peak",
+    ),
     Rule(
         ("optim.learning_rate",),
         _all_stages_have("learning_rate", has_baseline=False),
