@@ -115,7 +115,7 @@ def _declared(settings: Any, prefix: str) -> Iterator[tuple[str, Any, Field, tup
 def _check_value(name: str, value: Any, item: Field, kind: Any) -> None:
     bounds, choices = item.metadata.get("bounds", Bounds()), item.metadata.get("choices", ())
     if choices:
-        # `jit_compile` is a word or a boolean.
+        # `train.jit_compile` and `augment.flip` are a word or a boolean.
         check_choice(name, str(value).lower() if isinstance(value, bool) else value, choices)
     check = CHECKS.get(kind)
     if check is not None:

@@ -110,7 +110,7 @@ def test_nothing_moved_is_nothing_changed():
 def test_crop_and_mirror_as_maps_are_those_of_whole_pixels():
     images = np.round(pictures((9, 7, 3), 40))
     crop, flip = prng.random_numbers(prng.make_key(1), 40, ["crop", "flip"]).values()
-    places = geometric.compose(geometric.crop_map(crop, 2), geometric.flip_map(flip, 7))
+    places = geometric.compose(geometric.crop_map(crop, 2), geometric.flip_map(flip[:, 0] < 0.5, 7))
     config = AugmentConfig(crop_padding=2, flip=True)
     whole, _ = augment(ops.convert_to_tensor(images), None, config, 1)
     np.testing.assert_array_equal(ours(images, places, (9, 7)), ops.convert_to_numpy(whole))

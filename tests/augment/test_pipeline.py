@@ -1,6 +1,7 @@
 """Random crops, flips and their seeds in the augmentation pipeline."""
 
 import functools
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -130,6 +131,30 @@ def test_a_flip_is_drawn_apart_from_the_crop():
     places = offsets(images, cropped, 2)
     for kind in (mirrored, ~mirrored):
         assert len(np.unique(places[kind], axis=0)) == 25
+
+
+@pytest.mark.parametrize("policy", ["none", "randaugment"])
+def test_the_images_that_an_alternating_flip_says_are_mirrored(policy):
+    """RandAugment of magnitude 0 moves nothing, but through the path of an affine map."""
+    images, mirrored = pictures(dtype="float32"), np.arange(COUNT) % 3 == 0
+    config = AugmentConfig(flip="alternating", policy=policy, policy_magnitude=0)
+    made, plain = (
+        ops.convert_to_numpy(augment(ops.convert_to_tensor(images), None, one, 1, None, flips)[0])
+        for one, flips in (
+            (config, ops.convert_to_tensor(mirrored)),
+            (replace(config, flip=False), None),
+        )
+    )
+    np.testing.assert_allclose(made[mirrored], plain[mirrored][:, :, ::-1], atol=1e-3)
+    np.testing.assert_allclose(made[~mirrored], plain[~mirrored], atol=1e-3)
+
+
+def test_without_an_epoch_an_alternating_flip_is_a_random_one():
+    images = pictures()
+    random, alternating = (
+        numpy(augmented(flip=flip, crop_padding=1), images, 1) for flip in (True, "alternating")
+    )
+    np.testing.assert_array_equal(random, alternating)
 
 
 def test_default_augmentation_is_the_identity():

@@ -38,6 +38,16 @@ def test_above_are_the_images_below_what_is_made_of_them(channels):
     assert 0 < mirrored < 12
 
 
+def test_each_row_is_an_epoch_of_an_alternating_flip():
+    images = pictures(count=8)
+    made = vit_keras.augmentation_sheet(images, AugmentConfig(flip="alternating"), draws=3)
+    first, second, third = np.array_split(np.asarray(made), 4)[1:]
+    np.testing.assert_array_equal(first, third)
+    halves = [np.array_split(row, 8, axis=1) for row in (first, second)]
+    for one, other in zip(*halves, strict=True):
+        np.testing.assert_array_equal(one, other[:, ::-1])
+
+
 def test_mixed_images_of_another_size_are_shown_too():
     made = vit_keras.augmentation_sheet(
         pictures(), AugmentConfig(resized_crop=[0.2, 1.0], mixup=1.0), draws=1, size=(100, 100)

@@ -48,8 +48,8 @@ def test_options_have_kind_default_bounds_and_choices():
     assert position.kind == "choice"
     assert position.choices == ("learned", "sincos2d", "rope2d", "rope_mixed", "none")
     assert position.is_optional
-    kinds = {name: options()[name].kind for name in ("augment.flip", "train.seed", "data.path")}
-    assert kinds == {"augment.flip": "switch", "train.seed": "whole", "data.path": "text"}
+    kinds = {name: options()[name].kind for name in ("data.download", "train.seed", "data.path")}
+    assert kinds == {"data.download": "switch", "train.seed": "whole", "data.path": "text"}
     assert options()["data.image_size"].kind == "value"
     assert stage_options()["layer_decay"].bounds == "above 0, 1 at most"
 
@@ -76,7 +76,7 @@ def test_a_value_of_another_type_is_refused_also_from_python():
     for group, name, value in [
         ("train", "batch_size", 1.5),
         ("train", "seed", True),
-        ("augment", "flip", 1),
+        ("data", "download", 1),
         ("optim", "clip_norm", "1"),
         ("train", "batch_size", None),
     ]:

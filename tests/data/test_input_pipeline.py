@@ -1,5 +1,6 @@
 """Batches: their order depends on (seed, epoch) only, and no image is lost or repeated."""
 
+import collections
 import itertools
 import os
 import subprocess
@@ -81,6 +82,45 @@ def test_epochs_and_seeds_differ_in_order():
 def test_every_image_has_its_turn():
     """Those that are over in one epoch are not over in all."""
     assert set(flat(flat(epochs(6)))) == set(range(COUNT))
+
+
+def flips(first_epoch=0, seed=0, repeats=1):
+    """Of two epochs of an alternating flip: (epoch, image) -> whether it is mirrored, each copy."""
+    stream = input_pipeline.training_batches(
+        split(20), 4, seed, first_epoch, prefetch=2, repeats=repeats, alternating_flip=True
+    )
+    found = collections.defaultdict(list)
+    for number, batch in enumerate(itertools.islice(iter(stream), 10)):
+        ((images, labels, flipped),) = batch
+        assert np.asarray(flipped).dtype == bool
+        epoch, order = number // 5 + first_epoch, places(((images, labels),))
+        for place, is_flipped in zip(order, np.asarray(flipped), strict=True):
+            found[epoch, place].append(bool(is_flipped))
+    return found
+
+
+@pytest.mark.parametrize("first_epoch", [0, 3])
+def test_an_alternating_flip_mirrors_each_image_in_one_of_two_epochs(first_epoch):
+    found = flips(first_epoch)
+    for place in range(20):
+        assert found[first_epoch, place] + found[first_epoch + 1, place] in (
+            [True, False],
+            [False, True],
+        )
+    first = [found[first_epoch, place] for place in range(20)]
+    assert 4 <= sum(one == [True] for one in first) <= 16
+
+
+def test_an_alternating_flip_goes_on_where_a_run_is_resumed():
+    whole, resumed = flips(0), flips(1)
+    assert {key: whole[key] for key in whole if key[0] == 1} == {
+        key: resumed[key] for key in resumed if key[0] == 1
+    }
+    assert whole != flips(0, seed=1)
+
+
+def test_an_alternating_flip_mirrors_one_of_two_copies():
+    assert {tuple(sorted(copies)) for copies in flips(repeats=2).values()} == {(False, True)}
 
 
 @pytest.mark.parametrize("count", [1, 4, 5, 20, COUNT])

@@ -29,6 +29,7 @@ def killed_after(epoch, run, *overrides, path=SCRIPT):
 def test_sigkill_in_the_middle_of_an_epoch_changes_nothing(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     random = ("augment=heavy", "augment.repeated_augmentation=2", "model.dropout=0.1")
+    random += ("augment.flip=alternating",)
     optim = ("optim=muon", "optim.schedule=wsd", "optim.ema_momentum=0.9")
     overrides = (*SMALL, *random, *optim, "train.epochs=12")
     assert script(*overrides, f"run.dir={whole}").returncode == 0

@@ -78,6 +78,23 @@ def test_only_what_stays_the_same_is_computed_once(overrides, constant, file):
     assert model.on_features is constant
 
 
+def test_an_alternating_flip_trains_on_mirrored_images(file):
+    config = tuning(file, "augment.flip=alternating", "optim.label_smoothing=0")
+    splits = load_splits(config.data, 0)
+    model, _ = build_training_model(config, splits, "float32")
+    plan = resolve_plan(config, len(splits.train.labels))
+    model.configure_stage(plan.stages[0], plan, first_step=0)
+    assert model.alternates_flips
+    images, labels = (part[:6] for part in splits.train)
+    flips = np.arange(6) % 2 == 0
+    mirrored = np.where(flips[:, None, None, None], images[:, :, ::-1], images)
+    made, expected = (
+        model(inputs, training=is_training)["logits"]
+        for inputs, is_training in (((images, labels, flips), True), ((mirrored, labels), False))
+    )
+    np.testing.assert_allclose(made, expected, atol=1e-5)
+
+
 def test_in_bfloat16_head_and_all_train_and_logits_are_float32(file, tmp_path):
     run = tuned(
         tmp_path / "run", file, "train.precision=mixed_bfloat16", "data.limit=60",

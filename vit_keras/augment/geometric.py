@@ -67,10 +67,10 @@ def crop_map(uniform: Any, padding: int) -> AffineMap:
     return one, zero, offset[:, 1], zero, one, offset[:, 0]
 
 
-def flip_map(uniform: Any, columns: int) -> AffineMap:
-    """Horizontal flip with probability 1/2: uniform (B, 1) -> a map."""
-    is_flipped = uniform[:, 0] < 0.5
-    one, zero = ops.ones_like(uniform[:, 0]), ops.zeros_like(uniform[:, 0])
+def flip_map(is_flipped: Any, columns: int) -> AffineMap:
+    """Horizontal flip of some images: (B,) booleans -> a map."""
+    one = ops.ones_like(is_flipped, "float32")
+    zero = ops.zeros_like(one)
     a, c = ops.where(is_flipped, -one, one), ops.where(is_flipped, columns, zero)
     return a, zero, c, zero, one, zero
 

@@ -23,6 +23,7 @@ def augment(
     config: AugmentConfig,
     seed: Any,
     size: tuple[int, int] | None = None,
+    is_flipped: Any = None,
 ) -> tuple[Any, Any]:
     """Augment a batch: (B, x, y, C), (B, classes) -> (B, X, Y, C), (B, classes).
 
@@ -34,12 +35,16 @@ def augment(
         seed: an int or a `keras.random.SeedGenerator`.
         size: (X, Y) of the model's input. A random resized crop produces it directly, unless it
             is smaller than the image; otherwise (X, Y) = (x, y).
+        is_flipped: (B,) booleans, the images that `flip=alternating` mirrors in this epoch; a
+            random half, as in a first epoch, if it is None.
     """
-    needed = _needed_numbers(config)
-    if not needed:
+    needed = _needed_numbers(config, is_flipped)
+    if not needed and is_flipped is None:
         return images, targets
     key, batch = prng.make_key(seed), ops.shape(images)[0]
     numbers = prng.random_numbers(key, batch, needed)
+    if "flip" in numbers:
+        is_flipped = numbers["flip"][:, 0] < 0.5
     # Color first, then one interpolation for all geometric operations, then erasing and mixing.
     # Interpolating once per operation, as Pillow would, blurs again and again; and equalize,
     # contrast and autocontrast would count the black borders that geometric operations bring in.
@@ -50,7 +55,7 @@ def augment(
         steps += policies.jitter_steps(config.color_jitter, numbers["jitter"])
     if steps:
         images = apply_color_ops(ops.cast(images, "float32"), steps)
-    images = _apply_geometric(images, config, numbers, steps, size)
+    images = _apply_geometric(images, config, numbers, is_flipped, steps, size)
     if "erase" in numbers:
         images = mixing.erase(
             ops.cast(images, "float32"), config.random_erasing, key, numbers["erase"]
@@ -62,11 +67,11 @@ def augment(
     return images, targets
 
 
-def _needed_numbers(config: AugmentConfig) -> list[str]:
+def _needed_numbers(config: AugmentConfig, is_flipped: Any) -> list[str]:
     """The keys of `prng.NUMBERS_PER_IMAGE` that `config` needs."""
     needed = {
         "crop": config.crop_padding > 0,
-        "flip": config.flip,
+        "flip": is_flipped is None and str(config.flip).lower() != "false",
         "resized_crop": config.resized_crop is not None,
         "jitter": config.color_jitter is not None,
         "policy": config.policy != "none",
@@ -80,6 +85,7 @@ def _apply_geometric(
     images: Any,
     config: AugmentConfig,
     numbers: dict[str, Any],
+    is_flipped: Any,
     steps: list[Step],
     size: tuple[int, int] | None,
 ) -> Any:
@@ -87,7 +93,7 @@ def _apply_geometric(
     old = new = images.shape[1:3]
     geometric_steps = [step for step in steps if step.possible & GEOMETRIC_OPS]
     if not geometric_steps and "resized_crop" not in numbers:
-        return _apply_shifts(images, config, numbers)
+        return _apply_shifts(images, config, numbers, is_flipped)
     maps = []
     if config.resized_crop is not None:
         if size is not None and size[0] >= old[0] and size[1] >= old[1]:
@@ -97,21 +103,23 @@ def _apply_geometric(
         )
     if "crop" in numbers:
         maps.append(geometric.crop_map(numbers["crop"], config.crop_padding))
-    if "flip" in numbers:
-        maps.append(geometric.flip_map(numbers["flip"], new[1]))
+    if is_flipped is not None:
+        maps.append(geometric.flip_map(is_flipped, new[1]))
     maps += [geometric.geometric_map(step, new) for step in geometric_steps]
     affine = functools.reduce(geometric.compose, maps)
     return geometric.warp(ops.cast(images, "float32"), affine, new)
 
 
-def _apply_shifts(images: Any, config: AugmentConfig, numbers: dict[str, Any]) -> Any:
+def _apply_shifts(
+    images: Any, config: AugmentConfig, numbers: dict[str, Any], is_flipped: Any
+) -> Any:
     """Padded crop and flip by whole pixels, which need no interpolation."""
-    if not {"crop", "flip"} & set(numbers):
+    if "crop" not in numbers and is_flipped is None:
         return images
     batch, padding = ops.shape(images)[0], config.crop_padding
-    offset, is_flipped = ops.zeros((batch, 2), "int32"), ops.zeros((batch,), "bool")
+    offset = ops.zeros((batch, 2), "int32")
     if "crop" in numbers:
         offset = prng.randint(numbers["crop"], 2 * padding + 1) - padding
-    if "flip" in numbers:
-        is_flipped = numbers["flip"][:, 0] < 0.5
+    if is_flipped is None:
+        is_flipped = ops.zeros((batch,), "bool")
     return geometric.shift_and_flip(images, offset, is_flipped)

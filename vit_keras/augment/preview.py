@@ -23,6 +23,8 @@ def augmentation_sheet(
 ) -> Image.Image:
     """Draw a sheet of B columns: the images (B, X, Y, C) above `draws` rows of augmented versions.
 
+    With `flip=alternating`, each row is an epoch.
+
     Args:
         images: 0 to 255, one channel or three; one batch, within which MixUp and CutMix mix.
         config: the augmentation.
@@ -31,11 +33,13 @@ def augmentation_sheet(
         size: (rows, columns) to which all are resized; default, the size of the images.
     """
     images = np.asarray(images, "float32")
-    rows = [images]
+    rows, mirrored = [images], np.random.default_rng(seed).random(len(images)) < 0.5
     for draw in range(draws):
-        augmented, _ = augment(
-            ops.convert_to_tensor(images), ops.zeros((len(images), 1)), config, seed + draw, size
-        )
+        inputs = ops.convert_to_tensor(images), ops.zeros((len(images), 1))
+        is_flipped = None
+        if config.flip == "alternating":
+            is_flipped = ops.convert_to_tensor(mirrored ^ (draw % 2 == 1))
+        augmented, _ = augment(*inputs, config, seed + draw, size, is_flipped)
         rows.append(augmented)
     size = size or images.shape[1:3]
     resized = [ops.convert_to_numpy(resize(ops.cast(row, "float32"), size)) for row in rows]

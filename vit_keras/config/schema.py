@@ -221,7 +221,13 @@ class AugmentConfig:
     crop_padding: int = setting(
         0, "Pixels of padding before a random crop back to the image's size.", at_least=0
     )
-    flip: bool = setting(False, "Flip half of the images left to right.")
+    flip: Any = setting(
+        False,
+        # Jordan 2024, for `alternating`.
+        "Flip images left to right: a random half of each batch (true), or each image in every "
+        "second epoch, a random half of them first (alternating).",
+        choices=("false", "true", "alternating"),
+    )
     resized_crop: list[float] | None = setting(
         None, "Random resized crop of [smallest, largest] fraction of the area."
     )

@@ -14,9 +14,10 @@ import keras
 import numpy as np
 
 from vit_keras import backend
+from vit_keras.data.alternating_flip import AlternatingFlip
 from vit_keras.data.dataset import Split
 
-Batch = tuple[np.ndarray, np.ndarray]  # images and labels, both inputs of the training model
+Batch = tuple[np.ndarray, ...]  # inputs of the training model: images, labels and maybe flips
 
 
 def training_batches(
@@ -27,6 +28,7 @@ def training_batches(
     prefetch: int,
     steps: int | None = None,
     repeats: int = 1,
+    alternating_flip: bool = False,
     wait: "DataWait | None" = None,
 ) -> Any:
     """Infinite stream of shuffled batches, for `fit` with `steps_per_epoch`.
@@ -41,6 +43,8 @@ def training_batches(
         steps: batches of an epoch; by default `len(split.labels) // batch_size`.
         repeats: copies of each image in a batch (repeated augmentation, Hoffer et al. 2020). An
             epoch keeps its number of batches and has fewer images (Berman et al. 2019).
+        alternating_flip: also say which images are to be mirrored: each batch has (B,) booleans,
+            which differ from epoch to epoch, and from copy to copy of an image.
         wait: measures when each batch is ready.
 
     Raises:
@@ -51,6 +55,7 @@ def training_batches(
 
     distinct = batch_size // repeats  # images in a batch
     count = len(split.labels) // batch_size if steps is None else steps
+    flip = AlternatingFlip(seed, len(split.labels)) if alternating_flip else None
 
     @functools.lru_cache(maxsize=2)
     def order(epoch: int) -> np.ndarray:
@@ -60,11 +65,15 @@ def training_batches(
         epoch, step = divmod(number, count)
         images = order(first_epoch + epoch)[step * distinct : (step + 1) * distinct]
         index = repeated_indices(images, repeats)
-        return split.images[index], split.labels[index]
+        batch = split.images[index], split.labels[index]
+        if flip is None:
+            return batch
+        copy = np.arange(len(index)) // len(images)  # all first copies come first, and so on
+        return *batch, flip.is_flipped(index, (first_epoch + epoch) * repeats + copy)
 
     load = wait.timed_loader(batch_of, is_ahead=_on_tensorflow()) if wait else batch_of
     if _on_tensorflow():
-        return _tf_dataset(load, None, split, prefetch)
+        return _tf_dataset(load, None, split, prefetch, "bool" if alternating_flip else None)
     return ((load(number),) for number in itertools.count())
 
 
@@ -89,7 +98,8 @@ def evaluation_batches(split: Split, batch_size: int, prefetch: int) -> Any:
     batches = _SequentialBatches(split, batch_size)
     if not _on_tensorflow():
         return batches
-    return _tf_dataset(batches.arrays, len(batches), split, prefetch, bool(batches.padding))
+    weights = "float32" if batches.padding else None
+    return _tf_dataset(batches.arrays, len(batches), split, prefetch, weights)
 
 
 class _SequentialBatches(keras.utils.PyDataset):
@@ -143,22 +153,24 @@ def _tf_dataset(
     count: int | None,
     split: Split,
     prefetch: int,
-    is_weighted: bool = False,
+    third: str | None = None,
 ) -> Any:
     """A tf.data.Dataset of `load(0)`, `load(1)`, ...: `count` batches, or infinite if it is None.
 
-    `prefetch` batches are prepared while the device computes.
+    `prefetch` batches are prepared while the device computes. `third` is the dtype of what a batch
+    has besides images and labels: flips in training, weights in evaluation.
     """
     import tensorflow as tf
 
     shapes = [(None, *array.shape[1:]) for array in split]
     dtypes = [tf.as_dtype(array.dtype) for array in split]
-    if is_weighted:
-        shapes, dtypes = [*shapes, (None,)], [*dtypes, tf.float32]
+    if third:
+        shapes, dtypes = [*shapes, (None,)], [*dtypes, tf.as_dtype(third)]
 
     def batch(number: Any) -> Any:
         arrays = tf.numpy_function(lambda n: load(int(n)), [number], dtypes)
-        return _as_inputs(*map(tf.ensure_shape, arrays, shapes))
+        arrays = map(tf.ensure_shape, arrays, shapes)
+        return (tuple(arrays),) if count is None else _as_inputs(*arrays)
 
     # A map over numbers, because a data set from a generator copies every batch once more. Two
     # calls at a time, so that no core idles while a batch is copied to TensorFlow.

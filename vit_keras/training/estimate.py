@@ -160,6 +160,7 @@ def _time(trainer: Trainer, stage: Stage) -> _StageTimes:
             prefetch=prefetch,
             steps=plan.steps_per_epoch,
             repeats=trainer.model.augment_config.repeated_augmentation,
+            alternating_flip=trainer.model.alternates_flips,
             wait=trainer.history.data_wait,
         ),
         steps_per_epoch=BATCHES,  # however many an epoch has: the batches have no end

@@ -235,6 +235,7 @@ class Trainer:
             prefetch,
             steps=self.plan.steps_per_epoch,
             repeats=repeats,
+            alternating_flip=self.model.alternates_flips,
             wait=self.history.data_wait,
         )
         return training, evaluation_batches(validation, size, prefetch)

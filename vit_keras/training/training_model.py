@@ -24,6 +24,8 @@ class TrainingModel(keras.Model):
     """A ViT with the augmentation of its batches on the device.
 
     (images, labels), (B, x, y, C) and (B,), to `logits` and `targets`, both (B, classes) float32.
+    With an alternating flip, a third input (B,) says which images to mirror in training.
+
     In training, targets are smoothed (Szegedy et al. 2016, section 7) and images augmented. Always,
     images of another size than the ViT's are resized, and grey ones repeated over its channels.
 
@@ -46,7 +48,7 @@ class TrainingModel(keras.Model):
         self.seed = keras.random.SeedGenerator(config.train.seed)
 
     def call(self, inputs, training=None):
-        images, labels = inputs
+        images, labels, *is_flipped = inputs
         targets = ops.one_hot(labels, self.vit.output_shape[-1], dtype="float32")
         if training:
             uniform = self.label_smoothing / targets.shape[-1]
@@ -57,7 +59,9 @@ class TrainingModel(keras.Model):
             images = ops.cast(images, "float32")
             if training:
                 size = self.vit.input_shape[1:3]
-                images, targets = augment(images, targets, self.augment_config, self.seed, size)
+                images, targets = augment(
+                    images, targets, self.augment_config, self.seed, size, *is_flipped
+                )
             logits = self.vit(to_model_input(images, self.vit.input_shape[1:]), training=training)
         return {"logits": logits, "targets": targets}
 
@@ -152,6 +156,11 @@ class TrainingModel(keras.Model):
             weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy"), *metrics],
             jit_compile=jit_compile,
         )
+
+    @property
+    def alternates_flips(self) -> bool:
+        """Whether the training batches have to say which images are to be mirrored."""
+        return not self.on_features and self.augment_config.flip == "alternating"
 
     def can_cache_features(self, stage: Stage) -> bool:
         """Whether each epoch of this stage gives the head the same features of an image."""
