@@ -357,6 +357,7 @@ MISTAKES = {
     "dropout": (dict(dropout=1.0), "dropout=1.0", "0 or more, below 1"),
     "attention_dropout": (dict(attention_dropout=-0.1), "attention_dropout=-0.1", "0 or more"),
     "stochastic_depth": (dict(stochastic_depth=1.5), "stochastic_depth=1.5", "below 1"),
+    "initialization": (dict(initialization="mimetik"), "=mimetik", "did you mean mimetic?"),
     "pool": (dict(pool="tokn"), "pool=tokn", "did you mean token?"),
     "gelu": (dict(gelu="relu"), "gelu=relu", "exact, tanh"),
     "position": (dict(position="rope"), "position=rope", "did you mean rope2d?", "sincos2d"),

@@ -123,6 +123,14 @@ class Architecture:
         at_least=0,
         below=1,
     )
+    initialization: str = setting(
+        "default",
+        # Trockman & Kolter 2023; Fixup, Zhang et al. 2019.
+        "Initial weights of the blocks, of a model that is not pretrained: Glorot's (default), "
+        "attention like that of trained ViTs (mimetic), or 0 in the last layer of each residual "
+        "branch (zero_output).",
+        choices=("default", "mimetic", "zero_output"),
+    )
     norm_epsilon: float = setting(
         1e-6,
         "Epsilon of every layer normalisation: 1e-6 in the paper's code and timm, 1e-12 in "

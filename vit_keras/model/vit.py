@@ -14,6 +14,7 @@ from vit_keras.model import (
     architecture,
     architecture_checks,
     encoder_block,
+    initialization,
     patch_embedding,
     pooling,
     position_embedding,
@@ -71,7 +72,9 @@ def build_vit(
         epsilon=arch.norm_epsilon, dtype=dtype, name="encoder_norm"
     )(x)
     y = _pooling(arch, dtype)(x)  # eq. 4
-    return keras.Model(pixels, head(num_classes)(y), name=name or f"vit_{variant or 'custom'}")
+    model = keras.Model(pixels, head(num_classes)(y), name=name or f"vit_{variant or 'custom'}")
+    initialization.initialize(model, arch.initialization)
+    return model
 
 
 def _embed(images: Any, arch: architecture.Architecture, dtype: Any) -> tuple[Any, Any]:
@@ -150,6 +153,8 @@ def head(num_classes: int) -> keras.layers.Layer:
 
 def describe(model: keras.Model) -> dict[str, Any]:
     """The keyword arguments with which `build_vit(None, ...)` rebuilds the graph of `model`.
+
+    Without `initialization`, which a model does not keep.
 
     Raises:
         SettingError: the model was not made by `build_vit`.
