@@ -209,6 +209,11 @@ class StageConfig:
         at_most=1,
     )
     lora_rank: int = setting(8, "Rank of the low-rank additions of LoRA.", at_least=1)
+    image_size: Any = setting(
+        None,
+        "Side in pixels, or [height, width], of the images that the stage trains on, for "
+        "progressive resolution; the model's own unless set, which validation always has.",
+    )
     augment: bool = setting(
         True, "Apply augmentation; false in a head stage computes the backbone's features once."
     )
@@ -326,6 +331,12 @@ class OptimConfig:
     )
     decay_ratio: float = setting(
         0.2, "Fraction of all steps in which wsd decays, at the end.", above=0, at_most=1
+    )
+    schedule_scope: str = setting(
+        "stage",
+        "What a learning-rate schedule spans: each stage has its own (stage), or one, with one "
+        "warm-up and one decay, spans all stages (run).",
+        choices=("stage", "run"),
     )
 
 

@@ -1,12 +1,12 @@
 """Staged training: which layers are trained, for how many epochs, at which learning rate."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from vit_keras.config.schema import Config, OptimConfig, StageConfig
 from vit_keras.errors import SettingError
-from vit_keras.validators import check_int
+from vit_keras.validators import check_int, check_patch_multiple, height_and_width
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,13 @@ class Stage:
             blocks, the last norm, the pooling and the head; or `lora`, which is the head and
             low-rank updates (Hu et al. 2022) of each block's QKV and MLP kernels.
         first_epoch: number of epochs in earlier stages.
-        schedule_epochs: of its learning-rate schedule; more than `epochs` where it is cut short.
+        schedule_epochs: of its learning-rate schedule; more than `epochs` where it is cut short, or
+            where it spans the run.
+        schedule_start: epoch of the run with which that schedule begins.
         optim: the run's optimizer settings, with the stage's own learning rate and warm-up.
         layer_decay: the learning rate of a layer as a fraction of that of the layer above it.
         augment: whether the run's augmentation is applied.
+        image_size: (height, width) of the images that it trains on; None for the model's own.
     """
 
     name: str
@@ -31,10 +34,12 @@ class Stage:
     epochs: int
     first_epoch: int
     schedule_epochs: int
+    schedule_start: int
     optim: OptimConfig
     layer_decay: float
     lora_rank: int
     augment: bool
+    image_size: tuple[int, int] | None
 
     @property
     def end(self) -> int:
@@ -53,6 +58,9 @@ def plan(config: Config) -> list[Stage]:
     for name, settings in config.stages.items():
         first = result[-1].end if result else 0
         result.append(_stage(name, settings, first, config.optim))
+    if config.optim.schedule_scope == "run":
+        total = result[-1].end
+        return [replace(stage, schedule_epochs=total, schedule_start=0) for stage in result]
     return result
 
 
@@ -89,10 +97,12 @@ def _stage(name: str, settings: StageConfig, first_epoch: int, optim: OptimConfi
         epochs=settings.epochs,
         first_epoch=first_epoch,
         schedule_epochs=settings.epochs,
+        schedule_start=first_epoch,
         optim=replace(optim, **overrides),
         layer_decay=settings.layer_decay,
         lora_rank=settings.lora_rank,
         augment=settings.augment,
+        image_size=_image_size(name, settings.image_size),
     )
 
 
@@ -108,6 +118,10 @@ def _trainable(name: str, value: Any) -> tuple[str, int]:
         f"stages.{name}.trainable={value} is unknown; use head, all, lora, or {{last: 4}} for the "
         "last four blocks"
     )
+
+
+def _image_size(name: str, value: Any) -> tuple[int, int] | None:
+    return None if value is None else height_and_width(value, f"stages.{name}.image_size")
 
 
 def check_stages(config: Config) -> None:
@@ -129,6 +143,8 @@ def check_stages(config: Config) -> None:
     stages = plan(config)
     for stage in stages:
         _check_warmup(config, stage)
+        if stage.image_size is not None:
+            _check_kind(config, stage)
     for stage in stages[:-1]:
         if stage.kind == "lora":
             raise SettingError(
@@ -141,8 +157,8 @@ def _check_schedules(config: Config) -> None:
     lengths = config.train.schedule_epochs
     if lengths and config.stages:
         raise SettingError(
-            f"train.schedule_epochs={lengths} has no effect: each stage has a schedule of its own; "
-            "leave it out"
+            f"train.schedule_epochs={lengths} has no effect: schedules follow from the epochs of "
+            "the stages; leave it out"
         )
     for length in lengths:
         check_int("train.schedule_epochs", length)
@@ -159,3 +175,50 @@ def _check_warmup(config: Config, stage: Stage) -> None:
         f"{name}.warmup_ratio={warmup:g} and optim.decay_ratio={decay:g} are together more than "
         f"all steps; use optim.decay_ratio={1 - warmup:g} or less"
     )
+    for name, settings in config.stages.items():
+        if config.optim.schedule_scope == "run" and settings.warmup_ratio is not None:
+            raise SettingError(
+                f"stages.{name}.warmup_ratio={settings.warmup_ratio:g} has no effect: with "
+                "optim.schedule_scope=run one warm-up begins the run; set optim.warmup_ratio"
+            )
+
+
+def _check_kind(config: Config, stage: Stage) -> None:
+    """Refuse images of another size for what cannot be trained on them."""
+    name = f"stages.{stage.name}.image_size={_as_typed(stage)}"
+    if stage.kind == "head":
+        raise SettingError(
+            f"{name} has no place in a stage with trainable=head, whose features are those of the "
+            "model's own size; leave it out"
+        )
+    if config.pretrained.wrap_saved_model:
+        raise SettingError(
+            f"{name} needs a ViT, and pretrained.wrap_saved_model=true has a graph of one image "
+            "size; leave one of them out"
+        )
+
+
+def check_image_sizes(stages: Iterable[Stage], model: tuple[int, int], patch_size: int) -> None:
+    """Check the image sizes of the stages against the model's.
+
+    Args:
+        stages: of a run.
+        model: (height, width) of the model's own images.
+        patch_size: of the model.
+
+    Raises:
+        SettingError: patches do not divide a size, or it is larger than the model's own.
+    """
+    for stage in stages:
+        for side, largest in zip(stage.image_size or (), model, strict=False):
+            check_patch_multiple(f"stages.{stage.name}.image_size", side, patch_size)
+            if side > largest:
+                raise SettingError(
+                    f"stages.{stage.name}.image_size={_as_typed(stage)} is larger than the images "
+                    f"of the saved model; use {largest} or less, or data.image_size={side}"
+                )
+
+
+def _as_typed(stage: Stage) -> str:
+    height, width = stage.image_size or (0, 0)
+    return str(height) if height == width else f"[{height},{width}]"

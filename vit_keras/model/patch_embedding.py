@@ -44,12 +44,7 @@ class PatchEmbedding(Composite):
                 "images of shape (B, {}, {}, {}) are needed, not {}; a single image goes in as "
                 "images[None]".format(*self.image_shape, tuple(images.shape))
             )
-        rows, columns, channels = self.image_shape
-        p, grid = self.patch_size, (rows // self.patch_size, columns // self.patch_size)
-        patches = ops.reshape(images, (-1, grid[0], p, grid[1], p, channels))
-        patches = ops.transpose(patches, (0, 1, 3, 2, 4, 5))
-        patches = ops.reshape(patches, (-1, grid[0] * grid[1], p * p * channels))
-        return self.projection(patches)
+        return self.projection(cut_patches(images, self.patch_size))
 
     def compute_output_shape(self, input_shape):
         return tokens_shape(input_shape, self.patch_size, self.width)
@@ -194,6 +189,15 @@ def max_pool(x):
 
 # Values of the setting `stem`.
 STEMS = {"patch": PatchEmbedding, "conv": ConvStem, "cct": ConvTokenizer}
+
+
+def cut_patches(images, patch_size):
+    """(B, X, Y, C) -> the pixels of each patch, (B, XY / P², P² C)."""
+    rows, columns, channels = images.shape[1:]
+    p, grid = patch_size, (rows // patch_size, columns // patch_size)
+    patches = ops.reshape(images, (-1, grid[0], p, grid[1], p, channels))
+    patches = ops.transpose(patches, (0, 1, 3, 2, 4, 5))
+    return ops.reshape(patches, (-1, grid[0] * grid[1], p * p * channels))
 
 
 def check_image(input_shape, patch_size):

@@ -62,6 +62,8 @@ def check(config: Config, data: dataset.SourceData | None = None) -> None:
             prefix="model.",
             data_prefix="data.",
         )
+        patch_size = architecture(config.model).patch_size
+        stages.check_image_sizes(stages.plan(config), size, patch_size)
     padding = Bounds(at_least=0, at_most=min(info.size))
     check_bounds("augment.crop_padding", config.augment.crop_padding, padding)
     if counts is not None:  # None before a download

@@ -8,6 +8,7 @@ import keras
 
 from vit_keras import backend
 from vit_keras.config.schema import Config
+from vit_keras.config.stages import check_image_sizes
 from vit_keras.data import lazy_images, quality_report, registry
 from vit_keras.data.dataset import SourceData, Splits
 from vit_keras.data.image_input import PREPROCESS, ImageInput
@@ -15,6 +16,7 @@ from vit_keras.data.readers import in_memory
 from vit_keras.data.splits import load_splits
 from vit_keras.errors import SettingError
 from vit_keras.logs import console, log
+from vit_keras.model.vit import describe
 from vit_keras.runs import accuracy, run_dir, run_end
 from vit_keras.runs.run_dir import Run, log_file
 from vit_keras.training import (
@@ -107,6 +109,9 @@ def prepare(config: Config, data: SourceData | None = None) -> Prepared:
     model, weights_report = build_training_model(plan.config, splits, precision.policy)
     for stage in plan.stages:
         freezing.check_layers(model.vit, stage)
+    if any(stage.image_size for stage in plan.stages):
+        patch_size = describe(model.vit)["patch_size"]
+        check_image_sizes(plan.stages, model.vit.input_shape[1:3], patch_size)
     return Prepared(splits, plan, precision, model, weights_report)
 
 

@@ -170,6 +170,8 @@ class Trainer:
         if self.config.stages:
             table = freezing.trainable_table(self.model.vit, stage)
             epochs = f"{stage.epochs} epoch{'s' if stage.epochs > 1 else ''}"
+            if stage.image_size is not None:
+                epochs += " on images of {} x {} pixels".format(*stage.image_size)
             log.info("\nstage %s, %s:\n%s", stage.name, epochs, table)
 
     def _restore(self, latest: checkpoint.Checkpoint) -> None:

@@ -1,5 +1,6 @@
 """The model that `fit` trains: augmentation and label smoothing on the device, then the ViT."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ from vit_keras.config.stages import Stage
 from vit_keras.data import input_pipeline
 from vit_keras.data.dataset import Split
 from vit_keras.model.preprocessing import OnBatches, to_model_input
+from vit_keras.model.resolution import at_image_size
 from vit_keras.training import freezing
 from vit_keras.training import optimizer as training_optimizer
 from vit_keras.training.class_recall import ClassRecall
@@ -27,7 +29,8 @@ class TrainingModel(keras.Model):
     With an alternating flip, a third input (B,) says which images to mirror in training.
 
     In training, targets are smoothed (Szegedy et al. 2016, section 7) and images augmented. Always,
-    images of another size than the ViT's are resized, and grey ones repeated over its channels.
+    images of another size than the ViT's are resized, and grey ones repeated over its channels. A
+    stage may train on smaller images; in evaluation they always have the size of the saved model.
 
     Labels are an input of the model, and loss and metrics read `y_pred["targets"]` and never `y`:
     MixUp and CutMix change images and labels together inside the compiled step, and Keras passes
@@ -35,6 +38,7 @@ class TrainingModel(keras.Model):
 
     Attributes:
         vit: pixels to logits.
+        stage_vit: the same on images of the current stage's size.
         augment_config: the augmentation of the current stage.
         on_features: the first input is what the head reads, (B, D), and not images.
     """
@@ -42,6 +46,8 @@ class TrainingModel(keras.Model):
     def __init__(self, vit: keras.Model, config: Config, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.vit = vit
+        # In a namespace, which Keras does not look into: the variables are those of `vit`.
+        self._stage = SimpleNamespace(vit=vit)
         self.augment_config = config.augment
         self.on_features = False
         self.label_smoothing = config.optim.label_smoothing
@@ -57,13 +63,18 @@ class TrainingModel(keras.Model):
             logits = self.vit.get_layer("head")(images)
         else:
             images = ops.cast(images, "float32")
+            vit = self.stage_vit if training else self.vit
+            shape = vit.input_shape[1:]
             if training:
-                size = self.vit.input_shape[1:3]
                 images, targets = augment(
-                    images, targets, self.augment_config, self.seed, size, *is_flipped
+                    images, targets, self.augment_config, self.seed, shape[:2], *is_flipped
                 )
-            logits = self.vit(to_model_input(images, self.vit.input_shape[1:]), training=training)
+            logits = vit(to_model_input(images, shape), training=training)
         return {"logits": logits, "targets": targets}
+
+    @property
+    def stage_vit(self) -> keras.Model:
+        return self._stage.vit
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         return super().compute_loss(
@@ -96,6 +107,7 @@ class TrainingModel(keras.Model):
         """
         previous_optimizer = getattr(self, "optimizer", None)
         freezing.freeze(self.vit, stage)
+        self._stage.vit = at_image_size(self.vit, stage.image_size or self.vit.input_shape[1:3])
         self.augment_config = plan.config.augment if stage.augment else AugmentConfig()
         self.on_features = self.can_cache_features(stage)
         optimizer = self._build_optimizer(stage, plan, first_step)
@@ -122,8 +134,10 @@ class TrainingModel(keras.Model):
         return recall
 
     def _build_optimizer(self, stage: Stage, plan: TrainingPlan, first_step: int) -> Any:
+        # By the plan, also where early stopping has shortened an earlier stage.
+        begun = (stage.first_epoch - stage.schedule_start) * plan.steps_per_epoch
         schedule = learning_rate_schedule(
-            stage.optim, stage.schedule_epochs, plan.steps_per_epoch, first_step
+            stage.optim, stage.schedule_epochs, plan.steps_per_epoch, first_step - begun
         )
         multipliers = None
         if stage.layer_decay != 1:

@@ -84,6 +84,11 @@ REFUSED = (
         "every stage has its own, stages.<name>.learning_rate",
     ),
     Rule(
+        ("optim.schedule_scope",),
+        lambda config: not config.stages,
+        "a run without stages has one schedule",
+    ),
+    Rule(
         _group("pretrained."),
         lambda config: config.pretrained.handle is None,
         "pretrained.handle is not set",
