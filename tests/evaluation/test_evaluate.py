@@ -12,7 +12,7 @@ from scipy.special import log_softmax, softmax
 from sklearn import metrics
 
 from helpers.paths import SAVED_MODELS, SCRIPTS
-from vit_keras import SettingError, evaluate_run, load_config, open_run
+from vit_keras import Predictor, SettingError, evaluate_run, load_config, open_run
 from vit_keras.cli import arguments, evaluate
 from vit_keras.data import decode, splits
 from vit_keras.evaluation.preflight import check_evaluation
@@ -163,6 +163,28 @@ def test_errors_are_listed_by_descending_confidence(evaluated, logits, digits):
     first = int(listed[0]["image"])
     assert listed[0]["class"] == str(digits.test.labels[first])
     assert listed[0]["predicted"] == str(logits[first].argmax())
+
+
+def test_a_test_time_flip_is_measured_beside_the_plain_accuracy(evaluated, logits, digits, run):
+    flipped = evaluate_run(run, images=50, flip=True).report
+    assert evaluated.report["test_time_flip"] is None
+    for name in ("accuracy", "loss", "calibration"):
+        assert flipped[name] == evaluated.report[name]
+    model, labels = open_run(run).model, digits.test.labels
+    mirrored = model.predict(np.flip(digits.test.images, axis=2), verbose=0)
+    temperature = flipped["calibration"]["temperature"]
+    mean = np.mean([softmax(one / temperature, axis=-1) for one in (logits, mirrored)], axis=0)
+    found = flipped["test_time_flip"]
+    assert found["averaged"] == "probabilities"
+    assert (
+        found["accuracy"] == metrics.accuracy_score(labels, mean.argmax(-1)) != flipped["accuracy"]
+    )
+    assert found["loss"] == pytest.approx(metrics.log_loss(labels, mean), rel=1e-4)
+    top = [one.top[0] for one in Predictor(run).predict(digits.test.images, flip=True)]
+    assert [one.index for one in top] == mean.argmax(-1).tolist()
+    np.testing.assert_allclose([one.confidence for one in top], mean.max(-1), rtol=1e-4)
+    page = (run / "evaluation" / "report.html").read_text()
+    assert f"Accuracy with test-time flip</dt><dd>{found['accuracy']:.2%}" in page
 
 
 def test_robustness_covers_corruptions_and_image_sizes(evaluated):

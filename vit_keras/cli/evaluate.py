@@ -38,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1000,
         help="number of test images for robustness to corruptions (%(default)s)",
     )
+    parser.add_argument(
+        "--flip",
+        action="store_true",
+        help="also measure horizontal-flip test-time augmentation, beside the plain accuracy",
+    )
     output = parser.add_argument("--output", help="the new folder (<run>/evaluation)")
     arguments.complete_files(output)
 
@@ -58,4 +63,5 @@ def evaluate(settings: argparse.Namespace) -> None:
             sizes=settings.sizes,
             images=settings.images,
             output=settings.output,
+            flip=settings.flip,
         )

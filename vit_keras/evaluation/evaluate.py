@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from vit_keras import backend
+from vit_keras import backend, validators
 from vit_keras.data import lazy_images
-from vit_keras.data.dataset import SourceData
+from vit_keras.data.dataset import SourceData, Split
 from vit_keras.data.readers import in_memory
 from vit_keras.errors import SettingError
-from vit_keras.evaluation import artifacts, calibration, metrics, robustness
+from vit_keras.evaluation import artifacts, calibration, metrics, robustness, tta
 from vit_keras.evaluation.logits import Classifier
 from vit_keras.evaluation.preflight import (
     TEST,
@@ -73,6 +73,7 @@ def evaluate_run(
     output: str | Path | None = None,
     data: Any = None,
     split: str = TEST,
+    flip: bool = False,
 ) -> Evaluation:
     """Evaluate a run's model on a test split, and write `report.html` and the files it is made of.
 
@@ -89,10 +90,13 @@ def evaluate_run(
         data: in-memory data instead of a data set, as for `train_model`; classes without names
             are the run's in order.
         split: "test", or "all" for every image of data that the run was not trained on.
+        flip: beside the plain accuracy, also measure that of horizontal-flip test-time
+            augmentation, which `Predictor.predict(flip=True)` has.
 
     Raises:
         SettingError: a setting is invalid, or the data do not match; nothing is written.
     """
+    validators.check_bool("flip", flip)
     saved = open_evaluable_run(run, sizes, output)
     in_memory_data = None if data is None else _in_memory(data, saved)
     config = in_memory.with_array_source(evaluation_config(saved, overrides), in_memory_data)
@@ -104,7 +108,7 @@ def evaluate_run(
         task = evaluation_task(saved, config, in_memory_data, overrides, split)
         folder = task.output_folder(output)
         with lazy_images.report_decode_failures(task.splits):
-            report, logits, temperature = _measure(task, sizes, images, patch_size)
+            report, logits, temperature = _measure(task, sizes, images, patch_size, flip)
         report["positions"] = positions
         with artifacts.write_artifacts(folder, report, logits, task):
             if temperature is not None:  # before the folder is renamed: both or neither
@@ -139,14 +143,14 @@ def _check_model(saved: SavedRun, sizes: Sequence[int]) -> tuple[int, str]:
 
 
 def _measure(
-    task: EvaluationTask, sizes: Sequence[int], images: int, patch_size: int
+    task: EvaluationTask, sizes: Sequence[int], images: int, patch_size: int, flip: bool
 ) -> tuple[dict[str, Any], np.ndarray, dict[str, Any] | None]:
     """The report, the logits (n, K), and the contents of `temperature.json` if it was fitted."""
     saved, train = task.saved, task.config.train
     test, labels = task.splits.test, task.splits.test.labels
     sample = robustness.draw_sample(test, images, train.seed)
     other_sizes = sum((side, side) != saved.model.input_shape[1:3] for side in set(sizes))
-    total = (1 + other_sizes) * len(labels) + robustness.PASSES * len(sample.labels)
+    total = (1 + flip + other_sizes) * len(labels) + robustness.PASSES * len(sample.labels)
     total += len(task.splits.validation.labels) if task.is_training_data else 0
     with tqdm(total=total, unit=" images", delay=2, disable=None) as bar:
         classifier = Classifier(saved.model, train.batch_size, task.config.data.prefetch, bar)
@@ -161,6 +165,9 @@ def _measure(
                 **metrics.calibration_metrics(logits, labels, temperature)[0],
                 "temperature_from": source,
             },
+            "test_time_flip": _flip_metrics(test, classifier, logits, temperature)
+            if flip
+            else None,
             "robustness": robustness.evaluate_corrupted(sample, classifier, train.seed),
             "sizes": robustness.evaluate_at_sizes(task, sizes, logits, patch_size, bar)
             if sizes
@@ -198,6 +205,14 @@ def _temperature(
         },
     }
     return found.value, found.note or source, contents
+
+
+def _flip_metrics(
+    split: Split, classifier: Classifier, logits: np.ndarray, temperature: float
+) -> dict[str, Any]:
+    images: Any = tta.MirroredImages(split.images)
+    mirrored = classifier.logits(Split(images, split.labels), "mirrored")
+    return tta.flip_metrics(logits, mirrored, split.labels, temperature)
 
 
 def _metadata(task: EvaluationTask) -> dict[str, Any]:
@@ -250,6 +265,8 @@ def _summary(report: dict[str, Any]) -> Iterator[str]:
         f"on {report['images']}{' test' if report['data']['split'] == TEST else ''} images of "
         f"{report['data']['name']}"
     )
+    if flipped := tta.describe(report):
+        yield flipped
     yield calibration.describe(report["calibration"])
     scores = report["robustness"]
     means = ", ".join(f"{name} {mean:.4f}" for name, mean in scores["means"].items())

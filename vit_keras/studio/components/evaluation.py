@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from vit_keras.evaluation import calibration
+from vit_keras.evaluation import calibration, tta
 from vit_keras.evaluation.html_report import render_report
 from vit_keras.evaluation.preflight import EVALUATION
 from vit_keras.runs.accuracy import class_text
@@ -41,7 +41,8 @@ def _show_evaluation(run: Path, folder: Path) -> None:
     try:
         report: dict[str, Any] = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
         metrics = {name: report[name] for name in ("accuracy", "loss", "macro_f1", "images")}
-        notes = [class_text(report).removeprefix(", "), calibration.describe(report["calibration"])]
+        notes = [class_text(report).removeprefix(", "), tta.describe(report)]
+        notes.append(calibration.describe(report["calibration"]))
         html = render_report(report, folder)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         st.error(
