@@ -20,6 +20,19 @@ def format_duration(seconds: float) -> str:
     return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count)
 
 
+def counted(count: int, text: str) -> str:
+    """1, `file[s] [is|are] odd` -> `1 file is odd`; 2 -> `2 files are odd`.
+
+    Brackets hold what is singular and what is plural, or only the plural's ending.
+    """
+
+    def choose(match: re.Match) -> str:
+        singular, _, plural = match[1].rpartition("|")
+        return singular if count == 1 else plural
+
+    return f"{count:,} " + re.sub(r"\[([^]]*)\]", choose, text)
+
+
 def abbreviated_list(names: list[str]) -> str:
     """The first five names, and how many more there are."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""

@@ -14,6 +14,7 @@ from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from vit_keras.errors import SettingError, did_you_mean
+from vit_keras.text import counted
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,9 @@ def check_per_channel(name: str, value: Any, channels: int, positive: bool = Fal
     values = as_list(value)
     if len(values) not in (1, channels):
         fitting = join_options(sorted({1, channels}))
-        raise SettingError(f"{name}={values} has {len(values)} values; use {fitting} of them")
+        raise SettingError(
+            f"{name}={values} has {counted(len(values), 'value[s]')}; use {fitting} of them"
+        )
     for one in values:
         check_number(name, one, "above 0, up to 1" if positive else "0 to 1")
         if positive and one <= 0:

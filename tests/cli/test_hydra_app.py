@@ -135,7 +135,7 @@ MISTAKES = {
     "overfit_batches_of_all": (
         "train.overfit_batches=21",
         "train.overfit_batches=21",
-        "1294 images",
+        "1,294 images",
         "use 20 or less",
     ),
     "limit_steps": ("train.limit_train_batches=0", "train.limit_train_batches=0", "1 or more"),

@@ -162,7 +162,7 @@ def test_every_file_of_a_folder_is_predicted_or_named(predict, photos):
     assert status == 0
     assert "photos/even/no ending" in [one["file"] for one in json.loads(out)]
     lines = err.splitlines()
-    assert "photos/even/@eaDir: a folder of a Synology NAS, with 1 files" in lines
+    assert "photos/even/@eaDir: a folder of a Synology NAS, with 1 file" in lines
     assert "photos/even/more/Thumbs.db: no image, by its ending .db" in lines
     assert lines[-1].startswith("7 of 10 images in ")
     assert lines[-1].endswith(", 2 other files ignored; 3 skipped")

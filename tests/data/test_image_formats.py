@@ -189,7 +189,7 @@ def test_a_file_of_another_length_than_it_says_is_reported(name):
         remark = decode.probe(longer).remark
     except decode.UnreadableError:
         return
-    assert remark.startswith(f"{len(longer)} bytes long, and ")
+    assert remark.startswith(f"{len(longer):,} bytes long, and ")
 
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"])

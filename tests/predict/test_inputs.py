@@ -131,7 +131,7 @@ def levels(low, high):
 REFUSED = {
     "as float32, and the model takes 0 to 255; multiply by 255": noise(8, 9) / np.float32(255),
     "image has pixels of -1 to 1; pass 0 to 255, before any normalisation": levels(-1, 1),
-    "pixels that are not finite": np.full(SHAPE, np.nan),
+    "values that are not finite": np.full(SHAPE, np.nan),
     "pixels of 2 to 300": levels(2, 300),
     "pixels of complex128": np.ones(SHAPE, complex),
     r"image has shape \(5,\); pass \(height, width\)": np.ones(5, "uint8"),

@@ -231,7 +231,7 @@ def test_stages_and_a_baseline_within_a_run(tmp_path):
         *("head", 2, 2, 0.2),
     )
     assert (rest.trainable, rest.epochs_done, rest.best_val_accuracy) == (
-        "the last 1 blocks",
+        "the last block",
         2,
         0.4,
     )

@@ -147,7 +147,7 @@ def test_uploads_are_held_to_what_a_zip_of_photos_is(page, studio, shot):
             ]
         ),
     )
-    page.get_by_text("1 files of the zip were not unpacked").wait_for()
+    page.get_by_text("1 file of the zip was not unpacked").wait_for()
     page.get_by_text("The settings are valid.").wait_for()
     assert not page.locator("img[src*=evil]").count()
     assert page.locator("b", has_text="bold").count() == 0

@@ -189,8 +189,8 @@ def test_data_are_inspected_and_augmented(page, studio, runs, shot, serious_barr
         "25 images of 2 classes: train 12, validation 6, test 7; not read: 1"
     ).wait_for()
     page.get_by_role("cell", name="20 x 24", exact=True).wait_for()
-    page.get_by_text("1 files cannot be used and were skipped").wait_for()
-    page.get_by_text("1 files are in two splits").wait_for()
+    page.get_by_text("1 file cannot be used and was skipped").wait_for()
+    page.get_by_text("1 file is in two splits").wait_for()
     (photos / "raw").mkdir()
     shutil.copy(photos / "train" / "c1" / "0.png", photos / "raw" / "0.png")
     click(page.get_by_role("button", name="Read the data again"))

@@ -58,8 +58,8 @@ def test_a_run_from_files_ends_where_one_from_memory_does(root, streamed, tmp_pa
     for name in ("test_loss", "test_accuracy"):
         assert held.metrics[name] == streamed.metrics[name]
     said = (held.path / "train.log").read_text()
-    assert "1 files cannot be used and were skipped: 'ant/bad\\nname.png'" in said
-    assert "1 files are no images of a class and were ignored: readme.txt (no image, by" in said
+    assert "1 file cannot be used and was skipped: 'ant/bad\\nname.png'" in said
+    assert "1 file is no image of a class and was ignored: readme.txt (no image, by" in said
     mean = re.search(r"pixels: mean (\S+) (\S+) (\S+),", said).groups()
     assert np.array(mean, float) == pytest.approx(0.5, abs=0.05)  # noise
     assert "the model normalises by mean 0.500, std 0.500" in said

@@ -10,6 +10,7 @@ from vit_keras.config.schema import DataConfig
 from vit_keras.data import download
 from vit_keras.data.readers import tfds_index
 from vit_keras.errors import SettingError
+from vit_keras.text import counted
 
 # Settings of a training, and advice with them -> what they are here.
 NAMES = {
@@ -58,7 +59,7 @@ def main() -> None:
 def get(name: str, to: str | None, accept_changes: bool) -> None:
     downloaded = download.download_dataset(name, to, accept_changes)
     for part, count in downloaded.counts.items():
-        print(f"{count:>9,} images  {part}")
+        print(f"{counted(count, 'image[s]'):>16}  {part}")
     print(f"{name} is in {downloaded.folder}\ntrain on it: {downloaded.command}")
 
 

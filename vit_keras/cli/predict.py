@@ -7,7 +7,7 @@ from pathlib import Path
 from vit_keras.cli import arguments
 from vit_keras.errors import SettingError
 from vit_keras.predict.preflight import OUTPUT_FORMATS, check_prediction, prediction_format
-from vit_keras.text import one_line
+from vit_keras.text import counted, one_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +51,9 @@ def predict(settings: argparse.Namespace) -> None:
     for source, reason in done.others:
         print(f"{one_line(source)}: {reason}", file=sys.stderr)
     if not done.predictions:
-        raise SettingError(f"none of {len(done.unreadable)} files could be read; see above")
+        raise SettingError(
+            f"none of {counted(len(done.unreadable), 'file[s]')} could be read; see above"
+        )
     print(predictor.run.calibration.sentence, file=sys.stderr)
     print(done, file=sys.stderr)
     format = prediction_format(settings.format, settings.output)

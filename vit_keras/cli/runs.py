@@ -14,7 +14,7 @@ from vit_keras.runs.compare import compare
 from vit_keras.runs.delete import candidates, delete
 from vit_keras.runs.describe import describe
 from vit_keras.runs.listing import BY, ROOT, find_run, list_runs, rank
-from vit_keras.text import one_line
+from vit_keras.text import counted, one_line
 
 COMMANDS = ("list", "compare", "describe", "note", "zip", "unzip", "clean")
 RUN = "a run, by its name or path"
@@ -104,7 +104,8 @@ def write_zip(settings: argparse.Namespace) -> None:
     atomic.check_output_file(place, settings.overwrite, "--overwrite")
     with atomic.atomic_file(place) as new:
         count = archive.archive_run(path, new, settings.whole)
-    print(f"{count} files in {one_line(str(place))}, {tables.format_size(place.stat().st_size)}")
+    size = tables.format_size(place.stat().st_size)
+    print(f"{counted(count, 'file[s]')} in {one_line(str(place))}, {size}")
 
 
 def read_zip(settings: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ import struct
 from collections.abc import Callable
 
 from vit_keras.data import tiff
+from vit_keras.text import counted
 
 TILE_PART = b"\xff\x90"  # the marker before each part of a JPEG 2000 image
 PPM_HEADER = re.compile(rb"P([456])(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)")
@@ -20,7 +21,7 @@ def length_remark(content: bytes, name: str) -> str:
         return ""
     if expected is None or expected == len(content):
         return ""
-    return f"{len(content)} bytes long, and {expected} by its header"
+    return f"{counted(len(content), 'byte[s]')} long, and {expected:,} by its header"
 
 
 def _bmp(content: bytes) -> int | None:

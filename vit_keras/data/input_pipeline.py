@@ -16,6 +16,7 @@ import numpy as np
 from vit_keras import backend
 from vit_keras.data.alternating_flip import AlternatingFlip
 from vit_keras.data.dataset import Split
+from vit_keras.text import counted
 
 Batch = tuple[np.ndarray, ...]  # inputs of the training model: images, labels and maybe flips
 
@@ -51,7 +52,9 @@ def training_batches(
         ValueError: a batch has more images than there are.
     """
     if not 0 < batch_size <= len(split.labels):
-        raise ValueError(f"batch_size={batch_size} does not fit {len(split.labels)} images")
+        raise ValueError(
+            f"batch_size={batch_size} does not fit {counted(len(split.labels), 'image[s]')}"
+        )
 
     distinct = batch_size // repeats  # images in a batch
     count = len(split.labels) // batch_size if steps is None else steps

@@ -13,6 +13,7 @@ import simplejpeg
 
 from vit_keras.data.image_formats import damaged
 from vit_keras.data.resize import size_within, thread_buffer
+from vit_keras.text import counted
 
 END = b"\xff\xd9"  # the marker at the end of an image
 NO_END = "Premature end of JPEG file"
@@ -45,7 +46,7 @@ def repaired(content: bytes, is_cmyk: bool) -> tuple[bytes, str]:
             remarks.append("without the marker at its end")
             content, checked = content + END, checked + END
         elif found and int(found[2], 16) not in RESTART:
-            remarks.append(f"{found[1]} bytes that belong to no part of it")
+            remarks.append(counted(int(found[1]), "byte[s] that [belongs|belong] to no part of it"))
             fault = int(found[1]), int(found[2], 16)
             content = _without(content, *fault, message, colorspace)
             checked = _without(checked, *fault, message, colorspace)

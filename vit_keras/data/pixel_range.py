@@ -12,6 +12,8 @@ Everything else is refused. The bits of a training set are kept as its run's `da
 
 import numpy as np
 
+from vit_keras.text import counted
+
 BIT_DEPTHS = (8, 10, 12, 14, 16)  # of cameras and scanners
 UNAMBIGUOUS = 2**14  # a 16-bit image with a value from here on is taken for one of 16 bits
 
@@ -67,7 +69,8 @@ def check_values(array: np.ndarray) -> None:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         count = int((~np.isfinite(array)).sum())
         raise RangeError(
-            f"{count} pixels that are not finite (NaN or infinite); correct or remove those images"
+            counted(count, "value[s] that [is|are] not finite (NaN or infinite)")
+            + "; correct or remove those images"
         )
     if array.size and array.min() < 0:
         raise RangeError(

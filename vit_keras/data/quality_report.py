@@ -9,28 +9,28 @@ import numpy as np
 
 from vit_keras.data.dataset import Finding, Split, Splits
 from vit_keras.data.lazy_images import LazyImages
-from vit_keras.text import abbreviated_list, one_line
+from vit_keras.text import abbreviated_list, counted, one_line
 
 REPORT = "data_report.csv"
 SAMPLE = 2000  # images that the pixel statistics are computed of
 BATCH = 64
 FEW_OF_CLASS = 10  # images to train on
-SUMMARIES = {
-    "skipped": "{} files cannot be used and were skipped",
-    "ignored": "{} files are no images of a class and were ignored",
-    "inner_folder": "the classes were taken from {} folder within data.path",
-    "no_classes": "{} folders are named as a split, and were ignored",
-    "similar_names": "{} classes have the name of another one in other letters",
-    "duplicate": "{} files are in two splits, so that test metrics are too good (data leakage)",
-    "near_duplicate": "{} images are nearly the same as one of another split (data leakage); where "
-    "a split is drawn, data.group_duplicates=near keeps them together",
-    "two_labels": "{} files are there under two labels",
-    "flat": "{} images are of one flat colour",
-    "cropped": "{} images lose more than a third to data.resize_mode=crop; see "
+SUMMARIES = {  # see `text.counted`
+    "skipped": "file[s] cannot be used and [was|were] skipped",
+    "ignored": "file[s] [is no image|are no images] of a class and [was|were] ignored",
+    "inner_folder": "folder[s] within data.path [has|have] the classes, and [was|were] used",
+    "no_classes": "folder[s] [is|are] named as a split, and [was|were] ignored",
+    "similar_names": "class[es] [has|have] the name of another one in other letters",
+    "duplicate": "file[s] [is|are] in two splits, so that test metrics are too good (data leakage)",
+    "near_duplicate": "image[s] [is|are] nearly the same as one of another split (data leakage); "
+    "where a split is drawn, data.group_duplicates=near keeps such images together",
+    "two_labels": "file[s] [is|are] there under two labels",
+    "flat": "image[s] [is|are] of one flat colour",
+    "cropped": "image[s] [loses|lose] more than a third to data.resize_mode=crop; see "
     "data.resize_mode=pad",
-    "bit_depth": "{} images of 16 bits do not say how many are used; set data.bit_depth if the "
-    "number taken is wrong",
-    "odd_file": "{} files are odd, and their images are read",
+    "bit_depth": "image[s] of 16 bits [does|do] not say how many are used; set data.bit_depth if "
+    "the number taken is wrong",
+    "odd_file": "file[s] [is|are] odd, and [its image is|their images are] read",
 }
 NOT_READ = ("skipped", "ignored", "no_classes")  # files that are there and are no images
 
@@ -58,7 +58,7 @@ def summary(findings: Iterable[Finding]) -> Iterator[str]:
             f"({one_line(finding.other_file) if finding.other_file else finding.detail})"
             for finding in found[:2]
         )
-        yield f"{SUMMARIES[problem].format(len(found))}: {', '.join(examples)}"
+        yield f"{counted(len(found), SUMMARIES[problem])}: {', '.join(examples)}"
 
 
 def label_problems(splits: Splits) -> list[str]:
@@ -68,8 +68,8 @@ def label_problems(splits: Splits) -> list[str]:
         invalid = (split.labels < 0) | (split.labels >= classes)
         if invalid.any():
             problems.append(
-                f"{invalid.sum()} labels of the {name} split are not in 0 to {classes - 1}, such "
-                f"as {split.labels[invalid][0]}; they have no class name"
+                counted(int(invalid.sum()), f"label[s] of the {name} split [is|are] not in 0 to ")
+                + f"{classes - 1}, such as {split.labels[invalid][0]}; they have no class name"
             )
         counts = np.bincount(split.labels[~invalid], minlength=classes)
         if missing := [splits.class_names[label] for label in np.flatnonzero(counts == 0)]:

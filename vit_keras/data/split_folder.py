@@ -24,7 +24,7 @@ from vit_keras.data.readers import folder, folder_layout
 from vit_keras.data.readers.folder_layout import MANIFEST, ListedFile
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
-from vit_keras.text import one_line
+from vit_keras.text import counted, one_line
 from vit_keras.validators import check_choice
 
 MODES = ("copy", "hardlink", "symlink")
@@ -149,8 +149,8 @@ def _assign_splits(
         different = len({*groups[labels == label]})
         if different < len(ratios):
             raise SettingError(
-                f"{root}: {name} has {different} different images, and {len(ratios)} splits need "
-                "one each; add images, use fewer splits, or remove the class"
+                f"{root}: {name} has {counted(different, 'different image[s]')}, and {len(ratios)} "
+                "splits need one each; add images, use fewer splits, or remove the class"
             )
     quotas = np.array([[*_quotas(size, ratios).values()] for size in sizes])
     orders = np.split(np.arange(len(files)), np.cumsum(sizes)[:-1])

@@ -17,6 +17,7 @@ from vit_keras.data.dataset import SourceData, Split, Splits
 from vit_keras.data.lazy_images import LazyImages
 from vit_keras.data.stratify import stratified_sample
 from vit_keras.errors import SettingError
+from vit_keras.text import counted
 
 
 class OnlyCopiesError(SettingError):
@@ -110,8 +111,9 @@ def validation_count(config: DataConfig, images: int) -> int:
     if count >= images:
         limited = f" (data.limit={config.limit})" if config.limit is not None else ""
         raise SettingError(
-            f"data.validation_fraction={config.validation_fraction:g} leaves none of {images} "
-            f"images{limited} to train on; use a smaller fraction, or more images"
+            f"data.validation_fraction={config.validation_fraction:g} leaves none of "
+            f"{counted(images, 'image[s]')}{limited} to train on; use a smaller fraction, or "
+            "more images"
         )
     return count
 

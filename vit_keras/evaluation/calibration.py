@@ -11,6 +11,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from vit_keras.runs.temperature import MIN_IMAGES
+from vit_keras.text import counted
 
 BINS = 15  # as in the paper
 # Of trained networks it is between 0.5 and 3, as a rule. Beyond this range the fit follows a few
@@ -117,7 +118,8 @@ def _why_it_cannot_be_fitted(logits: np.ndarray, labels: np.ndarray) -> str:
     if (label_logits - logits.mean(axis=-1)).mean() <= 0:
         return "the model is worse than a guess"
     if len(labels) < MIN_IMAGES:
-        return f"{len(labels)} validation images are too few to fit it, which takes {MIN_IMAGES}"
+        few = "validation image[s] [is|are] too few"
+        return f"{counted(len(labels), few)} to fit it, which takes {MIN_IMAGES}"
     return ""
 
 

@@ -39,6 +39,7 @@ from vit_keras.runs.accuracy import FEW_IMAGES, class_text
 from vit_keras.runs.run_dir import Run
 from vit_keras.runs.saved_run import MODEL, SavedRun
 from vit_keras.runs.temperature import TEMPERATURE
+from vit_keras.text import counted
 from vit_keras.training import environment, freezing
 
 log = logging.getLogger("vit_keras")
@@ -257,13 +258,13 @@ def _log_summary(folder: Path, report: dict[str, Any]) -> None:
 def _summary(report: dict[str, Any]) -> Iterator[str]:
     low, high = report["accuracy_interval"]
     top5, speed = report["top5_accuracy"], report["images_per_second"]
+    test = "test " if report["data"]["split"] == TEST else ""
     few = ": too few images to tell" if report["images"] < FEW_IMAGES else ""
     yield (
         f"accuracy {report['accuracy']:.4f} (95% interval {low:.4f} to {high:.4f}, Wilson{few})"
         f"{class_text(report)}"
         f"{'' if top5 is None else f', top-5 {top5:.4f}'}, loss {report['loss']:.4f}, "
-        f"on {report['images']}{' test' if report['data']['split'] == TEST else ''} images of "
-        f"{report['data']['name']}"
+        f"on {counted(report['images'], f'{test}image[s]')} of {report['data']['name']}"
     )
     if flipped := tta.describe(report):
         yield flipped
@@ -272,7 +273,7 @@ def _summary(report: dict[str, Any]) -> Iterator[str]:
     means = ", ".join(f"{name} {mean:.4f}" for name, mean in scores["means"].items())
     yield (
         f"accuracy on corrupted images: {means} (means of three severities, on "
-        f"{scores['images']} images; {scores['clean']:.4f} without corruption)"
+        f"{counted(scores['images'], 'image[s]')}; {scores['clean']:.4f} without corruption)"
     )
     for row in report["sizes"]:
         yield f"at {row['image_size']} pixels: accuracy {row['accuracy']:.4f}"

@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 
 from vit_keras.runs.accuracy import FEW_IMAGES, UNEQUAL
+from vit_keras.text import counted
 
 
 def render_report(report: dict[str, Any], folder: Path) -> str:
@@ -42,7 +43,11 @@ def _template() -> jinja2.Template:
     )
     environment.globals.update(few_images=FEW_IMAGES, unequal=UNEQUAL)
     environment.filters.update(
-        percent=_percent, interval=_interval, score=_score, severity="severity {}".format
+        percent=_percent,
+        interval=_interval,
+        score=_score,
+        severity="severity {}".format,
+        counted=counted,
     )
     return environment.get_template("report.html.j2")
 

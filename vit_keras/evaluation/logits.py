@@ -11,6 +11,7 @@ from vit_keras.data import input_pipeline
 from vit_keras.data.dataset import Split
 from vit_keras.errors import SettingError
 from vit_keras.model.preprocessing import OnBatches
+from vit_keras.text import counted
 
 
 class Classifier:
@@ -41,8 +42,8 @@ class Classifier:
         if not np.isfinite(values).all():
             wrong = int((~np.isfinite(values)).any(axis=-1).sum())
             raise SettingError(
-                f"the logits of {wrong} of {len(values)} images ({description}) are not finite: "
-                "the weights are damaged, or training diverged; train again"
+                f"the logits of {wrong} of {counted(len(values), 'image[s]')} ({description}) are "
+                "not finite: the weights are damaged, or training diverged; train again"
             )
         return values
 

@@ -28,7 +28,7 @@ from vit_keras.evaluation.preflight import (
 )
 from vit_keras.io import atomic
 from vit_keras.runs.saved_run import SavedRun
-from vit_keras.text import abbreviated_list
+from vit_keras.text import abbreviated_list, counted
 
 log = logging.getLogger("vit_keras")
 
@@ -180,9 +180,9 @@ def _check_splits(saved: SavedRun, splits: Splits, data: DataConfig) -> None:
             f"{source} has {channels} channels and the model of run={saved.path} takes {expected}; "
             "choose other data"
         )
-    if (unlabelled := (splits.test.labels < 0)).any():
+    if unlabelled := int((splits.test.labels < 0).sum()):
         raise SettingError(
-            f"{source} has no label for {np.count_nonzero(unlabelled)} images to be evaluated; "
+            f"{source} has no label for {counted(unlabelled, 'image[s]')} to be evaluated; "
             "choose data with labels"
         )
 

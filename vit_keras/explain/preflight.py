@@ -10,6 +10,7 @@ from vit_keras.data.pixel_options import PixelOptions
 from vit_keras.errors import SettingError, did_you_mean
 from vit_keras.io.atomic import output_folder
 from vit_keras.runs.saved_run import SavedRun, open_run
+from vit_keras.text import counted
 
 EXPLANATION = "explanation.json"  # a folder that has this file is an explanation
 
@@ -76,7 +77,8 @@ def _check_index(config: DataConfig, index: int) -> None:
     most = counts["train"] // 4 if is_drawn else counts["test"]
     most = min(most, config.limit or most)
     if index >= most:
-        size = f"about a fifth of {counts['train']:,} images" if is_drawn else f"{most:,} images"
+        size = counted(counts["train"] if is_drawn else most, "image[s]")
+        size = f"about a fifth of {size}" if is_drawn else size
         raise SettingError(f"image={index} is more than the test split has, which is {size}")
 
 

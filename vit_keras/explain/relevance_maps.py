@@ -13,6 +13,7 @@ from keras import ops
 
 from vit_keras.errors import SettingError
 from vit_keras.explain.attention_maps import attention, logits_with_hook, pooled_map
+from vit_keras.text import counted
 
 
 def relevance(model: keras.Model, images: Any, class_index: Any = None) -> np.ndarray:
@@ -63,8 +64,8 @@ def _one_hot(logits: np.ndarray, class_index: Any) -> np.ndarray:
     index = logits.argmax(axis=-1) if class_index is None else np.asarray(class_index)
     if index.dtype.kind not in "iu" or index.shape not in ((), (batch,)):
         raise SettingError(
-            f"class_index={class_index} is not a class for each of {batch} images; use one whole "
-            f"number, or {batch} of them"
+            f"class_index={class_index} is not a class for each of {counted(batch, 'image[s]')}; "
+            f"use one whole number, or {batch} of them"
         )
     if (index < 0).any() or (index >= classes).any():
         raise SettingError(f"class_index={class_index} is out of range; use 0 to {classes - 1}")

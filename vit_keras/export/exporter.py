@@ -22,6 +22,7 @@ from vit_keras.io import atomic
 from vit_keras.model.preprocessing import resize_to_input
 from vit_keras.predict.serving_model import serving_model
 from vit_keras.runs.saved_run import MODEL, SavedRun
+from vit_keras.text import counted
 
 log = logging.getLogger("vit_keras")
 
@@ -165,9 +166,9 @@ def _log_summary(folder: Path, report: dict[str, Any]) -> None:
         report["run_bytes"] / 1e6,
     )
     log.info(
-        "compared with Keras on %d images (%s): maximum difference of probabilities %.1e, top-1 "
+        "compared with Keras on %s (%s): maximum difference of probabilities %.1e, top-1 "
         "agreement %.1f%%",
-        report["images"],
+        counted(report["images"], "image[s]"),
         report["images_from"],
         report["max_difference"],
         100 * report["top1_agreement"],

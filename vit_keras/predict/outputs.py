@@ -16,7 +16,7 @@ from vit_keras.errors import SettingError
 from vit_keras.io import atomic
 from vit_keras.predict import inputs
 from vit_keras.predict.predictor import Prediction, Predictor, Unreadable
-from vit_keras.text import format_table, one_line
+from vit_keras.text import counted, format_table, one_line
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class FilePredictions:
         skipped = len(self.unreadable)
         count = len(self.predictions) + skipped
         speed = f"{self.seconds:.1f} s, {count / self.seconds:.0f} images/s"
-        summary = f"{len(self.predictions):,} of {count:,} images in {speed}"
-        summary += f", {len(self.others)} other files ignored" if self.others else ""
+        summary = f"{len(self.predictions):,} of {counted(count, 'image[s]')} in {speed}"
+        summary += f", {counted(len(self.others), 'other file[s]')} ignored" if self.others else ""
         return f"{summary}; {skipped} skipped" if skipped else summary
 
 

@@ -25,6 +25,7 @@ from vit_keras.io import parallel
 from vit_keras.predict import inputs
 from vit_keras.predict.inputs import Item
 from vit_keras.runs.saved_run import SavedRun, open_run
+from vit_keras.text import counted
 
 PREFETCHED_BATCHES = 3  # read in advance while the model computes
 MAX_REPORTED = 3  # unreadable images that one message names
@@ -127,8 +128,8 @@ class Predictor:
         if bad:
             reasons = "; ".join(f"{one.source}: {one.reason}" for one in bad[:MAX_REPORTED])
             raise SettingError(
-                f"{len(bad)} of {len(results)} images cannot be read ({reasons}); leave them out, "
-                "or call results(), which yields the reason for each of them"
+                f"{len(bad)} of {counted(len(results), 'image[s]')} cannot be read ({reasons}); "
+                "leave them out, or call results(), which yields the reason for each of them"
             )
         return [result for result in results if isinstance(result, Prediction)]
 

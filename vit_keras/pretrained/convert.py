@@ -17,6 +17,7 @@ from vit_keras.pretrained import name_maps
 from vit_keras.pretrained.infer_architecture import InferredModel
 from vit_keras.pretrained.name_maps import HEAD, POSITIONS, WeightFormat, WeightMapping, Weights
 from vit_keras.pretrained.weight_files import WeightFile
+from vit_keras.text import counted
 
 
 @dataclass
@@ -46,7 +47,8 @@ class ConversionReport:
     compared: float | None = None
 
     def __str__(self) -> str:
-        lines = [f"{self.handle}: {self.matched} arrays in the format of {self.weight_format}"]
+        arrays = counted(self.matched, "array[s]")
+        lines = [f"{self.handle}: {arrays} in the format of {self.weight_format}"]
         lines += [f"  resized: {line}" for line in self.resized]
         lines += [f"  new: {', '.join(self.initialised)}"] if self.initialised else []
         lines += [f"  left over: {name} ({why})" for name, why in self.left_over.items()]

@@ -16,6 +16,7 @@ from vit_keras.model.vit import build_vit
 from vit_keras.pretrained import convert, download, infer_architecture, tfhub, weight_files
 from vit_keras.pretrained.channels import with_channels
 from vit_keras.pretrained.name_maps import PATCH
+from vit_keras.text import counted
 
 log = logging.getLogger("vit_keras")
 
@@ -92,7 +93,9 @@ def load_with_report(
         for side in validators.height_and_width(image_size):
             validators.check_patch_multiple("image_size", side, inferred.arch.patch_size)
     if classes and num_classes == inferred.num_classes:
-        log.info("%s: its head of %d classes is replaced by a new one", handle, classes)
+        log.info(
+            "%s: its head of %s is replaced by a new one", handle, counted(classes, "class[es]")
+        )
     read_file, read = with_channels(weight_file, inferred, channels)
     vit = build_vit(
         None,

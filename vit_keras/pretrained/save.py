@@ -18,6 +18,7 @@ from vit_keras.model.architecture import architecture
 from vit_keras.model.vit import describe
 from vit_keras.pretrained import convert, name_maps
 from vit_keras.pretrained.channels import rgb_kernel
+from vit_keras.text import counted
 from vit_keras.validators import check_choice
 
 log = logging.getLogger("vit_keras")
@@ -85,8 +86,8 @@ def _names(class_names: Sequence[str] | None, classes: int) -> list[str]:
         return [f"LABEL_{label}" for label in range(classes)]
     if len(class_names) != classes:
         raise SettingError(
-            f"class_names has {len(class_names)} names, and the model {classes} logits; give one "
-            "each"
+            f"class_names has {counted(len(class_names), 'name[s]')}, and the model "
+            f"{counted(classes, 'logit[s]')}; give one each"
         )
     return [str(name) for name in class_names]
 

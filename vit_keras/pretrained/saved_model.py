@@ -14,6 +14,7 @@ import keras
 from keras import tree
 
 from vit_keras.errors import SettingError
+from vit_keras.text import counted
 
 Shape = tuple[int, int, int]  # X, Y, C
 
@@ -244,13 +245,13 @@ def _check(saved: SavedModel, variables: list[Any], reached: int, trained: int) 
             )
     if not reached:
         raise SettingError(
-            f"{where} has no gradient for any of its {len(variables)} variables; export it again "
-            "so that its output depends on them"
+            f"{where} has no gradient for any of its {counted(len(variables), 'variable[s]')}; "
+            "export it again so that its output depends on them"
         )
     if not trained:
         raise SettingError(
-            f"{where} has {reached} variables with a gradient, all saved as not trainable; "
-            "set train_all=True to train them"
+            f"{where} has {counted(reached, 'variable[s]')} with a gradient, all saved as not "
+            "trainable; set train_all=True to train them"
         )
 
 

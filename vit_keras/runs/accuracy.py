@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vit_keras.text import one_line
+from vit_keras.text import counted, one_line
 
 FEW_IMAGES = 30  # with fewer, the 95% interval of an accuracy is 25 points wide and more
 # Classes are unequal if the largest has more than this many times the images of the smallest.
@@ -44,7 +44,7 @@ def difference_interval(first: tuple[int, int], second: tuple[int, int]) -> list
 
 def interval_text(interval: Sequence[float], images: int) -> str:
     """The interval and the number of images, with a word if they are too few."""
-    text = f"95% interval {interval[0]:.4f} to {interval[1]:.4f} on {images:,} images"
+    text = f"95% interval {interval[0]:.4f} to {interval[1]:.4f} on {counted(images, 'image[s]')}"
     return f"{text}, too few to tell" if images < FEW_IMAGES else text
 
 
@@ -99,7 +99,7 @@ def small_splits(counts: Mapping[str, int]) -> list[str]:
         "test": "tell how good the model is; add images",
     }
     return [
-        f"the {name} split has {counts[name]} images, too few to {purpose}"
+        f"the {name} split has {counted(counts[name], 'image[s]')}, too few to {purpose}"
         for name, purpose in purposes.items()
         if counts[name] < FEW_IMAGES
     ]

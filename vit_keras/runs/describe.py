@@ -125,7 +125,8 @@ def _stages(run: RunState) -> list[StageSummary]:
         # Runs older than stages have no such column, and one stage.
         own = [row for row in rows if row.get("stage", stage.name) == stage.name]
         reached = max((row["val_accuracy"] for row in own), default=None)
-        what = f"the last {stage.blocks} blocks" if stage.kind == "last" else stage.kind
+        blocks = "the last block" if stage.blocks == 1 else f"the last {stage.blocks} blocks"
+        what = blocks if stage.kind == "last" else stage.kind
         facts.append(StageSummary(stage.name, what, stage.epochs, len(own), reached))
     return facts
 

@@ -24,6 +24,7 @@ from vit_keras.runs.run_dir import (
 )
 from vit_keras.runs.run_end import RunEnd
 from vit_keras.runs.saved_run import MODEL, SavedRun, class_names
+from vit_keras.text import counted
 
 # State -> what it means.
 STATES = {
@@ -129,14 +130,15 @@ def _status_with_config(path: Path, config: Config, full_check: bool) -> tuple[s
         return "finished", _finish(config, end)
     if not last:
         lost = "no usable checkpoint to resume from"
-        return _unfinished(end, f"after {done} of {total} epochs", lost, "stopped")
+        return _unfinished(end, f"after {done} of {counted(total, 'epoch[s]')}", lost, "stopped")
     return _unfinished(end, f"at epoch {last} of {total}", "run.resume continues it", "stopped")
 
 
 def _finish(config: Config, end: RunEnd | None) -> str:
     """What is to be known of a run that has finished; mostly nothing."""
     if config.train.overfit_batches:
-        return f"validated on its {config.train.overfit_batches} training batches"
+        batches = counted(config.train.overfit_batches, "training batch[es]")
+        return f"validated on its {batches}"
     if end is not None and end.reason == run_end.EARLY_STOPPING:
         return end.cause.partition(":")[0]
     return ""

@@ -13,7 +13,7 @@ from vit_keras.runs.delete import Candidate
 from vit_keras.runs.describe import Description
 from vit_keras.runs.listing import Ranked, few_images
 from vit_keras.runs.status import RunState
-from vit_keras.text import format_table, one_line
+from vit_keras.text import counted, format_table, one_line
 
 SHOWN = ("best_val_accuracy", "test_accuracy", "epochs", "params")
 BALANCED = "test_balanced_accuracy"
@@ -49,7 +49,7 @@ def shown_metrics(runs: Iterable[RunState], by: str) -> list[str]:
 def figure_text(run: RunState, name: str) -> str:
     """A metric of a run, with the number of images that it was measured on if they are few."""
     text, images = format_metric(run.metrics.get(name)), few_images(run, name)
-    return text if images is None or not text else f"{text} ({images} images)"
+    return text if images is None or not text else f"{text} ({counted(images, 'image[s]')})"
 
 
 def comparison_text(found: Comparison) -> str:
@@ -84,8 +84,9 @@ def description_text(found: Description) -> str:
         "classes": ", ".join(classes) if len(classes) <= MAX_CLASS_NAMES else len(classes),
     }
     stages = {
-        stage.name: f"{stage.trainable}, {stage.epochs_done} of {stage.epochs} epochs, validation "
-        f"accuracy {format_metric(stage.best_val_accuracy) or '-'}"
+        stage.name: f"{stage.trainable}, {stage.epochs_done} of "
+        f"{counted(stage.epochs, 'epoch[s]')}, validation accuracy "
+        f"{format_metric(stage.best_val_accuracy) or '-'}"
         for stage in found.stages
     }
     sections = {
@@ -158,7 +159,7 @@ def format_metric(value: Any) -> str:
 
 
 def format_size(count: int) -> str:
-    return f"{count / 1e6:,.2f} MB" if count >= 10_000 else f"{count:,} bytes"
+    return f"{count / 1e6:,.2f} MB" if count >= 10_000 else counted(count, "byte[s]")
 
 
 def _is_words(value: Any) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from vit_keras.errors import SettingError
 from vit_keras.runs.run_dir import read_json
+from vit_keras.text import counted
 
 TEMPERATURE = "temperature.json"
 # Of the validation split, to fit a temperature. With fewer, a handful of errors decides it.
@@ -39,7 +40,8 @@ class RunTemperature:
         if self.images is None:
             return "fitted on the run's validation split"
         if self.images < MIN_IMAGES:
-            return f"fitted on only {self.images} validation images: evaluate the run again"
+            few = counted(self.images, "validation image[s]")
+            return f"fitted on only {few}: evaluate the run again"
         return f"fitted on {self.images:,} validation images"
 
     @property

@@ -19,7 +19,7 @@ from vit_keras.config.stages import Stage
 from vit_keras.data.input_pipeline import evaluation_batches, training_batches
 from vit_keras.logs import console
 from vit_keras.runs import run_dir
-from vit_keras.text import format_duration
+from vit_keras.text import counted, format_duration
 from vit_keras.training import freezing, out_of_memory, preflight
 from vit_keras.training.train import prepare
 from vit_keras.training.trainer import Trainer
@@ -57,7 +57,9 @@ class Estimate:
         """Printable lines, `<quantity>: <value>` each."""
         memory = ", ".join(f"{mb:,.0f} MB ({where})" for where, mb in self.memory_mb.items())
         pairs = zip(self.epochs, self.epoch_seconds, strict=True)
-        epochs = " + ".join(f"{count} epochs of {seconds:.1f} s" for count, seconds in pairs)
+        epochs = " + ".join(
+            f"{counted(count, 'epoch[s]')} of {seconds:.1f} s" for count, seconds in pairs
+        )
         return [
             f"parameters: {self.params:,}",
             f"memory: {memory}",

@@ -12,6 +12,7 @@ from vit_keras.logs import console, log
 from vit_keras.pretrained import download
 from vit_keras.runs import accuracy, run_dir
 from vit_keras.runs.saved_run import MODEL
+from vit_keras.text import counted
 from vit_keras.training import preflight
 from vit_keras.training.train import train_model
 from vit_keras.training.trainer import Result
@@ -57,8 +58,9 @@ def finetune_model(config: Config, data: Any = None) -> Result:
     with console():
         log.info(
             "\ntest accuracy %.4f pretrained, %.4f from scratch: %+.1f points (95%% interval %+.1f "
-            "to %+.1f on %d images)\nrun: %s",
-            *(pretrained, scratch, 100 * (pretrained - scratch), *interval, images),
+            "to %+.1f on %s)\nrun: %s",
+            *(pretrained, scratch, 100 * (pretrained - scratch), *interval),
+            counted(images, "image[s]"),
             result.path,
         )
     return Result(result.path, metrics)

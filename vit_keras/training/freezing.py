@@ -6,6 +6,7 @@ from typing import Any
 
 from vit_keras.config.stages import Stage
 from vit_keras.errors import SettingError
+from vit_keras.text import counted
 from vit_keras.training import muon
 
 EMBEDDING = ("patch_embedding", "class_token", "position_embedding", "registers", "backbone")
@@ -84,7 +85,7 @@ def trained_layers(vit: Any, stage: Stage) -> set[str]:
     if stage.blocks > blocks:
         raise SettingError(
             f"stages.{stage.name}.trainable={{last: {stage.blocks}}} is more than the "
-            f"{blocks} blocks of {vit.name}; use {blocks} or less"
+            f"{counted(blocks, 'block[s]')} of {vit.name}; use {blocks} or less"
         )
     last = {f"encoder_block_{i}" for i in range(blocks - stage.blocks, blocks)}
     return {"head", *last, *(TOP if last else [])}

@@ -13,6 +13,7 @@ from vit_keras.config.schema import AugmentConfig, Config
 from vit_keras.data.dataset import Splits
 from vit_keras.data.stratify import stratified_sample
 from vit_keras.logs import log
+from vit_keras.text import counted
 
 OVERFIT_ACCURACY = 0.99  # on the training images, from which on they count as memorised
 
@@ -41,9 +42,10 @@ def warn_if_not_overfit(config: Config, rows: list[dict[str, Any]]) -> None:
     if config.train.overfit_batches is None or rows[-1]["accuracy"] >= OVERFIT_ACCURACY:
         return
     log.warning(
-        "train.overfit_batches=%d: the training accuracy is %.4f after %d epochs, below %g. "
+        "train.overfit_batches=%d: the training accuracy is %.4f after %s, below %g. "
         "Look at the labels first (are images and labels in the same order? does an image appear "
         "under two labels?), then try another optim.learning_rate, model.dropout=0 and more "
         "epochs; otherwise the model is too small, or there is a bug",
-        *(config.train.overfit_batches, rows[-1]["accuracy"], len(rows), OVERFIT_ACCURACY),
+        *(config.train.overfit_batches, rows[-1]["accuracy"]),
+        *(counted(len(rows), "epoch[s]"), OVERFIT_ACCURACY),
     )

@@ -20,6 +20,7 @@ from vit_keras.model import architecture as model_architecture
 from vit_keras.model import architecture_checks
 from vit_keras.pretrained import download
 from vit_keras.runs.run_dir import CONFIG
+from vit_keras.text import counted
 from vit_keras.training.resume import resumed_config, saved_architecture
 from vit_keras.training.unused_settings import check_effects
 from vit_keras.validators import Bounds, check_bounds, check_choice
@@ -138,15 +139,16 @@ def steps_per_epoch(config: Config, train_images: int) -> int:
     limited = f" (data.limit={config.data.limit})" if config.data.limit is not None else ""
     if config.train.batch_size > train_images:
         raise SettingError(
-            f"train.batch_size={config.train.batch_size} is more than the {train_images} images "
-            f"to train on{limited}; use {train_images} or less"
+            f"train.batch_size={config.train.batch_size} is more than the "
+            f"{counted(train_images, 'image[s]')} to train on{limited}; use {train_images} or less"
         )
     count = train_images // config.train.batch_size
     if (few := config.train.overfit_batches) is not None:
         if few > count:
             raise SettingError(
                 f"train.overfit_batches={few} of train.batch_size={config.train.batch_size} are "
-                f"more than the {train_images} images to train on{limited}; use {count} or less"
+                f"more than the {counted(train_images, 'image[s]')} to train on{limited}; use "
+                f"{count} or less"
             )
         count = few
     if config.train.limit_train_batches is not None:
@@ -170,8 +172,8 @@ def _check_updates(config: Config, count: int) -> None:
         steps = stage.epochs * count
         what = f"stages.{stage.name}" if config.stages else "the whole run"
         raise SettingError(
-            f"optim.gradient_accumulation_steps={per_update} is more than the {steps} steps of "
-            f"{what}, which would train nothing; use {steps} or less"
+            f"optim.gradient_accumulation_steps={per_update} is more than the "
+            f"{counted(steps, 'step[s]')} of {what}, which would train nothing; use {steps} or less"
         )
 
 

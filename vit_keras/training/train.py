@@ -19,6 +19,7 @@ from vit_keras.logs import console, log
 from vit_keras.model.vit import describe
 from vit_keras.runs import accuracy, run_dir, run_end
 from vit_keras.runs.run_dir import Run, log_file
+from vit_keras.text import counted
 from vit_keras.training import (
     devices,
     environment,
@@ -126,7 +127,7 @@ def _end_of(trainer: Trainer) -> tuple[str, str]:
     """(reason, message) of the end of a training that went through all of its stages."""
     done, total = len(trainer.history.rows), trainer.plan.total_epochs
     if done == total:
-        return run_end.FINISHED, f"after {done} epochs"
+        return run_end.FINISHED, f"after {counted(done, 'epoch[s]')}"
     patience = trainer.config.train.early_stopping
     return run_end.EARLY_STOPPING, (
         f"early stopping after {done} of {total} epochs: {patience} without a better validation "

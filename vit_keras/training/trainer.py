@@ -18,6 +18,7 @@ from vit_keras.logs import log
 from vit_keras.runs import accuracy, run_dir, run_end
 from vit_keras.runs.history import best_epoch
 from vit_keras.runs.run_dir import Run
+from vit_keras.text import counted
 from vit_keras.training import checkpoint, freezing, out_of_memory, overfit_check
 from vit_keras.training.callbacks import saving, stopping
 from vit_keras.training.callbacks.history import HistoryLogger, Progress, TensorBoard
@@ -158,8 +159,9 @@ class Trainer:
                 f", cut short after {stage.epochs}" if stage.epochs < stage.schedule_epochs else ""
             )
             log.info(
-                "  epochs %d to %d: a learning-rate schedule of %d epochs%s",
-                *(stage.first_epoch + 1, stage.end, stage.schedule_epochs, cut),
+                "  epochs %d to %d: a learning-rate schedule of %s%s",
+                *(stage.first_epoch + 1, stage.end),
+                *(counted(stage.schedule_epochs, "epoch[s]"), cut),
             )
 
     def _configure(self, stage: Stage) -> None:
@@ -169,7 +171,7 @@ class Trainer:
         self.history.stage = stage.name
         if self.config.stages:
             table = freezing.trainable_table(self.model.vit, stage)
-            epochs = f"{stage.epochs} epoch{'s' if stage.epochs > 1 else ''}"
+            epochs = counted(stage.epochs, "epoch[s]")
             if stage.image_size is not None:
                 epochs += " on images of {} x {} pixels".format(*stage.image_size)
             log.info("\nstage %s, %s:\n%s", stage.name, epochs, table)

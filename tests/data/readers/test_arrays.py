@@ -86,8 +86,8 @@ def spoiled(array, place, value):
 
 
 WRONG = {
-    "NaN": (dict(images=spoiled(PIXELS, (3, 2, 1, 0), np.nan)), "1 pixels", "NaN"),
-    "infinite": (dict(images=spoiled(PIXELS, 3, np.inf)), "90 pixels", "finite"),
+    "NaN": (dict(images=spoiled(PIXELS, (3, 2, 1, 0), np.nan)), "1 value that is", "NaN"),
+    "infinite": (dict(images=spoiled(PIXELS, 3, np.inf)), "90 values", "finite"),
     "too bright": (dict(images=PIXELS.astype("int32") * 2), "0 to 5", "give 0 to 255"),
     "normalised": (dict(images=UNIT * 2 - 1), "-1 to 1", "normalisation"),
     "text": (dict(images=PIXELS.astype(str)), "<U", "give uint8"),

@@ -13,6 +13,7 @@ from vit_keras.data import pixel_range
 from vit_keras.data.dataset import SourceData, Split
 from vit_keras.data.pixel_range import RangeError
 from vit_keras.errors import SettingError
+from vit_keras.text import counted
 
 CHANNELS = (1, 3, 4)
 
@@ -46,8 +47,8 @@ def convert(
         labels[split], label_classes = class_numbers(split_labels, name)
         if len(split_images) != len(labels[split]):
             raise SettingError(
-                f"{name} has {len(split_images)} images and {len(labels[split])} labels; give one "
-                "label for each image"
+                f"{name} has {counted(len(split_images), 'image[s]')} and "
+                f"{counted(len(labels[split]), 'label[s]')}; give one label for each image"
             )
         classes = max(classes, label_classes)
         images[split] = _check_pixels(split_images, name)
@@ -134,16 +135,17 @@ def check_names(
     if class_names is None:
         if classes > max(images, 2):
             raise SettingError(
-                f"{source} has the label {classes - 1} and only {images} images to train on; "
-                "number the classes 0, 1, 2, ... without gaps"
+                f"{source} has the label {classes - 1} and only "
+                f"{counted(images, 'image[s]')} to train on; number the classes 0, 1, 2, ... "
+                "without gaps"
             )
         names = [str(index) for index in range(classes)]
     else:
         names = [str(name) for name in class_names]
     if len(names) < classes:
         raise SettingError(
-            f"{source} has the label {classes - 1} and {len(names)} class names; give "
-            f"{classes} names"
+            f"{source} has the label {classes - 1} and {counted(len(names), 'class name[s]')}; "
+            f"give {counted(classes, 'name[s]')}"
         )
     if len(names) < 2:
         raise SettingError(f"{source} has {len(names)} class; give two or more")

@@ -15,6 +15,7 @@ from vit_keras.data.readers.folder_scan import scan_files, with_bit_depth
 from vit_keras.data.readers.layout_names import is_named_as_image
 from vit_keras.data.resize import requested_size
 from vit_keras.errors import SettingError
+from vit_keras.text import counted
 
 
 def read(config: DataConfig) -> SourceData:
@@ -35,8 +36,9 @@ def read(config: DataConfig) -> SourceData:
     skipped = [finding for finding in findings if finding.problem == "skipped"]
     if skipped and config.on_bad_file == "fail":
         raise SettingError(
-            f"{root / skipped[0].file}: {skipped[0].detail}; {len(skipped)} of {len(scanned)} "
-            "files cannot be used: repair or remove them, or set data.on_bad_file=skip"
+            f"{root / skipped[0].file}: {skipped[0].detail}; {len(skipped)} of "
+            f"{counted(len(scanned), 'file[s]')} cannot be used: repair or remove them, or set "
+            "data.on_bad_file=skip"
         )
     _check_classes(config, listing, scanned, findings)
     findings = [*folder_layout.layout_findings(listing), *findings, *listing.others]
@@ -94,8 +96,9 @@ def _check_classes(
         first = next(row for row in findings if (row.split, row.class_name) == (split, name))
         folder = listing.layout.folders[split][name][0]
         raise SettingError(
-            f"data.path={config.path}: none of the {files[split, label]} files of {folder} can be "
-            f"used ({first.file}: {first.detail}); add images, or {folder_layout.way_out(split)}"
+            f"data.path={config.path}: none of the {counted(files[split, label], 'file[s]')} of "
+            f"{folder} can be used ({first.file}: {first.detail}); add images, or "
+            f"{folder_layout.way_out(split)}"
         )
     for split in {split for split, _ in files} - {split for split, _ in +usable}:
         first = next(row for row in findings if row.split == split)

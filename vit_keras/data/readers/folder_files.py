@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from vit_keras.data.readers import class_layout, layout_names
 from vit_keras.errors import SettingError
+from vit_keras.text import counted
 
 FOLDER_AS_IMAGE = "a folder named like an image"
 LEADS_OUT = "a link out of the folder, which data.follow_links=true would follow"
@@ -161,7 +162,7 @@ def _not_entered(entry: os.DirEntry, rules: ListingRules) -> FoundFile | None:
     if system := rules.system_of(entry.name):
         inside = () if entry.is_symlink() else os.walk(entry.path)  # a link may lead anywhere
         count = sum(len(files) for _, _, files in inside)
-        return FoundFile("", f"a folder of {system}, with {count} files", is_candidate=False)
+        return FoundFile("", f"a folder of {system}, with {counted(count, 'file[s]')}", False)
     if rules.is_literal and entry.name.lower().endswith(rules.suffixes or ()):
         return FoundFile("", FOLDER_AS_IMAGE)
     if not entry.is_symlink():

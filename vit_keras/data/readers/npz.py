@@ -18,7 +18,7 @@ from vit_keras.data.dataset import DatasetInfo, SourceData
 from vit_keras.data.readers.arrays import check_names, class_numbers, convert, image_shape
 from vit_keras.errors import SettingError
 from vit_keras.io.zip_files import UNREADABLE
-from vit_keras.text import first_line
+from vit_keras.text import counted, first_line
 
 log = logging.getLogger("vit_keras")
 
@@ -81,8 +81,8 @@ def _contents_of(path: Path, mtime: int, size: int) -> _Contents:
         numbers, label_classes = class_numbers(_read(path, labels), f"{source}: {labels}")
         if len(numbers) != shape[0]:
             raise SettingError(
-                f"{source}: {images} has {shape[0]} images and {labels} {len(numbers)} labels; "
-                "give one label for each image"
+                f"{source}: {images} has {counted(shape[0], 'image[s]')} and {labels} "
+                f"{counted(len(numbers), 'label[s]')}; give one label for each image"
             )
         counts[split], classes = shape[0], max(classes, label_classes)
     if len(set(shapes)) > 1:

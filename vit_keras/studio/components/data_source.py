@@ -16,6 +16,7 @@ from vit_keras.studio.components import setting_inputs
 from vit_keras.studio.components.display import escape_markdown, table
 from vit_keras.studio.jobs.command import group_choices
 from vit_keras.studio.jobs.queue import STUDIO
+from vit_keras.text import counted
 
 KNOWN_SET, FOLDER, ZIP, ARRAYS = (
     "A known data set",
@@ -101,6 +102,6 @@ def _unpack_upload(root: Path) -> str:
     )
     if left_out:
         rows = [(file.name, file.reason) for file in left_out[:MANY]]
-        with st.expander(f"{len(left_out):,} files of the zip were not unpacked"):
+        with st.expander(counted(len(left_out), "file[s] of the zip [was|were] not unpacked")):
             st.markdown(table([("file", "reason"), *rows]))
     return str(folder)

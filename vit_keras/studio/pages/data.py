@@ -15,6 +15,7 @@ from vit_keras.studio.components.display import escape_markdown, show_errors, ta
 from vit_keras.studio.jobs.command import command_line, default_recipe, group_choices
 from vit_keras.studio.worker.client import worker
 from vit_keras.studio.worker.png import decode_png
+from vit_keras.text import counted
 
 SAMPLES = 12
 WIDTH = 96  # pixels of a sample
@@ -80,7 +81,8 @@ def _show_counts(summary: dict) -> None:
     names, counts = summary["class_names"], summary["counts"]
     totals = {split: sum(class_counts) for split, class_counts in counts.items()}
     splits = ", ".join(f"{split} {total:,}" for split, total in totals.items())
-    text = f"{sum(totals.values()):,} images of {len(names)} classes: {splits}"
+    images = counted(sum(totals.values()), "image[s]")
+    text = f"{images} of {counted(len(names), 'class[es]')}: {splits}"
     if summary["not_read"]:
         text += f"; not read: {summary['not_read']:,}"
     st.markdown(escape_markdown(text))
