@@ -1,6 +1,8 @@
 """Evaluation of a run: its files, figures and output folder, and what is refused."""
 
+import contextlib
 import csv
+import hashlib
 import json
 import shutil
 
@@ -17,7 +19,7 @@ from vit_keras.cli import arguments, evaluate
 from vit_keras.data import decode, splits
 from vit_keras.evaluation.preflight import check_evaluation
 from vit_keras.evaluation.task import EvaluationTask
-from vit_keras.runs import run_dir
+from vit_keras.runs import run_dir, training_images
 
 FILES = {
     "evaluation.json",
@@ -226,13 +228,15 @@ def test_other_data_go_elsewhere_and_leave_the_temperature(evaluated, tmp_path, 
     run = shutil.copytree(evaluated.path.parent, tmp_path / "run")
     kept = (run / "temperature.json").read_bytes()
     own = (run / "evaluation" / "evaluation.json").read_bytes()
-    test = digits.test
+    train, test = digits.train, digits.test
+    with contextlib.closing(run_dir.Run(run)) as held:
+        training_images.write_training_images(held, digits.train_hashes)
     np.savez(
         tmp_path / "other.npz",
-        x_train=digits.train.images,
-        y_train=digits.train.labels,
-        x_test=255 - test.images[:40],
-        y_test=test.labels[:40],
+        x_train=train.images,
+        y_train=train.labels,
+        x_test=np.concatenate([255 - test.images[:36], train.images[:4]]),
+        y_test=np.concatenate([test.labels[:36], train.labels[:4]]),
     )
     words = ["data=npz", f"data.path={tmp_path / 'other.npz'}"]
     done = evaluate_run(run, words, images=5)
@@ -241,6 +245,8 @@ def test_other_data_go_elsewhere_and_leave_the_temperature(evaluated, tmp_path, 
     assert done.report["images"] == 40
     assert not done.report["data"]["is_the_runs_own"]
     assert "data=npz" in done.report["data"]["note"]
+    assert "4 of 40 images were trained on: metrics are too good" in done.report["data"]["note"]
+    assert done.report["data"]["images_trained_on"] == 4
     assert done.report["calibration"]["temperature"] == json.loads(kept)["temperature"]
     assert (run / "temperature.json").read_bytes() == kept
     assert (run / "evaluation" / "evaluation.json").read_bytes() == own
@@ -255,11 +261,17 @@ def test_a_folder_of_photos_names_its_files(tmp_path):
         tmp_path / "run",
         ignore=shutil.ignore_patterns("evaluation", "temperature.json"),
     )
-    photos(tmp_path / "photos")
+    seen = photos(tmp_path / "photos") / "test/cat/test.png"
+    digest = int(hashlib.sha256(seen.read_bytes()).hexdigest()[:16], 16)
+    np.savez(run / "training_images.npz", kind="files", values=np.array([digest], "u8"))
     words = ("data=folder", f"data.path={tmp_path / 'photos'}")
     check(run, *words)
     done = evaluate_run(run, words, images=10)
     assert done.report["images"] == 10
+    assert done.report["data"]["images_trained_on"] == 1
+    assert done.report["data"]["note"].endswith(
+        "1 of 10 images was trained on: metrics are too good (data leakage)."
+    )
     listed = [row["image"] for row in rows(done.path / "mistakes.csv")]
     assert listed
     assert all((tmp_path / "photos" / file).is_file() for file in listed)
@@ -284,6 +296,7 @@ def test_every_image_of_a_labelled_folder_is_measured(tmp_path):
     with open(done.path / "confusion.csv") as file:
         counts = [list(map(int, row[1:])) for row in list(csv.reader(file))[1:]]
     assert [sum(row) for row in counts] == [3] * 10
+    assert done.report["data"]["images_trained_on"] is None  # a run of an earlier version
     wrong = {row["image"] for row in rows(done.path / "mistakes.csv")}
     assert wrong <= {path.relative_to(whole).as_posix() for path in whole.rglob("*.png")}
     assert len(wrong) == 30 - sum(row[index] for index, row in enumerate(counts))

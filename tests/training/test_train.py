@@ -38,6 +38,7 @@ FILES = {
     "last.keras",
     "metrics.json",
     "model_summary.txt",
+    "training_images.npz",
     "train.log",
 }
 

@@ -11,8 +11,10 @@ import pytest
 
 from helpers.image_files import photo, write
 from vit_keras import SettingError, load_config, train_model
+from vit_keras.data.image_hashes import image_hashes
 from vit_keras.data.splits import load_splits
 from vit_keras.logs import console
+from vit_keras.runs.training_images import read_training_images
 from vit_keras.training.build_model import build_training_model
 from vit_keras.training.callbacks import history
 
@@ -55,6 +57,12 @@ def test_a_run_from_files_ends_where_one_from_memory_does(root, streamed, tmp_pa
     held = train_model(configured(root, tmp_path / "held"))
     assert rows(held.path) == rows(streamed.path)
     assert len(rows(held.path)) == 2
+    known = [read_training_images(run.path) for run in (held, streamed)]
+    images = load_splits(configured(root, tmp_path, "data.cache_mb=0").data, 0).train.images
+    assert len(images) >= known[0].values.size > 20
+    for hashes in known:
+        assert hashes.kind == "files"
+        assert image_hashes(images).count_in(hashes) == len(images)
     for name in ("test_loss", "test_accuracy"):
         assert held.metrics[name] == streamed.metrics[name]
     said = (held.path / "train.log").read_text()

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vit_keras.data.image_hashes import ImageHashes, image_hashes
 from vit_keras.data.lazy_images import LazyImages
 
 MAX_CLASS_ROWS = 20  # of `Splits.table`; above, it shows the smallest and the largest class
@@ -88,6 +89,7 @@ class Splits:
     class_names: list[str]
     findings: Sequence[Finding] = ()  # problems with the files of a folder
     bit_depth: int | None = None  # as in `SourceData`
+    train_files: LazyImages | None = None  # of a folder, also where `train` is decoded
 
     def as_dict(self) -> dict[str, Split]:
         return {"train": self.train, "validation": self.validation, "test": self.test}
@@ -109,6 +111,11 @@ class Splits:
                 digest.update(str(array.shape).encode())
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
+
+    @property
+    def train_hashes(self) -> ImageHashes:
+        """Of the training images, by which an evaluation on other data knows them."""
+        return image_hashes(self.train.images if self.train_files is None else self.train_files)
 
     @property
     def all(self) -> Split:

@@ -6,15 +6,15 @@ such hashes too, so each candidate pair is compared pixel by pixel at 32x32.
 """
 
 import functools
-import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from vit_keras.data.dataset import Finding, Split
+from vit_keras.data.image_hashes import image_digests
 from vit_keras.data.lazy_images import FileRecord, LazyImages
 from vit_keras.data.readers.folder_scan import dhash
 
@@ -49,13 +49,9 @@ def group_images(images: np.ndarray | LazyImages, group_duplicates: str) -> np.n
     """
     if group_duplicates == "none":
         return None
-    keys: Iterator[Hashable]
-    if isinstance(images, LazyImages):
-        keys = (file.sha256 for file in images.files)
-    else:
-        keys = (hashlib.sha256(image).digest() for image in np.ascontiguousarray(images))
-    numbers: dict[Hashable, int] = {}
-    groups = np.array([numbers.setdefault(key, len(numbers)) for key in keys], int)
+    numbers: dict[bytes, int] = {}
+    digests = image_digests(images)
+    groups = np.array([numbers.setdefault(digest, len(numbers)) for digest in digests], int)
     return groups if group_duplicates == "equal" else _join_near_duplicates(groups, images)
 
 

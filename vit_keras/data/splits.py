@@ -56,8 +56,13 @@ def load_splits(config: DataConfig, seed: int, data: SourceData | None = None) -
         parts["train"], parts["validation"] = _hold_out(
             parts["train"], count, rng, how, "validation"
         )
+    images = parts["train"].images
     splits = Splits(
-        **parts, class_names=class_names, findings=source.findings, bit_depth=source.bit_depth
+        **parts,
+        class_names=class_names,
+        findings=source.findings,
+        bit_depth=source.bit_depth,
+        train_files=images if isinstance(images, LazyImages) else None,
     )
     return _decode_folder(config, splits)
 

@@ -231,6 +231,7 @@ def _metadata(task: EvaluationTask) -> dict[str, Any]:
             "fingerprint": task.fingerprint,
             "is_the_runs_own": task.is_training_data,
             "note": task.note,
+            "images_trained_on": task.trained_on,
         },
         "model": {
             "file": MODEL,

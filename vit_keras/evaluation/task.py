@@ -14,6 +14,7 @@ import numpy as np
 from vit_keras.config.schema import Config, DataConfig
 from vit_keras.data import quality_report, registry
 from vit_keras.data.dataset import SourceData, Split, Splits
+from vit_keras.data.image_hashes import image_hashes
 from vit_keras.data.lazy_images import LazyImages
 from vit_keras.data.splits import OnlyCopiesError, load_splits
 from vit_keras.errors import SettingError
@@ -28,14 +29,15 @@ from vit_keras.evaluation.preflight import (
 )
 from vit_keras.io import atomic
 from vit_keras.runs.saved_run import SavedRun
+from vit_keras.runs.training_images import read_training_images
 from vit_keras.text import abbreviated_list, counted
 
 log = logging.getLogger("vit_keras")
 
-CHANGED_DATA = (
-    "The data changed after training: their fingerprint differs. If a folder is split at random, "
-    "added or removed images change the split, and the model may have been trained on some of the "
-    "test images."
+CHANGED_DATA = "The data changed after training: their fingerprint differs."
+MAY_BE_TRAINED_ON = (
+    "If a folder is split at random, added or removed images change the split, and the model may "
+    "have been trained on some of the test images."
 )
 
 
@@ -52,6 +54,8 @@ class EvaluationTask:
         is_training_data: whether they are the data that the run was trained on.
         note: a warning about the data; empty if there is none.
         split: which of the images are evaluated, "test" or "all".
+        trained_on: how many of the evaluated images are equal to training images; None if that is
+            not known.
     """
 
     saved: SavedRun
@@ -62,6 +66,7 @@ class EvaluationTask:
     is_training_data: bool
     note: str
     split: str = TEST
+    trained_on: int | None = None
 
     def output_folder(self, output: str | Path | None) -> Path:
         """The folder of the evaluation, checked.
@@ -83,13 +88,17 @@ class EvaluationTask:
     @cached_property
     def files(self) -> list[str] | None:
         """Paths of the evaluated images within their folder; None for other sources."""
-        if self.in_memory is not None or self.config.data.name != "folder":
-            return None
+        images = self.undecoded_images
+        return [file.path for file in images.files] if isinstance(images, LazyImages) else None
+
+    @cached_property
+    def undecoded_images(self) -> np.ndarray | LazyImages:
+        """The evaluated images: those of a folder as its files, the others as arrays."""
         images = self.splits.test.images
-        if not isinstance(images, LazyImages):  # decoded arrays: list the folder again
+        is_folder = self.in_memory is None and self.config.data.name == "folder"
+        if is_folder and not isinstance(images, LazyImages):  # decoded: list the folder again
             images = self.test_split_at(None).images
-        assert isinstance(images, LazyImages)
-        return [file.path for file in images.files]
+        return images
 
     def test_split_at(self, side: int | None) -> Split:
         """The evaluated images at another size: files are decoded at `side`, arrays unchanged."""
@@ -137,9 +146,26 @@ def evaluation_task(
     not_read = [row for row in splits.findings if row.problem in quality_report.NOT_READ]
     for line in quality_report.summary(not_read):
         log.warning("warning: %s", line)
-    return EvaluationTask(
+    task = EvaluationTask(
         saved, config, in_memory, evaluated, fingerprint, is_training_data, note, split
     )
+    return task if is_training_data else _with_trained_on(task)
+
+
+def _with_trained_on(task: EvaluationTask) -> EvaluationTask:
+    """Count the images of other data that are training images of the run, and note them."""
+    known = read_training_images(task.saved.path)
+    images = task.undecoded_images if known else None
+    count = None if known is None or images is None else image_hashes(images).count_in(known)
+    note = ""
+    if count:
+        of_all = counted(len(task.splits.test.labels), "image[s]")
+        note = counted(
+            count, f"of {of_all} [was|were] trained on: metrics are too good (data leakage)."
+        )
+    elif count is None and task.note.startswith(CHANGED_DATA):
+        note = MAY_BE_TRAINED_ON
+    return replace(task, trained_on=count, note=f"{task.note} {note}".strip())
 
 
 def _load_splits(data: DataConfig, seed: int, in_memory: SourceData | None, split: str) -> Splits:

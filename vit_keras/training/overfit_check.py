@@ -33,8 +33,10 @@ def select_overfit_batches(splits: Splits, config: Config) -> Splits:
         return splits
     images = count * config.train.batch_size
     rng = np.random.default_rng([config.train.seed, 2])
-    train = splits.train.take(stratified_sample(splits.train.labels, images, rng))
-    return replace(splits, train=train, validation=train)
+    chosen = stratified_sample(splits.train.labels, images, rng)
+    train, files = splits.train.take(chosen), splits.train_files
+    train_files = None if files is None else files.take(chosen)
+    return replace(splits, train=train, validation=train, train_files=train_files)
 
 
 def warn_if_not_overfit(config: Config, rows: list[dict[str, Any]]) -> None:

@@ -17,7 +17,7 @@ from vit_keras.data.splits import load_splits
 from vit_keras.errors import SettingError
 from vit_keras.logs import console, log
 from vit_keras.model.vit import describe
-from vit_keras.runs import accuracy, run_dir, run_end
+from vit_keras.runs import accuracy, run_dir, run_end, training_images
 from vit_keras.runs.run_dir import Run, log_file
 from vit_keras.text import counted
 from vit_keras.training import (
@@ -162,6 +162,7 @@ def _describe_run(run: Run, config: Config, prepared: Prepared) -> None:
         run.write_text("model_summary.txt", "\n".join(lines) + "\n")
         if program := ImageInput.of_run(config.data, vit.input_shape[1:]).program:
             run.write_text(PREPROCESS, program)
+        training_images.write_training_images(run, splits.train_hashes)
         run.write_json("environment.json", description)
         run.write_json("class_mapping.json", dict(enumerate(splits.class_names)))
     if prepared.weights_report:
