@@ -279,10 +279,13 @@ def test_early_stopping_ends_before_the_last_epoch(tmp_path):
     assert run.metrics["epochs"] < 9
     end = run_end.read_end(run.path)
     assert end.reason == "early stopping"
-    assert end.cause.startswith(f"early stopping after {run.metrics['epochs']} of 9 epochs")
-    said = f"early stopping: stage all ended after {run.metrics['epochs']} of 9 epochs, 1 after"
-    *_, log = (run.path / "train.log").read_text().partition("started at")
-    assert log.count(said) == 2  # when it happens, and at the end
+    done = f"after {run.metrics['epochs']} of 9 epochs"
+    assert end.message.startswith(
+        f"early stopping {done}: stage all ended {done}, 1 after its best"
+    )
+    log = (run.path / "train.log").read_text()
+    assert f"early stopping: stage all ended {done}, 1 after its best" in log  # when it happens
+    assert f"{end.message}\n" in log  # at the end
     assert run.metrics["ended_by"] == "early stopping"
 
 

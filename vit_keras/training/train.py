@@ -1,5 +1,6 @@
 """Train a run: check the settings, load the data, build the model, fit it, evaluate it."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,6 @@ from vit_keras.logs import console, log
 from vit_keras.model.vit import describe
 from vit_keras.runs import accuracy, run_dir, run_end, training_images
 from vit_keras.runs.run_dir import Run, log_file
-from vit_keras.text import counted
 from vit_keras.training import (
     devices,
     environment,
@@ -30,6 +30,7 @@ from vit_keras.training import (
     resume,
 )
 from vit_keras.training.build_model import build_training_model
+from vit_keras.training.callbacks import stopping
 from vit_keras.training.plan import TrainingPlan, resolve_plan
 from vit_keras.training.precision import Precision, resolve_precision
 from vit_keras.training.trainer import Result, Trainer
@@ -64,6 +65,7 @@ def train_model(config: Config, data: Any = None) -> Result:
         DivergedError: the loss is not finite any more; the last checkpoint remains.
         KeyboardInterrupt: stopped by Ctrl-C; the run can be resumed.
     """
+    started = time.perf_counter()
     preflight.check_settings(config)
     with console():
         arrays = None if data is None else in_memory.to_in_memory(data, config.data.bit_depth)
@@ -83,8 +85,10 @@ def train_model(config: Config, data: Any = None) -> Result:
             with log_file(run), lazy_images.report_decode_failures(prepared.splits):
                 _report_unused_settings(config, arrays)
                 _describe_run(run, config, prepared)
-                trainer = Trainer(config, run, prepared.plan, prepared.splits, prepared.model)
-                with run_end.recorded(run, lambda: _end_of(trainer)):
+                trainer = Trainer(
+                    config, run, prepared.plan, prepared.splits, prepared.model, started
+                )
+                with run_end.recorded(run, lambda: stopping.end_of(trainer.plan, trainer.history)):
                     return trainer.fit()
         finally:
             (run.path / run_dir.PROGRESS).unlink(missing_ok=True)
@@ -121,18 +125,6 @@ def _with_bit_depth(config: Config, splits: Splits) -> Config:
     if splits.bit_depth is None:
         return config
     return replace(config, data=replace(config.data, bit_depth=splits.bit_depth))
-
-
-def _end_of(trainer: Trainer) -> tuple[str, str]:
-    """(reason, message) of the end of a training that went through all of its stages."""
-    done, total = len(trainer.history.rows), trainer.plan.total_epochs
-    if done == total:
-        return run_end.FINISHED, f"after {counted(done, 'epoch[s]')}"
-    patience = trainer.config.train.early_stopping
-    return run_end.EARLY_STOPPING, (
-        f"early stopping after {done} of {total} epochs: {patience} without a better validation "
-        "accuracy"
-    )
 
 
 def _report_unused_settings(config: Config, data: SourceData | None) -> None:

@@ -2,6 +2,7 @@
 
 import random
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,16 +46,29 @@ class Trainer:
         splits: training, validation and test images.
         model: what is fitted; `model.vit` is what is saved.
         history: a row for each finished epoch of the run.
+
+    Args:
+        started: the `time.perf_counter()` that the run's time is counted from; by default now.
     """
 
     def __init__(
-        self, config: Config, run: Run, plan: TrainingPlan, splits: Splits, model: TrainingModel
+        self,
+        config: Config,
+        run: Run,
+        plan: TrainingPlan,
+        splits: Splits,
+        model: TrainingModel,
+        started: float | None = None,
     ) -> None:
         self.config, self.run, self.plan = config, run, plan
         self.splits, self.model = splits, model
         self._checkpoint = checkpoint.load_latest(run) if config.run.resume else None
-        rows = self._checkpoint.state["rows"] if self._checkpoint else []
-        self.history = HistoryLogger(run, rows, plan.steps_per_epoch * config.train.batch_size)
+        state = self._checkpoint.state if self._checkpoint else {"rows": []}
+        rows = state["rows"]
+        images = plan.steps_per_epoch * config.train.batch_size
+        earlier = state.get("seconds", sum(row.get("seconds", 0) for row in rows))
+        started = time.perf_counter() if started is None else started
+        self.history = HistoryLogger(run, rows, images, started - earlier)
 
     def fit(self) -> Result:
         """Train every stage that is not finished, then evaluate the best model.
@@ -101,16 +115,19 @@ class Trainer:
         metrics = {**self._metrics(scores), **self._trust(*recall.counts())}
         self.run.write_json("metrics.json", metrics)
         log.info(
-            "test accuracy %.4f (%s; loss %.4f)%s with best.keras of epoch %d; trained in %.0f s",
+            "test accuracy %.4f (%s; loss %.4f)%s with best.keras of epoch %d; "
+            "trained in %.0f s, %.0f s with loading, saving and this evaluation",
             metrics["test_accuracy"],
             accuracy.interval_text(metrics["test_accuracy_interval"], metrics["test_images"]),
             metrics["test_loss"],
             accuracy.class_text(metrics, "test_"),
             metrics["best_epoch"],
             metrics["train_seconds"],
+            metrics["total_seconds"],
         )
-        for reason in self._stopped_stages():
-            log.info("%s", reason)
+        reason, message = stopping.end_of(self.plan, self.history)
+        if reason == run_end.EARLY_STOPPING:
+            log.info("%s", message)
         log.info("model: %s", self.run.path / "best.keras")
         log.info("curves: %s", self.run.path / "curves.png")
         log.info("run: %s", self.run.path)
@@ -190,12 +207,6 @@ class Trainer:
             rows, self.config.train.early_stopping
         )
 
-    def _stopped_stages(self) -> list[str]:
-        """A line for each stage that early stopping ended."""
-        patience, rows_of = self.config.train.early_stopping, self.history.rows_of
-        reasons = [stopping.stop_reason(s, rows_of(s.name), patience) for s in self.plan.stages]
-        return [reason for reason in reasons if reason]
-
     def _fit_epochs(self, stage: Stage) -> None:
         done, total = len(self.history.rows), self.plan.total_epochs
         epochs_left = stage.epochs - len(self.history.rows_of(stage.name))
@@ -248,6 +259,7 @@ class Trainer:
         """The content of `metrics.json`: test scores, the best epoch, size, speed and memory."""
         rows = self.history.rows
         best = best_epoch(rows)
+        reason, _ = stopping.end_of(self.plan, self.history)
         # The first epoch includes compilation; it counts only where it is the only one.
         speeds = [row["images_per_second"] for row in rows[1:] or rows]
         peaks = backend.peak_memory_mb()
@@ -257,10 +269,11 @@ class Trainer:
             "best_val_accuracy": rows[best - 1]["val_accuracy"],
             "best_epoch": best,
             "epochs": len(rows),
-            "ended_by": run_end.EARLY_STOPPING if self._stopped_stages() else "last epoch",
+            "ended_by": "last epoch" if reason == run_end.FINISHED else reason,
             "params": freezing.count_params(self.model.vit),
             "images_per_second": float(np.median(speeds)),
             "train_seconds": round(sum(row["seconds"] for row in rows), 1),
+            "total_seconds": round(self.history.total_seconds, 1),
             "peak_memory_mb": peaks["host"],
             "peak_gpu_memory_mb": peaks.get("gpu"),
         }

@@ -28,16 +28,29 @@ class HistoryLogger(keras.callbacks.Callback):
         rows: a dict for each epoch of the run, those before a resume included.
         stage: name of the stage that is trained.
         data_wait: measures the time spent waiting for input; to be given to the training batches.
+
+    Args:
+        run: the run directory.
+        rows: of the epochs that are done.
+        images_per_epoch: to train on.
+        begun: when the run began, by `time.perf_counter()`, as if it had not been interrupted.
     """
 
-    def __init__(self, run: Run, rows: list[dict[str, Any]], images_per_epoch: int) -> None:
+    def __init__(
+        self, run: Run, rows: list[dict[str, Any]], images_per_epoch: int, begun: float
+    ) -> None:
         super().__init__()
-        self.run, self.rows, self.images_per_epoch = run, rows, images_per_epoch
+        self.run, self.rows, self.images_per_epoch, self.begun = run, rows, images_per_epoch, begun
         self.stage = "all"
         self.data_wait = DataWait()
 
     def rows_of(self, stage: str) -> list[dict[str, Any]]:
         return [row for row in self.rows if row["stage"] == stage]
+
+    @property
+    def total_seconds(self) -> float:
+        """Of the run so far: loading, compiling, training and saving."""
+        return time.perf_counter() - self.begun
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.perf_counter()

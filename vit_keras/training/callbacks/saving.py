@@ -19,8 +19,12 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         self.run, self.history = run, history
 
     def on_epoch_end(self, epoch, logs=None):
-        # The seeds of what a later stage initialises are drawn by Python's generator.
-        state = {"rows": self.history.rows, "random": random.getstate()}
+        state = {
+            "rows": self.history.rows,
+            "seconds": self.history.total_seconds,
+            # The seeds of what a later stage initialises are drawn by Python's generator.
+            "random": random.getstate(),
+        }
         checkpoint.save_checkpoint(self.run, epoch + 1, self.model, state)
 
 

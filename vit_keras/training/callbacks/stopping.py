@@ -12,7 +12,9 @@ import numpy as np
 from vit_keras.config.stages import Stage
 from vit_keras.errors import DivergedError
 from vit_keras.logs import log
+from vit_keras.runs import run_end
 from vit_keras.runs.history import best_epoch
+from vit_keras.text import counted
 from vit_keras.training.callbacks.history import HistoryLogger
 from vit_keras.training.plan import TrainingPlan
 
@@ -92,7 +94,18 @@ class EarlyStopping(keras.callbacks.Callback):
         if has_stalled(rows, self.patience):
             self.model.stop_training = True
         if reason := stop_reason(self.stage, rows, self.patience):
-            log.info("%s", reason)
+            log.info("early stopping: %s", reason)
+
+
+def end_of(plan: TrainingPlan, history: HistoryLogger) -> tuple[str, str]:
+    """(reason, message) of the end of a training that went through all of its stages."""
+    patience = plan.config.train.early_stopping
+    reasons = [stop_reason(stage, history.rows_of(stage.name), patience) for stage in plan.stages]
+    done, total = len(history.rows), plan.total_epochs
+    if not any(reasons):
+        return run_end.FINISHED, f"after {counted(done, 'epoch[s]')}"
+    stopped = "; ".join(reason for reason in reasons if reason)
+    return run_end.EARLY_STOPPING, f"early stopping after {done} of {total} epochs: {stopped}"
 
 
 def has_stalled(rows: list[dict[str, Any]], patience: int | None) -> bool:
@@ -101,12 +114,12 @@ def has_stalled(rows: list[dict[str, Any]], patience: int | None) -> bool:
 
 
 def stop_reason(stage: Stage, rows: list[dict[str, Any]], patience: int | None) -> str:
-    """Why `stage`, with the history `rows`, ended before its last epoch; empty if it did not."""
+    """How `stage`, with the history `rows`, ended before its last epoch; empty if it did not."""
     if len(rows) >= stage.epochs or not has_stalled(rows, patience):
         return ""
     best = next(row for row in rows if row["epoch"] == best_epoch(rows))
     return (
-        f"early stopping: stage {stage.name} ended after {len(rows)} of {stage.epochs} epochs, "
+        f"stage {stage.name} ended after {len(rows)} of {stage.epochs} epochs, "
         f"{rows[-1]['epoch'] - best['epoch']} after its best validation accuracy, "
         f"{best['val_accuracy']:.4f} in epoch {best['epoch']} "
         f"(train.early_stopping={patience})"
