@@ -5,6 +5,7 @@ import io
 import itertools
 import runpy
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -133,6 +134,38 @@ def test_16_bits_are_scaled_as_the_run_has_it():
         preprocess.load_image(io.BytesIO(file))
 
 
+def with_chunk(png, kind, data, flaw=0):
+    """A chunk before the pixels; its checksum is wrong by `flaw`."""
+    checksum = (zlib.crc32(kind + data) ^ flaw).to_bytes(4, "big")
+    return png[:33] + len(data).to_bytes(4, "big") + kind + data + checksum + png[33:]
+
+
+def test_the_bits_that_a_png_says_it_uses_are_read():
+    """In samples as they are, and in samples scaled to 16 bits."""
+    samples = np.arange(4032, dtype="uint16").reshape(63, 64)
+    for stored in (samples, samples << 4):
+        file = with_chunk(content(Image.fromarray(stored)), b"sBIT", b"\x0c")
+        for depth in (None, 14):
+            found, ours = both(file, bit_depth=depth)
+            assert ours.max() > 200  # of 12 bits, not of 14 or 16
+            assert np.abs(found - ours).max() <= LEVELS
+
+
+def test_a_png_with_damaged_metadata_is_read_without_them():
+    """Pillow refuses the whole image."""
+    turned = with_orientation(photo(40, 60), 6)
+    for file in (
+        with_chunk(turned, b"tEXt", b"a\0b", flaw=1),
+        with_chunk(turned, b"iCCP", b"a\0\0" + zlib.compress(ADOBE), flaw=1),
+        with_chunk(with_chunk(turned, b"iCCP", b"a\0\0" + zlib.compress(ADOBE)), b"gAMA", b"\0"),
+        content(photo(40, 60), icc_profile=bytes(2_000_000)),
+    ):
+        with pytest.raises((OSError, SyntaxError, ValueError)):
+            Image.open(io.BytesIO(file)).load()
+        found, ours = both(file)
+        assert np.abs(found - ours).max() <= LEVELS
+
+
 def test_a_profile_is_converted_as_the_predictor_does():
     image = photo(40, 60)
     for kind, settings in (("PNG", {}), ("JPEG", dict(quality=95))):
@@ -150,7 +183,7 @@ def test_the_program_beside_a_model_needs_pillow_and_numpy_alone(tmp_path):
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in imports if isinstance(node, ast.ImportFrom)}
-    assert names == {"io", "numpy", "PIL"}
+    assert names == {"io", "zlib", "numpy", "PIL"}
     program = runpy.run_path(str(tmp_path / PREPROCESS))
     assert program["INPUT"] == {
         "height": 8,

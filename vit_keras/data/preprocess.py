@@ -6,10 +6,11 @@
 vit_keras writes this file beside a model; it needs neither vit_keras nor Keras. Pixels differ from
 those of training and of `vit_keras.Predictor` by 2 of 255 at most; of a JPEG file that is reduced
 to less than two thirds, which vit_keras decodes by a faster method, by about 1 in the mean. Of
-colours of 16 bits, Pillow keeps the upper eight, and the bits that a PNG says it uses are not read.
+colours of 16 bits, Pillow keeps the upper eight.
 """
 
 import io
+import zlib
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -35,14 +36,19 @@ TURN = {  # EXIF orientation -> what brings the stored pixels upright
 }
 
 
+PNG = b"\x89PNG\r\n\x1a\n"
+PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")  # the chunks of a PNG without which it has no pixels
+
+
 def load_image(file, settings=INPUT):
     """A path, an open file or a Pillow image -> (1, height, width, channels) uint8."""
-    image = file if isinstance(file, Image.Image) else Image.open(file)
+    image, known_bits = (file, 0) if isinstance(file, Image.Image) else open_image(file)
     orientation = image.getexif().get(0x0112, 1)
     size = settings["height"], settings["width"]
     if orientation in (5, 6, 7, 8):  # stored on its side
         size = size[::-1]
-    rgb = resize(to_rgb(image, size, settings), size, settings["resize_mode"])
+    rgb = to_rgb(image, size, settings, known_bits)
+    rgb = resize(rgb, size, settings["resize_mode"])
     image = Image.fromarray(rgb)
     if orientation in TURN:
         image = image.transpose(TURN[orientation])
@@ -51,7 +57,60 @@ def load_image(file, settings=INPUT):
     return np.asarray(image)[None]
 
 
-def to_rgb(image, size, settings):
+def open_image(file):
+    """A path or an open file -> (a Pillow image, how many bits a PNG says it uses or 0)."""
+    if hasattr(file, "read"):
+        content = file.read()
+    else:
+        with open(file, "rb") as opened:
+            content = opened.read()
+    if not content.startswith(PNG):
+        return Image.open(io.BytesIO(content)), 0
+    chunks = png_chunks(content)
+    used = [max(data if len(data) in (1, 3) else data[:-1]) for data in chunks.get(b"sBIT", [])]
+    try:
+        image = Image.open(io.BytesIO(content))
+        image.load()
+    except Exception:  # for its metadata perhaps, without which it is read
+        image = Image.open(io.BytesIO(without_metadata(chunks)))
+        image.info["icc_profile"] = icc_profile(chunks)
+    return image, used[0] if used else 0
+
+
+def png_chunks(content):
+    """Kind -> contents of the chunks of a PNG that are intact, or that its pixels need."""
+    chunks, start = {}, len(PNG)
+    while start + 12 <= len(content):
+        end = start + 8 + int.from_bytes(content[start : start + 4], "big")
+        body = content[start + 4 : end]
+        is_intact = zlib.crc32(body) == int.from_bytes(content[end : end + 4], "big")
+        if is_intact or body[:4] in PIXELS:
+            chunks.setdefault(body[:4], []).append(body[4:])
+        start = end + 4
+    return chunks
+
+
+def without_metadata(chunks):
+    """A PNG with the chunks alone that the pixels and their orientation need."""
+    content = PNG
+    for kind in (b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"):
+        for data in chunks.get(kind, []):
+            checksum = zlib.crc32(kind + data).to_bytes(4, "big")
+            content += len(data).to_bytes(4, "big") + kind + data + checksum
+    return content
+
+
+def icc_profile(chunks):
+    """The ICC profile of a PNG; None if there is none, or it is damaged."""
+    for data in chunks.get(b"iCCP", []):
+        try:
+            return zlib.decompress(data[data.find(b"\0") + 2 :])
+        except zlib.error:
+            pass
+    return None
+
+
+def to_rgb(image, size, settings, known_bits=0):
     """A Pillow image of any mode -> (rows, columns, 3), without transparency."""
     eighths = 8
     if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
@@ -64,7 +123,10 @@ def to_rgb(image, size, settings):
     is_first_version = settings["decoder_version"] == 1
     profile = None if is_first_version else image.info.get("icc_profile")
     if image.mode.startswith("I"):
-        image = eight_bits(np.asarray(image), 16 if is_first_version else settings["bit_depth"])
+        samples = np.asarray(image)
+        bits = known_bits if samples.max() < 2**known_bits else 16  # as they are, or scaled
+        bits = bits if known_bits else settings["bit_depth"]
+        image = eight_bits(samples, 16 if is_first_version else bits)
     alpha = None
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         image = image.convert("RGBA")
