@@ -89,6 +89,22 @@ def test_linked_folders_are_read_once(root, tmp_path):
     assert "bee/shared" not in found(root, follow_links=True)
 
 
+def test_a_class_that_is_a_link_is_followed_if_links_are(root, tmp_path):
+    """A run without one of its classes is not what was asked for."""
+    write(tmp_path / "elsewhere", 6)
+    (root / "cat").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SettingError, match=r"cat is a link out of .*; set data\.follow_links=true"):
+        load_splits(config(root), 0)
+    assert images(root, follow_links=True) == 18
+    (root / "cat").unlink()
+    (root / "all").symlink_to("../photos")  # no class, as it holds all of them
+    reason = "a link to a folder that contains it"
+    assert found(root, follow_links=True) == {"all": ("ignored", reason)}
+    (root / "all").unlink()
+    (root / "twin").symlink_to("bee")  # within the folder: a class of the same files
+    assert "twin" in load_splits(config(root), 0).class_names
+
+
 def test_a_folder_named_like_an_image_is_read_as_a_folder(root):
     write(root / "ant" / "set.jpg", 2)
     assert images(root) == 14

@@ -44,7 +44,7 @@ class Tree(Protocol):
         """The names of its sub-folders, sorted, without hidden ones and those of a system."""
 
     def check_links(self, folder: str) -> None:
-        """Refuse sub-folders that are links which are not followed."""
+        """Refuse sub-folders that are links out of the data set, which are not followed."""
 
     def holds(self, folder: str) -> str:
         """What is in it and below: `images`, `other files` alone, or `nothing`."""

@@ -55,32 +55,33 @@ class FolderTree:
 
     def folders(self, folder: str) -> list[str]:
         """The names of the sub-folders that are looked into, sorted."""
-        return sorted(entry.name for entry in self._folders(folder) if not self._fault(entry))
+        return sorted(
+            entry.name
+            for entry in self._folders(folder)
+            if not self._leads_out(entry) and not _is_circle(entry)
+        )
 
     def check_links(self, folder: str) -> None:
-        """Refuse sub-folders that are links which are not followed.
+        """Refuse sub-folders that are links out of the data set: they may be classes.
 
         Raises:
             SettingError: naming the link.
         """
         for entry in self._folders(folder):
-            if fault := self._fault(entry):
-                raise SettingError(f"{entry.path} is {fault}")
+            if self._leads_out(entry):
+                raise SettingError(
+                    f"{entry.path} is a link out of {self.name}; set data.follow_links=true to "
+                    "follow it, or remove it"
+                )
 
     def _folders(self, folder: str) -> Iterator[os.DirEntry]:
         for entry in entries(self.root / folder):
             if _is_folder(entry) and not self.rules.system_of(entry.name):
                 yield entry
 
-    def _fault(self, entry: os.DirEntry) -> str:
-        if not entry.is_symlink():
-            return ""
-        if self.rules.boundary is not None and leads_out(entry.path, self.rules.boundary):
-            return (
-                f"a link out of {self.name}; set data.follow_links=true to follow it, or remove it"
-            )
-        is_circle = contains(entry.path, Path(entry.path).parent)
-        return "a link to a folder that contains it; remove it" if is_circle else ""
+    def _leads_out(self, entry: os.DirEntry) -> bool:
+        boundary = self.rules.boundary
+        return boundary is not None and entry.is_symlink() and leads_out(entry.path, boundary)
 
     def holds(self, folder: str) -> str:
         """What is in a folder and below: images, other files alone, or nothing."""
@@ -171,9 +172,14 @@ def _not_entered(entry: os.DirEntry, rules: ListingRules) -> FoundFile | None:
         return FoundFile("", "a link to a folder", is_candidate=False)
     if rules.boundary is not None and leads_out(entry.path, rules.boundary):
         return FoundFile("", LEADS_OUT)
-    if contains(entry.path, Path(entry.path).parent):
+    if _is_circle(entry):
         return FoundFile("", "a link to a folder that contains it", is_candidate=False)
     return None
+
+
+def _is_circle(entry: os.DirEntry) -> bool:
+    """Whether the folder is a link to one that contains it."""
+    return entry.is_symlink() and contains(entry.path, Path(entry.path).parent)
 
 
 def _is_folder(entry: os.DirEntry) -> bool:
