@@ -88,9 +88,11 @@ $(VENV)/.peers: requirements-peers.txt | setup
 check-peers: $(VENV)/.peers
 	$(BIN)/python -m pytest tests/reference -m reference
 
-BENCHMARKS := train_step augment cached_features folder_decode folder_scan int8 predict studio
+BENCHMARKS := train_step augment cached_features folder_decode folder_scan int8 predict studio \
+	time_to_accuracy
 
-# Speed compared with peers: training, augmentation, decoding, int8, prediction, studio, caches.
+# Speed compared with peers: training, augmentation, decoding, int8, prediction, studio, caches; and
+# the accuracy after the same ten minutes, which takes an hour.
 bench: $(VENV)/.peers
 	$(BIN)/python benchmarks/train_step.py --heads 3 12
 	for name in $(filter-out train_step,$(BENCHMARKS)); do \

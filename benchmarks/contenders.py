@@ -99,8 +99,8 @@ def ours_step(heads, batch_size, depth):
     return _keras_step(vit, batch_size)
 
 
-def keras_hub(heads, batch_size, depth):
-    """keras-hub's ViT, the compiled step only."""
+def keras_hub_model(heads, depth):
+    """keras-hub's ViT, patch 4 and width 192: pixels (B, 32, 32, 3) to logits."""
     import keras
     import keras_hub
 
@@ -115,7 +115,12 @@ def keras_hub(heads, batch_size, depth):
     )
     pixels = keras.Input((32, 32, 3))
     tokens = backbone(keras.layers.Rescaling(1 / 127.5, -1)(pixels))
-    return _keras_step(keras.Model(pixels, keras.layers.Dense(CLASSES)(tokens[:, 0])), batch_size)
+    return keras.Model(pixels, keras.layers.Dense(CLASSES)(tokens[:, 0]))
+
+
+def keras_hub(heads, batch_size, depth):
+    """keras-hub's ViT, the compiled step only."""
+    return _keras_step(keras_hub_model(heads, depth), batch_size)
 
 
 def _torch_step(heads, batch_size, depth, compiled):

@@ -3,6 +3,8 @@
 import argparse
 import importlib.util
 import math
+import os
+import platform
 import statistics
 import sys
 
@@ -42,3 +44,8 @@ def is_installed(package):
         return True
     print(f"{package} is not installed: not measured", flush=True)
     return False
+
+
+def machine():
+    """The processor and the number of its cores, to be kept with the figures."""
+    return {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count()}

@@ -9,12 +9,11 @@ affects all of them; a ratio is the median over rounds of the two figures of the
 import json
 import multiprocessing
 import os
-import platform
 import statistics
 from pathlib import Path
 
 from contenders import NEEDS, PROCESSES
-from figures import argument_parser, is_installed, median_ratio, parse_arguments
+from figures import argument_parser, is_installed, machine, median_ratio, parse_arguments
 
 from vit_keras import backend
 
@@ -116,10 +115,9 @@ def main():
     arguments = parse_arguments(options, depth=1, batch_size=4, steps=1, rounds=1)
     results = [report(h, arguments.depth, measure(h, arguments)) for h in arguments.heads]
     if arguments.save:
-        machine = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count()}
         names = ("depth", "batch_size", "steps")
         settings = {name: getattr(arguments, name) for name in names}
-        content = {"machine": machine, **settings, "rounds": arguments.rounds, "results": results}
+        content = {"machine": machine(), **settings, "rounds": arguments.rounds, "results": results}
         arguments.save.write_text(json.dumps(content, indent=2) + "\n")
 
 

@@ -1,0 +1,52 @@
+"""CIFAR-10 as arrays in one file, for processes and machines without TensorFlow.
+
+    python benchmarks/cifar10_arrays.py build/cifar10.npz     # needs TFDS_DATA_DIR
+
+`vit-keras train data=npz data.path=build/cifar10.npz` trains on it, under JAX without TensorFlow.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from vit_keras.data.splits import load_splits
+from vit_keras.io import atomic
+from vit_keras.training.preflight import load_config
+
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+def write(path):
+    """Write the 50,000 training and 10,000 test images, uint8, with their labels, uncompressed."""
+    splits = load_splits(load_config("recipe=cifar10").data, seed=0)
+    parts = splits.train, splits.validation
+    images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    _save(path, images, labels, *splits.test)
+
+
+def write_random(path, train=64, test=32):
+    """Write random images of the same shape, for a look at whether a benchmark runs."""
+    rng = np.random.default_rng(0)
+    arrays = []
+    for count in (train, test):
+        arrays.append(rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8))
+        arrays.append(np.arange(count) % 10)
+    _save(path, *arrays)
+
+
+def load(path):
+    """`x_train`, `y_train`, `x_test` and `y_test` of the file."""
+    with np.load(path) as archive:
+        return {name: archive[name] for name in KEYS}
+
+
+def _save(path, *arrays):
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic.atomic_file(path) as new, new.open("wb") as file:
+        np.savez(file, **dict(zip(KEYS, arrays, strict=True)))
+
+
+if __name__ == "__main__":
+    write(sys.argv[1])
