@@ -193,8 +193,9 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
             workers=2,
         ),
         model=ModelConfig(
-            *("ti16", 4, 12, 2, 3, 24, "mean", "sincos2d", "tanh", "swiglu", True, True, 1e-5, 4),
-            *("conv", 0.4, 0.1, 0.2, 0.3),
+            *("ti16", 4, 12, 2, 3, 24, "mean", "sincos2d", "tanh", "swiglu"),
+            *(False, True, True, 1e-5, 4, "conv", 0.4, 0.1, 0.2, 0.3),
+            initialization="mimetic",
             norm_epsilon=1e-12,
             pixel_mean=[0.1, 0.2, 0.3],
             pixel_std=0.25,
@@ -208,7 +209,7 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
         ),
         optim=OptimConfig(
             *("sgd", 1e-7, 0.1, 0.2, 1e-30, 0.8, 0.7, 0.6, 2.5, 0.1, 0.99, 3, "batch"),
-            *("wsd", 0.3),
+            *("wsd", 0.3, "run"),
         ),
         train=TrainConfig(3, 7, 2**32 - 1, "mixed_bfloat16", False, 5, True, 8, 9, 4, [2]),
         run=RunConfig(str(tmp_path), str(tmp_path / "run: #1")),

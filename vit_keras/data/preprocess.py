@@ -79,7 +79,8 @@ def open_image(file):
 
 def png_chunks(content):
     """Kind -> contents of the chunks of a PNG that are intact, or that its pixels need."""
-    chunks, start = {}, len(PNG)
+    chunks: dict[bytes, list[bytes]] = {}
+    start = len(PNG)
     while start + 12 <= len(content):
         end = start + 8 + int.from_bytes(content[start : start + 4], "big")
         body = content[start + 4 : end]
