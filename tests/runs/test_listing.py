@@ -137,6 +137,8 @@ def test_an_accuracy_of_two_images_does_not_rank_first(tmp_path):
     assert [one.run.name for one in ranked] == ["many", "old", "two"]
     text = tables.ranking_table(ranked, "best_val_accuracy")
     assert "1 (2 images)" in text
+    assert tables.accuracy_text(1, 2) == "1.0000 (2 images)"  # in the studio's table of a sweep
+    assert tables.accuracy_text(1, 1000) == tables.accuracy_text(1, None) == "1.0000"
     assert text.endswith("ranked by best_val_accuracy, of fewer than 30 images last")
     ranked = rank(list_runs(tmp_path), "test_accuracy")
     assert "last" not in tables.ranking_table(ranked, "test_accuracy").splitlines()[-1]

@@ -195,17 +195,20 @@ def _metrics(path: Path, config: Config) -> dict[str, float]:
     if not rows:
         return {}
     best = history.best_epoch(rows)
-    images = read_or_default(_image_counts, path, {})
     return {
         "best_val_accuracy": next(row["val_accuracy"] for row in rows if row["epoch"] == best),
         "best_epoch": int(best),
         "epochs": len(rows),
-        **{f"{name}_images": count for name, count in images.items() if name == "validation"},
+        **{f"{name}_images": n for name, n in image_counts(path).items() if name == "validation"},
     }
 
 
+def image_counts(path: Path) -> dict[str, int]:
+    """Images of each split; empty before a run's data are read, and of an early version's run."""
+    return read_or_default(_image_counts, path, {})
+
+
 def _image_counts(path: Path) -> dict[str, int]:
-    """Images of each split; empty for a run of a version that did not record them."""
     found = read_json(path / "environment.json").get("images", {})
     return {str(name): int(count) for name, count in found.items()}
 

@@ -48,7 +48,16 @@ def shown_metrics(runs: Iterable[RunState], by: str) -> list[str]:
 
 def figure_text(run: RunState, name: str) -> str:
     """A metric of a run, with the number of images that it was measured on if they are few."""
-    text, images = format_metric(run.metrics.get(name)), few_images(run, name)
+    return _with_images(format_metric(run.metrics.get(name)), few_images(run, name))
+
+
+def accuracy_text(accuracy: float | None, images: int | None) -> str:
+    """An accuracy, with the number of images that it was measured on if they are few."""
+    text = "" if accuracy is None else f"{accuracy:.4f}"
+    return _with_images(text, images if images is not None and images < FEW_IMAGES else None)
+
+
+def _with_images(text: str, images: int | None) -> str:
     return text if images is None or not text else f"{text} ({counted(images, 'image[s]')})"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from vit_keras.errors import SettingError
-from vit_keras.runs import run_end
+from vit_keras.runs import run_end, tables
 from vit_keras.studio.components import run_metrics
 from vit_keras.studio.components.display import escape_markdown, show_errors, table
 from vit_keras.studio.jobs import live_run, runner
@@ -179,8 +179,10 @@ def _show_sweep_table(job: Job, views: list[live_run.RunView]) -> None:
     for view in views:
         settings = live_run.settings_of(view.path, job.swept)
         best = max((row["val_accuracy"] for row in view.rows), default=None)
-        test = view.metrics.get("test_accuracy")
-        accuracies = ["" if value is None else f"{value:.4f}" for value in (best, test)]
+        found = {"validation": best, "test": view.metrics.get("test_accuracy")}
+        accuracies = [
+            tables.accuracy_text(value, view.images.get(split)) for split, value in found.items()
+        ]
         ended = view.end.cause if view.end and view.end.reason != run_end.FINISHED else ""
         rows.append([view.path.name, *settings, str(len(view.rows)), *accuracies, ended])
     head = ["run", *job.swept, "epochs", "best validation", "test", "ended"]

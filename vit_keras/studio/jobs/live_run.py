@@ -1,7 +1,8 @@
 """Read the progress, metrics and log of a job from its files, any of which may be missing."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from vit_keras.errors import SettingError
 from vit_keras.runs import history, run_end, tables
 from vit_keras.runs.run_dir import CONFIG, PROGRESS, SAMPLES, read_json, read_or_default
 from vit_keras.runs.run_end import RunEnd
+from vit_keras.runs.status import image_counts
 from vit_keras.studio.jobs.queue import Job, Jobs
 from vit_keras.text import last_error
 
@@ -38,6 +40,7 @@ class RunView:
         metrics: metrics of a finished run.
         samples: labels of the sample images, and their predictions by epoch.
         end: how it ended, if that is recorded.
+        images: number of each split.
     """
 
     path: Path
@@ -46,6 +49,7 @@ class RunView:
     metrics: dict[str, Any]
     samples: dict[str, Any]
     end: RunEnd | None = None
+    images: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def fraction_done(self) -> float:
@@ -63,7 +67,8 @@ def view(path: Path) -> RunView:
     """Read a run directory."""
     rows = read_or_default(history.read_history, path, [])
     progress, metrics, samples = (_json(path / n) for n in (PROGRESS, "metrics.json", SAMPLES))
-    return RunView(path, rows, progress, metrics, samples, run_end.read_end(path))
+    end, images = run_end.read_end(path), image_counts(path)
+    return RunView(path, rows, progress, metrics, samples, end, images)
 
 
 def runs_of(job: Job) -> list[Path]:
