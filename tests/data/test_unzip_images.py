@@ -2,10 +2,14 @@
 
 import io
 import stat
+import tempfile
 import threading
 import zipfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from vit_keras import SettingError, load_config
@@ -194,3 +198,35 @@ def test_a_class_in_two_unicode_forms_is_one_folder(tmp_path):
 def test_a_folder_that_an_earlier_version_unpacked_has_no_list(tmp_path):
     (tmp_path / unzip_images.MARK).touch()
     assert unzip_images.read_left_out(tmp_path) == []
+
+
+NAMES = ["cat", "dog", "Dog", "train", "Test", "val", "@eaDir", "__MACOSX", ".hidden", "a.png"]
+NAMES += ["b.JPG", "c.txt", "d", "café", "cafe\u0301", "with space ", "co:lon", "a\nb", ".."]
+PATHS = st.lists(st.sampled_from(NAMES), min_size=1, max_size=4).map("/".join)
+ENTRIES = st.lists(st.one_of(PATHS, PATHS.map("{}/".format)), unique=True)
+CLASSES = ["cat/0.png", "dog/0.png"]
+SPLIT = [f"photos/{split}/{path}" for split in ("train", "Test") for path in CLASSES]
+
+
+@settings(max_examples=50, deadline=None)
+@given(base=st.sampled_from([[], CLASSES, SPLIT]), paths=ENTRIES)
+def test_every_file_of_a_random_zip_is_unpacked_or_named_or_the_zip_is_refused(base, paths):
+    names = list(dict.fromkeys([*base, *paths]))
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        contents = {name: b"" if name.endswith("/") else name.encode() for name in names}
+        packed(contents, root / "a.zip")
+        try:
+            count = unzip_images.unzip_images(root / "a.zip", root / "out")
+        except SettingError:
+            assert [path.name for path in root.iterdir()] == ["a.zip"]
+            return
+        assert {path.name for path in root.iterdir()} == {"a.zip", "out"}
+        files = [path for path in (root / "out").rglob("*") if path.is_file()]
+        unpacked = [path.read_text() for path in files if path.name != unzip_images.MARK]
+        left_out = [file.name for file in unzip_images.read_left_out(root / "out")]
+        hidden = {name for name in names if any(part[:1] == "." for part in name.split("/"))}
+        folders = {name for name in names if name.endswith("/")}
+        assert len(unpacked) == count
+        assert sorted(unpacked + left_out) == sorted({*names} - hidden - folders)
+        assert not any(path.is_symlink() for path in (root / "out").rglob("*"))
