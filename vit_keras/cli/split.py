@@ -9,10 +9,9 @@ from vit_keras.cli import arguments
 from vit_keras.cli.exit_codes import exit_codes
 from vit_keras.config.overrides import quote_override
 from vit_keras.config.schema import GROUP_DUPLICATES
-from vit_keras.data import split_folder
-from vit_keras.data.readers import layout_names
+from vit_keras.data import quality_report, split_folder
+from vit_keras.data.split_findings import split_findings
 from vit_keras.errors import SettingError
-from vit_keras.text import one_line
 
 # Settings of a training, which messages about its data name -> the arguments that they are here.
 NAMES = {
@@ -74,18 +73,14 @@ def split(settings: argparse.Namespace) -> None:
         settings.group_duplicates,
     )
     print(split_folder.split_table(parts, ratios))
-    for part in parts:
-        if not part.split and part.reason != split_folder.MORE:
-            print(f"skipped: {one_line(part.source)} ({part.reason})")
-    for name, other in layout_names.similar_names(sorted({part.class_name for part in parts})):
-        print(f"classes of nearly the same name: {one_line(other)}, {one_line(name)}")
-    for part in split_folder.files_with_two_labels(parts):
-        print(f"conflicting labels: {one_line(part.source)}")
+    for line in quality_report.summary(split_findings(parts)):
+        print(f"warning: {line}")
     if settings.dry_run:
         return
     split_folder.write_split(parts, source, destination, settings.mode)
     links = " data.follow_links=true" if settings.mode == "symlink" else ""
-    print(f"{destination / split_folder.MANIFEST} lists where each file went. To train on it:")
+    manifest = destination / split_folder.MANIFEST
+    print(f"{manifest} lists where each file went, and what was left out. To train on it:")
     path = shlex.quote(f"data.path={quote_override(destination)}")
     print(f"vit-keras train recipe=folder {path}{links}")
 

@@ -9,7 +9,7 @@ import csv
 import errno
 import os
 import shutil
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +41,7 @@ class PlannedFile(NamedTuple):
     sha256: str
     reason: str  # why it is left out
     target: str = ""  # path within the split's folder
+    problem: str = ""  # of a file that is left out, as in the report of a training
 
 
 def parse_ratios(text: str) -> dict[str, float]:
@@ -101,11 +102,19 @@ def plan_split(
         for record in files
     ]
     plan += [
-        PlannedFile("", other.class_name, other.file, "", other.detail) for other in listing.others
+        PlannedFile("", other.class_name, other.file, "", other.detail, problem=other.problem)
+        for other in listing.others
     ]
     planned = {part.source for part in plan}
     plan += [
-        PlannedFile("", names[file.label], record.path, record.sha256, record.reason or MORE)
+        PlannedFile(
+            "",
+            names[file.label],
+            record.path,
+            record.sha256,
+            record.reason or MORE,
+            problem=folder.problem_of(record),
+        )
         for file, record in scanned
         if record.path not in planned
     ]
@@ -259,11 +268,3 @@ def _write_error(error: OSError, destination: Path, mode: str) -> str:
     if mode == "hardlink" and error.errno == errno.EXDEV:
         return f"--mode hardlink needs {destination} on the same disk; use --mode copy or symlink"
     return f"{destination} cannot be written ({error}); choose a folder that you may write to"
-
-
-def files_with_two_labels(parts: list[PlannedFile]) -> list[PlannedFile]:
-    """The files that have a copy in another class."""
-    classes = defaultdict(set)
-    for part in parts:
-        classes[part.sha256].add(part.class_name)
-    return [part for part in parts if part.split and len(classes[part.sha256]) > 1]

@@ -29,7 +29,7 @@ def read(config: DataConfig) -> SourceData:
     class_names = listing.class_names
     options, scanned = with_bit_depth(config, scan_files(config, listing.files))
     findings = [
-        Finding(_problem(record), file.path, file.split, class_names[file.label], record.reason)
+        Finding(problem_of(record), file.path, file.split, class_names[file.label], record.reason)
         for file, record in scanned
         if record.reason
     ]
@@ -74,7 +74,7 @@ def image_counts(config: DataConfig) -> dict[str, int]:
     return dict(Counter(file.split or "train" for file in folder_layout.list_files(config)))
 
 
-def _problem(record: FileRecord) -> str:
+def problem_of(record: FileRecord) -> str:
     """Whether a file was expected to be an image: `skipped`, or else `ignored`."""
     is_other = record.reason == NO_IMAGE and not is_named_as_image(record.path)
     return "ignored" if is_other else "skipped"
