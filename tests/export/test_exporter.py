@@ -230,6 +230,23 @@ def test_the_int8_onnx_file_of_a_larger_vit_is_below_three_tenths(tmp_path):
     assert sizes["onnx_int8"] <= 0.3 * sizes["onnx"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORMATS)
+def test_convolutions_and_max_pooling_are_exported(name, tmp_path):
+    for package, module in FORMATS[name].packages.items():
+        pytest.importorskip(module, reason=f"needs {package}: pip install {package}")
+    keras.utils.set_random_seed(0)
+    sizes = dict(patch_size=4, width=24, depth=1, num_heads=2, mlp_dim=32)
+    model = build_vit(None, image_size=16, num_classes=5, stem="cct", pool="seq", **sizes)
+    model.get_layer("head").kernel.assign(np.random.default_rng(0).normal(size=(24, 5)))
+    pixels = keras.Input((16, 16, 3), dtype="uint8", name="pixels")
+    serving = keras.Model(pixels, keras.layers.Softmax(name="probabilities")(model(pixels)))
+    expected = serving.predict(images(5, (16, 16, 3)), verbose=0)
+    format_module(name).write(serving, tmp_path, list("abcde"), {})
+    found = format_module(name).reader(tmp_path)(images(5, (16, 16, 3)))
+    np.testing.assert_allclose(found, expected, atol=0.1 if "int8" in name else 1e-5)
+
+
 def test_half_precision_is_exported_in_float32():
     keras.utils.set_random_seed(0)
     sizes = dict(patch_size=4, width=12, depth=2, num_heads=2, mlp_dim=16)
