@@ -11,7 +11,7 @@ from keras import ops
 
 from helpers.paths import ROOT
 from vit_keras import SettingError, load_config
-from vit_keras.config.overrides import quote_override
+from vit_keras.config.quoting import quote_override
 from vit_keras.config.schema import (
     AugmentConfig,
     Config,

@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 
 from vit_keras import SettingError, load_config
 from vit_keras.config.fields import options
-from vit_keras.config.overrides import quote_override
+from vit_keras.config.quoting import quote_override
 from vit_keras.studio.__main__ import APP
 from vit_keras.studio.jobs.command import Command, override, recipes, to_text
 

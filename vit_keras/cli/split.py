@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vit_keras.cli import arguments
 from vit_keras.cli.exit_codes import exit_codes
-from vit_keras.config.overrides import quote_override
+from vit_keras.config.quoting import quote_override
 from vit_keras.config.schema import GROUP_DUPLICATES
 from vit_keras.data import quality_report, split_folder
 from vit_keras.data.split_findings import split_findings

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vit_keras.cli.exit_codes import CTRL_C
 from vit_keras.config.compose import typed_config
-from vit_keras.config.overrides import quote_override
+from vit_keras.config.quoting import quote_override
 from vit_keras.errors import SettingError
 from vit_keras.logs import print_line
 from vit_keras.runs import run_dir, run_end

@@ -4,12 +4,11 @@ What Hydra and OmegaConf say well themselves is passed on in one line.
 """
 
 import argparse
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -219,16 +218,3 @@ def _stage_hint(stage: str, field: str) -> str:
         f"; there is no stage {stage}, and a new one begins with a plus, "
         f"'+stages.{stage}={{trainable: all, epochs: 5}}'"
     )
-
-
-WORDS_OF_YAML = ("null", "true", "false", "nan", "inf")  # read as values, not as text
-
-
-def quote_override(value: Any) -> str:
-    """A text as a value in Hydra's grammar: as it is, or in quotes."""
-    text = os.path.expanduser(str(value))  # nothing expands it within quotes
-    if re.fullmatch(r"[\w./:-]+", text, re.ASCII) and text.lower() not in WORDS_OF_YAML:
-        return text
-    # Backslashes count twice before a quote, and there alone.
-    escaped = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + ('\\"' if found[2] else ""), text)
-    return f'"{escaped}"'

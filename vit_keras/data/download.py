@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
-from vit_keras.config.overrides import quote_override
+from vit_keras.config.quoting import quote_override
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import registry
 from vit_keras.data.readers import class_layout, folder_files, tfds, tfds_index, tfds_metadata

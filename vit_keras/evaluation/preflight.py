@@ -8,7 +8,7 @@ from typing import Any
 
 from vit_keras import validators
 from vit_keras.config import compose
-from vit_keras.config.overrides import quote_override
+from vit_keras.config.quoting import quote_override
 from vit_keras.config.schema import Config, DataConfig
 from vit_keras.data import registry, splits
 from vit_keras.data.readers import layout_names

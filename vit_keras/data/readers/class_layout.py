@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
-from vit_keras.config.overrides import quote_override
+from vit_keras.config.quoting import quote_override
 from vit_keras.data.readers import layout_names
 from vit_keras.data.readers.layout_names import SPLIT_WORDS
 from vit_keras.errors import SettingError

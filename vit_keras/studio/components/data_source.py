@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from vit_keras.config.fields import options
-from vit_keras.config.overrides import quote_override
+from vit_keras.config.quoting import quote_override
 from vit_keras.data import download, unzip_images
 from vit_keras.data.registry import WELL_KNOWN
 from vit_keras.io import zip_files

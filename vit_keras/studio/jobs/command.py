@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from vit_keras.cli import hydra_app
-from vit_keras.config.overrides import quote_override
+from vit_keras.config.quoting import quote_override
 from vit_keras.config.schema import Config
 from vit_keras.errors import SettingError
 from vit_keras.runs import run_dir

@@ -22,7 +22,7 @@ import filelock
 import psutil
 
 from vit_keras.cli.sweep import PROGRAM
-from vit_keras.config.overrides import quote_override
+from vit_keras.config.quoting import quote_override
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
 from vit_keras.runs import run_dir

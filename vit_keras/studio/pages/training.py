@@ -7,7 +7,7 @@ import streamlit as st
 
 from vit_keras.config import compose
 from vit_keras.config.fields import options, stage_options
-from vit_keras.config.overrides import quote_override
+from vit_keras.config.quoting import quote_override
 from vit_keras.config.schema import Config
 from vit_keras.errors import SettingError
 from vit_keras.runs import run_dir
