@@ -1,5 +1,6 @@
 """Peak memory: of this process, and from a moment on."""
 
+import os
 import subprocess
 import sys
 
@@ -64,3 +65,29 @@ def test_without_proc_the_peak_is_of_the_life_of_the_process(tmp_path, monkeypat
     assert backend._status("VmHWM") is None
     assert backend._resident() > 10 * MB
     assert backend._lifetime_peak() > 10 * MB
+
+
+CACHED = """
+import sys
+from vit_keras import backend
+backend.import_keras()
+import jax
+print(jax.config.jax_compilation_cache_dir)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("told", [None, "elsewhere"])
+def test_jax_keeps_compiled_steps_where_it_is_not_told_otherwise(told, tmp_path):
+    pytest.importorskip("jax", reason="needs jax: pip install jax")
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "XDG_CACHE_HOME": str(tmp_path)}
+    environment |= {"JAX_COMPILATION_CACHE_DIR": told} if told else {}
+    shown = subprocess.run(
+        [sys.executable, "-c", CACHED],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    place = shown.stdout.strip()
+    assert place == told if told else place.startswith(str(tmp_path / "vit_keras" / "jax"))

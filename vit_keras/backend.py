@@ -1,5 +1,6 @@
 """The Keras backend: silent start-up, devices and peak memory."""
 
+import hashlib
 import logging
 import os
 import platform
@@ -9,6 +10,8 @@ import tempfile
 import threading
 from pathlib import Path
 
+from vit_keras.cache import cache_folder
+
 # What TensorFlow's C++ code prints on a machine without a GPU. TF_CPP_MIN_LOG_LEVEL does not
 # silence these lines: they are written while the library loads, before its logging is set up.
 EXPECTED = re.compile(
@@ -17,13 +20,29 @@ EXPECTED = re.compile(
     r"|E0000 .*failed call to cuInit"
 )
 PROC = Path("/proc/self")
+JAX_CACHE_BYTES = 2**30  # the steps that were used last
 INTERVAL = 0.1  # seconds between two samples of the memory
 # What TFDS logs about its own code whenever it decodes a part of the features of a data set.
 TFDS_WARNING = "`FeatureConnector.dtype` is deprecated"
 
 
+_importing = threading.Lock()
+_is_imported = False
+
+
 def import_keras() -> None:
-    """Import Keras and find the devices, without the expected lines on standard error."""
+    """Import Keras and find the devices, without the expected lines on standard error.
+
+    Once; a second thread waits until it is done.
+    """
+    global _is_imported
+    with _importing:
+        if not _is_imported:
+            _import_keras()
+            _is_imported = True
+
+
+def _import_keras() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no XLA and CPU feature notes later on
     sys.stderr.flush()
     terminal = os.dup(2)
@@ -36,6 +55,8 @@ def import_keras() -> None:
                 import tensorflow as tf
 
                 tf.config.list_physical_devices()
+            elif keras.backend.backend() == "jax":
+                _keep_compiled_steps()
         finally:
             sys.stderr.flush()
             os.dup2(terminal, 2)
@@ -46,6 +67,43 @@ def import_keras() -> None:
                     print(line, file=sys.stderr)
     # After the import: a logger created before absl is imported would not be of absl's class.
     logging.getLogger("absl").addFilter(_is_not_tfds_warning)
+
+
+def _keep_compiled_steps() -> None:
+    """Let JAX keep the steps that it compiles, unless it was told itself whether and where.
+
+    They are computed by the same code as at first, so that results stay equal bit for bit.
+    """
+    import jax
+
+    if jax.config.jax_compilation_cache_dir or not jax.config.jax_enable_compilation_cache:
+        return
+    try:
+        folder = cache_folder() / "jax" / _processor()
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # a home that is read-only, or none
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_compilation_cache_max_size", JAX_CACHE_BYTES)
+
+
+def _processor() -> str:
+    """A name for this kind of CPU: code that was compiled for another one may not run on it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = ("model name", "flags", "Features")  # the last is that of ARM
+    first = {line.partition("\t")[0]: line for line in lines if line.startswith(names)}
+    text = f"{platform.machine()} {platform.processor()} {sorted(first.values())}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def has_gpu_device() -> bool:
+    """Whether this process sees a GPU of NVIDIA or AMD; known without a backend's import."""
+    is_hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    found = [*Path("/dev").glob("nvidia[0-9]*"), *Path("/dev").glob("kfd")]
+    return bool(found) and not is_hidden
 
 
 def _is_not_tfds_warning(record: logging.LogRecord) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from vit_keras.cache import cache_folder
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import decode
 from vit_keras.data.image_formats import VERSION_1, pillow_warnings_ignored
@@ -168,10 +169,8 @@ def dhash(grey: np.ndarray) -> int:
 
 def cache_file(root: Path) -> Path:
     """The cache of the scan of `root`."""
-    cache_home = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(cache_home) if os.path.isabs(cache_home) else Path("~/.cache").expanduser()
     name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:24]
-    return base / "vit_keras" / f"{name}.json"
+    return cache_folder() / f"{name}.json"
 
 
 def _read_cache(root: Path) -> list[FileRecord]:
