@@ -11,15 +11,18 @@ log = logging.getLogger("vit_keras")
 
 
 @contextmanager
-def console() -> Iterator[None]:
-    """Print the package's log messages to standard output within this context."""
+def console(stream: TextIO | None = None) -> Iterator[None]:
+    """Print the package's log messages to `stream`, by default standard output, in this context.
+
+    Whatever else is printed in it goes there too.
+    """
     # absl, which TFDS imports, adds a handler to the root logger, which would print them again.
     propagated, log.propagate = log.propagate, False
     log.disabled = False  # Hydra disables every logger that exists when it configures logging
     try:
         # Keras prints its progress to the same stream.
-        stdout: Any = sys.stdout
-        if sys.stdout is sys.__stdout__:
+        stdout: Any = sys.stdout if stream is None else stream
+        if stdout in (sys.__stdout__, sys.__stderr__):
             stdout = _Unbroken(stdout)
         handler = logging.StreamHandler(stdout)
         with redirect_stdout(stdout), log_handler(handler, "%(message)s", logging.INFO):

@@ -45,7 +45,7 @@ def opened():
 @pytest.fixture
 def predict(opened, monkeypatch, capsys):
     """Runs the script in this process; gives (exit status, standard output, standard error)."""
-    monkeypatch.setattr(predictor, "Predictor", lambda run: opened)
+    monkeypatch.setattr(predictor, "Predictor", lambda run, engine: opened)
     start = in_process("predict", monkeypatch, capsys)
     return lambda *words: start(RELEASED, *words)
 

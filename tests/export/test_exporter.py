@@ -21,9 +21,8 @@ from helpers.image_files import photo
 from helpers.paths import SAVED_MODELS
 from vit_keras import SettingError, build_vit
 from vit_keras.cli import arguments, export
-from vit_keras.export import exporter, preflight
+from vit_keras.export import exporter, preflight, serving_model
 from vit_keras.export.formats import FORMATS, format_module
-from vit_keras.predict import serving_model
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("exports are written from TensorFlow's graph", allow_module_level=True)

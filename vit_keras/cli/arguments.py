@@ -51,13 +51,18 @@ def run(
     add_arguments: AddArguments,
     check: Callable[[Any], Any],
     task: Callable[[Any], None],
+    imports_keras: bool = True,
 ) -> None:
-    """Parse `sys.argv`, check the settings before Keras is imported, and run the task."""
+    """Parse `sys.argv`, check the settings before Keras is imported, and run the task.
+
+    A task that can do without Keras imports it itself where it needs it.
+    """
     words = sys.argv[1:]
     with exit_codes(as_typed(build_parser(command, add_arguments), words)):
         settings = parse(command, add_arguments, words)
         check(settings)
-        backend.import_keras()
+        if imports_keras:
+            backend.import_keras()
         task(settings)
 
 

@@ -2,10 +2,17 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from vit_keras.cli import arguments
 from vit_keras.errors import SettingError
+from vit_keras.export import current
+from vit_keras.logs import console
+from vit_keras.predict import outputs
+from vit_keras.predict import predictor as predict_predictor
+from vit_keras.predict.engines import AUTO, ENGINES, ONNX, outdated_onnx
+from vit_keras.predict.predictor import Prediction
 from vit_keras.predict.preflight import OUTPUT_FORMATS, check_prediction, prediction_format
 from vit_keras.text import counted, one_line
 
@@ -31,21 +38,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--flip", action="store_true", help="horizontal-flip test-time augmentation"
     )
+    parser.add_argument(
+        "--engine",
+        type=arguments.one_of(ENGINES),
+        choices=ENGINES,
+        default=AUTO,
+        help="what computes: the run's ONNX file, which is exported if need be; keras; or the ONNX "
+        "file if it is there and no GPU is (%(default)s)",
+    )
     output = parser.add_argument("--output", help="the file to write (standard output)")
     arguments.complete_files(output)
     parser.add_argument("--overwrite", action="store_true", help="replace --output if it exists")
 
 
 def main() -> None:
-    arguments.run("predict", add_arguments, check_prediction, predict)
+    arguments.run("predict", add_arguments, check_prediction, predict, imports_keras=False)
 
 
 def predict(settings: argparse.Namespace) -> None:
-    from vit_keras.predict import outputs
-    from vit_keras.predict import predictor as predict_predictor  # import Keras: after the checks
-
-    predictor = predict_predictor.Predictor(settings.run)
-    done = outputs.predict_files(predictor, settings.images, settings.top_k, settings.flip)
+    with console(sys.stderr):
+        predictor = predict_predictor.Predictor(settings.run, engine=settings.engine)
+        done = outputs.predict_files(predictor, settings.images, settings.top_k, settings.flip)
     for bad in done.unreadable:
         print(f"{one_line(bad.source)}: {bad.reason}", file=sys.stderr)
     for source, reason in done.others:
@@ -56,8 +69,15 @@ def predict(settings: argparse.Namespace) -> None:
         )
     print(predictor.run.calibration.sentence, file=sys.stderr)
     print(done, file=sys.stderr)
-    format = prediction_format(settings.format, settings.output)
-    content = outputs.WRITERS[format](done.predictions)
+    _write(done.predictions, settings)
+    if settings.engine == AUTO and (reason := outdated_onnx(predictor.run)):
+        with console(sys.stderr):  # last: the predictions need not wait for it
+            current.make_again(predictor.run, ONNX, reason)
+
+
+def _write(predictions: Sequence[Prediction], settings: argparse.Namespace) -> None:
+    """Write the predictions to `--output`, or to standard output."""
+    content = outputs.WRITERS[prediction_format(settings.format, settings.output)](predictions)
     if settings.output is None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()

@@ -34,10 +34,12 @@ from vit_keras.evaluation.preflight import (
     uses_training_source,
 )
 from vit_keras.evaluation.task import EvaluationTask, evaluation_task
+from vit_keras.export import current
 from vit_keras.model.vit import describe
+from vit_keras.predict.engines import ONNX, outdated_onnx
 from vit_keras.runs.accuracy import FEW_IMAGES, class_text
 from vit_keras.runs.run_dir import Run
-from vit_keras.runs.saved_run import MODEL, SavedRun
+from vit_keras.runs.saved_run import MODEL, SavedRun, open_run
 from vit_keras.runs.temperature import TEMPERATURE
 from vit_keras.text import counted
 from vit_keras.training import environment, freezing
@@ -114,8 +116,16 @@ def evaluate_run(
         with artifacts.write_artifacts(folder, report, logits, task):
             if temperature is not None:  # before the folder is renamed: both or neither
                 locked.write_json(TEMPERATURE, temperature)
+    _renew_onnx(saved.path)
     _log_summary(folder, report)
     return Evaluation(folder, report)
+
+
+def _renew_onnx(run: Path) -> None:
+    """Make an ONNX file of the run again, as it has the temperature of before."""
+    saved = open_run(run)
+    if reason := outdated_onnx(saved):
+        current.make_again(saved, ONNX, reason)
 
 
 def _in_memory(data: Any, saved: SavedRun) -> SourceData:

@@ -13,16 +13,20 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from vit_keras.data import splits
+from vit_keras.data.dataset import Split
 from vit_keras.data.image_input import KEY
+from vit_keras.data.splits import load_splits
 from vit_keras.errors import SettingError
+from vit_keras.export import current
 from vit_keras.export.formats import FORMATS, LABELS, Reader, format_module, metadata_files
 from vit_keras.export.preflight import EXPORT, open_run_and_folder
+from vit_keras.export.serving_model import serving_model
 from vit_keras.io import atomic
 from vit_keras.model.preprocessing import resize_to_input
-from vit_keras.predict.serving_model import serving_model
 from vit_keras.runs.saved_run import MODEL, SavedRun
 from vit_keras.text import counted
+
+IMAGES = 200  # that a file is compared with Keras on
 
 log = logging.getLogger("vit_keras")
 
@@ -40,8 +44,17 @@ class Export:
     report: dict[str, Any]
 
 
+class ComparisonImages(NamedTuple):
+    """The images that an exported file is compared with Keras on."""
+
+    pixels: np.ndarray  # (n, X, Y, C) uint8
+    labels: np.ndarray | None  # (n,); None for random pixels
+    source: str
+    warning: str = ""
+
+
 def export_run(
-    run: str | Path, format: str, output: str | Path | None = None, images: int = 200
+    run: str | Path, format: str, output: str | Path | None = None, images: int = IMAGES
 ) -> Export:
     """Export a run's model: (B, X, Y, C) uint8 -> probabilities (B, classes), for any B.
 
@@ -60,8 +73,12 @@ def export_run(
         SettingError: a setting is invalid; nothing is written.
     """
     saved, folder = open_run_and_folder(run, format, output, keras.backend.backend())
+    return write_export(saved, format, folder, test_images(saved, images))
+
+
+def write_export(saved: SavedRun, format: str, folder: Path, test: ComparisonImages) -> Export:
+    """Write the export of a run to `folder`, compared with Keras on `test`; see `export_run`."""
     model = serving_model(saved)
-    test = test_images(saved, images)
     image_input = saved.image_input.describe()
     with atomic.atomic_folder(folder, EXPORT) as new:
         format_module(format).write(model, new, saved.class_names, image_input)
@@ -73,7 +90,9 @@ def export_run(
             "format": format,
             "file": FORMATS[format].file,
             "bytes": _size(new / FORMATS[format].file),
+            **_checksum(new / FORMATS[format].file),
             "run_bytes": (saved.path / MODEL).stat().st_size,
+            current.FINGERPRINT: current.model_fingerprint(saved.path / MODEL),
             KEY: image_input,
             "images_from": test.source,
             **compare_with_keras(model, format_module(format).reader(new), *test[:2]),
@@ -88,15 +107,6 @@ def export_run(
     return Export(folder, report)
 
 
-class ComparisonImages(NamedTuple):
-    """The images that an exported file is compared with Keras on."""
-
-    pixels: np.ndarray  # (n, X, Y, C) uint8
-    labels: np.ndarray | None  # (n,); None for random pixels
-    source: str
-    warning: str = ""
-
-
 def test_images(saved: SavedRun, count: int) -> ComparisonImages:
     """Evenly spaced images of the test split, at the model's size.
 
@@ -105,13 +115,18 @@ def test_images(saved: SavedRun, count: int) -> ComparisonImages:
     """
     try:
         saved.check_data_path()
-        test = splits.load_splits(saved.config.data, saved.config.train.seed).test
+        splits = load_splits(saved.config.data, saved.config.train.seed)
     except SettingError as error:
         shape = (count, *saved.model.input_shape[1:])
         pixels = np.random.default_rng(0).integers(0, 256, shape, "uint8")
         warning = f"compared on random pixels, because no test image can be loaded: {error}"
         log.warning("WARNING: %s", warning)
         return ComparisonImages(pixels, None, "random pixels", warning)
+    return images_of_split(saved, splits.test, count)
+
+
+def images_of_split(saved: SavedRun, test: Split, count: int = IMAGES) -> ComparisonImages:
+    """Evenly spaced images of the run's test split, at the model's size."""
     indices = np.unique(np.linspace(0, len(test.labels) - 1, count).astype(int))
     images = resize_to_input(test.images[indices], saved.model)
     source = f"test split of {saved.config.data.name}"
@@ -186,6 +201,12 @@ def _log_summary(folder: Path, report: dict[str, Any]) -> None:
             "WARNING: the difference exceeds %.0e; find its cause before using the file", tolerance
         )
     log.info("export: %s", folder)
+
+
+def _checksum(file: Path) -> dict[str, str]:
+    """By which damage to the file is found later; nothing for a folder or a pair of files."""
+    is_alone = file.is_file() and _size(file) == file.stat().st_size
+    return {current.CHECKSUM: current.checksum(file)} if is_alone else {}
 
 
 def _size(file: Path) -> int:

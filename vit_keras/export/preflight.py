@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,12 @@ def check_export(settings: Any) -> None:
         SettingError: the format is unknown, a library is not installed, or the run or the output
             folder cannot be used.
     """
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    open_run_and_folder(settings.run, settings.format, settings.output, backend)
+    open_run_and_folder(settings.run, settings.format, settings.output, backend_name())
+
+
+def backend_name() -> str:
+    """The backend that Keras has, or will have when it is imported."""
+    return os.environ.get("KERAS_BACKEND", "tensorflow")
 
 
 def open_run_and_folder(
@@ -33,20 +38,42 @@ def open_run_and_folder(
     Raises:
         SettingError: as `check_export`.
     """
-    check_choice("format", format, FORMATS)
-    packages = FORMATS[format].packages.items()
-    missing = [name for name, module in packages if importlib.util.find_spec(module) is None]
-    if missing:
+    check_format(format, backend)
+    saved = open_run(run)
+    saved.check_model()
+    default = export_folder(saved, format)
+    return saved, atomic.output_folder(default if output is None else output, EXPORT)
+
+
+def export_folder(saved: SavedRun, format: str) -> Path:
+    """Where the exports of a run are, unless another folder is named."""
+    return saved.path / "export" / format
+
+
+def check_format(format: str, backend: str, setting: str = "format") -> None:
+    """Refuse a format that is unknown, or cannot be written here.
+
+    Args:
+        format: one of `FORMATS`.
+        backend: of Keras.
+        setting: what the messages name.
+
+    Raises:
+        SettingError: naming the packages to install, or the backend.
+    """
+    check_choice(setting, format, FORMATS)
+    if missing := missing_packages(FORMATS[format].packages):
         raise SettingError(
-            f"format={format} needs {' and '.join(missing)}, not installed here: "
+            f"{setting}={format} needs {' and '.join(missing)}, not installed here: "
             f"pip install {' '.join(missing)}"
         )
     if FORMATS[format].needs_tensorflow and backend != "tensorflow":
         raise SettingError(
-            f"KERAS_BACKEND={backend} cannot write format={format}; set it to tensorflow, which "
+            f"KERAS_BACKEND={backend} cannot write {setting}={format}; set it to tensorflow, which "
             "opens runs of every backend"
         )
-    saved = open_run(run)
-    saved.check_model()
-    default = saved.path / "export" / format
-    return saved, atomic.output_folder(default if output is None else output, EXPORT)
+
+
+def missing_packages(packages: Mapping[str, str]) -> list[str]:
+    """Of packages {name for pip: name to import}, those that are not installed."""
+    return [name for name, module in packages.items() if importlib.util.find_spec(module) is None]

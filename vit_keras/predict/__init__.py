@@ -1,4 +1,4 @@
-"""Prediction with a trained run. Names are loaded on first use, because they import Keras."""
+"""Prediction with a trained run. Names are loaded on first use."""
 
 import importlib
 from typing import TYPE_CHECKING, Any

@@ -28,17 +28,20 @@ class FilePredictions:
         unreadable: the files that could not.
         others: files of the folders that are no images by their names, each with the reason.
         seconds: time of reading and predicting, without opening the run.
+        engine: name of what computed them.
     """
 
     predictions: list[Prediction]
     unreadable: list[Unreadable]
     seconds: float
     others: Sequence[tuple[str, str]] = ()
+    engine: str = ""
 
     def __str__(self) -> str:
         skipped = len(self.unreadable)
         count = len(self.predictions) + skipped
-        speed = f"{self.seconds:.1f} s, {count / self.seconds:.0f} images/s"
+        by = f" by {self.engine}" if self.engine else ""
+        speed = f"{self.seconds:.1f} s, {count / self.seconds:.0f} images/s{by}"
         summary = f"{len(self.predictions):,} of {counted(count, 'image[s]')} in {speed}"
         summary += f", {counted(len(self.others), 'other file[s]')} ignored" if self.others else ""
         return f"{summary}; {skipped} skipped" if skipped else summary
@@ -64,6 +67,7 @@ def predict_files(
         [result for result in done if isinstance(result, Unreadable)],
         time.perf_counter() - started,
         others,
+        predictor.engine.name,
     )
 
 

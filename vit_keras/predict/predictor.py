@@ -3,8 +3,7 @@
     predictor = vit_keras.Predictor("saved_models/digits")
     predictor.predict(["a.png", "b.png"])[0].label
 
-Threads decode files while the model computes. Batches are padded to one shape, so that the model
-is compiled once. Keras is imported when a run is opened.
+Threads decode files while the model computes, by one of `engines`.
 """
 
 import itertools
@@ -22,7 +21,7 @@ from vit_keras.data import decode
 from vit_keras.data.pixel_options import PixelOptions
 from vit_keras.errors import SettingError
 from vit_keras.io import parallel
-from vit_keras.predict import inputs
+from vit_keras.predict import engines, inputs
 from vit_keras.predict.inputs import Item
 from vit_keras.runs.saved_run import SavedRun, open_run
 from vit_keras.text import counted
@@ -80,13 +79,18 @@ class Predictor:
 
     Attributes:
         run: the `SavedRun`.
+        engine: what computes, an `engines.Engine`; `engine.name` is "Keras" or "ONNX Runtime".
         class_names: name of each logit, in order.
         input_shape: (X, Y, C) of the model.
         pixel_options: how pixels become RGB, as the run was trained.
     """
 
     def __init__(
-        self, run: str | Path | SavedRun, batch_size: int = 32, workers: int | None = None
+        self,
+        run: str | Path | SavedRun,
+        batch_size: int = 32,
+        workers: int | None = None,
+        engine: str = engines.AUTO,
     ) -> None:
         """Open a run and load its model.
 
@@ -94,9 +98,11 @@ class Predictor:
             run: the folder of a training run, or the result of `open_run`.
             batch_size: images per batch; smaller only if a call has fewer images.
             workers: decoding threads; the number of CPU cores by default.
+            engine: `auto`, `keras` or `onnx`; see `engines.open_engine`.
 
         Raises:
-            SettingError: it is not a run, or its model is missing or damaged.
+            SettingError: it is not a run, its model is missing or damaged, or the engine cannot be
+                used.
         """
         validators.check_int("batch_size", batch_size)
         if workers is not None:
@@ -105,10 +111,8 @@ class Predictor:
         self.class_names = self.run.class_names
         self.batch_size, self.workers = batch_size, workers or parallel.available_cores()
         self.pixel_options = PixelOptions.of(self.run.config.data)
-        from vit_keras.predict.serving_model import serving_model  # imports Keras
-
-        self._model = serving_model(self.run)
-        self.input_shape: tuple[int, int, int] = self._model.input_shape[1:]
+        self.engine = engines.open_engine(self.run, engine, batch_size)
+        self.input_shape = self.engine.input_shape
 
     def predict(self, images: Any, top_k: int = 3, flip: bool = False) -> list[Prediction]:
         """Predict each image, in order.
@@ -149,13 +153,11 @@ class Predictor:
         self, items: Iterator[Item], top_k: int, flip: bool
     ) -> Iterator[Prediction | Unreadable]:
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="predict")
-        size = 0
         try:
             for chunk in self._prefetch(pool, items):
                 decoded = [future.result() for future in chunk]
-                size = size or min(self.batch_size, _next_power_of_two(len(decoded)))
                 readable = [pixels for pixels in decoded if not isinstance(pixels, Unreadable)]
-                tops = iter(self._classify(readable, size, top_k, flip))
+                tops = iter(self._classify(readable, top_k, flip))
                 for item, pixels in zip(chunk.values(), decoded, strict=True):
                     if isinstance(pixels, Unreadable):
                         yield pixels
@@ -193,21 +195,17 @@ class Predictor:
             return Unreadable(item.source, decode.error_reason(error))
 
     def _classify(
-        self, images: list[np.ndarray], size: int, top_k: int, flip: bool
+        self, images: list[np.ndarray], top_k: int, flip: bool
     ) -> list[tuple[Candidate, ...]]:
-        """n images (X, Y, C), n <= `size` -> the `top_k` classes of each, by one batch (size, ...).
-
-        The batch is padded with zeros: another shape would compile the model again.
-        """
+        """n images (X, Y, C) -> the `top_k` classes of each."""
         if not images:
             return []
-        batch = np.zeros((size, *self.input_shape), np.uint8)
-        batch[: len(images)] = images
-        probabilities = np.asarray(self._model.predict_on_batch(batch))
+        batch = np.stack(images)
+        probabilities = self.engine.probabilities(batch)
         if flip:
             mirrored = np.ascontiguousarray(batch[:, :, ::-1])
-            probabilities = (probabilities + self._model.predict_on_batch(mirrored)) / 2
-        return [self._top(row, top_k) for row in probabilities[: len(images)]]
+            probabilities = (probabilities + self.engine.probabilities(mirrored)) / 2
+        return [self._top(row, top_k) for row in probabilities]
 
     def _top(self, probabilities: np.ndarray, top_k: int) -> tuple[Candidate, ...]:
         order = np.argsort(-probabilities, kind="stable")[:top_k]
@@ -215,8 +213,3 @@ class Predictor:
             Candidate(self.class_names[index], int(index), float(probabilities[index]))
             for index in order
         )
-
-
-def _next_power_of_two(count: int) -> int:
-    """Calls with few images share a few compiled shapes; less than half of a batch is padding."""
-    return 1 << (count - 1).bit_length()

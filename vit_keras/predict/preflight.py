@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from vit_keras.io import atomic
-from vit_keras.predict import inputs
+from vit_keras.predict import engines, inputs
 from vit_keras.runs.saved_run import open_run
 from vit_keras.validators import check_choice
 
@@ -16,13 +16,14 @@ def check_prediction(settings: Any) -> None:
 
     Raises:
         SettingError: the run or an image does not exist, the model is damaged, the format is
-            unknown, or the output cannot be written.
+            unknown, the engine cannot be used, or the output cannot be written.
     """
     saved = open_run(settings.run)
     saved.check_model()
     saved.temperature  # noqa: B018  (reads a file that may be damaged)
     inputs.find_image_files(settings.images)
     prediction_format(settings.format, settings.output)
+    engines.check_engine(saved, settings.engine)
     if settings.output is not None:
         file = Path(settings.output).expanduser()
         atomic.check_output_file(file, settings.overwrite, "--overwrite")

@@ -22,6 +22,7 @@ import keras
 from vit_keras.data.image_input import KEY
 from vit_keras.errors import SettingError
 from vit_keras.export.formats import Reader, onnx_graph, tf_saved_model
+from vit_keras.export.onnx_session import OnnxSession
 
 OPSET = 17
 LIMIT = 2**31 - 2**26  # bytes of weights; the file is a protobuf, of less than 2 GiB
@@ -95,13 +96,4 @@ def with_metadata(made: Any, class_names: list[str], image_input: dict[str, Any]
 
 
 def reader(folder: Path) -> Reader:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(
-        str(folder / "model.onnx"), providers=["CPUExecutionProvider"]
-    )
-
-    def predict(images: Any) -> Any:
-        return session.run(["probabilities"], {"pixels": images})[0]
-
-    return predict
+    return OnnxSession(folder / "model.onnx").probabilities

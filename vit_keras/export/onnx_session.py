@@ -1,0 +1,62 @@
+"""An ONNX file opened by ONNX Runtime: pixels in, probabilities out. Imports no Keras."""
+
+from pathlib import Path
+
+import numpy as np
+
+from vit_keras.errors import SettingError
+from vit_keras.io import parallel
+from vit_keras.text import first_line
+
+PIXELS, PROBABILITIES = "pixels", "probabilities"  # names of the input and the output
+ERRORS_ONLY = 3  # of ONNX Runtime's severities
+
+
+class OnnxSession:
+    """The model in an ONNX file of ours.
+
+    Attributes:
+        input_shape: (X, Y, C) of its input.
+        classes: length of its output.
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Open a file.
+
+        Raises:
+            SettingError: it cannot be opened, or is of another program.
+        """
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = parallel.available_cores()  # not those of the whole machine
+        # Waiting threads would take the cores of those that decode images.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = ERRORS_ONLY
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(file), options, providers=["CPUExecutionProvider"]
+            )
+            shapes = {
+                value.name: value.shape
+                for value in (*self._session.get_inputs(), *self._session.get_outputs())
+            }
+            rows, columns, channels = map(int, shapes[PIXELS][1:])
+            self.classes = int(shapes[PROBABILITIES][-1])
+        except Exception as error:  # those of ONNX Runtime share no base class
+            raise SettingError(
+                f"{file} cannot be opened ({_reason(error)}); export again"
+            ) from None
+        self.input_shape = (rows, columns, channels)
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """(B, X, Y, C) uint8 -> (B, classes) float32, for any B."""
+        found: np.ndarray = self._session.run([PROBABILITIES], {PIXELS: images})[0]
+        return found
+
+
+def _reason(error: Exception) -> str:
+    """`[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Load model from x failed` -> its last part."""
+    if isinstance(error, KeyError | TypeError | ValueError | IndexError):
+        return "it is no export of a run"
+    return first_line(error).rpartition(" : ")[2]

@@ -1,0 +1,172 @@
+"""What computes a prediction: the run's ONNX file by ONNX Runtime, or its model by Keras.
+
+Both give the same probabilities, to about 1e-6. ONNX Runtime starts in a tenth of a second and
+Keras in ten, for which it is not imported here. Keras computes on a GPU, and in one compiled step
+for each of a few batch sizes.
+
+n images, (X, Y, C) shape of the model's input.
+"""
+
+import logging
+from typing import Protocol
+
+import numpy as np
+
+from vit_keras import backend, validators
+from vit_keras.errors import SettingError
+from vit_keras.export import current, preflight
+from vit_keras.export.formats import FORMATS
+from vit_keras.export.onnx_session import OnnxSession
+from vit_keras.runs.saved_run import SavedRun
+
+ENGINES = AUTO, KERAS, ONNX = ("auto", "keras", "onnx")
+RUNTIME = {"onnxruntime": "onnxruntime"}  # the one package that reading an ONNX file takes
+
+log = logging.getLogger("vit_keras")
+
+
+class Engine(Protocol):
+    """Computes probabilities.
+
+    Attributes:
+        name: in messages.
+        input_shape: (X, Y, C).
+    """
+
+    name: str
+    input_shape: tuple[int, int, int]
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """(n, X, Y, C) uint8 -> (n, classes) float32, calibrated by the run's temperature."""
+
+
+class OnnxEngine:
+    """The run's export to ONNX, opened by ONNX Runtime, on the CPU."""
+
+    name = "ONNX Runtime"
+
+    def __init__(self, saved: SavedRun) -> None:
+        """Open the file.
+
+        Raises:
+            SettingError: it cannot be opened, or has another number of classes.
+        """
+        file = preflight.export_folder(saved, ONNX) / FORMATS[ONNX].file
+        session = OnnxSession(file)
+        if session.classes != len(saved.class_names):
+            raise SettingError(
+                f"{file} has {session.classes} classes, and class_mapping.json of the run names "
+                f"{len(saved.class_names)}; export again"
+            )
+        self.input_shape, self.probabilities = session.input_shape, session.probabilities
+
+
+class KerasEngine:
+    """The run's model in Keras, on the device that Keras computes on."""
+
+    name = "Keras"
+
+    def __init__(self, saved: SavedRun, batch_size: int) -> None:
+        """Import Keras and load the model.
+
+        Raises:
+            SettingError: the model is missing or damaged.
+        """
+        backend.import_keras()
+        from vit_keras.export.serving_model import serving_model
+
+        self.model = serving_model(saved)
+        self.input_shape: tuple[int, int, int] = self.model.input_shape[1:]
+        self._largest = batch_size
+        self._sizes: set[int] = set()  # of batches that a step was compiled for
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """As of `Engine`. A batch is padded with zeros to a size that was, or is now, compiled."""
+        count = len(images)
+        new = min(self._largest, _next_power_of_two(count))
+        size = min((size for size in self._sizes if size >= count), default=new)
+        self._sizes.add(size)
+        batch = np.zeros((size, *self.input_shape), np.uint8)
+        batch[:count] = images
+        return np.asarray(self.model.predict_on_batch(batch))[:count]
+
+
+def check_engine(saved: SavedRun, engine: str) -> None:
+    """Refuse an engine that cannot be used, before Keras is imported.
+
+    Raises:
+        SettingError: it is unknown, or needs a package that is not installed.
+    """
+    validators.check_choice("engine", engine, ENGINES)
+    if engine != ONNX:
+        return
+    if preflight.missing_packages(RUNTIME):
+        raise SettingError(
+            "engine=onnx needs onnxruntime, not installed here: pip install onnxruntime; or set "
+            "engine=keras"
+        )
+    if _why_export(saved):
+        preflight.check_format(ONNX, preflight.backend_name(), "engine")
+
+
+def open_engine(saved: SavedRun, engine: str, batch_size: int) -> Engine:
+    """The engine of a prediction.
+
+    Args:
+        saved: the run.
+        engine: `keras`; `onnx`, for which a run without a usable ONNX file is exported first; or
+            `auto`: `onnx` if the run has a usable file and there is no GPU, otherwise `keras`.
+        batch_size: the largest number of images that are predicted at a time.
+
+    Raises:
+        SettingError: the engine cannot be used, or the model is missing or damaged.
+    """
+    check_engine(saved, engine)
+    if engine == ONNX:
+        if reason := _why_export(saved):
+            log.warning("%s is exported to ONNX first: %s", saved.path, reason)
+            _export(saved)
+        return OnnxEngine(saved)
+    found = _usable_onnx(saved) if engine == AUTO and not backend.has_gpu_device() else None
+    return found or KerasEngine(saved, batch_size)
+
+
+def outdated_onnx(saved: SavedRun) -> str:
+    """Why the ONNX file that a run has is not to be used; empty if it is, or there is none."""
+    return current.export_fault(saved, ONNX) if current.has_export(saved, ONNX) else ""
+
+
+def _why_export(saved: SavedRun) -> str:
+    if not current.has_export(saved, ONNX):
+        return "it has no ONNX file yet"
+    fault = current.export_fault(saved, ONNX)
+    return f"of its file, {fault}" if fault else ""
+
+
+def _export(saved: SavedRun) -> None:
+    backend.import_keras()
+    from vit_keras.export.exporter import export_run
+
+    export_run(saved.path, ONNX)
+
+
+def _usable_onnx(saved: SavedRun) -> OnnxEngine | None:
+    """The ONNX file of a run; None, and a warning why, if the file that it has is not usable."""
+    if not current.has_export(saved, ONNX):
+        return None
+    fault = current.export_fault(saved, ONNX)
+    if not fault and preflight.missing_packages(RUNTIME):
+        fault = "pip install onnxruntime to use it"
+    if not fault:
+        try:
+            return OnnxEngine(saved)
+        except SettingError as error:
+            fault = str(error)
+    folder = preflight.export_folder(saved, ONNX)
+    log.warning("WARNING: predicted by Keras, and not by %s: %s", folder, fault)
+    return None
+
+
+def _next_power_of_two(count: int) -> int:
+    """Calls with few images share a few compiled shapes; less than half of a batch is padding."""
+    return 1 << (count - 1).bit_length()
