@@ -19,22 +19,26 @@ class DivergedError(RuntimeError):
     """The loss is no longer a finite number; the scripts print the message and exit with 1."""
 
 
-# In the messages of TensorFlow, JAX and XLA, whose exceptions share no base class.
+LIBRARIES = ("tensorflow", "jax", "onnxruntime")  # whose exceptions share no base class
+# In their messages.
 MEMORY_REPORTS = (
     "RESOURCE_EXHAUSTED",
     "OOM when allocating",
     "out of memory",
     "MemoryError",
     "bad_alloc",
+    "Failed to allocate memory",
 )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception of Python, NumPy, TensorFlow or JAX means that memory was missing."""
+    """Whether an exception of Python, NumPy or one of `LIBRARIES` means that memory was missing."""
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return True
-    is_runtime = isinstance(error, RuntimeError) or type(error).__module__.startswith("tensorflow")
-    return is_runtime and any(report.lower() in str(error).lower() for report in MEMORY_REPORTS)
+    is_theirs = type(error).__module__.startswith(LIBRARIES)
+    if not isinstance(error, RuntimeError) and not is_theirs:
+        return False
+    return any(report.lower() in str(error).lower() for report in MEMORY_REPORTS)
 
 
 def did_you_mean(value: object, allowed: Iterable[str]) -> str:

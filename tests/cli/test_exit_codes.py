@@ -11,6 +11,10 @@ from vit_keras.cli.exit_codes import exit_codes
     [
         MemoryError(),
         np._core._exceptions._ArrayMemoryError((10**9, 10**9), np.dtype("uint8")),
+        # ONNX Runtime's own exceptions are those of no other class.
+        type("RuntimeException", (Exception,), {"__module__": "onnxruntime.capi"})(
+            "Failed to allocate memory for requested buffer of size 4294967296"
+        ),
         RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 4294967296 bytes."),
     ],
 )
