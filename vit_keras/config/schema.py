@@ -382,6 +382,11 @@ class TrainConfig:
         at_least=0,
         at_most=64,
     )
+    export: Any = setting(
+        False,
+        "Formats that the best model is exported to at the end: true (ONNX, by which predictions "
+        "need no Keras), or a list such as [onnx,litert].",
+    )
     schedule_epochs: list[int] = setting(
         list,
         "Epochs of each learning-rate schedule in turn; those of train.epochs after them have "

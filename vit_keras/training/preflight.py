@@ -21,6 +21,7 @@ from vit_keras.model import architecture_checks
 from vit_keras.pretrained import download
 from vit_keras.runs.run_dir import CONFIG
 from vit_keras.text import counted
+from vit_keras.training.export_at_end import check_export_formats
 from vit_keras.training.resume import resumed_config, saved_architecture
 from vit_keras.training.unused_settings import check_effects
 from vit_keras.validators import Bounds, check_bounds, check_choice
@@ -92,6 +93,7 @@ def check_settings(config: Config) -> None:
                     f"train.tensorboard=true needs {package}; install it (pip install {package}) "
                     "or leave the setting out: history.csv and curves.png are written anyway"
                 )
+    check_export_formats(config)
     _check_augment(config.augment)
     _check_repeated_augmentation(config)
     stages.check_stages(config)

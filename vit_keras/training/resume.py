@@ -45,6 +45,7 @@ RESUMABLE = (
     "train.early_stopping",
     "train.tensorboard",
     "train.sample_predictions",
+    "train.export",
     "data.tfds_dir",
     "data.path",
     "data.prefetch",

@@ -20,7 +20,7 @@ from vit_keras.runs import accuracy, run_dir, run_end
 from vit_keras.runs.history import best_epoch
 from vit_keras.runs.run_dir import Run
 from vit_keras.text import counted
-from vit_keras.training import checkpoint, freezing, out_of_memory, overfit_check
+from vit_keras.training import checkpoint, export_at_end, freezing, out_of_memory, overfit_check
 from vit_keras.training.callbacks import saving, stopping
 from vit_keras.training.callbacks.history import HistoryLogger, Progress, TensorBoard
 from vit_keras.training.callbacks.sample_predictions import SamplePredictions
@@ -130,6 +130,7 @@ class Trainer:
             log.info("%s", message)
         log.info("model: %s", self.run.path / "best.keras")
         log.info("curves: %s", self.run.path / "curves.png")
+        export_at_end.export_best_model(self.config, self.run, self.splits.test)
         log.info("run: %s", self.run.path)
         return Result(self.run.path, metrics)
 
