@@ -20,6 +20,7 @@ BATCH = 8  # images of one request, as many as the worker predicts at a time
 BARS = 20  # classes that have a bar; a table lists all
 WIDTH = 160  # pixels of an image
 HISTORY = "history"  # session key of the predictions so far
+ENGINES = "engines"  # of what predicted last, by the name of the run
 CHART: dict[str, Any] = {
     # Hidden from screen readers, which would read every bar; the table has the values.
     "mark": {"type": "bar", "aria": False},
@@ -77,7 +78,8 @@ def show(run: RunState, images: list[Upload]) -> None:
             key=f"detail {len(readable)}",
         )
     _show_detail(run, *readable[number])
-    st.caption(escape_markdown(read_temperature(run.path).sentence))
+    by = st.session_state.get(ENGINES, {}).get(run.name)
+    st.caption(escape_markdown(f"{read_temperature(run.path).sentence}; computed by {by}"))
 
 
 def _predict(run: RunState, images: list[Upload]) -> list[Prediction | str]:
@@ -104,6 +106,7 @@ def _predict_batch(
             continue
         top = tuple(Candidate(*candidate) for candidate in response["top"])
         prediction = results[key] = Prediction(image.name, top)
+        st.session_state.setdefault(ENGINES, {})[run.name] = response["engine"]
         st.session_state.setdefault(HISTORY, []).append(HistoryEntry(run.name, prediction))
 
 

@@ -1,14 +1,21 @@
-"""Tasks of the worker on the model of a run: open it, predict, and draw explanations."""
+"""Tasks of the worker on the model of a run: open it, predict, and draw explanations.
+
+A run that has an ONNX file is predicted by it from the first second on; meanwhile a thread imports
+Keras, which the maps of an explanation need.
+"""
 
 import base64
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vit_keras import backend
 from vit_keras.errors import SettingError
-from vit_keras.explain import attention_maps, plots, relevance_maps
+from vit_keras.explain import plots
 from vit_keras.io import zip_files
+from vit_keras.predict.engines import OnnxEngine
 from vit_keras.predict.inputs import Item
 from vit_keras.predict.predictor import Predictor, Unreadable
 from vit_keras.runs import saved_run
@@ -26,10 +33,11 @@ class ModelTasks:
         self._predictor: Predictor | None = None
 
     def open(self, run: str) -> None:
-        """Open the model of a run and compile its prediction of one image."""
+        """Open the model of a run and compute, or compile, its prediction of one image."""
         predictor = self._open(run)
-        rows, columns, channels = predictor.input_shape
-        predictor.predict(np.zeros((1, rows, columns, channels), np.uint8))
+        predictor.predict(np.zeros((1, *predictor.input_shape), np.uint8))
+        if isinstance(predictor.engine, OnnxEngine):
+            threading.Thread(target=backend.import_keras, daemon=True).start()
 
     def predict(self, run: str, images: list[str]) -> list[dict[str, Any]]:
         """Confidence of every class for each image file in base64, or why it cannot be read."""
@@ -39,7 +47,10 @@ class ModelTasks:
         return [
             {"unreadable": result.reason}
             if isinstance(result, Unreadable)
-            else {"top": [[c.label, c.index, c.confidence] for c in result.top]}
+            else {
+                "top": [[c.label, c.index, c.confidence] for c in result.top],
+                "engine": predictor.engine.name,
+            }
             for result in results
         ]
 
@@ -55,6 +66,9 @@ class ModelTasks:
         item = Item("image", base64.b64decode(image))
         pixels = predictor.pixels(item)
         shown = {"input": encode_png(plots.enlarged(pixels))}
+        backend.import_keras()
+        from vit_keras.explain import attention_maps, relevance_maps
+
         try:
             model = predictor.run.model
             maps = (

@@ -1,0 +1,37 @@
+"""The studio's worker predicts a run with an ONNX file by it, and explains by Keras."""
+
+import base64
+import io
+
+import keras
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from helpers.exported_runs import exported_digits
+from vit_keras.studio.worker.model_tasks import ModelTasks
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("exports are written from TensorFlow's graph", allow_module_level=True)
+pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install onnxruntime")
+pytest.importorskip("tf2onnx", reason="needs tf2onnx: pip install tf2onnx")
+
+
+@pytest.fixture(autouse=True)
+def without_gpu(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+
+
+@pytest.mark.slow
+def test_a_run_is_predicted_by_onnx_and_explained_by_keras(tmp_path):
+    run, stream = str(exported_digits(tmp_path)), io.BytesIO()
+    Image.fromarray((load_digits().images[3] * 255 / 16).astype("uint8")).save(stream, "PNG")
+    file = base64.b64encode(stream.getvalue()).decode()
+    tasks = ModelTasks()
+    tasks.open(run)
+    found, bad = tasks.predict(run, [file, base64.b64encode(b"no image").decode()])
+    assert found["engine"] == "ONNX Runtime"
+    assert found["top"][0][0] == "3"
+    assert len(found["top"]) == 10
+    assert bad == {"unreadable": "no image by its content"}
+    assert "overlay" in tasks.overlay(run, file, None)
