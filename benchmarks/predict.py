@@ -1,14 +1,19 @@
-"""Classify a folder of photos with `Predictor`, and one by one with `model.predict`.
+"""Classify photos with `vit-keras predict`, by ONNX Runtime and by Keras, and with a plain loop.
 
     python benchmarks/predict.py [--run <dir>] [--data <folder>]
 
-`ours` is `vit-keras predict`, from the files to the classes: decoding in threads, batches of a
-fixed shape, and the compilation of the model, which is repeated in every round. `alone` is the loop
-that a user writes first: `keras.utils.load_img` and `model.predict` of one image, on `--alone` of
-the files, after a warm-up. The two take turns; the ratio is the median over the rounds.
+`one photo` is the whole command in a process of its own, from the shell to the class, in seconds.
+`onnx` and `keras` are images per second of a folder by `Predictor`, from the files to the classes:
+decoding in threads, and for Keras the compilation of the model, which is repeated in every round.
+`alone` is the loop that a user writes first: `keras.utils.load_img` and `model.predict` of one
+image, on `--alone` of the files, after a warm-up. They take turns; a ratio is the median over the
+rounds. The run is copied and exported first.
 """
 
+import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,18 +24,34 @@ from figures import argument_parser, median_ratio, parse_arguments
 from pictures import write_classes
 
 import vit_keras
+from vit_keras.export.exporter import export_run
 from vit_keras.predict import inputs
 
 RELEASED = Path(__file__).parents[1] / "saved_models" / "cifar10_small"
+ENGINES = ("onnx", "keras")
 
 
-def ours(run, files):
-    """Images per second of `Predictor`, and the predicted classes."""
-    predictor = vit_keras.Predictor(run)
+def one_photo(run, file, engine):
+    """Seconds of the command for one file, warm: a first one is not counted."""
+    command = [sys.executable, "-m", "vit_keras", "predict", run, file, "--engine", engine]
+    seconds = []
+    for _ in range(2):
+        started = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        seconds.append(time.perf_counter() - started)
+    return seconds[1]
+
+
+def folder(run, files, engine):
+    """Images per second of `Predictor`, and the predictions."""
+    predictor = vit_keras.Predictor(run, engine=engine)
     started = time.perf_counter()
     predictions = predictor.predict(files, top_k=1)
-    speed = len(files) / (time.perf_counter() - started)
-    return speed, [one.top[0].index for one in predictions]
+    return len(files) / (time.perf_counter() - started), predictions
+
+
+def classes(predictions):
+    return np.array([one.top[0].index for one in predictions])
 
 
 def alone(model, files):
@@ -58,31 +79,52 @@ def main():
     options.add_argument("--alone", type=int, default=200, help="number of images of the loop")
     options.add_argument("--rounds", type=int, default=3)
     settings = parse_arguments(options, images=20, alone=3, rounds=1)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as place:
+        run = shutil.copytree(settings.run, Path(place) / "run")
+        export_run(run, "onnx")
         if settings.data is None:
-            write_classes(Path(folder), settings.images, 100, 100)
-        measure(settings, inputs.find_image_files([settings.data or folder]))
+            write_classes(Path(place) / "photos", settings.images, 100, 100)
+        files = inputs.find_image_files([settings.data or f"{place}/photos"])
+        measure_one_photo(run, files[0], settings.rounds)
+        measure_folder(run, files, settings)
 
 
-def measure(settings, files):
+def measure_one_photo(run, file, rounds):
+    seconds = {engine: [] for engine in ENGINES}
+    for _ in range(rounds):
+        for engine in ENGINES:
+            seconds[engine].append(one_photo(run, file, engine))
+    ratio = median_ratio(seconds["keras"], seconds["onnx"])
+    medians = ", ".join(
+        f"{name} {statistics.median(times):.2f} s" for name, times in seconds.items()
+    )
+    print(f"one photo: {medians}, ratio {ratio:.1f}", flush=True)
+
+
+def measure_folder(run, files, settings):
     # Spread over the folder: the first files may all be of one class and size.
     chosen = np.linspace(0, len(files) - 1, min(settings.alone, len(files))).astype(int)
-    model = vit_keras.open_run(settings.run).model
-    speeds = {"ours": [], "alone": []}
+    model = vit_keras.open_run(run).model
+    speeds = {name: [] for name in (*ENGINES, "alone")}
     for _ in range(settings.rounds):
-        together, classes = ours(settings.run, files)
+        (onnx, by_onnx), (by, by_keras) = (folder(run, files, engine) for engine in ENGINES)
         one_by_one, expected = alone(model, [files[index] for index in chosen])
-        speeds["ours"].append(together)
-        speeds["alone"].append(one_by_one)
-        agree = np.mean(np.array(classes)[chosen] == expected)
+        for name, speed in zip(speeds, (onnx, by, one_by_one), strict=True):
+            speeds[name].append(speed)
+        largest = max(
+            abs(a.confidence - b.confidence) for a, b in zip(by_onnx, by_keras, strict=True)
+        )
+        agree = np.mean(classes(by_keras) == classes(by_onnx))
+        agree_alone = np.mean(classes(by_keras)[chosen] == expected)
         print(
-            f"{len(files)} files: {together:.0f} images/s; one by one {one_by_one:.1f}; "
-            f"{together / one_by_one:.1f} x; same class for {agree:.1%}",
+            f"{len(files)} files: onnx {onnx:.0f}, keras {by:.0f}, alone {one_by_one:.1f} "
+            f"images/s; same class as keras: onnx {agree:.2%} (confidences within {largest:.0e}), "
+            f"alone {agree_alone:.1%}",
             flush=True,
         )
-    ratio = median_ratio(*speeds.values())
-    medians = {name: statistics.median(values) for name, values in speeds.items()}
-    print(f"ours {medians['ours']:.0f}, alone {medians['alone']:.1f} images/s, ratio {ratio:.1f}")
+    medians = ", ".join(f"{name} {statistics.median(all):.1f}" for name, all in speeds.items())
+    ratios = (median_ratio(speeds["onnx"], speeds[name]) for name in ("keras", "alone"))
+    print("{} images/s; onnx {:.1f} x keras, {:.1f} x alone".format(medians, *ratios))
 
 
 if __name__ == "__main__":
