@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 from vit_keras.cache import cache_folder
 
@@ -76,15 +77,16 @@ def _keep_compiled_steps() -> None:
     """
     import jax
 
-    if jax.config.jax_compilation_cache_dir or not jax.config.jax_enable_compilation_cache:
+    config: Any = jax.config  # whose attributes no type checker knows
+    if config.jax_compilation_cache_dir or not config.jax_enable_compilation_cache:
         return
     try:
         folder = cache_folder() / "jax" / _processor()
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):  # a home that is read-only, or none
         return
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_compilation_cache_max_size", JAX_CACHE_BYTES)
+    config.update("jax_compilation_cache_dir", str(folder))
+    config.update("jax_compilation_cache_max_size", JAX_CACHE_BYTES)
 
 
 def _processor() -> str:
