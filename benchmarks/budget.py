@@ -93,7 +93,7 @@ def warmup_cosine(peak, share, warmup=0.05):
 
 
 def fastest(makes, task, augment):
-    """(name, contender) of the one with the shortest step, built anew.
+    """(name, contender) of the one with the shortest step, built again.
 
     Args:
         makes: name -> function that builds a contender.
