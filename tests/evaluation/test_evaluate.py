@@ -168,14 +168,15 @@ def test_errors_are_listed_by_descending_confidence(evaluated, logits, digits):
 
 
 def test_a_test_time_flip_is_measured_beside_the_plain_accuracy(evaluated, logits, digits, run):
-    flipped = evaluate_run(run, images=50, flip=True).report
+    flipped = evaluate_run(run, images=5, flip=True).report
     assert evaluated.report["test_time_flip"] is None
     for name in ("accuracy", "loss", "calibration"):
         assert flipped[name] == evaluated.report[name]
     model, labels = open_run(run).model, digits.test.labels
     mirrored = model.predict(np.flip(digits.test.images, axis=2), verbose=0)
     temperature = flipped["calibration"]["temperature"]
-    mean = np.mean([softmax(one / temperature, axis=-1) for one in (logits, mirrored)], axis=0)
+    views = (logits, mirrored.astype("float64"))
+    mean = np.mean([softmax(view / temperature, axis=-1) for view in views], axis=0)
     found = flipped["test_time_flip"]
     assert found["averaged"] == "probabilities"
     assert (
