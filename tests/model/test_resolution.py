@@ -15,7 +15,7 @@ pytestmark = pytest.mark.jax
 FULL, SMALL = (16, 24), (8, 20)  # neither square
 OPTIONS = {
     "learned": dict(registers=2),
-    "learned_without_token": dict(pool="mean", registers=1),
+    "learned_without_token": dict(pool="seq", registers=1, stem="cct"),
     "sincos2d": dict(position="sincos2d", stem="conv"),
     "rope2d": dict(position="rope2d", registers=2),
     "rope_mixed": dict(position="rope_mixed", pool="map"),

@@ -35,6 +35,7 @@ UNUSED = {
     "augment.cutmix=0.5 augment.mix_probability=0": "augment.cutmix=0.5 has no effect",
     "data.follow_links=true": "data.follow_links=true has no effect: only data.name=folder",
     "data.on_bad_file=fail": "data.on_bad_file=fail has no effect",
+    "optim.schedule_scope=run": "optim.schedule_scope=run has no effect: a run without stages",
     TUNING
     + "optim.learning_rate=0.1": "optim.learning_rate=0.1 has no effect: every stage has its",
     TUNING + "stages.all.lora_rank=4": "stages.all.lora_rank=4 has no effect: stages.all.trainable",
@@ -50,6 +51,7 @@ USED = (
     "augment=heavy augment.policy_ops=3 augment.mix_probability=0.5",
     TUNING + "pretrained.load_weights=false",
     TUNING + "stages.all.layer_decay=0.5",
+    TUNING + "optim.schedule_scope=run",
     TUNING + "~stages.head '+stages.more={epochs: 2}' optim.learning_rate=0.1",
     "recipe=finetune_digits pretrained.handle=FILE optim.learning_rate=0.1",  # the baseline's
     TUNING + "'+stages.lora={trainable: lora, epochs: 2, lora_rank: 4, learning_rate: 0.1}'",

@@ -162,6 +162,12 @@ def _check_schedules(config: Config) -> None:
         )
     for length in lengths:
         check_int("train.schedule_epochs", length)
+    for name, settings in config.stages.items():
+        if config.optim.schedule_scope == "run" and settings.warmup_ratio is not None:
+            raise SettingError(
+                f"stages.{name}.warmup_ratio={settings.warmup_ratio:g} has no effect: with "
+                "optim.schedule_scope=run one warm-up begins the run; set optim.warmup_ratio"
+            )
 
 
 def _check_warmup(config: Config, stage: Stage) -> None:
@@ -175,12 +181,6 @@ def _check_warmup(config: Config, stage: Stage) -> None:
         f"{name}.warmup_ratio={warmup:g} and optim.decay_ratio={decay:g} are together more than "
         f"all steps; use optim.decay_ratio={1 - warmup:g} or less"
     )
-    for name, settings in config.stages.items():
-        if config.optim.schedule_scope == "run" and settings.warmup_ratio is not None:
-            raise SettingError(
-                f"stages.{name}.warmup_ratio={settings.warmup_ratio:g} has no effect: with "
-                "optim.schedule_scope=run one warm-up begins the run; set optim.warmup_ratio"
-            )
 
 
 def _check_kind(config: Config, stage: Stage) -> None:

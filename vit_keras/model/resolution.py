@@ -23,8 +23,8 @@ def at_image_size(vit: keras.Model, image_size: tuple[int, int]) -> keras.Model:
     Every variable is shared: training the one model trains the other. Positions follow the grid of
     patches. A learned embedding is interpolated in each step, as the one of a pretrained file is
     when it is loaded, so that its gradient reaches the embedding of the full grid (as FlexiViT
-    does, Beyer et al. 2023, https://arxiv.org/abs/2212.08013, section 3.1). A sine-cosine embedding
-    is that of the smaller grid, and RoPE rotates by its rows and columns.
+    does, Beyer et al. 2023, https://arxiv.org/abs/2212.08013). A sine-cosine embedding is that of
+    the smaller grid, and RoPE rotates by its rows and columns.
 
     Args:
         vit: a model of `build_vit`.

@@ -127,6 +127,8 @@ def _stages(run: RunState) -> list[StageSummary]:
         reached = max((row["val_accuracy"] for row in own), default=None)
         blocks = "the last block" if stage.blocks == 1 else f"the last {stage.blocks} blocks"
         what = blocks if stage.kind == "last" else stage.kind
+        if stage.image_size is not None:
+            what += " on images of {} x {} pixels".format(*stage.image_size)
         facts.append(StageSummary(stage.name, what, stage.epochs, len(own), reached))
     return facts
 
