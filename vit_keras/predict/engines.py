@@ -1,8 +1,8 @@
 """What computes a prediction: the run's ONNX file by ONNX Runtime, or its model by Keras.
 
-Both give the same probabilities, to about 1e-6. ONNX Runtime starts in a tenth of a second and
-Keras in ten, for which it is not imported here. Keras computes on a GPU, and in one compiled step
-for each of a few batch sizes.
+Both give the same probabilities, to about 1e-6. Keras takes ten seconds to import, ONNX Runtime a
+tenth of one, so that Keras is imported only by its engine. Keras can use a GPU, and compiles a step
+for each size of a batch.
 
 n images, (X, Y, C) shape of the model's input.
 """
