@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,14 @@ from helpers.paths import ROOT, SCRIPTS  # noqa: E402
 WITHOUT_KERAS = ROOT / "tests" / "helpers" / "without_keras"
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# Models of the same sizes are compiled again and again: JAX keeps what it compiled, each process of
+# the tests in a folder of its own, which ends with it.
+if os.environ.get("KERAS_BACKEND") == "jax":
+    COMPILED = tempfile.TemporaryDirectory(prefix="jax_cache_")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 
 @pytest.fixture(scope="session")

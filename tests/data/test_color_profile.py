@@ -12,8 +12,6 @@ from vit_keras.data import color_profile, decode
 from vit_keras.data.pixel_options import PixelOptions
 from vit_keras.predict import inputs
 
-pytestmark = pytest.mark.jax
-
 SIZE = (96, 128)
 PHOTO = photo(*SIZE)
 

@@ -14,8 +14,6 @@ from vit_keras import SettingError
 from vit_keras.data import decode, resize
 from vit_keras.data.splits import load_splits
 
-pytestmark = pytest.mark.jax
-
 SIZE = (96, 128)
 PHOTO = photo(*SIZE)
 

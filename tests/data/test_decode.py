@@ -9,8 +9,6 @@ from PIL import Image
 from helpers.image_files import SIZE, photo, pixels
 from vit_keras.data import decode, resize
 
-pytestmark = pytest.mark.jax
-
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 GREY16 = (np.arange(24).reshape(SIZE) * 2570).astype("uint16")  # 0, 10, 20, ... of 255
 

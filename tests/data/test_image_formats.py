@@ -14,8 +14,6 @@ from helpers.image_files import config, photo, write
 from vit_keras.data import decode, image_formats
 from vit_keras.data.splits import load_splits
 
-pytestmark = pytest.mark.jax
-
 SIZE = (48, 64)
 PHOTO = photo(*SIZE)
 # Format -> how it is saved, and the mean difference that its compression may make.

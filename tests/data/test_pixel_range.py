@@ -15,8 +15,6 @@ from vit_keras.data.pixel_range import RangeError
 from vit_keras.data.readers.arrays import convert
 from vit_keras.predict import inputs
 
-pytestmark = pytest.mark.jax
-
 SHAPE = (8, 12)
 LABELS = np.arange(4) % 2
 

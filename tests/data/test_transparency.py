@@ -13,8 +13,6 @@ from vit_keras.data.pixel_options import PixelOptions
 from vit_keras.data.splits import load_splits
 from vit_keras.predict import inputs
 
-pytestmark = pytest.mark.jax
-
 SIZE = (48, 48)
 
 

@@ -11,8 +11,6 @@ from vit_keras import SettingError
 from vit_keras.data import decode
 from vit_keras.predict import inputs
 
-pytestmark = pytest.mark.jax
-
 SHAPE = (8, 12, 3)  # rows, columns, channels
 
 
