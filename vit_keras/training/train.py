@@ -54,6 +54,10 @@ def train_model(config: Config, data: Any = None) -> Result:
     With `config.run.resume` set, continues that run after its last intact checkpoint; on a CPU the
     result is bit for bit that of an uninterrupted run.
 
+    TensorFlow keeps what XLA has compiled for a run, about 200 MB, until the process ends. Train
+    many runs by a sweep (`--multirun`), each in a process of its own, or with
+    `train.jit_compile=false`.
+
     Args:
         config: of the run; `load_config` makes one.
         data: replaces `config.data.name`: (images, labels), a dictionary of such pairs, a
