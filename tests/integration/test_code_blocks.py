@@ -38,7 +38,7 @@ PAGES = [
 BLOCK = re.compile(
     r"^(?P<indent> *)```(?P<language>\w*)\n(?P<code>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
 )
-TRAINING = ("train", "finetune", "estimate", "show-augment")
+TRAINING = ("train", "finetune", "estimate", "find-lr", "show-augment")
 BUDGET = {
     "train.limit_train_batches": "1",
     "train.jit_compile": "false",

@@ -61,6 +61,9 @@ def full_parser() -> argparse.ArgumentParser:
             )
         else:
             importlib.import_module(module_name(command)).add_arguments(subparser)
+            for action in subparser._actions:
+                if action.dest == "overrides":  # settings beside options
+                    action.choices = overrides()
     return parser
 
 

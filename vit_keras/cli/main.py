@@ -14,6 +14,7 @@ COMMANDS = {
     "train": "train a Vision Transformer from scratch",
     "finetune": "fine-tune a pretrained Vision Transformer",
     "estimate": "estimate parameters, memory and time of a training",
+    "find-lr": "find a learning rate by a range test",
     "show-augment": "draw augmented training images",
     "evaluate": "evaluate a run on labelled images and write a report",
     "predict": "classify images with a run's model",
