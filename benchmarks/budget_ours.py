@@ -53,7 +53,7 @@ def fitted(epochs, full, step_seconds, budget):
         # An epoch has as many steps as the images fill, or fewer, in every stage.
         scaled = {name: count * math.ceil(factor) for name, count in epochs.items()}
     steps = full * factor * sum(epochs.values()) / sum(scaled.values())
-    return scaled, max(1, round(steps))
+    return scaled, max(2, round(steps))  # the first step is not timed
 
 
 def _words(config, epochs, steps):
