@@ -104,3 +104,6 @@ bench-smoke: setup
 	for name in $(BENCHMARKS) small_budget; do \
 		echo "benchmarks/$$name.py --smoke"; \
 		$(BIN)/python benchmarks/$$name.py --smoke || exit 1; done
+	for words in "throughput.py train" "throughput.py infer" cifar10.py; do \
+		echo "benchmarks/gpu/$$words --smoke"; \
+		$(BIN)/python benchmarks/gpu/$$words --smoke || exit 1; done
