@@ -142,3 +142,8 @@ def test_every_current_name_is_a_setting():
     names = {*setting_names(), "stages.*.trainable"}
     assert {*NAMES.values()} <= names
     assert not {old for old, new in NAMES.items() if old != new} & names
+
+
+@pytest.mark.parametrize(("word", "value"), [("yes", True), ("1", True), ("off", False)])
+def test_a_switch_that_got_a_third_value_takes_the_words_it_took(word, value):
+    assert compose(f"augment.flip={word}").augment.flip is value

@@ -26,6 +26,11 @@ PIXELS = (
     "data.bit_depth",
     "data.decoder_version",
 )
+# The words that OmegaConf takes for true and false.
+SWITCH = {
+    **dict.fromkeys(("true", "yes", "y", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "n", "off", "0"), False),
+}
 _COMPOSING = threading.Lock()  # Hydra has one state for the whole process
 
 
@@ -85,6 +90,9 @@ def typed_config(composed: DictConfig) -> Config:
     strays = sorted(_leaves(tree) - set(setting_names()))
     if strays or not isinstance(result, Config):
         raise SettingError(f"{strays[0]} is no setting{did_you_mean(strays[0], setting_names())}")
+    # It was a switch before it had a third value, and took the words that OmegaConf takes for one.
+    word = str(result.augment.flip).lower()
+    result.augment.flip = SWITCH.get(word, result.augment.flip)
     return result
 
 
