@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from vit_keras.model.attention import Attention
+from vit_keras.model.compiled_layers import LayerNorm
 from vit_keras.model.mlp import MLP, SwiGLU
 from vit_keras.model.quantization import Composite
 
@@ -62,7 +63,7 @@ class EncoderBlock(Composite):
         self.layer_scale = layer_scale
         dtype = self.dtype_policy
         norm_kwargs = dict(epsilon=epsilon, dtype=dtype)
-        self.attention_norm = keras.layers.LayerNormalization(name="attention_norm", **norm_kwargs)
+        self.attention_norm = LayerNorm(name="attention_norm", **norm_kwargs)
         self.attention = Attention(
             num_heads,
             attention_dropout,
@@ -75,7 +76,7 @@ class EncoderBlock(Composite):
             name="attention",
         )
         if not parallel:
-            self.mlp_norm = keras.layers.LayerNormalization(name="mlp_norm", **norm_kwargs)
+            self.mlp_norm = LayerNorm(name="mlp_norm", **norm_kwargs)
         if mlp == "swiglu":
             self.mlp = SwiGLU(mlp_dim, bias=bias, dtype=dtype, name="mlp")
         else:
@@ -92,7 +93,7 @@ class EncoderBlock(Composite):
             self.mlp_scale = LayerScale(layer_scale, dtype=dtype, name="mlp_scale")
 
     def build(self, input_shape):
-        parts = [self.attention_norm, self.attention]
+        parts: list[keras.layers.Layer] = [self.attention_norm, self.attention]
         parts += [self.mlp] if self.parallel else [self.mlp_norm, self.mlp]
         parts += [self.attention_scale, self.mlp_scale] if self.layer_scale else []
         for part in parts:

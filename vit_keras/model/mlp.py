@@ -6,6 +6,7 @@ Letters: B batch, N tokens, D width, M hidden width.
 import keras
 from keras import ops
 
+from vit_keras.model.compiled_layers import gelu
 from vit_keras.model.quantization import Composite
 
 serializable = keras.saving.register_keras_serializable("vit_keras")
@@ -41,7 +42,7 @@ class MLP(Composite):
         x = self.hidden(x)
         if self.activation == "relu2":
             return self.output_projection(ops.square(ops.relu(x)))
-        return self.output_projection(ops.gelu(x, approximate=self.gelu == "tanh"))
+        return self.output_projection(gelu(x, approximate=self.gelu == "tanh"))
 
     def compute_output_shape(self, input_shape):
         return input_shape

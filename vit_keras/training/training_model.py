@@ -13,6 +13,7 @@ from vit_keras.config.schema import AugmentConfig, Config
 from vit_keras.config.stages import Stage
 from vit_keras.data import input_pipeline
 from vit_keras.data.dataset import Split
+from vit_keras.model.compiled_layers import compiled_layers
 from vit_keras.model.preprocessing import OnBatches, to_model_input
 from vit_keras.model.resolution import at_image_size
 from vit_keras.training import freezing
@@ -41,6 +42,7 @@ class TrainingModel(keras.Model):
         stage_vit: the same on images of the current stage's size.
         augment_config: the augmentation of the current stage.
         on_features: the first input is what the head reads, (B, D), and not images.
+        compile_layers: in training, XLA compiles GELU and layer normalisations alone.
     """
 
     def __init__(self, vit: keras.Model, config: Config, **kwargs: Any) -> None:
@@ -50,6 +52,8 @@ class TrainingModel(keras.Model):
         self._stage = SimpleNamespace(vit=vit)
         self.augment_config = config.augment
         self.on_features = False
+        is_tensorflow = keras.backend.backend() == "tensorflow"  # JAX compiles all of the step
+        self.compile_layers = is_tensorflow and config.train.jit_compile == "layers"
         self.label_smoothing = config.optim.label_smoothing
         self.seed = keras.random.SeedGenerator(config.train.seed)
 
@@ -69,7 +73,8 @@ class TrainingModel(keras.Model):
                 images, targets = augment(
                     images, targets, self.augment_config, self.seed, shape[:2], *is_flipped
                 )
-            logits = vit(to_model_input(images, shape), training=training)
+            with compiled_layers(self.compile_layers and bool(training)):
+                logits = vit(to_model_input(images, shape), training=training)
         return {"logits": logits, "targets": targets}
 
     @property
@@ -154,7 +159,8 @@ class TrainingModel(keras.Model):
         # Keras' own "auto" leaves XLA off on a CPU, where it makes a step about 8% faster. A head
         # alone would take longer to compile than to train. TensorFlow's strategies cannot use it.
         asked = str(config.train.jit_compile).lower()
-        return asked != "false" and not self.on_features and not self._has_strategy()
+        is_off = asked == "false" or self.compile_layers
+        return not (is_off or self.on_features or self._has_strategy())
 
     @staticmethod
     def _has_strategy() -> bool:
