@@ -50,6 +50,7 @@ def setting(
     help: str,
     *,
     choices: Iterable[str] = (),
+    words: Iterable[str] = (),
     above: float | None = None,
     at_least: float | None = None,
     below: float | None = None,
@@ -61,11 +62,13 @@ def setting(
         default: its default; `list` or `dict` for an empty one, `dataclasses.MISSING` for none.
         help: what it is for, in a sentence or two.
         choices: the words that it may be.
+        words: what it may be other than a whole number.
         above, at_least, below, at_most: the bounds of a number.
     """
     metadata = {
         "help": help,
         "choices": tuple(choices),
+        "words": tuple(words),
         "bounds": Bounds(above, at_least, below, at_most),
     }
     if default in (list, dict):
@@ -118,6 +121,10 @@ def _check_value(name: str, value: Any, item: Field, kind: Any) -> None:
     if choices:
         # `train.jit_compile` and `augment.flip` are a word or a boolean.
         check_choice(name, str(value).lower() if isinstance(value, bool) else value, choices)
+    if words := item.metadata.get("words", ()):
+        if value in words:
+            return
+        kind = int
     check = CHECKS.get(kind)
     if check is not None:
         check(name, value, str(bounds))

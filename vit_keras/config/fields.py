@@ -25,6 +25,7 @@ class Option:
         is_optional: whether null is one of its values.
         choices: the words of a `choice`.
         bounds: of a number, in words; empty where there are none.
+        words: what a number may be instead: `auto`.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Option:
     is_optional: bool
     choices: tuple[str, ...] = ()
     bounds: str = ""
+    words: tuple[str, ...] = ()
 
     @property
     def expected(self) -> str:
@@ -41,7 +43,8 @@ class Option:
         if self.choices:
             return " or ".join(self.choices)
         kind = {"switch": "true or false", "whole": "an integer", "number": "a number"}
-        return ", ".join(part for part in (kind.get(self.kind, ""), self.bounds) if part)
+        text = ", ".join(part for part in (kind.get(self.kind, ""), self.bounds) if part)
+        return " or ".join([text, *self.words])
 
 
 KINDS = {bool: "switch", int: "whole", float: "number", str: "text"}
@@ -69,15 +72,16 @@ def _options_of(schema: Any, prefix: str) -> dict[str, Option]:
         if is_dataclass(item.default_factory):
             continue
         kind, is_optional = field_types(schema)[item.name]
-        choices = item.metadata["choices"]
+        choices, words = item.metadata["choices"], item.metadata["words"]
         default = item.default if item.default is not MISSING else item.default_factory()  # type: ignore
         found[prefix + item.name] = Option(
             name=prefix + item.name,
             help=item.metadata["help"],
-            kind="choice" if choices else KINDS.get(kind, "value"),
+            kind="choice" if choices else "whole" if words else KINDS.get(kind, "value"),
             default=default,
             is_optional=is_optional,
             choices=choices,
             bounds=str(item.metadata.get("bounds", Bounds())),
+            words=words,
         )
     return found

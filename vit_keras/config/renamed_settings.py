@@ -43,6 +43,7 @@ BEFORE: dict[str, Any] = {
     "data.background": "white",
     "data.decoder_version": 1,
     "optim.step_unit": "batch",
+    "train.autotune": False,
 }
 
 # Old name -> new name, which is the same where only a value was renamed.

@@ -350,19 +350,33 @@ class TrainConfig:
         at_least=1,
         at_most=MAX_EPOCHS,
     )
-    batch_size: int = setting(128, "Images per batch.", at_least=1)
+    batch_size: Any = setting(
+        128,
+        "Images per batch; with auto, train.autotune measures the smallest power of two, from 32 "
+        "on, that trains about as fast as larger ones.",
+        words=("auto",),
+        at_least=1,
+    )
     seed: int = setting(
         0, "Seed of the weights, the data order and augmentation.", at_least=0, at_most=2**32 - 1
     )
     precision: str = setting(
         "auto",
-        "Precision of the computation; auto is as the device suggests.",
+        "Precision of the computation; auto is the fastest that train.autotune measures, or else "
+        "as the device suggests.",
         choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
     )
     jit_compile: Any = setting(
         "auto",
-        "Compile the training step with XLA; auto compiles wherever it is possible.",
-        choices=("auto", "true", "false"),
+        "Compile the training step with XLA: all of it (true), nothing (false), or GELU and layer "
+        "normalisations alone (layers); auto is the fastest that train.autotune measures, or else "
+        "true wherever it is possible.",
+        choices=("auto", "true", "false", "layers"),
+    )
+    autotune: bool = setting(
+        True,
+        "Before a training of more than a few minutes, time the training step to decide what is "
+        "auto of train.precision, train.jit_compile and train.batch_size; the run keeps it.",
     )
     early_stopping: int | None = setting(
         None, "Stop after this many epochs without a better validation accuracy.", at_least=1

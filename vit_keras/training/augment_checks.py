@@ -3,6 +3,7 @@
 from vit_keras.config import schema
 from vit_keras.config.schema import AugmentConfig, Config
 from vit_keras.errors import SettingError
+from vit_keras.training import batch_size
 from vit_keras.validators import Bounds, check_bounds
 
 
@@ -48,10 +49,12 @@ def _check_repeated_augmentation(config: Config) -> None:
     MixUp and CutMix would mix the copies of a single image with themselves.
     """
     repeats, batch = config.augment.repeated_augmentation, config.train.batch_size
+    if batch_size.is_auto(config):
+        batch = max(batch_size.SIZES)
     if repeats > 1 and (batch % repeats or repeats == batch):
         fitting = [str(count) for count in range(2, min(batch, 9)) if not batch % count]
         raise SettingError(
-            f"augment.repeated_augmentation={repeats} does not divide train.batch_size={batch} "
-            f"into copies of two images or more; use {' or '.join(['1', *fitting])}, or another "
-            "batch size"
+            f"augment.repeated_augmentation={repeats} does not divide train.batch_size="
+            f"{config.train.batch_size} into copies of two images or more; use "
+            f"{' or '.join(['1', *fitting])}, or another batch size"
         )

@@ -5,6 +5,7 @@ import keras
 from vit_keras import backend
 from vit_keras.config.schema import Config
 from vit_keras.errors import SettingError
+from vit_keras.training import batch_size
 
 
 def check(config: Config) -> None:
@@ -17,17 +18,22 @@ def check(config: Config) -> None:
     replicas = backend.replicas()
     if replicas == 1:
         return
+    if batch_size.is_auto(config):
+        raise SettingError(
+            f"train.batch_size=auto is measured on one device, and there are {replicas}; set a "
+            f"number that {replicas} divides"
+        )
     _check_batches(config.train.batch_size, replicas)
     if keras.backend.backend() == "tensorflow":
         _check_strategy(config)
 
 
-def _check_batches(batch_size: int, replicas: int) -> None:
-    if batch_size % replicas:
-        below, above = batch_size // replicas * replicas, -(-batch_size // replicas) * replicas
+def _check_batches(asked: int, replicas: int) -> None:
+    if asked % replicas:
+        below, above = asked // replicas * replicas, -(-asked // replicas) * replicas
         sizes = " or ".join(str(size) for size in (below, above) if size)
         raise SettingError(
-            f"train.batch_size={batch_size} cannot be divided among {replicas} devices; use {sizes}"
+            f"train.batch_size={asked} cannot be divided among {replicas} devices; use {sizes}"
         )
 
 

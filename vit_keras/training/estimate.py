@@ -86,12 +86,13 @@ def estimate(config: Config) -> Estimate:
 def _estimate(config: Config) -> Estimate:
     started = time.perf_counter()
     with console():
-        splits, plan, _, model, _ = prepare(config)
+        prepared = prepare(config)
     start_seconds = time.perf_counter() - started
     with tempfile.TemporaryDirectory() as folder:
-        config = replace(config, run=RunConfig(dir=str(Path(folder) / "run")))
+        plan, model = prepared.plan, prepared.model
+        config = replace(prepared.config, run=RunConfig(dir=str(Path(folder) / "run")))
         run = run_dir.create(config)
-        trainer = Trainer(config, run, plan, splits, model)
+        trainer = Trainer(config, run, plan, prepared.splits, model)
         times = [_time(trainer, stage) for stage in plan.stages]
         run.close()
     return Estimate(

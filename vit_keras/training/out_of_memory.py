@@ -40,7 +40,9 @@ def _advice(config: Config) -> tuple[str, str]:
     """What needs too much, and what needs less."""
     batch, accumulated = config.train.batch_size, config.optim.gradient_accumulation_steps
     less = "a smaller model or data.image_size"
-    if batch > 1:
+    if batch == "auto":
+        less = f"train.batch_size=32, or {less}"
+    elif batch > 1:
         less = (
             f"train.batch_size={batch // 2} with optim.gradient_accumulation_steps="
             f"{accumulated * 2}, which updates the weights by as many images, or {less}"

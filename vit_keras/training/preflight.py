@@ -21,7 +21,7 @@ from vit_keras.model import architecture_checks
 from vit_keras.pretrained import download
 from vit_keras.runs.run_dir import CONFIG
 from vit_keras.text import counted
-from vit_keras.training import augment_checks
+from vit_keras.training import augment_checks, batch_size
 from vit_keras.training.export_at_end import check_export_formats
 from vit_keras.training.resume import resumed_config, saved_architecture
 from vit_keras.training.unused_settings import check_effects
@@ -70,7 +70,8 @@ def check(config: Config, data: dataset.SourceData | None = None) -> None:
     padding = Bounds(at_least=0, at_most=min(info.size))
     check_bounds("augment.crop_padding", config.augment.crop_padding, padding)
     if counts is not None:  # None before a download
-        steps_per_epoch(config, splits.train_image_count(config.data, counts))
+        train_images = splits.train_image_count(config.data, counts)
+        steps_per_epoch(batch_size.provisional(config, train_images), train_images)
     if data is None:
         _mark_checked(config, "all")
 

@@ -32,7 +32,8 @@ def resumed_config(asked: Config, overrides: Iterable[str]) -> Config:
                 "new run"
             )
     for setting in touched:
-        set_setting(result, setting, get_setting(asked, setting))
+        if not _is_left_open(setting, get_setting(asked, setting)):
+            set_setting(result, setting, get_setting(asked, setting))
     result.run.resume = asked.run.resume
     check_resumable(result)
     return result
@@ -46,11 +47,19 @@ RESUMABLE = (
     "train.tensorboard",
     "train.sample_predictions",
     "train.export",
+    "train.autotune",
     "data.tfds_dir",
     "data.path",
     "data.prefetch",
     "data.workers",
 )
+
+# What `auto` leaves open is decided when a run starts, and kept with it.
+DECIDED = ("train.precision", "train.jit_compile", "train.batch_size")
+
+
+def _is_left_open(setting: str, value: object) -> bool:
+    return setting in DECIDED and value == "auto"
 
 
 def check_resumable(config: Config) -> None:
@@ -77,6 +86,8 @@ def check_resumable(config: Config) -> None:
         if setting.startswith("run.") or setting in RESUMABLE:
             continue
         new, old = OmegaConf.select(asked, setting), OmegaConf.select(kept, setting)
+        if _is_left_open(setting, new):
+            continue
         if setting == "train.schedule_epochs" and new == _schedule_epochs(config, kept_config):
             continue
         if new != old:
@@ -93,6 +104,18 @@ def saved_architecture(config: Config) -> Path | None:
         return None
     files = [run / name for name in MODELS]
     return next((file for file in files if not zip_files.model_fault(file)), None)
+
+
+def with_decided(config: Config) -> Config:
+    """`config` with what the run that it resumes, if it resumes one, decided for `auto`."""
+    if config.run.resume is None:
+        return config
+    kept = config_of_run(config.run.resume)
+    result = replace(config, train=replace(config.train))
+    for setting in DECIDED:
+        if _is_left_open(setting, get_setting(config, setting)):
+            set_setting(result, setting, get_setting(kept, setting))
+    return result
 
 
 def with_schedules(config: Config) -> Config:

@@ -21,6 +21,8 @@ from vit_keras.model.vit import describe
 from vit_keras.runs import accuracy, run_dir, run_end, training_images
 from vit_keras.runs.run_dir import Run, log_file
 from vit_keras.training import (
+    autotune,
+    batch_size,
     devices,
     environment,
     freezing,
@@ -32,7 +34,7 @@ from vit_keras.training import (
 from vit_keras.training.build_model import build_training_model
 from vit_keras.training.callbacks import stopping
 from vit_keras.training.plan import TrainingPlan, resolve_plan
-from vit_keras.training.precision import Precision, resolve_precision
+from vit_keras.training.precision import Precision
 from vit_keras.training.trainer import Result, Trainer
 from vit_keras.training.training_model import TrainingModel
 from vit_keras.training.unused_settings import effect_remarks
@@ -41,6 +43,7 @@ from vit_keras.training.unused_settings import effect_remarks
 class Prepared(NamedTuple):
     """All that a training needs before its first step."""
 
+    config: Config  # with what was decided for `auto`
     splits: Splits
     plan: TrainingPlan
     precision: Precision
@@ -78,10 +81,10 @@ def train_model(config: Config, data: Any = None) -> Result:
         devices.check(config)
         run_dir.check_free(config.run)
         resume.check_resumable(config)
-        config = resume.with_schedules(config)
+        config = resume.with_schedules(resume.with_decided(config))
         with out_of_memory.in_one_line(config, is_loading=True):
-            prepared = prepare(config, arrays)
-        config = _with_bit_depth(config, prepared.splits)
+            prepared = prepare(config, arrays, may_measure=True)
+        config = prepared.config
         resumed = config.run.resume
         # After the model was built: one that cannot be leaves no directory behind.
         run = Run(Path(resumed).resolve()) if resumed else run_dir.create(config)
@@ -99,36 +102,54 @@ def train_model(config: Config, data: Any = None) -> Result:
             run.close()
 
 
-def prepare(config: Config, data: SourceData | None = None) -> Prepared:
+def prepare(config: Config, data: SourceData | None = None, may_measure: bool = False) -> Prepared:
     """Seed Keras, load the data, resolve the plan and the precision, and build the model.
 
     Args:
         config: a checked configuration.
         data: replaces `config.data.name`.
+        may_measure: decide `auto` by timing the training step, where it was not timed before.
 
     Raises:
         SettingError: the data or the pretrained weights cannot be loaded, or do not fit the stages.
     """
     backend.reset_peak_memory()
     keras.utils.set_random_seed(config.train.seed)
-    splits = load_splits(config.data, config.train.seed, data)
+    config, splits = _load_splits(config, data)
+    pair, reason = autotune.default_pair(config.train)
+    default = batch_size.provisional(autotune.with_pair(config, pair), len(splits.train.labels))
+    prepared = _build(default, splits, Precision(pair.policy, reason))
+    plan, model = prepared.plan, prepared.model
+    with out_of_memory.in_one_line(default):
+        tuned = autotune.tune(config, plan, prepared.splits, model.vit, may_measure)
+    if tuned is None:
+        return prepared
+    del prepared, model  # before the other one is made
+    backend.reset_peak_memory()
+    config, precision = tuned
+    return _build(config, splits, precision)
+
+
+def _build(config: Config, splits: Splits, precision: Precision) -> Prepared:
+    """The plan and the model, the same whatever was built before in this process."""
     plan = resolve_plan(config, len(splits.train.labels))
     splits = overfit_check.select_overfit_batches(splits, config)
-    precision = resolve_precision(config.train.precision)
+    keras.utils.set_random_seed(config.train.seed)
     model, weights_report = build_training_model(plan.config, splits, precision.policy)
     for stage in plan.stages:
         freezing.check_layers(model.vit, stage)
     if any(stage.image_size for stage in plan.stages):
         patch_size = describe(model.vit)["patch_size"]
         check_image_sizes(plan.stages, model.vit.input_shape[1:3], patch_size)
-    return Prepared(splits, plan, precision, model, weights_report)
+    return Prepared(config, splits, plan, precision, model, weights_report)
 
 
-def _with_bit_depth(config: Config, splits: Splits) -> Config:
-    """The configuration with the bit depth that was found, which the run keeps."""
-    if splits.bit_depth is None:
-        return config
-    return replace(config, data=replace(config.data, bit_depth=splits.bit_depth))
+def _load_splits(config: Config, data: SourceData | None) -> tuple[Config, Splits]:
+    """The images, and the configuration with the bit depth that was found, which the run keeps."""
+    splits = load_splits(config.data, config.train.seed, data)
+    if splits.bit_depth is not None:
+        config = replace(config, data=replace(config.data, bit_depth=splits.bit_depth))
+    return config, splits
 
 
 def _report_unused_settings(config: Config, data: SourceData | None) -> None:
