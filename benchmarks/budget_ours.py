@@ -20,10 +20,12 @@ def ours(task):
     """
     from vit_keras.config import stages
     from vit_keras.training.preflight import load_config
+    from vit_keras.training.train import prepare
 
     words = [f"recipe={task.recipe}", *task.overrides]
     with tempfile.TemporaryDirectory() as folder:
         config = load_config(*words)
+        prepare(config, may_measure=True)  # what `auto` is: the trial and the run recall it
         epochs = {stage.name: stage.epochs for stage in stages.plan(config)}
         trial = _words(config, dict.fromkeys(epochs, 1), TRIAL_STEPS)
         clocks, prepared = _train(load_config(*words, *trial, f"run.dir={folder}/trial"))
@@ -78,8 +80,8 @@ def _train(config):
             return [*super().callbacks(stage), clocks[stage.name]]
 
     prepared = prepare(config)
-    run = run_dir.create(config)
-    trainer = TimedTrainer(config, run, prepared.plan, prepared.splits, prepared.model)
+    run = run_dir.create(prepared.config)
+    trainer = TimedTrainer(prepared.config, run, prepared.plan, prepared.splits, prepared.model)
     for stage in prepared.plan.stages:
         trainer.fit_stage(stage)
     run.close()
@@ -122,12 +124,13 @@ def _clock():
 def _row(task, clocks, prepared, file):
     import keras
 
+    from vit_keras.training.step_time import Pair
+
     model = keras.saving.load_model(file, compile=False)
     config = prepared.plan.config
     timed = [step for clock in clocks for step in clock.steps]
     uncounted = sum(clock.uncounted for clock in clocks)
-    jit = prepared.model.jit_compile
-    way = f"{prepared.precision.policy}, {'XLA' if jit else 'without XLA'}"
+    way = Pair(config.train.precision, config.train.jit_compile)
     row = result(
         Contender(step=None, predict=model.predict_on_batch, params=model.count_params()),
         task,

@@ -2,11 +2,12 @@
 
 Each function returns `run(steps)`, which trains that many batches and returns the seconds. All use
 the same sizes on the same kind of batch with AdamW, weight decay 0.05 and gradients clipped to a
-norm of 1, without dropout; those in Keras use XLA. Imports are inside the functions, because torch
-and TensorFlow must not share a process.
+norm of 1, without dropout; those in Keras use XLA unless their function says otherwise. Imports are
+inside the functions, because torch and TensorFlow must not share a process.
 """
 
 import dataclasses
+import sys
 import time
 
 import numpy as np
@@ -22,7 +23,7 @@ def batch(size, rng=None):
     return images, rng.integers(0, CLASSES, size).astype(np.int32)
 
 
-def _config(heads, batch_size, depth):
+def _config(heads, batch_size, depth, *overrides):
     from vit_keras.training.preflight import load_config
 
     sizes = [
@@ -32,21 +33,28 @@ def _config(heads, batch_size, depth):
     ]
     # Only the model's sizes are needed, so the data set does not have to be available.
     stand_in = ["data.name=digits", "data.image_size=32", "model.pixel_mean=0.5"]
-    return load_config("recipe=cifar10", *stand_in, "model.pixel_std=0.5", *sizes)
+    return load_config("recipe=cifar10", *stand_in, "model.pixel_std=0.5", *sizes, *overrides)
+
+
+def _splits():
+    """4,096 random images as training, validation and test split."""
+    from vit_keras.data import dataset
+
+    split = dataset.Split(*batch(4096))
+    return dataset.Splits(split, split, split, [str(index) for index in range(CLASSES)])
 
 
 def ours_fit(heads, batch_size, depth):
     """`model.fit` as in `train_model`: tf.data, augmentation in the step, NaN check, progbar."""
     import keras
 
-    from vit_keras.data import dataset, input_pipeline
+    from vit_keras.data import input_pipeline
     from vit_keras.training.build_model import build_training_model
     from vit_keras.training.callbacks import stopping
     from vit_keras.training.plan import resolve_plan
 
-    config = _config(heads, batch_size, depth)
-    split = dataset.Split(*batch(4096))
-    splits = dataset.Splits(split, split, split, [str(index) for index in range(CLASSES)])
+    config, splits = _config(heads, batch_size, depth), _splits()
+    split = splits.train
     model, _ = build_training_model(config, splits, "float32")
     plan = resolve_plan(config, len(split.labels))
     (stage,) = plan.stages
@@ -89,17 +97,48 @@ def _keras_step(model, batch_size, jit=True):
     return run
 
 
-def ours_step(heads, batch_size, depth):
-    """The compiled step only, on one batch."""
+def ours_step(heads, batch_size, depth, pair=("float32", True)):
+    """The compiled step only, on one batch; `pair` as train.precision and train.jit_compile."""
     from vit_keras import build_vit
+    from vit_keras.model.compiled_layers import compiled_layers
     from vit_keras.training import preflight
 
-    arch = preflight.architecture(_config(heads, batch_size, depth).model)
-    vit = build_vit(None, image_size=32, num_classes=CLASSES, **dataclasses.asdict(arch))
-    return _keras_step(vit, batch_size)
+    dtype, jit = pair
+    arch = dataclasses.asdict(preflight.architecture(_config(heads, batch_size, depth).model))
+    vit = build_vit(None, image_size=32, num_classes=CLASSES, dtype=dtype, **arch)
+    step = _keras_step(vit, batch_size, jit=jit is True)
+
+    def run(steps):
+        with compiled_layers(jit == "layers"):  # which is looked at when the step is traced
+            return step(steps)
+
+    return run
 
 
-def keras_hub_model(heads, depth):
+def ours_auto(heads, batch_size, depth, precision="auto"):
+    """The compiled step only, as `train.precision=auto` and `train.jit_compile=auto` decide."""
+    from vit_keras.training import autotune, step_time
+    from vit_keras.training.plan import resolve_plan
+
+    config, splits = _config(heads, batch_size, depth, f"train.precision={precision}"), _splits()
+    plan = resolve_plan(config, len(splits.train.labels))
+    (stage,) = plan.stages
+    default, _ = autotune.default_pair(config.train)
+    speeds = autotune.measure(
+        autotune.candidates(config.train, default),
+        lambda pair: step_time.images_per_second(plan, splits, stage, pair),
+    )
+    pair = autotune.fastest(speeds, default)
+    print(f"train.precision={precision} is {pair} here", file=sys.stderr, flush=True)
+    return ours_step(heads, batch_size, depth, pair)
+
+
+def ours_float32(heads, batch_size, depth):
+    """The same with `train.precision=float32`: XLA for all of it or for layers, as is faster."""
+    return ours_auto(heads, batch_size, depth, "float32")
+
+
+def keras_hub_model(heads, depth, dtype="float32"):
     """keras-hub's ViT, patch 4 and width 192: pixels (B, 32, 32, 3) to logits."""
     import keras
     import keras_hub
@@ -112,18 +151,25 @@ def keras_hub_model(heads, depth):
         hidden_dim=192,
         mlp_dim=768,
         layer_norm_epsilon=1e-6,
+        dtype=dtype,
     )
     pixels = keras.Input((32, 32, 3))
     tokens = backbone(keras.layers.Rescaling(1 / 127.5, -1)(pixels))
-    return keras.Model(pixels, keras.layers.Dense(CLASSES)(tokens[:, 0]))
+    head = keras.layers.Dense(CLASSES, dtype="float32")
+    return keras.Model(pixels, head(tokens[:, 0]))
 
 
-def keras_hub(heads, batch_size, depth):
+def keras_hub(heads, batch_size, depth, dtype="float32", jit=True):
     """keras-hub's ViT, the compiled step only."""
-    return _keras_step(keras_hub_model(heads, depth), batch_size)
+    return _keras_step(keras_hub_model(heads, depth, dtype), batch_size, jit)
 
 
-def _torch_step(heads, batch_size, depth, compiled):
+def keras_hub_bfloat16(heads, batch_size, depth):
+    """The same in mixed_bfloat16, without XLA, which is slower in it on a CPU."""
+    return keras_hub(heads, batch_size, depth, "mixed_bfloat16", jit=False)
+
+
+def _torch_step(heads, batch_size, depth, compiled, half=False):
     import torch
     from torch import nn
     from torch.nn import functional
@@ -167,7 +213,9 @@ def _torch_step(heads, batch_size, depth, compiled):
     def run(steps):
         started = time.perf_counter()
         for _ in range(steps):
-            loss = functional.cross_entropy(forward(x), y)
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                logits = forward(x)
+            loss = functional.cross_entropy(logits.float(), y)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), CLIP)
@@ -188,6 +236,16 @@ def torch_compiled(heads, batch_size, depth):
     return _torch_step(heads, batch_size, depth, compiled=True)
 
 
+def torch_eager_bfloat16(heads, batch_size, depth):
+    """The eager one under `torch.autocast` to bfloat16."""
+    return _torch_step(heads, batch_size, depth, compiled=False, half=True)
+
+
+def torch_compiled_bfloat16(heads, batch_size, depth):
+    """The compiled one under `torch.autocast` to bfloat16."""
+    return _torch_step(heads, batch_size, depth, compiled=True, half=True)
+
+
 def sgemm(heads, batch_size, depth):
     """Products of 2048 x 2048 float32 matrices: the peak rate of this machine."""
     import tensorflow as tf
@@ -203,14 +261,26 @@ def sgemm(heads, batch_size, depth):
     return run
 
 
-# One process each. The step and `fit` share one, because two processes of the same program differ
-# in speed by some percent, which is more than the difference to be measured.
+# One process each. Those of ours share one, because two processes of the same program differ in
+# speed by some percent, which is more than the difference to be measured.
 PROCESSES = {
-    "ours": {"ours_step": ours_step, "ours_fit": ours_fit},
+    "ours": {
+        "ours_step": ours_step,
+        "ours_fit": ours_fit,
+        "ours_float32": ours_float32,
+        "ours_auto": ours_auto,
+    },
     "keras_hub": {"keras_hub": keras_hub},
+    "keras_hub_bfloat16": {"keras_hub_bfloat16": keras_hub_bfloat16},
     "torch_eager": {"torch_eager": torch_eager},
+    "torch_eager_bfloat16": {"torch_eager_bfloat16": torch_eager_bfloat16},
     "torch_compiled": {"torch_compiled": torch_compiled},
+    "torch_compiled_bfloat16": {"torch_compiled_bfloat16": torch_compiled_bfloat16},
     "sgemm": {"sgemm": sgemm},
 }
 # The package of requirements-peers.txt that a process needs.
-NEEDS = {"keras_hub": "keras_hub", "torch_eager": "torch", "torch_compiled": "torch"}
+NEEDS = {
+    name: "keras_hub" if name.startswith("keras_hub") else "torch"
+    for name in PROCESSES
+    if name.startswith(("keras_hub", "torch"))
+}

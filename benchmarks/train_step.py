@@ -82,10 +82,18 @@ def is_measurable(process):
 
 
 def report(heads, depth, figures):
-    """Print and return the medians, and the median ratio of our step to each peer."""
+    """Print and return the medians, and the median ratio of our steps to each peer.
+
+    `ours_float32` is compared with the fastest peer in float32, `ours_auto` with the fastest peer
+    in float32 and in any precision.
+    """
     medians = {name: round(statistics.median(values), 1) for name, values in figures.items()}
-    peers = [name for name in figures if name not in ("ours_step", "ours_fit", "sgemm")]
+    peers = [name for name in figures if name != "sgemm" and not name.startswith("ours")]
     pairs = [("ours_step", peer) for peer in peers] + [("ours_fit", "ours_step")]
+    if peers:
+        in_float32 = [peer for peer in peers if not peer.endswith("bfloat16")] or peers
+        first, best = (max(some, key=medians.__getitem__) for some in (in_float32, peers))
+        pairs += [("ours_float32", first), ("ours_auto", first), ("ours_auto", best)]
     ratios = {
         f"{a} / {b}": round(median_ratio(figures[a], figures[b]), 3)
         for a, b in pairs
@@ -93,13 +101,13 @@ def report(heads, depth, figures):
     }
     print(f"\n{heads} heads, images/s (sgemm: GFLOP/s), median of the rounds")
     for name, median in medians.items():
-        print(f"  {name:<16}{median:>8}")
+        print(f"  {name:<24}{median:>8}")
     for name, value in ratios.items():
-        print(f"  {name:<32}{value:>6}")
+        print(f"  {name:<40}{value:>6}")
     if "sgemm" in medians and "ours_step" in medians:
         share = medians["ours_step"] * train_flop_per_image(depth) / 1e9 / medians["sgemm"]
         ratios["ours_step / sgemm, in FLOP"] = round(share, 3)
-        print(f"  share of the sgemm rate         {share:>6.3f}")
+        print(f"  share of the sgemm rate                 {share:>6.3f}")
     return {"heads": heads, "median": medians, "ratio": ratios}
 
 
