@@ -44,7 +44,7 @@ BUDGET = {
     "train.jit_compile": "false",
     "data.limit": "240",
 }
-IN_PACKAGE = ("digits", "folder", "npz", "arrays")  # data that need no TFDS
+IN_PACKAGE = ("digits", "folder", "csv", "npz", "arrays")  # data that need no TFDS
 FINETUNING = {
     "pretrained.handle": "tiny.keras",  # of the workspace, for every pretrained model
     "pretrained.baseline": "false",

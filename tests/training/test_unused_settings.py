@@ -36,6 +36,9 @@ UNUSED = {
     "data.follow_links=true": "data.follow_links=true has no effect: only data.name=folder",
     "data.on_bad_file=fail": "data.on_bad_file=fail has no effect",
     "optim.schedule_scope=run": "optim.schedule_scope=run has no effect: a run without stages",
+    "data.image_column=a": "data.image_column=a has no effect: only data.name=csv has columns",
+    "data.label_column=a": "data.label_column=a has no effect",
+    "data.split_column=a": "data.split_column=a has no effect",
     TUNING
     + "optim.learning_rate=0.1": "optim.learning_rate=0.1 has no effect: every stage has its",
     TUNING + "stages.all.lora_rank=4": "stages.all.lora_rank=4 has no effect: stages.all.trainable",

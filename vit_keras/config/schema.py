@@ -24,14 +24,25 @@ class DataConfig:
 
     name: str = setting(
         "digits",
-        "Data set: digits (scikit-learn), folder or npz (at data.path), arrays (given to "
+        "Data set: digits (scikit-learn), folder, csv or npz (at data.path), arrays (given to "
         "train_model), or any image classification set of TFDS, such as cifar10, "
         "fashion_mnist:3.0.1 or imagenette/160px-v2.",
     )
     path: str | None = setting(
         None,
-        "A folder with one sub-folder per class, or with train, val and test folders of such; or "
-        "an npz file.",
+        "A folder with one sub-folder per class, or with train, val and test folders of such; a "
+        "table of images and labels; or an npz file.",
+    )
+    image_column: str | None = setting(
+        None, "Column of a table with the paths of the images; found by its name unless set."
+    )
+    label_column: str | None = setting(
+        None, "Column of a table with the labels; found by its name unless set."
+    )
+    split_column: str | None = setting(
+        None,
+        "Column of a table that says train, val or test; unless set, one named split, subset or "
+        "partition, and if there is none, or with none, splits are drawn.",
     )
     tfds_dir: str | None = setting(
         None, "Where TensorFlow Datasets keeps its sets; TFDS_DATA_DIR unless set."
@@ -90,10 +101,12 @@ class DataConfig:
     )
     on_bad_file: str = setting(
         "skip",
-        "What to do about images of a folder that cannot be read.",
+        "What to do about images of a folder or a table that cannot be read.",
         choices=("skip", "fail"),
     )
-    follow_links: bool = setting(False, "Follow symbolic links that lead out of the folder.")
+    follow_links: bool = setting(
+        False, "Follow links, and paths of a table, that lead out of the folder."
+    )
     cache_mb: int = setting(
         2048,
         "Images of a folder are decoded once and kept in memory if they take no more than this "

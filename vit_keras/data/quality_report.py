@@ -18,6 +18,8 @@ FEW_OF_CLASS = 10  # images to train on
 SUMMARIES = {  # see `text.counted`
     "skipped": "file[s] cannot be used and [was|were] skipped",
     "ignored": "file[s] [is no image|are no images] of a class and [was|were] ignored",
+    "no_label": "row[s] of a table [has|have] no label, or several, and [was|were] skipped",
+    "repeated": "row[s] of a table [repeats|repeat] another one, and [was|were] ignored",
     "inner_folder": "folder[s] within data.path [has|have] the classes, and [was|were] used",
     "no_classes": "folder[s] [is|are] named as a split, and [was|were] ignored",
     "similar_names": "class[es] [has|have] the name of another one in other letters",
@@ -32,7 +34,7 @@ SUMMARIES = {  # see `text.counted`
     "the number taken is wrong",
     "odd_file": "file[s] [is|are] odd, and [its image is|their images are] read",
 }
-NOT_READ = ("skipped", "ignored", "no_classes")  # files that are there and are no images
+NOT_READ = ("skipped", "ignored", "no_label", "no_classes")  # named, and no images of a class
 
 
 def findings_csv(findings: Iterable[Finding]) -> str:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from vit_keras.config.schema import DataConfig
 from vit_keras.data.dataset import DatasetInfo, SourceData
-from vit_keras.data.readers import digits, folder, npz, tfds
+from vit_keras.data.readers import digits, folder, npz, table, tfds
 from vit_keras.errors import SettingError
 
 
@@ -15,7 +15,7 @@ class Reader(Protocol):
     """The functions that the module of a data source has."""
 
     def read(self, config: DataConfig) -> SourceData:
-        """The images, labels and class names; images of a folder are not decoded yet."""
+        """The images, labels and class names; images of files are not decoded yet."""
 
     def info(self, config: DataConfig) -> DatasetInfo:
         """The size of the images and the number of classes, without reading an image."""
@@ -30,7 +30,9 @@ class Reader(Protocol):
         """
 
 
-READERS: dict[str, Reader] = {"digits": digits, "folder": folder, "npz": npz}
+READERS: dict[str, Reader] = {"digits": digits, "folder": folder, "csv": table, "npz": npz}
+OF_FILES = ("folder", "csv")  # whose images are files, which are decoded when they are used
+OF_PATH = (*OF_FILES, "npz")  # that are read from data.path
 OTHER_NAMES: Reader = tfds  # every other name is a data set of TensorFlow Datasets
 IN_MEMORY = "arrays"  # the name of data that a Python program passes to `train_model`
 WELL_KNOWN = {"digits": digits.INFO, **tfds.WELL_KNOWN}

@@ -93,10 +93,10 @@ class EvaluationTask:
 
     @cached_property
     def undecoded_images(self) -> np.ndarray | LazyImages:
-        """The evaluated images: those of a folder as its files, the others as arrays."""
+        """The evaluated images: those of a folder or a table as files, the others as arrays."""
         images = self.splits.test.images
-        is_folder = self.in_memory is None and self.config.data.name == "folder"
-        if is_folder and not isinstance(images, LazyImages):  # decoded: list the folder again
+        is_of_files = self.in_memory is None and self.config.data.name in registry.OF_FILES
+        if is_of_files and not isinstance(images, LazyImages):  # decoded: list them again
             images = self.test_split_at(None).images
         return images
 

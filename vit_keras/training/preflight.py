@@ -214,10 +214,10 @@ def architecture(config: ModelConfig) -> model_architecture.Architecture:
 
 def _check_data_path(config: Config) -> None:
     name, path = config.data.name, config.data.path
-    if path is not None and name not in ("folder", "npz"):
+    if path is not None and name not in registry.OF_PATH:
         raise SettingError(
-            f"data.path={path} means nothing to data.name={name}; add data=folder (of images) or "
-            "data=npz (a file of arrays), or leave it out"
+            f"data.path={path} means nothing to data.name={name}; add data=folder (of images), "
+            "data=csv (a table of images) or data=npz (a file of arrays), or leave it out"
         )
 
 

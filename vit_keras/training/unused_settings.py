@@ -42,8 +42,8 @@ def _is_muon_without_blocks(config: Config) -> bool:
     )
 
 
-def _has_not_source(name: str) -> Callable[[Config], bool]:
-    return lambda config: config.data.name != name
+def _has_not_source(*names: str) -> Callable[[Config], bool]:
+    return lambda config: config.data.name not in names
 
 
 def _all_stages_have(name: str, has_baseline: bool) -> Callable[[Config], bool]:
@@ -110,15 +110,25 @@ REFUSED = (
     ),
     Rule(
         ("data.follow_links", "data.on_bad_file"),
-        _has_not_source("folder"),
-        "only data.name=folder reads image files",
+        _has_not_source(*registry.OF_FILES),
+        "only data.name=folder and data.name=csv read image files",
+    ),
+    Rule(
+        ("data.image_column", "data.label_column", "data.split_column"),
+        _has_not_source("csv"),
+        "only data.name=csv has columns",
     ),
 )
 REPORTED = (
     Rule(
-        ("data.layout", "data.suffixes", "data.workers", "data.cache_mb"),
+        ("data.workers", "data.cache_mb"),
+        _has_not_source(*registry.OF_FILES),
+        "only data.name=folder and data.name=csv read image files",
+    ),
+    Rule(
+        ("data.layout", "data.suffixes"),
         _has_not_source("folder"),
-        "only data.name=folder reads image files",
+        "only data.name=folder is read by the names of folders and files",
     ),
     Rule(
         ("data.tfds_dir", "data.download"),

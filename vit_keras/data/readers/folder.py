@@ -1,6 +1,7 @@
 """Read a folder of images: its files as lazy images, and what is found to be wrong with them."""
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 
@@ -24,10 +25,14 @@ def read(config: DataConfig) -> SourceData:
     Raises:
         SettingError: a class has no image; or a file is bad and `data.on_bad_file` is fail.
     """
-    size, root = requested_size(config), folder_layout.root(config)
-    listing = folder_layout.list_folder(config)
-    class_names = listing.class_names
-    options, scanned = with_bit_depth(config, scan_files(config, listing.files))
+    requested_size(config)  # is checked before the folder is listed
+    return read_listing(config, folder_layout.root(config), folder_layout.list_folder(config))
+
+
+def read_listing(config: DataConfig, root: Path, listing: Listing) -> SourceData:
+    """The splits of the files in `listing`, whose paths are in `root`; see `read`."""
+    size, class_names = requested_size(config), listing.class_names
+    options, scanned = with_bit_depth(config, scan_files(config, listing.files, root))
     findings = [
         Finding(problem_of(record), file.path, file.split, class_names[file.label], record.reason)
         for file, record in scanned

@@ -192,10 +192,10 @@ def _is_folder(entry: os.DirEntry) -> bool:
 def _found_file(entry: os.DirEntry, path: str, rules: ListingRules) -> FoundFile:
     if reason := rules.not_an_image(entry.name):
         return FoundFile(path, reason, is_candidate=False)
-    return FoundFile(path, _fault(entry, rules.boundary))
+    return FoundFile(path, fault(entry, rules.boundary))
 
 
-def _fault(entry: os.DirEntry, boundary: str | None) -> str:
+def fault(entry: os.DirEntry | Path, boundary: str | None) -> str:
     """Why a file cannot be opened; empty if it can."""
     try:
         status = entry.stat()
@@ -204,12 +204,12 @@ def _fault(entry: os.DirEntry, boundary: str | None) -> str:
         return "a broken link" if is_broken else f"cannot be read: {error.strerror}"
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would block for ever
         return "no regular file"
-    if boundary is not None and entry.is_symlink() and leads_out(entry.path, boundary):
+    if boundary is not None and entry.is_symlink() and leads_out(entry, boundary):
         return LEADS_OUT
     return ""
 
 
-def leads_out(path: str, boundary: str) -> bool:
+def leads_out(path: str | os.PathLike, boundary: str) -> bool:
     """Whether a link leads out of the folder `boundary`, which ends in a separator."""
     return not os.path.realpath(path).startswith(boundary)
 

@@ -58,8 +58,9 @@ def root(config: DataConfig) -> Path:
     path = Path(config.path).expanduser()
     if not path.is_dir():
         where = "" if path.is_absolute() else f" in {Path.cwd()}"
+        table = ", or read a table by data=csv" if path.is_file() else ""
         raise SettingError(
-            f"data.path={config.path} is no folder{where}; name the one with the classes"
+            f"data.path={config.path} is no folder{where}; name the one with the classes{table}"
         )
     return path
 
@@ -100,10 +101,11 @@ def class_names(config: DataConfig) -> list[str]:
     Raises:
         SettingError: there are fewer than two classes, or splits with different classes.
     """
-    return _class_names(config, find_layout(config))
+    return class_names_of(config, find_layout(config))
 
 
-def _class_names(config: DataConfig, layout: Layout) -> list[str]:
+def class_names_of(config: DataConfig, layout: Layout) -> list[str]:
+    """The names of the classes of a layout, which all its splits have; see `class_names`."""
     (first, names), *others = ((split, list(found)) for split, found in layout.folders.items())
     if len(names) < (1 if config.missing_classes == ALLOW else 2):
         raise SettingError(
@@ -156,7 +158,7 @@ def list_folder(config: DataConfig) -> Listing:
         SettingError: a class has no file that may be an image.
     """
     layout, rules, path = find_layout(config), _rules(config), root(config)
-    names, files, others = _class_names(config, layout), list[ListedFile](), list[Finding]()
+    names, files, others = class_names_of(config, layout), list[ListedFile](), list[Finding]()
     for split, label, name, folders in _class_folders(layout, names):
         found = sorted(
             file for folder in folders for file in folder_files.find_files(path, folder, rules)
@@ -200,7 +202,7 @@ def _check_has_images(
 def way_out(split: str) -> str:
     """What to do about a class without images."""
     if split in ("", "train"):
-        return "remove the folder, or name the classes to keep by data.classes"
+        return "remove the class, or name the classes to keep by data.classes"
     return "set data.missing_classes=allow"
 
 

@@ -1,6 +1,6 @@
-"""Scan a folder of images: open each file once, and cache what was found.
+"""Scan a folder or a table of images: open each file once, and cache what was found.
 
-The cache of a folder is a file in `$XDG_CACHE_HOME/vit_keras` (~/.cache/vit_keras). A record is
+The cache of a data set is a file in `$XDG_CACHE_HOME/vit_keras` (~/.cache/vit_keras). A record is
 valid while the size, the times of change and the inode of its file are unchanged. A cache that is
 damaged, or of another folder or version, is written again; training goes on where it cannot be
 written.
@@ -39,20 +39,23 @@ FileStatus = tuple[int, int, int, int]  # bytes, mtime, ctime, inode
 
 
 def scan_files(
-    config: DataConfig, listed: list[ListedFile] | None = None
+    config: DataConfig, listed: list[ListedFile] | None = None, root: Path | None = None
 ) -> list[tuple[ListedFile, FileRecord]]:
     """Open the files of the folder that have changed since the last scan.
 
     Args:
         config: of the data.
         listed: the files; by default the folder is listed.
+        root: the folder that their paths are in; by default that of `data.path`.
 
     Returns:
         each file with its record, in order.
     """
-    root = folder_layout.root(config)
+    # A table has a cache of its own: others in its folder may name other files.
+    source = folder_layout.root(config) if root is None else Path(config.path or "").expanduser()
+    root = source if root is None else root
     files = folder_layout.list_files(config) if listed is None else listed
-    cached = {record.path: record for record in _read_cache(root)}
+    cached = {record.path: record for record in _read_cache(source)}
     records: dict[str, FileRecord] = {}
     to_open = []
     for file in files:
@@ -71,7 +74,7 @@ def scan_files(
         records |= {record.path: record for record in opened}
     openable = [records[file.path] for file in files if not file.reason]
     if to_open or len(openable) != len(cached):
-        _write_cache(root, openable)
+        _write_cache(source, openable)
     version = config.decoder_version
     return [(file, _in_version(records[file.path], version)) for file in files]
 

@@ -1,0 +1,152 @@
+"""Which columns of a table name the images, their labels and their splits, and what cells mean.
+
+A column is found by its usual names; where two have one, the person is asked.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from vit_keras.config.quoting import quote_override
+from vit_keras.config.schema import DataConfig
+from vit_keras.data.readers import layout_names
+from vit_keras.data.readers.annotation_json import Table
+from vit_keras.errors import SettingError, did_you_mean
+from vit_keras.text import abbreviated_list, one_line
+
+# Without case, spaces and underscores.
+IMAGES = (
+    *("image", "images", "img", "imagepath", "imagefile", "imagename", "imgpath"),
+    *("file", "filename", "filepath", "path"),
+)
+LABELS = (
+    *("label", "labels", "labelname", "class", "classname", "category", "categoryname"),
+    *("target", "choice"),
+)
+SPLITS = ("split", "subset", "partition")
+DRAWN = "none"  # data.split_column of a table whose own splits are not used
+NO_LABEL = "no label"
+
+
+class Row(NamedTuple):
+    """A row of a table."""
+
+    place: str  # for messages
+    file: str  # as it is written
+    folder: str  # that it is relative to, within the data set
+    label: str  # empty without exactly one
+    reason: str  # why there is none
+    split: str  # "train", "validation", "test"; "" if the table has no splits
+
+
+def read_rows(config: DataConfig, table: Table) -> list[Row]:
+    """The rows of a table.
+
+    Raises:
+        SettingError: a column is not there, or cannot be told from others; a row names no image, or
+            a split that is none.
+    """
+    image = _column(table, "image_column", config.image_column or table.image, IMAGES)
+    label = _column(table, "label_column", config.label_column or table.label, LABELS)
+    if image == label:
+        raise SettingError(
+            f"{table.path}: the column {image} cannot hold both images and labels; set "
+            "data.image_column and data.label_column"
+        )
+    splits = _splits(config, table)
+    rows = []
+    for index, (file, cell) in enumerate(zip(*_cells(table, image, label), strict=True)):
+        if not isinstance(file, str) or not file.strip():
+            raise SettingError(f"{table.path.parent / table.place(index)}: no image in {image}")
+        text, reason = _label(cell)
+        place = table.place(index)
+        rows.append(Row(place, file.strip(), table.folder, text, reason, splits[index]))
+    return rows
+
+
+def _cells(table: Table, *names: str) -> list[list[Any]]:
+    return [table.columns[name] for name in names]
+
+
+def _column(table: Table, setting: str, asked: str, usual: Sequence[str]) -> str:
+    """The column that is asked for, or else the one that has a usual name."""
+    names = list(table.columns)
+    if asked:
+        if asked not in names:
+            raise SettingError(
+                f"data.{setting}={asked} is no column of {table.path}{did_you_mean(asked, names)}"
+            )
+        return asked
+    found = [name for name in names if _is_named(name, usual)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        ways_out = " or ".join(f"data.{setting}={quote_override(name)}" for name in found)
+        raise SettingError(
+            f"{table.path}: {abbreviated_list(found)} can all be the {_noun(setting)}; set "
+            f"{ways_out}"
+        )
+    if any(layout_names.is_named_as_image(name) for name in names):
+        raise SettingError(
+            f"{table.path} has no header: its first line names an image; write image,label above it"
+        )
+    raise SettingError(
+        f"{table.path} has the columns {abbreviated_list(names)}, none of them named as "
+        f"{_noun(setting)} usually are; name it by data.{setting}"
+    )
+
+
+def _noun(setting: str) -> str:
+    return setting.removesuffix("_column") + "s"
+
+
+def _is_named(name: str, usual: Sequence[str]) -> bool:
+    return re.sub(r"[\s_-]", "", name.casefold()) in usual
+
+
+def _splits(config: DataConfig, table: Table) -> list[str]:
+    """The split of each row, by its column or else by its folder; "" where splits are drawn."""
+    if config.split_column == DRAWN:
+        return [""] * len(table.numbers)
+    column = config.split_column
+    if column is None and not table.split:
+        found = [name for name in table.columns if _is_named(name, SPLITS)]
+        column = found[0] if len(found) == 1 else None
+    if column is None and table.split_folders:
+        image = table.columns[_column(table, "image_column", config.image_column or "", IMAGES)]
+        folders = [str(file).split("/")[0] for file in image]
+        if {*folders} <= {*table.split_folders}:
+            return [table.split_folders[folder] for folder in folders]
+    if column is None:
+        return [table.split] * len(table.numbers)
+    _column(table, "split_column", column, SPLITS)
+    cells = ["" if cell is None else str(cell).strip() for cell in table.columns[column]]
+    known = layout_names.split_folders(dict.fromkeys(cells))
+    split_of = {name: split for split, names in known.items() for name in names}
+    for index, cell in enumerate(cells):
+        if cell not in split_of:
+            said = f"says {one_line(cell)}, which is no split" if cell else "is empty"
+            raise SettingError(
+                f"{table.path.parent / table.place(index)}: {column} {said}; write train, val or "
+                f"test, or draw the splits by data.split_column={DRAWN}"
+            )
+    return [split_of[cell] for cell in cells]
+
+
+def _label(cell: Any) -> tuple[str, str]:
+    """(label, "") of a cell, or ("", why it has none); numbers become text, 3.0 too."""
+    if isinstance(cell, list) and len(cell) == 1:
+        cell = cell[0]
+    if isinstance(cell, list) and cell:
+        return "", f"{len(cell)} labels, {abbreviated_list([str(one) for one in cell])}"
+    if isinstance(cell, dict):
+        return "", "an object in place of a label"
+    if cell is None or cell == [] or (isinstance(cell, float) and math.isnan(cell)):
+        return "", NO_LABEL
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)
+    text = str(cell)
+    if not text.strip() or text.strip().casefold() == "nan":
+        return "", NO_LABEL
+    return layout_names.class_name(text), ""  # spaces stay: `cat ` is reported, and not merged
