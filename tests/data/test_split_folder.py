@@ -106,6 +106,7 @@ def test_a_file_under_two_labels_is_told(source, tmp_path, capsys):
         seed=0,
         per_class=None,
         mode="copy",
+        table=None,
         follow_links=False,
         layout="auto",
         group_duplicates="equal",
@@ -126,6 +127,7 @@ def test_classes_of_nearly_the_same_name_are_told(source, tmp_path, capsys):
         layout="auto",
         source=source,
         destination=tmp_path / "out",
+        table=None,
         dry_run=True,
     )
     cli_split.split(argparse.Namespace(**settings))
@@ -267,3 +269,39 @@ def test_the_script_splits_without_keras(source, script, tmp_path):
     status, text = script(source, tmp_path / "one", name="split_images")
     assert (status, text.count("\n")) == (2, 1)
     assert text.startswith("error: ")
+
+
+def test_a_table_has_the_splits_that_copies_would_have(source, tmp_path, capsys):
+    os.rename(source / "cat", source / " a 'cat', \"too\"")
+    table, copies = tmp_path / "splits.csv", tmp_path / "splits"
+    for words in ([str(copies)], ["--table", str(table)]):
+        parser = argparse.ArgumentParser()
+        cli_split.add_arguments(parser)
+        cli_split.split(parser.parse_args([str(source), *words]))
+    assert "recipe=folder data=csv data.path=" in capsys.readouterr().out
+    of_table = config(table)
+    of_table.name = "csv"
+    one, other = load_splits(of_table, 0), load_splits(config(copies), 0)
+    assert one.class_names == other.class_names
+    assert one.fingerprint == other.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "name a destination, or --table FILE"),
+        (("new", "--table", "splits.csv"), "name a destination, or --table FILE"),
+        (("--table", "beside/splits.csv"), "outside of its folder; write it into"),
+        (("--table", "photos"), "is there already"),
+        (("--table", "nowhere/splits.csv"), "nowhere is no folder"),
+        (("--table", "splits.csv", "--mode", "symlink"), "--mode symlink means nothing"),
+    ],
+)
+def test_a_table_that_cannot_be_written_is_refused(source, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "beside").mkdir()
+    parser = argparse.ArgumentParser()
+    cli_split.add_arguments(parser)
+    with pytest.raises(SettingError, match=message):
+        cli_split.split(parser.parse_args(["photos", *words]))
+    assert not (tmp_path / "splits.csv").exists()

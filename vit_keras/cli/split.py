@@ -1,4 +1,7 @@
-"""Split a folder of images: `vit-keras split photos splits --ratios 80/10/10`."""
+"""Split a folder of images: `vit-keras split photos splits --ratios 80/10/10`.
+
+`vit-keras split photos --table splits.csv` copies nothing.
+"""
 
 import argparse
 import shlex
@@ -9,7 +12,7 @@ from vit_keras.cli import arguments
 from vit_keras.cli.exit_codes import exit_codes
 from vit_keras.config.quoting import quote_override
 from vit_keras.config.schema import GROUP_DUPLICATES
-from vit_keras.data import quality_report, split_folder
+from vit_keras.data import quality_report, split_folder, split_table
 from vit_keras.data.split_findings import split_findings
 from vit_keras.errors import SettingError
 
@@ -26,10 +29,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source", type=Path, help="a folder with a sub-folder for each class"
     )
     destination = parser.add_argument(
-        "destination", type=Path, help="a new or empty folder, for train/, val/ and test/"
+        "destination",
+        type=Path,
+        nargs="?",
+        help="a new or empty folder, for train/, val/ and test/",
     )
-    for folder in (source, destination):
-        arguments.complete_files(folder)
+    table = parser.add_argument(
+        "--table",
+        type=Path,
+        metavar="FILE",
+        help="in place of a destination: a new CSV file with the split of each image, for data=csv",
+    )
+    for path in (source, destination, table):
+        arguments.complete_files(path)
     parser.add_argument("--ratios", default="80/10/10", help="train/val/test, or train/test")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random split")
     parser.add_argument("--per-class", type=int, help="maximum number of images per class")
@@ -60,7 +72,7 @@ def main() -> None:
 
 
 def split(settings: argparse.Namespace) -> None:
-    source, destination = settings.source, settings.destination
+    source, destination, table = settings.source, settings.destination, settings.table
     ratios = split_folder.parse_ratios(settings.ratios)
     check(settings, ratios)
     parts = split_folder.plan_split(
@@ -77,12 +89,17 @@ def split(settings: argparse.Namespace) -> None:
         print(f"warning: {line}")
     if settings.dry_run:
         return
-    split_folder.write_split(parts, source, destination, settings.mode)
-    links = " data.follow_links=true" if settings.mode == "symlink" else ""
-    manifest = destination / split_folder.MANIFEST
-    print(f"{manifest} lists where each file went, and what was left out. To train on it:")
-    path = shlex.quote(f"data.path={quote_override(destination)}")
-    print(f"vit-keras train recipe=folder {path}{links}")
+    if table:
+        links = " data.follow_links=true" if settings.follow_links else ""
+        split_table.write_table(parts, source, table)
+        print(f"{table} has the split of each image. To train on it:")
+    else:
+        links = " data.follow_links=true" if settings.mode == "symlink" else ""
+        split_folder.write_split(parts, source, destination, settings.mode)
+        manifest = destination / split_folder.MANIFEST
+        print(f"{manifest} lists where each file went, and what was left out. To train on it:")
+    path = shlex.quote(f"data.path={quote_override(table or destination)}")
+    print(f"vit-keras train recipe=folder {'data=csv ' if table else ''}{path}{links}")
 
 
 def check(settings: argparse.Namespace, ratios: dict[str, float]) -> None:
@@ -98,4 +115,13 @@ def check(settings: argparse.Namespace, ratios: dict[str, float]) -> None:
         )
     if settings.seed < 0:
         raise SettingError(f"--seed {settings.seed} is below 0; use 0 or more")
-    split_folder.check_destination(settings.source, settings.destination)
+    if (settings.destination is None) == (settings.table is None):
+        raise SettingError(
+            "a split goes into a folder or into a table; name a destination, or --table FILE"
+        )
+    if settings.table is None:
+        split_folder.check_destination(settings.source, settings.destination)
+        return
+    if settings.mode != "copy":
+        raise SettingError(f"--mode {settings.mode} means nothing to --table, which copies nothing")
+    split_table.check_table(settings.source, settings.table)
