@@ -44,10 +44,7 @@ def test_a_table_is_trained_on_as_the_folder_of_its_images(tmp_path):
     for name in ("ant", "bee", "cat 2"):
         write(folder / "photos" / name, 16)
     data = {"folder": ("data=folder", f"data.path={folder / 'photos'}")}
-    data |= {
-        kind: ("data=csv", f"data.path={path}")
-        for kind, path in tables(folder).items()
-    }
+    data |= {kind: ("data=csv", f"data.path={path}") for kind, path in tables(folder).items()}
     runs = {
         kind: train_model(load_config(*SETTINGS, *words, f"run.dir={tmp_path / kind}"))
         for kind, words in data.items()

@@ -1,4 +1,4 @@
-"""Choose the images: a known data set, a folder, a file of arrays, or a zip from the browser."""
+"""Choose the images: a known set, a folder, a table, a file of arrays, a zip from the browser."""
 
 import hashlib
 import threading
@@ -18,26 +18,37 @@ from vit_keras.studio.jobs.command import group_choices
 from vit_keras.studio.jobs.queue import STUDIO
 from vit_keras.text import counted
 
-KNOWN_SET, FOLDER, ZIP, ARRAYS = (
+KNOWN_SET, FOLDER, ZIP, TABLE, ARRAYS = KINDS = (
     "A known data set",
     "A folder on this computer",
     "A zip from this browser",
+    "A table of images and labels",
     "A file of arrays (.npz)",
 )
 UNPACKING = threading.Lock()
 OTHER = "another set of TensorFlow Datasets"
 MANY = 50  # files that are listed
 FOLDER_SETTINGS = ("data.layout", "data.missing_classes", "data.suffixes", "data.follow_links")
+COLUMNS = ("data.image_column", "data.label_column", "data.split_column", "data.follow_links")
 
 
 def select_data(root: Path) -> tuple[str, tuple[str, ...]]:
     """The name of the chosen data and its overrides, which are empty until a choice is complete."""
-    kind = st.radio("Images", (KNOWN_SET, FOLDER, ZIP, ARRAYS), key="images")
+    kind = st.radio("Images", KINDS, key="images")
     if kind == KNOWN_SET:
         return _select_known()
     if kind == ARRAYS:
         path = st.text_input("Path of the file", key="npz", placeholder="data/arrays.npz")
         return "npz", _path_overrides("npz", path)
+    if kind == TABLE:
+        path = st.text_input(
+            "Path of the table",
+            key="csv",
+            placeholder="photos/labels.csv",
+            help="CSV, Parquet, JSON lines, or an export of COCO or Label Studio; paths in it are "
+            "relative to its folder",
+        )
+        return "csv", _overrides_with("csv", path, COLUMNS, "How the table is read")
     if kind == FOLDER:
         path = st.text_input(
             "Path of the folder",
@@ -50,12 +61,16 @@ def select_data(root: Path) -> tuple[str, tuple[str, ...]]:
 
 
 def _folder_overrides(path: str) -> tuple[str, ...]:
-    """The path, and how the folder is read: the answers to what its names leave open."""
-    words = _path_overrides("folder", path)
+    return _overrides_with("folder", path, FOLDER_SETTINGS, "How the folder is read")
+
+
+def _overrides_with(data: str, path: str, names: tuple[str, ...], title: str) -> tuple[str, ...]:
+    """The path, and how it is read: the answers to what its names leave open."""
+    words = _path_overrides(data, path)
     if not words:
         return ()
-    settings = [(options()[name], options()[name].default) for name in FOLDER_SETTINGS]
-    with st.expander("How the folder is read"):
+    settings = [(options()[name], options()[name].default) for name in names]
+    with st.expander(title):
         return (*words, *setting_inputs.edit_settings(settings, f"{path} "))
 
 

@@ -12,6 +12,7 @@ import yaml
 from vit_keras.cli import hydra_app
 from vit_keras.config.quoting import quote_override
 from vit_keras.config.schema import Config
+from vit_keras.data import registry
 from vit_keras.errors import SettingError
 from vit_keras.runs import run_dir
 from vit_keras.training import preflight
@@ -52,6 +53,7 @@ def recipes() -> tuple[Recipe, ...]:
 def default_recipe(is_pretrained: bool, data: str) -> Recipe:
     """The recipe that is written for a data set, or the first one for this start."""
     found = [recipe for recipe in recipes() if recipe.is_pretrained == is_pretrained]
+    data = "folder" if data in registry.OF_FILES else data  # a recipe for files
     matching = [recipe for recipe in found if recipe.data == data]
     named = (recipe for recipe in matching if recipe.name.endswith(data))
     return next(named, next(iter(matching), found[0]))

@@ -10,6 +10,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from vit_keras.config import compose
 from vit_keras.config.fields import options
+from vit_keras.data import registry
 from vit_keras.studio.components import data_source, display, setting_inputs
 from vit_keras.studio.components.display import escape_markdown, show_errors, table
 from vit_keras.studio.jobs.command import command_line, default_recipe, group_choices
@@ -55,7 +56,7 @@ def _size_override(name: str) -> tuple[str, ...]:
     """Choose the size that images are resized to; a known data set has its own."""
     typed = st.text_input(
         "image size",
-        "64" if name == "folder" else "",
+        "64" if name in registry.OF_FILES else "",
         key=f"size {name}",
         placeholder=setting_inputs.UNSET,
         help="`data.image_size`: rows and columns that the images are resized to",

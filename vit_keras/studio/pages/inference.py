@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from vit_keras.cli import evaluate, export
+from vit_keras.data import registry
 from vit_keras.data.readers.layout_names import SUFFIXES
 from vit_keras.evaluation.preflight import ALL, TEST, check_evaluation
 from vit_keras.export import preflight
@@ -97,7 +98,7 @@ def _show_evaluate(run: RunState, root: Path) -> None:
 
 def _select_split(data: str) -> tuple[str, ...]:
     """Choose all images or the test split, which is the default of a known data set."""
-    is_known = data not in ("folder", "npz")
+    is_known = data not in registry.OF_PATH
     split = st.radio(
         "Images of this data",
         (ALL, TEST),
