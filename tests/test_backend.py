@@ -43,16 +43,22 @@ def test_the_memory_of_an_earlier_run_does_not_count():
 def test_where_the_kernel_does_not_count_again_the_memory_is_sampled(tmp_path, monkeypatch):
     """In a container with a /proc that cannot be written, and on macOS."""
     status = tmp_path / "status"
+
+    def write(content):
+        """Whole, as the kernel does: the sampler may read at any time."""
+        (tmp_path / "new").write_text(content)
+        (tmp_path / "new").replace(status)
+
     monkeypatch.setattr(backend, "PROC", tmp_path)
     monkeypatch.setattr(backend, "INTERVAL", 0.01)
     monkeypatch.setattr(backend, "_sampler", None)
-    status.write_text("Name:\tpython\nVmRSS:\t 1000 kB\n")
+    write("Name:\tpython\nVmRSS:\t 1000 kB\n")
     backend._reset_host_peak()
     first = backend._sampler
-    status.write_text("VmRSS:\t 3000 kB\n")
+    write("VmRSS:\t 3000 kB\n")
     while first.highest < 3000 * 1024:
         first.stopped.wait(0.01)
-    status.write_text("VmRSS:\t 2000 kB\n")
+    write("VmRSS:\t 2000 kB\n")
     assert backend._host_peak() == 3000 * 1024
     backend._reset_host_peak()
     assert backend._host_peak() == 2000 * 1024

@@ -45,7 +45,7 @@ MISTAKES = {
     "optimizer_name": ("optim.name=adamx", "optim.name=adamx", "did you mean adam"),
     "variant": ("model.variant=vit_b16", "model.variant=vit_b16", "did you mean b16?"),
     "precision": ("train.precision=float16", "train.precision=float16", "mixed_float16"),
-    "jit": ("train.jit_compile=maybe", "train.jit_compile=maybe", "auto, false, true"),
+    "jit": ("train.jit_compile=maybe", "train.jit_compile=maybe", "auto, false, layers, true"),
     "unknown": ("train.epoch=3", "train.epoch ", "did you mean train.epochs?"),
     "unknown_group": ("trian.epochs=3", "trian.epochs ", "did you mean train.epochs?"),
     "unknown_added": ("+train.epoch=3", "train.epoch", "train.epochs"),

@@ -363,7 +363,7 @@ def test_hugging_faces_folder_is_named_as_one_readable_by_others_and_has_the_cla
     model = build_vit("tiny_mnist", image_size=7, num_classes=2)
     with pytest.raises(SettingError, match=r"w.safetensors would be a folder"):
         save_pretrained(model, tmp_path / "w.safetensors")
-    with pytest.raises(SettingError, match=r"class_names has 1 names, and the model 2 logits"):
+    with pytest.raises(SettingError, match=r"class_names has 1 name, and the model 2 logits"):
         save_pretrained(model, tmp_path / "w", class_names=["ant"])
     save_pretrained(model, tmp_path / "w", class_names=["ant", "bee"])
     config = json.loads((tmp_path / "w" / "config.json").read_text())

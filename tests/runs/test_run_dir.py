@@ -171,6 +171,9 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
         data=DataConfig(
             name="cifar100",
             path="a",
+            image_column="file",
+            label_column="kind",
+            split_column="part",
             layout={"train": "a"},
             missing_classes="allow",
             suffixes=[".jpg"],
@@ -211,7 +214,9 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
             *("sgd", 1e-7, 0.1, 0.2, 1e-30, 0.8, 0.7, 0.6, 2.5, 0.1, 0.99, 3, "batch"),
             *("wsd", 0.3, "run"),
         ),
-        train=TrainConfig(3, 7, 2**32 - 1, "mixed_bfloat16", False, 5, True, 8, 9, 4, [2]),
+        train=TrainConfig(
+            3, 7, 2**32 - 1, "mixed_bfloat16", False, False, 5, True, 8, 9, 4, ["onnx"], [2]
+        ),
         run=RunConfig(str(tmp_path), str(tmp_path / "run: #1")),
     )
     for group in ("data", "model", "pretrained", "augment", "optim", "train"):

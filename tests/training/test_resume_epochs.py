@@ -95,7 +95,10 @@ def test_a_run_that_early_stopping_ended_goes_on(tmp_path):
     ("overrides", "named"),
     [
         (["train.schedule_epochs=[0]"], "train.schedule_epochs=0"),
-        (["recipe=finetune_digits", "train.schedule_epochs=[3]"], "each stage has a schedule"),
+        (
+            ["recipe=finetune_digits", "train.schedule_epochs=[3]"],
+            "schedules follow from the epochs",
+        ),
     ],
 )
 def test_schedules_that_mean_nothing_are_refused(overrides, named):
