@@ -108,6 +108,7 @@ def test_a_sweep_of_two(page, shot):
     quick(page)
     click(page.get_by_role("radiogroup", name="Runs to train").get_by_text("Grid search: every"))
     click(page.get_by_role("combobox", name="Settings to vary"))
+    page.keyboard.type("learning_rate")  # the list shows the first of many settings
     click(page.get_by_role("option", name="optim.learning_rate", exact=True))
     page.keyboard.press("Escape")
     values = page.get_by_role("textbox", name="Values of optim.learning_rate")
