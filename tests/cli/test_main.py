@@ -55,7 +55,7 @@ REFUSED = {
     "trian": "trian is not a command; did you mean train?",
     "recipe=mnist": "write a command before the settings, as in vit-keras train recipe=mnist",
     "get-data": "name a data set, or --list",
-    "split photos": "required: destination",
+    "split photos": "name a destination",
     "completion basch": "did you mean bash?",
     "studio --port x": "argument --port: invalid int value: 'x'",
     "finetune pretrained.handle=null": "pretrained.handle is not set",
