@@ -70,7 +70,7 @@ def blocks(page):
 def workspace(tmp_path_factory):
     """A folder as the pages assume it: released runs, and folders of photos."""
     folder = tmp_path_factory.mktemp("workspace")
-    for run in ("digits", "cifar10_small", "cifar10_small_hub"):
+    for run in ("digits", "cifar10_hour", "cifar10_small", "cifar10_small_hub"):
         shutil.copytree(ROOT / "saved_models" / run, folder / "saved_models" / run)
     write_photos(folder / "photos", range(12))
     write_photos(folder / "more_photos", range(12, 14))
@@ -163,7 +163,7 @@ class PageRunner:
         if words[:1] == ["get-data"] and words[1:] != ["--list"]:
             words = ["get-data", "--help"]  # a download
         if words[0] in ("evaluate", "export"):  # of the smallest run
-            words = [word.replace("cifar10_small", "digits") for word in words]
+            words = [re.sub("cifar10_(small|hour)", "digits", word) for word in words]
             words += ["--images", "20"]
         self.monkeypatch.setattr(sys, "argv", ["vit-keras", *words])
         self.capsys.readouterr()
