@@ -11,8 +11,24 @@ from vit_keras.model.quantization import Composite
 serializable = keras.saving.register_keras_serializable("vit_keras")
 
 
+class Stem(Composite):
+    """What embeds an image as one token per patch: (B, X, Y, C) -> (B, XY / P², D)."""
+
+    def __init__(self, patch_size, width, **kwargs):
+        super().__init__(**kwargs)
+        self.patch_size = patch_size
+        self.width = width
+
+    def compute_output_shape(self, input_shape):
+        batch, rows, columns, _ = input_shape
+        return (batch, (rows // self.patch_size) * (columns // self.patch_size), self.width)
+
+    def get_config(self):
+        return {**super().get_config(), "patch_size": self.patch_size, "width": self.width}
+
+
 @serializable
-class PatchEmbedding(Composite):
+class PatchEmbedding(Stem):
     """Linear projection of non-overlapping patches: (B, X, Y, C) -> (B, XY / P², D).
 
     The x E of Dosovitskiy et al. 2021 (https://arxiv.org/abs/2010.11929), eq. 1: a convolution of
@@ -28,9 +44,7 @@ class PatchEmbedding(Composite):
     """
 
     def __init__(self, patch_size, width, **kwargs):
-        super().__init__(**kwargs)
-        self.patch_size = patch_size
-        self.width = width
+        super().__init__(patch_size, width, **kwargs)
         self.projection = keras.layers.Dense(width, dtype=self.dtype_policy, name="projection")
 
     def build(self, input_shape):
@@ -46,15 +60,9 @@ class PatchEmbedding(Composite):
             )
         return self.projection(cut_patches(images, self.patch_size))
 
-    def compute_output_shape(self, input_shape):
-        return tokens_shape(input_shape, self.patch_size, self.width)
-
-    def get_config(self):
-        return {**super().get_config(), "patch_size": self.patch_size, "width": self.width}
-
 
 @serializable
-class ConvStem(Composite):
+class ConvStem(Stem):
     """Convolutional stem in place of the patch projection: (B, X, Y, C) -> (B, XY / P², D).
 
     log2 P blocks of a 3x3 convolution of stride 2, batch normalisation and ReLU, then a 1x1
@@ -71,9 +79,7 @@ class ConvStem(Composite):
     """
 
     def __init__(self, patch_size, width, **kwargs):
-        super().__init__(**kwargs)
-        self.patch_size = patch_size
-        self.width = width
+        super().__init__(patch_size, width, **kwargs)
         num_blocks = patch_size.bit_length() - 1  # log2 P
         dtype = self.dtype_policy
         self.convolutions = [
@@ -114,15 +120,9 @@ class ConvStem(Composite):
             x = ops.relu(norm(x, training=training))
         return self.projection(ops.reshape(x, (-1, x.shape[1] * x.shape[2], x.shape[3])))
 
-    def compute_output_shape(self, input_shape):
-        return tokens_shape(input_shape, self.patch_size, self.width)
-
-    def get_config(self):
-        return {**super().get_config(), "patch_size": self.patch_size, "width": self.width}
-
 
 @serializable
-class ConvTokenizer(Composite):
+class ConvTokenizer(Stem):
     """Convolutional tokenizer in place of the patch projection: (B, X, Y, C) -> (B, XY / P², D).
 
     log2 P blocks of a 3x3 convolution of stride 1, ReLU, and a 3x3 max-pooling of stride 2 (Hassani
@@ -139,9 +139,7 @@ class ConvTokenizer(Composite):
     """
 
     def __init__(self, patch_size, width, **kwargs):
-        super().__init__(**kwargs)
-        self.patch_size = patch_size
-        self.width = width
+        super().__init__(patch_size, width, **kwargs)
         num_blocks = patch_size.bit_length() - 1  # log2 P
         names = [f"conv_{i}" for i in range(num_blocks - 1)] + ["projection"]
         self.convolutions = [
@@ -170,12 +168,6 @@ class ConvTokenizer(Composite):
             # ReLU after the pooling gives the same on a quarter of the values: both are monotonic.
             x = ops.relu(max_pool(convolution(x)))
         return ops.reshape(x, (-1, x.shape[1] * x.shape[2], x.shape[3]))
-
-    def compute_output_shape(self, input_shape):
-        return tokens_shape(input_shape, self.patch_size, self.width)
-
-    def get_config(self):
-        return {**super().get_config(), "patch_size": self.patch_size, "width": self.width}
 
 
 def max_pool(x):
@@ -207,9 +199,3 @@ def check_image(input_shape, patch_size):
         raise ValueError(f"the image size must be known, not {rows}x{columns}x{channels}")
     if rows % patch_size or columns % patch_size:
         raise ValueError(f"patch_size={patch_size} does not divide the image {rows}x{columns}")
-
-
-def tokens_shape(input_shape, patch_size, width):
-    """Output shape: (B, X, Y, C) -> (B, XY / P², D)."""
-    batch, rows, columns, _ = input_shape
-    return (batch, (rows // patch_size) * (columns // patch_size), width)
