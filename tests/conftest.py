@@ -65,6 +65,12 @@ def no_network(own_caches, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
+@pytest.fixture
+def without_gpu(monkeypatch):
+    """A run with an ONNX file is predicted by Keras where there is a GPU."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+
+
 @pytest.fixture(scope="module")
 def browser():
     """Debian's Chromium, headless."""

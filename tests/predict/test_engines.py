@@ -8,24 +8,21 @@ import subprocess
 import sys
 import zipfile
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
 import vit_keras
-from helpers.exported_runs import exported_digits
+from helpers.exported_runs import exported_digits, skip_without_onnx
 from helpers.fake_runs import in_process
 from helpers.paths import SAVED_MODELS
 from vit_keras import Predictor, SettingError, open_run
 from vit_keras.export import current, exporter, preflight
 from vit_keras.predict import engines
 
-if keras.backend.backend() != "tensorflow":
-    pytest.skip("exports are written from TensorFlow's graph", allow_module_level=True)
-pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install onnxruntime")
-pytest.importorskip("tf2onnx", reason="needs tf2onnx: pip install tf2onnx")
+skip_without_onnx()
+pytestmark = pytest.mark.usefixtures("without_gpu")
 
 PIXELS = (load_digits().images * 255 / 16).round().astype("uint8")
 ORIENTATION = 0x0112  # the tag of EXIF
@@ -36,11 +33,6 @@ def confidences(predictions):
     return np.array(
         [[c.confidence for c in sorted(one.top, key=lambda c: c.index)] for one in predictions]
     )
-
-
-@pytest.fixture(autouse=True)
-def without_gpu(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
 
 
 @pytest.fixture(scope="module")

@@ -3,23 +3,15 @@
 import base64
 import io
 
-import keras
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from helpers.exported_runs import exported_digits
+from helpers.exported_runs import exported_digits, skip_without_onnx
 from vit_keras.studio.worker.model_tasks import ModelTasks
 
-if keras.backend.backend() != "tensorflow":
-    pytest.skip("exports are written from TensorFlow's graph", allow_module_level=True)
-pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install onnxruntime")
-pytest.importorskip("tf2onnx", reason="needs tf2onnx: pip install tf2onnx")
-
-
-@pytest.fixture(autouse=True)
-def without_gpu(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+skip_without_onnx()
+pytestmark = pytest.mark.usefixtures("without_gpu")
 
 
 @pytest.mark.slow

@@ -2,24 +2,17 @@
 
 import json
 
-import keras
 import pytest
 
+from helpers.exported_runs import skip_without_onnx
 from helpers.trained_runs import trained
 from vit_keras import Predictor, SettingError, load_config, train_model
 from vit_keras.export import exporter
 from vit_keras.training.export_at_end import export_formats
 from vit_keras.training.resume import RESUMABLE
 
-if keras.backend.backend() != "tensorflow":
-    pytest.skip("exports are written from TensorFlow's graph", allow_module_level=True)
-pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install onnxruntime")
-pytest.importorskip("tf2onnx", reason="needs tf2onnx: pip install tf2onnx")
-
-
-@pytest.fixture(autouse=True)
-def without_gpu(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+skip_without_onnx()
+pytestmark = pytest.mark.usefixtures("without_gpu")
 
 
 def test_what_train_export_stands_for():
