@@ -1,5 +1,6 @@
 """Shared fixtures: backends without log messages, and the data sets available on this machine."""
 
+import gc
 import json
 import os
 import shutil
@@ -16,6 +17,8 @@ pytest.register_assert_rewrite("helpers")  # so that a failed assert there shows
 
 from helpers.paths import ROOT, SCRIPTS  # noqa: E402
 
+gc.disable()  # until all is imported, nothing of which is garbage
+
 WITHOUT_KERAS = ROOT / "tests" / "helpers" / "without_keras"
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -27,6 +30,17 @@ if os.environ.get("KERAS_BACKEND") == "jax":
     os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+
+def pytest_collection_finish():
+    """What is imported by now stays: garbage collections pass over it.
+
+    Keras collects garbage whenever a layer gives up a variable, as each one does that is quantised,
+    and goes through the objects of all packages each time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
