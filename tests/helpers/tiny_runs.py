@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 
+from helpers.trained_runs import COMPILED
 from vit_keras import build_vit, load_config, train_model
 from vit_keras.runs import run_dir
 from vit_keras.training import checkpoint
@@ -31,7 +32,7 @@ def tuning(file, *overrides):
         f"pretrained.handle={file}",
         "pretrained.baseline=false",
         "data.limit=120",
-        "train.jit_compile=false",
+        COMPILED,
         "stages.head.epochs=2",
         "stages.all.epochs=2",
         *overrides,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from helpers.trained_runs import COMPILED, assert_same
 from vit_keras import SettingError, build_splits, load_config, train_model
 from vit_keras.config.schema import AugmentConfig
 from vit_keras.data import dataset as data_dataset
@@ -24,7 +25,7 @@ SMALL = (
     "train.epochs=2",
     "model.depth=1",
     "train.batch_size=32",
-    "train.jit_compile=false",
+    COMPILED,
 )
 
 
@@ -151,8 +152,6 @@ def test_a_limit_of_steps_holds_for_batches_schedule_and_speed(trained):
 
 
 def test_run_on_arrays_resumes_bit_for_bit_in_python(trained, tmp_path):
-    from helpers.trained_runs import assert_same
-
     _, result = trained
     shutil.copytree(result.path, tmp_path / "run")
     (tmp_path / "run" / "checkpoint" / "epoch-00002.npz").unlink()
