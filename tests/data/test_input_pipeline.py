@@ -219,6 +219,7 @@ def test_tensorflow_gets_a_data_set_of_its_own(backend):
         assert module.startswith("tensorflow.") == (backend == "tensorflow")
 
 
+@pytest.mark.slow
 def test_jax_needs_no_tensorflow(backend):
     """Neither to read batches, nor to train and measure on them."""
     if backend == "tensorflow":

@@ -14,8 +14,6 @@ from vit_keras.data.readers import npz
 from vit_keras.data.readers.arrays import convert
 from vit_keras.data.splits import load_splits, train_image_count
 
-pytestmark = pytest.mark.jax
-
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (12, 6, 5, 3)).astype("uint8")
 LABELS = np.arange(12) % 3
