@@ -36,20 +36,21 @@ test: setup
 
 # Tests that import Keras in separate processes: kill and resume, sweeps, JAX without TensorFlow.
 test-slow: setup
-	$(PYTEST) -m slow --dist load
+	$(PYTEST) -m slow --dist worksteal
 
 # The studio and the evaluation report, in Chromium.
 test-browser: setup
 	$(PYTEST) -m browser --dist loadfile --no-loadscope-reorder
 
-# Layers, model, input pipeline and a run on arrays, on the JAX backend.
+# Layers, model, input pipeline and a run on arrays, on the JAX backend. What is slow of them runs on
+# TensorFlow alone.
 test-jax: setup
-	KERAS_BACKEND=jax $(PYTEST) -m jax --dist loadfile
+	KERAS_BACKEND=jax $(PYTEST) -m "jax and not slow" --dist worksteal
 
 # Executes every notebook on a small budget, with and without its data set, and checks that its
 # committed outputs are complete.
 test-notebooks: setup
-	$(PYTEST) tests/integration -m notebooks --dist load
+	$(PYTEST) tests/integration -m notebooks --dist load --maxschedchunk 1
 
 test-all: test test-slow test-browser test-jax test-notebooks check-peers
 
@@ -99,11 +100,12 @@ bench: $(VENV)/.peers
 	for name in $(filter-out train_step,$(BENCHMARKS)); do \
 		$(BIN)/python benchmarks/$$name.py || exit 1; done
 
-# Runs each benchmark on the smallest sizes, with the peers that are installed, in seconds.
+# Runs each benchmark on the smallest sizes, with the peers that are installed: two at a time, as
+# importing Keras keeps one core busy. What a benchmark prints is shown when it has ended; its status
+# 255 ends xargs.
 bench-smoke: setup
-	for name in $(BENCHMARKS) small_budget; do \
-		echo "benchmarks/$$name.py --smoke"; \
-		$(BIN)/python benchmarks/$$name.py --smoke || exit 1; done
-	for words in "throughput.py train" "throughput.py infer" cifar10.py; do \
-		echo "benchmarks/gpu/$$words --smoke"; \
-		$(BIN)/python benchmarks/gpu/$$words --smoke || exit 1; done
+	printf '%s\n' $(BENCHMARKS:%=%.py) small_budget.py \
+		"gpu/throughput.py train" "gpu/throughput.py infer" gpu/cifar10.py | \
+	xargs -P 2 -I {} sh -c ' \
+		output=$$($(BIN)/python benchmarks/{} --smoke 2>&1) && status=0 || status=255; \
+		printf "%s\n" "benchmarks/{} --smoke" "$$output"; exit $$status'

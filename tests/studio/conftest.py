@@ -16,6 +16,11 @@ from helpers.paths import ROOT
 SHOTS = ROOT / "build" / "studio"  # screenshots, kept when the tests are over
 
 
+def pytest_collection_modifyitems(items):
+    """The file that takes longest begins, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: item.path.name != "test_training_page.py")
+
+
 class Studio:
     """`python -m vit_keras.studio` in an empty folder, started and killed as a person might."""
 
