@@ -8,7 +8,7 @@ from helpers.paths import SCRIPTS
 
 SCRIPT = str(SCRIPTS / "train_scratch.py")
 FINETUNE = str(SCRIPTS / "finetune_hub.py")
-SMALL = ("data.limit=400", "model.depth=2", "train.batch_size=32")
+SMALL = ("data.limit=400", "model.depth=1", "train.batch_size=32")
 
 
 def script(*overrides, path=SCRIPT, **environment):
