@@ -42,10 +42,9 @@ test-slow: setup
 test-browser: setup
 	$(PYTEST) -m browser --dist loadfile --no-loadscope-reorder
 
-# Layers, model, input pipeline and a run on arrays, on the JAX backend. What is slow of them runs on
-# TensorFlow alone.
+# Layers, model, input pipeline and a run on arrays, on the JAX backend.
 test-jax: setup
-	KERAS_BACKEND=jax $(PYTEST) -m "jax and not slow" --dist worksteal
+	KERAS_BACKEND=jax $(PYTEST) -m jax --dist worksteal
 
 # Executes every notebook on a small budget, with and without its data set, and checks that its
 # committed outputs are complete.
