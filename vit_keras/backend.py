@@ -160,6 +160,17 @@ def peak_memory_mb() -> dict[str, float]:
     return {name: round(peak, 1) for name, peak in peaks.items()}
 
 
+def has_gpu() -> bool:
+    """Whether the backend computes on a GPU."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        return has_tensorflow_gpu()
+    import jax
+
+    return jax.devices()[0].platform == "gpu"
+
+
 def has_tensorflow_gpu() -> bool:
     """Whether the backend is TensorFlow, and has a GPU."""
     import keras

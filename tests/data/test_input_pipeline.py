@@ -209,6 +209,23 @@ def test_batches_that_are_ready_are_not_waited_for(monkeypatch):
     assert wait.share == pytest.approx(2 / (7 + 2 + 4 * 5))
 
 
+@pytest.mark.parametrize(("load", "share"), [(3, 17 / 25), (0.5, 0.5 / 8.5)])
+def test_waiting_is_known_of_calls_of_several_steps(load, share, monkeypatch):
+    """Batches that take `load` seconds each, one after the other; two calls of four steps of 1 s."""
+    clock, wait = Clock(monkeypatch), input_pipeline.DataWait()
+    wait.timed_loader(lambda number: None, is_ahead=True)
+    wait.on_epoch_begin(0)
+    begun = clock.now
+    ends = [begun + load * (number + 1) for number in range(8)]
+    for first in (0, 4):
+        wait.on_train_batch_begin(first)
+        for number in range(first, first + 4):
+            wait.ready[number] = ends[number] - load, ends[number]
+            clock.now = max(clock.now, ends[number]) + 1
+        wait.on_train_batch_end(first + 3)
+    assert wait.share == pytest.approx(share)
+
+
 def test_tensorflow_gets_a_data_set_of_its_own(backend):
     streams = (
         input_pipeline.training_batches(split(), BATCH, 0, 0, prefetch=2),

@@ -196,7 +196,7 @@ class DataWait(keras.callbacks.Callback):
         super().__init__()
         self.ready: dict[int, tuple[float, float]] = {}  # batch -> (load started, load ended)
         self.is_ahead = True
-        self.next_batch = 0
+        self.next_batch = self.first_of_call = 0
         self.epoch_start = self.batch_start = self.batch_end = self.waited = 0.0
 
     def set_model(self, model: keras.Model) -> None:
@@ -225,20 +225,34 @@ class DataWait(keras.callbacks.Callback):
         self.waited = 0.0
 
     def on_train_batch_begin(self, batch, logs=None):
-        self.batch_start = time.perf_counter()
+        self.batch_start, self.first_of_call = time.perf_counter(), batch
 
     def on_train_batch_end(self, batch, logs=None):
         self.batch_end = time.perf_counter()
         if self.is_ahead:
-            load_start, load_end = self.ready.pop(self.next_batch)
-            self.next_batch += 1
-            # The first batch is loaded when the compiled step reads it, after `batch_start`.
-            self.waited += max(0.0, load_end - max(load_start, self.batch_start))
+            steps = batch + 1 - self.first_of_call
+            self.waited += self._waited_in_call([self._next_load() for _ in range(steps)])
             return
         for load_start, load_end in self.ready.values():  # one, or two where Keras looks ahead
             if load_start >= self.epoch_start:
                 self.waited += load_end - load_start
         self.ready.clear()
+
+    def _next_load(self) -> tuple[float, float]:
+        load = self.ready.pop(self.next_batch)
+        self.next_batch += 1
+        return load
+
+    def _waited_in_call(self, loads: list[tuple[float, float]]) -> float:
+        """Seconds of a call that were not steps, which are taken to be equally long.
+
+        From the moment that batch k of n is ready, n - k steps fit into the rest of the call.
+        """
+        # The first batch is loaded when the compiled step reads it, after `batch_start`.
+        start, steps = max(self.batch_start, loads[0][0]), len(loads)
+        left = (self.batch_end - max(start, load_end) for _, load_end in loads)
+        step = min(rest / (steps - k) for k, rest in enumerate(left))
+        return self.batch_end - start - steps * step
 
     @property
     def share(self) -> float:

@@ -21,6 +21,7 @@ from vit_keras.logs import console
 from vit_keras.runs import run_dir
 from vit_keras.text import counted, format_duration
 from vit_keras.training import freezing, out_of_memory, preflight
+from vit_keras.training.plan import with_single_steps
 from vit_keras.training.train import prepare
 from vit_keras.training.trainer import Trainer
 
@@ -86,7 +87,7 @@ def estimate(config: Config) -> Estimate:
 def _estimate(config: Config) -> Estimate:
     started = time.perf_counter()
     with console():
-        prepared = prepare(config)
+        prepared = prepare(with_single_steps(config))
     start_seconds = time.perf_counter() - started
     with tempfile.TemporaryDirectory() as folder:
         plan, model = prepared.plan, prepared.model

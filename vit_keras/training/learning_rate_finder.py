@@ -23,6 +23,7 @@ from vit_keras.logs import log
 from vit_keras.training import out_of_memory, preflight
 from vit_keras.training.callbacks.stopping import StopOnInterrupt
 from vit_keras.training.learning_rate import OffsetSchedule, serializable
+from vit_keras.training.plan import with_single_steps
 from vit_keras.training.range_test import CSV, PNG, check_range
 from vit_keras.training.train import Prepared, prepare
 
@@ -142,7 +143,7 @@ def find_learning_rate(config: Config, lowest: float, highest: float, steps: int
     check_range(lowest, highest, steps)
     preflight.check(config)
     with out_of_memory.in_one_line(config):
-        return _sweep(prepare(config), Sweep(lowest, highest, steps))
+        return _sweep(prepare(with_single_steps(config)), Sweep(lowest, highest, steps))
 
 
 @serializable

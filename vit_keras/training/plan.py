@@ -1,11 +1,14 @@
 """The training plan: stages, steps per epoch and the configuration to train with, resolved once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from vit_keras import backend
 from vit_keras.config import stages
 from vit_keras.config.schema import Config
 from vit_keras.config.stages import Stage
 from vit_keras.training import overfit_check, preflight
+
+ON_GPU = 32  # `train.steps_per_execution=auto`
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,18 @@ class TrainingPlan:
         """Epochs of all stages."""
         return self.stages[-1].end
 
+    @property
+    def steps_per_execution(self) -> int:
+        """Training steps in a call: a divisor of `steps_per_epoch`.
+
+        Keras would go on into the next epoch otherwise: the batches have no end.
+        """
+        asked = self.config.train.steps_per_execution
+        if asked == "auto":
+            asked = ON_GPU if backend.has_gpu() else 1
+        most = min(asked, self.steps_per_epoch)
+        return next(n for n in range(most, 0, -1) if self.steps_per_epoch % n == 0)
+
 
 def resolve_plan(config: Config, train_images: int) -> TrainingPlan:
     """The plan of a run on a training split of `train_images` images.
@@ -40,3 +55,8 @@ def resolve_plan(config: Config, train_images: int) -> TrainingPlan:
         stages=tuple(stages.plan(config)),
         steps_per_epoch=preflight.steps_per_epoch(config, train_images),
     )
+
+
+def with_single_steps(config: Config) -> Config:
+    """`config` with a call for each training step, so that callbacks see every one."""
+    return replace(config, train=replace(config.train, steps_per_execution=1))

@@ -48,6 +48,7 @@ RESUMABLE = (
     "train.sample_predictions",
     "train.export",
     "train.autotune",
+    "train.steps_per_execution",
     "data.tfds_dir",
     "data.path",
     "data.prefetch",

@@ -20,6 +20,7 @@ from vit_keras.logs import console, log
 from vit_keras.model.vit import describe
 from vit_keras.runs import accuracy, run_dir, run_end, training_images
 from vit_keras.runs.run_dir import Run, log_file
+from vit_keras.text import counted
 from vit_keras.training import (
     autotune,
     batch_size,
@@ -169,6 +170,7 @@ def _describe_run(run: Run, config: Config, prepared: Prepared) -> None:
     log.info("data: %s\n%s", config.data.name, splits.table())
     _report_data_quality(run, splits, vit)
     log.info("precision: %s (%s)", precision.policy, precision.reason)
+    _report_steps_per_execution(prepared.plan)
     description = environment.describe(precision, splits)
     lines: list[str] = []
     vit.summary(line_length=80, print_fn=lines.append)
@@ -185,6 +187,16 @@ def _describe_run(run: Run, config: Config, prepared: Prepared) -> None:
     if prepared.weights_report:
         log.info("pretrained: %s", prepared.weights_report)
         run.write_text("pretrained.txt", prepared.weights_report + "\n")
+
+
+def _report_steps_per_execution(plan: TrainingPlan) -> None:
+    asked, steps = plan.config.train.steps_per_execution, plan.steps_per_execution
+    if asked not in ("auto", steps):
+        log.info(
+            "steps per call: %d, because train.steps_per_execution=%d does not divide the %s of an "
+            "epoch",
+            *(steps, asked, counted(plan.steps_per_epoch, "batch[es]")),
+        )
 
 
 def _report_data_quality(run: Run, splits: Splits, vit: keras.Model) -> None:

@@ -116,7 +116,7 @@ class TrainingModel(keras.Model):
         self.augment_config = plan.config.augment if stage.augment else AugmentConfig()
         self.on_features = self.can_cache_features(stage)
         optimizer = self._build_optimizer(stage, plan, first_step)
-        self._compile(optimizer, jit_compile=self._use_xla(plan.config))
+        self._compile(optimizer, self._use_xla(plan.config), steps=plan.steps_per_execution)
         self.optimizer.build(self.vit.trainable_variables)
         if previous_optimizer is not None:
             training_optimizer.transfer_optimizer_state(previous_optimizer, self.optimizer)
@@ -125,7 +125,7 @@ class TrainingModel(keras.Model):
         """Take images from now on, also where the last stage was trained on features."""
         if self.on_features:
             self.on_features = False
-            self._compile(self.optimizer, jit_compile=self.jit_compile)
+            self._compile(self.optimizer, self.jit_compile, steps=self.steps_per_execution)
 
     def compile_for_evaluation(self, config: Config) -> ClassRecall:
         """Take images, and count hits by class from now on.
@@ -167,7 +167,11 @@ class TrainingModel(keras.Model):
         return keras.backend.backend() == "tensorflow" and backend.replicas() > 1
 
     def _compile(
-        self, optimizer: Any, jit_compile: bool | str, *metrics: keras.metrics.Metric
+        self,
+        optimizer: Any,
+        jit_compile: bool | str,
+        *metrics: keras.metrics.Metric,
+        steps: int = 1,
     ) -> None:
         self.compile(
             optimizer=optimizer,
@@ -175,6 +179,7 @@ class TrainingModel(keras.Model):
             # Weighted, because batches that several devices share may be padded.
             weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy"), *metrics],
             jit_compile=jit_compile,
+            steps_per_execution=steps,
         )
 
     @property

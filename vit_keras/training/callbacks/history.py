@@ -97,19 +97,21 @@ class Progress(keras.callbacks.Callback):
         super().__init__()
         self.file = run.path / PROGRESS
         self.epochs, self.steps = plan.total_epochs, plan.steps_per_epoch
-        self.written = self.first_batch_end = 0.0
+        self.written = self.first_call_end = 0.0
+        self.first_call = 0  # steps of the epoch's first call
         self.epoch_starts: list[float] = []  # of this process
         self.epoch = 0
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
         self.epoch_starts.append(time.perf_counter())
+        self.first_call = 0
         self._write(0, {})
 
     def on_train_batch_end(self, batch, logs=None):
         now = time.perf_counter()
-        if batch == 0:
-            self.first_batch_end = now  # compilation is over
+        if not self.first_call:
+            self.first_call, self.first_call_end = batch + 1, now  # compilation is over
         if now - self.written >= WRITE_INTERVAL:
             self._write(batch + 1, logs or {})
 
@@ -133,7 +135,7 @@ class Progress(keras.callbacks.Callback):
             epoch = statistics.median(known[-5:])
             rest_of_epoch = max(0.0, epoch - (now - self.epoch_starts[-1]))
             return round(epochs_after * epoch + rest_of_epoch, 1)
-        if step < 2:
+        if step <= self.first_call:
             return None
-        seconds_per_step = (now - self.first_batch_end) / (step - 1)
+        seconds_per_step = (now - self.first_call_end) / (step - self.first_call)
         return round(seconds_per_step * (self.steps * (epochs_after + 1) - step), 1)
