@@ -59,7 +59,6 @@ def ours_fit(heads, batch_size, depth):
     plan = resolve_plan(config, len(split.labels))
     (stage,) = plan.stages
     model.configure_stage(stage, plan, first_step=0)
-    stream = input_pipeline.training_batches(split, batch_size, seed=0, first_epoch=0, prefetch=4)
 
     class Clock(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
@@ -71,6 +70,7 @@ def ours_fit(heads, batch_size, depth):
     def run(steps):
         # The first batch is not timed: it includes the start of `fit`.
         clock, check = Clock(), stopping.StopOnNaN(plan, stage)
+        stream = input_pipeline.training_batches(split, batch_size, 0, first_epoch=0, prefetch=4)
         model.fit(
             stream, steps_per_epoch=steps + 1, shuffle=False, verbose=2, callbacks=[check, clock]
         )

@@ -5,6 +5,7 @@ import itertools
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import keras
@@ -211,7 +212,7 @@ def test_batches_that_are_ready_are_not_waited_for(monkeypatch):
 
 @pytest.mark.parametrize(("load", "share"), [(3, 17 / 25), (0.5, 0.5 / 8.5)])
 def test_waiting_is_known_of_calls_of_several_steps(load, share, monkeypatch):
-    """Batches that take `load` seconds each, one after the other; two calls of four steps of 1 s."""
+    """Batches that take `load` seconds each; two calls of four steps of 1 s."""
     clock, wait = Clock(monkeypatch), input_pipeline.DataWait()
     wait.timed_loader(lambda number: None, is_ahead=True)
     wait.on_epoch_begin(0)
@@ -224,6 +225,45 @@ def test_waiting_is_known_of_calls_of_several_steps(load, share, monkeypatch):
             clock.now = max(clock.now, ends[number]) + 1
         wait.on_train_batch_end(first + 3)
     assert wait.share == pytest.approx(share)
+
+
+def threads():
+    return [one for one in threading.enumerate() if one.name.startswith("batches")]
+
+
+def test_jax_prepares_batches_in_a_thread_that_ends_with_the_stream(backend):
+    if backend == "tensorflow":
+        pytest.skip("tf.data has threads of its own")
+    images, labels = split()
+    loaded = []
+
+    class Images:
+        def __getitem__(self, index):
+            loaded.append(threading.current_thread().name)
+            if len(loaded) > 6:
+                raise OSError("no such file")
+            return images[index]
+
+    stream = input_pipeline.training_batches(Split(Images(), labels), BATCH, 0, 0, prefetch=2)
+    assert not threads()
+    assert places(next(stream)) == epochs(1)[0][0]
+    deadline = time.monotonic() + 10
+    while len(loaded) < 3 and time.monotonic() < deadline:  # two ahead, though nobody asked
+        time.sleep(0.001)
+    assert len(loaded) == 3
+    assert all(name.startswith("batches") for name in loaded)
+    for _ in range(5):
+        next(stream)
+    with pytest.raises(OSError, match="no such file"):
+        next(stream)
+    assert not threads()
+
+    loaded.clear()
+    stream = input_pipeline.training_batches(Split(Images(), labels), BATCH, 0, 0, prefetch=2)
+    next(stream)
+    assert len(threads()) == 1
+    stream.close()
+    assert not threads()
 
 
 def test_tensorflow_gets_a_data_set_of_its_own(backend):

@@ -4,10 +4,12 @@ The order of an epoch depends on (seed, epoch) alone, so that a resumed run sees
 an uninterrupted one. `DataWait` measures how long the training waits for its input.
 """
 
+import collections
 import functools
 import itertools
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import keras
@@ -40,7 +42,8 @@ def training_batches(
             other images are dropped in the next epoch.
         seed: of the order.
         first_epoch: counted from 0.
-        prefetch: batches prepared ahead, with TensorFlow.
+        prefetch: batches prepared ahead of the device, in a thread. On JAX `close()` of the stream
+            ends the thread.
         steps: batches of an epoch; by default `len(split.labels) // batch_size`.
         repeats: copies of each image in a batch (repeated augmentation, Hoffer et al. 2020). An
             epoch keeps its number of batches and has fewer images (Berman et al. 2019).
@@ -74,10 +77,32 @@ def training_batches(
         copy = np.arange(len(index)) // len(images)  # all first copies come first, and so on
         return *batch, flip.is_flipped(index, (first_epoch + epoch) * repeats + copy)
 
-    load = wait.timed_loader(batch_of, is_ahead=_on_tensorflow()) if wait else batch_of
     if _on_tensorflow():
+        load = wait.timed_loader(batch_of, is_ahead=True) if wait else batch_of
         return _tf_dataset(load, None, split, prefetch, "bool" if alternating_flip else None)
-    return ((load(number),) for number in itertools.count())
+    return _prefetched(batch_of, prefetch, wait)
+
+
+def _prefetched(load: Callable[[int], Batch], prefetch: int, wait: "DataWait | None") -> Any:
+    """Generator of (load(0),), (load(1),), ..., of which `prefetch` are prepared ahead in a thread.
+
+    Keras copies the next batch to a GPU while it computes the one before. The thread ends when the
+    generator is closed, or with its last reference.
+    """
+    thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
+    try:
+        ahead = collections.deque(thread.submit(load, number) for number in range(prefetch))
+
+        def next_batch(number: int) -> Batch:
+            batch = ahead.popleft().result()  # or the error of the thread
+            ahead.append(thread.submit(load, number + prefetch))
+            return batch
+
+        taken = wait.timed_loader(next_batch, is_ahead=False) if wait else next_batch
+        for number in itertools.count():
+            yield (taken(number),)
+    finally:
+        thread.shutdown(cancel_futures=True)
 
 
 def repeated_indices(images: np.ndarray, repeats: int) -> np.ndarray:
@@ -185,8 +210,8 @@ class DataWait(keras.callbacks.Callback):
     """Measures the fraction of an epoch's training time that was spent waiting for input.
 
     With TensorFlow, batches are prepared ahead in a thread: batch i was waited for from the moment
-    its training step was reached until the batch was ready. With JAX, the training loop prepares
-    batches itself, and all of that time counts; a GPU computes meanwhile, so it is an upper bound.
+    its training step was reached until the batch was ready. With JAX, the training loop waits
+    for the thread itself, and that time counts; a GPU computes meanwhile, so it is an upper bound.
 
     Attributes:
         share: of the epoch so far, from 0 to 1.

@@ -89,15 +89,18 @@ class TrainingModel(keras.Model):
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         return super().compute_metrics(x, y_pred["targets"], y_pred["logits"], sample_weight)
 
-    def fit(self, *args: Any, **settings: Any) -> Any:
-        """Keras' own, with the error that ended it."""
+    def fit(self, batches: Any, **settings: Any) -> Any:
+        """Keras' own, with the error that ended it; the stream of batches ends with it."""
         try:
-            return super().fit(*args, **settings)
+            return super().fit(batches, **settings)
         except TypeError as error:
             # On JAX, Keras then averages weights that are gone, and that error hides the cause.
             if error.__context__ is None or "'NoneType' object is not callable" not in str(error):
                 raise
             raise error.__context__ from None
+        finally:
+            if hasattr(batches, "close"):  # a generator, whose thread ends
+                batches.close()
 
     def configure_stage(self, stage: Stage, plan: TrainingPlan, first_step: int) -> None:
         """Freeze what `stage` does not train and compile the model for it.
