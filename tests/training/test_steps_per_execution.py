@@ -1,4 +1,4 @@
-"""Several training steps in a call: the same training, and calls that end with the epoch."""
+"""Several training steps in a call: calls that end with the epoch, and the same training."""
 
 import pytest
 
@@ -33,16 +33,23 @@ def test_what_is_no_number_of_steps_is_refused(word):
 
 
 @pytest.mark.slow
-def test_several_steps_in_a_call_change_nothing(tmp_path, monkeypatch, capsys):
-    """An epoch of 9 batches, of which three make an update; also resumed with another number."""
-    settings = ("model.dropout=0.1", "augment=shift", "optim.ema_momentum=0.9")
+def test_neither_steps_in_a_call_nor_images_on_the_device_change_a_training(
+    tmp_path, monkeypatch, capsys
+):
+    """An epoch of 9 batches, of which three make an update; resumed without either of the two."""
+    settings = ("model.dropout=0.1", "optim.ema_momentum=0.9", "train.jit_compile=auto")
     settings += ("train.limit_train_batches=9", "optim.gradient_accumulation_steps=3")
-    trained(tmp_path / "single", *settings)
+    settings += ("augment=shift", "augment.flip=alternating", "augment.repeated_augmentation=2")
+    trained(tmp_path / "plain", *settings)
     keep_snapshots(monkeypatch, tmp_path)
-    trained(tmp_path / "several", *settings, "train.steps_per_execution=4")
-    assert "steps per call: 3, because train.steps_per_execution=4" in capsys.readouterr().out
-    assert_same(tmp_path / "single", tmp_path / "several")
+    fast = ("train.steps_per_execution=4", "data.device_resident=true")
+    trained(tmp_path / "fast", *settings, *fast)
+    printed = capsys.readouterr().out
+    assert "steps per call: 3, because train.steps_per_execution=4" in printed
+    assert "of training images are kept on the device" in printed
+    assert_same(tmp_path / "plain", tmp_path / "fast")
 
     monkeypatch.undo()
-    train_model(load_config(f"run.resume={tmp_path / '1'}", "train.steps_per_execution=9"))
-    assert_same(tmp_path / "single", tmp_path / "1")
+    slow = ("train.steps_per_execution=1", "data.device_resident=false")
+    train_model(load_config(f"run.resume={tmp_path / '1'}", *slow))
+    assert_same(tmp_path / "plain", tmp_path / "1")

@@ -113,6 +113,12 @@ class DataConfig:
         "many MB.",
         at_least=0,
     )
+    device_resident: Any = setting(
+        "auto",
+        "Keep all training images in the memory of the device, and gather batches there: where "
+        "they take at most half of a GPU's free memory (auto), always (true) or never (false).",
+        choices=("auto", "true", "false"),
+    )
     workers: int | None = setting(
         None,
         "Threads that decode the images of a folder; the number of cores unless set.",

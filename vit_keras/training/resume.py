@@ -52,6 +52,7 @@ RESUMABLE = (
     "data.tfds_dir",
     "data.path",
     "data.prefetch",
+    "data.device_resident",
     "data.workers",
 )
 

@@ -10,7 +10,7 @@ import keras
 from vit_keras import backend
 from vit_keras.config.schema import Config
 from vit_keras.config.stages import check_image_sizes
-from vit_keras.data import lazy_images, quality_report, registry
+from vit_keras.data import device_resident, lazy_images, quality_report, registry
 from vit_keras.data.dataset import SourceData, Splits
 from vit_keras.data.image_input import PREPROCESS, ImageInput
 from vit_keras.data.readers import in_memory
@@ -117,6 +117,7 @@ def prepare(config: Config, data: SourceData | None = None, may_measure: bool = 
     backend.reset_peak_memory()
     keras.utils.set_random_seed(config.train.seed)
     config, splits = _load_splits(config, data)
+    device_resident.is_resident(config.data, splits.train.images)  # refuses what cannot be
     pair, reason = autotune.default_pair(config.train)
     default = batch_size.provisional(autotune.with_pair(config, pair), len(splits.train.labels))
     prepared = _build(default, splits, Precision(pair.policy, reason))

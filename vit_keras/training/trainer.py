@@ -13,7 +13,8 @@ import numpy as np
 from vit_keras import backend
 from vit_keras.config.schema import Config
 from vit_keras.config.stages import Stage
-from vit_keras.data.dataset import Splits
+from vit_keras.data import device_resident
+from vit_keras.data.dataset import Split, Splits
 from vit_keras.data.input_pipeline import evaluation_batches, training_batches
 from vit_keras.logs import log
 from vit_keras.runs import accuracy, run_dir, run_end
@@ -243,6 +244,8 @@ class Trainer:
             log.info("the frozen backbone's features are computed once and cached")
             train, validation = (self.model.features(split, size) for split in (train, validation))
             repeats = 1
+        else:
+            train = self._resident(train)
         training = training_batches(
             train,
             size,
@@ -255,6 +258,16 @@ class Trainer:
             wait=self.history.data_wait,
         )
         return training, evaluation_batches(validation, size, prefetch)
+
+    def _resident(self, train: Split) -> Split:
+        """The training split, with images on the device where `data.device_resident` keeps them."""
+        model = self.model
+        if model.resident_images is None:
+            if not device_resident.is_resident(self.config.data, train.images):
+                return train
+            log.info("%.0f MB of training images are kept on the device", train.images.nbytes / 1e6)
+            model.resident_images = device_resident.ResidentImages(train.images)
+        return Split(model.resident_images, train.labels)
 
     def _metrics(self, scores: dict[str, float]) -> dict[str, Any]:
         """The content of `metrics.json`: test scores, the best epoch, size, speed and memory."""

@@ -42,6 +42,7 @@ class TrainingModel(keras.Model):
         stage_vit: the same on images of the current stage's size.
         augment_config: the augmentation of the current stage.
         on_features: the first input is what the head reads, (B, D), and not images.
+        resident_images: `ResidentImages`, if batches for training name images of it.
         compile_layers: in training, XLA compiles GELU and layer normalisations alone.
     """
 
@@ -52,6 +53,7 @@ class TrainingModel(keras.Model):
         self._stage = SimpleNamespace(vit=vit)
         self.augment_config = config.augment
         self.on_features = False
+        self.resident_images: Any = None
         is_tensorflow = keras.backend.backend() == "tensorflow"  # JAX compiles all of the step
         self.compile_layers = is_tensorflow and config.train.jit_compile == "layers"
         self.label_smoothing = config.optim.label_smoothing
@@ -66,6 +68,8 @@ class TrainingModel(keras.Model):
         if self.on_features:
             logits = self.vit.get_layer("head")(images)
         else:
+            if self.resident_images is not None:
+                images = self.resident_images.gather(images)
             images = ops.cast(images, "float32")
             vit = self.stage_vit if training else self.vit
             shape = vit.input_shape[1:]
