@@ -8,7 +8,7 @@ from pathlib import Path
 
 from budget import Contender, result
 
-TRIAL_STEPS = 8  # of each stage, to time its step
+TRIAL_CALLS = 8  # of the compiled step in each stage, to time it
 
 
 def ours(task):
@@ -27,18 +27,20 @@ def ours(task):
         config = load_config(*words)
         prepare(config, may_measure=True)  # what `auto` is: the trial and the run recall it
         epochs = {stage.name: stage.epochs for stage in stages.plan(config)}
-        trial = _words(config, dict.fromkeys(epochs, 1), TRIAL_STEPS)
+        per_call = config.train.steps_per_execution
+        trial = _words(config, dict.fromkeys(epochs, 1), TRIAL_CALLS * per_call)
         clocks, prepared = _train(load_config(*words, *trial, f"run.dir={folder}/trial"))
         seconds = {name: clock.step_seconds for name, clock in clocks.items()}
         print("  step:", *(f"{name} {step:.3f} s" for name, step in seconds.items()), flush=True)
         full = len(prepared.splits.train.labels) // prepared.plan.config.train.batch_size
-        final = _words(config, *fitted(epochs, full, seconds, task.seconds))
+        epochs, steps = fitted(epochs, full, seconds, task.seconds)
+        final = _words(config, epochs, max(2, round(steps / per_call)) * per_call)
         clocks, prepared = _train(load_config(*words, *final, f"run.dir={folder}/run"))
         return _row(task, clocks.values(), prepared, Path(folder, "run/last.keras"))
 
 
 def fitted(epochs, full, step_seconds, budget):
-    """Epochs of each stage, and steps of an epoch, that together take `budget` seconds.
+    """Epochs of each stage, and steps of an epoch, unrounded, that together take `budget` seconds.
 
     Args:
         epochs: stage -> its epochs in the recipe.
@@ -55,7 +57,7 @@ def fitted(epochs, full, step_seconds, budget):
         # An epoch has as many steps as the images fill, or fewer, in every stage.
         scaled = {name: count * math.ceil(factor) for name, count in epochs.items()}
     steps = full * factor * sum(epochs.values()) / sum(scaled.values())
-    return scaled, max(2, round(steps))  # the first step is not timed
+    return scaled, steps
 
 
 def _words(config, epochs, steps):

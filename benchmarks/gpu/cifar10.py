@@ -36,6 +36,7 @@ def main():
         if options.smoke:
             cifar10_arrays.write_random(file)
             words = [*words, "model.depth=1", "train.batch_size=8", "train.jit_compile=false"]
+            words += ["data.device_resident=true", "train.steps_per_execution=2"]
             options.minutes = 1 / 60
         else:
             cifar10_arrays.join(options.folder, file)
