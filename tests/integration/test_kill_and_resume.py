@@ -7,9 +7,10 @@ import time
 
 import pytest
 
+from helpers import trained_runs
 from helpers.processes import FINETUNE, SCRIPT, SMALL, script
 from helpers.tiny_runs import tiny_vit
-from helpers.trained_runs import assert_same
+from helpers.trained_runs import assert_same, history, trained
 
 pytestmark = pytest.mark.slow
 
@@ -58,6 +59,43 @@ def test_sigkill_in_the_second_stage_of_a_fine_tuning_changes_nothing(tmp_path):
     resumed = script(f"run.resume={killed}", path=FINETUNE)
     assert resumed.returncode == 0, resumed.stderr
     assert_same(whole, killed)
+
+
+# A training that kills itself after the first batch of an epoch.
+KILLED = """
+import os, runpy, signal, sys
+from vit_keras.training.callbacks.stopping import StopOnNaN
+
+epoch, script, *sys.argv[1:] = sys.argv[1:]
+
+def kill(callback, batch, logs=None):
+    if callback.epoch + 1 == int(epoch):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+StopOnNaN.on_train_batch_end = kill
+runpy.run_path(script, run_name="__main__")
+"""
+
+
+def test_sigkill_in_each_stage_of_progressive_resolution_changes_nothing(tmp_path):
+    killed = tmp_path / "killed"
+    sizes = ("low={epochs: 2, image_size: 8}", "middle={epochs: 2, image_size: 12}")
+    overrides = (
+        *("data.image_size=16", "model.patch_size=4", "model.dropout=0.1", "train.epochs=null"),
+        *(f"+stages.{stage}" for stage in (*sizes, "full={epochs: 2}")),
+        *("optim=muon", "optim.schedule=linear", "optim.schedule_scope=run"),
+        *("optim.warmup_ratio=0.1", "optim.ema_momentum=0.9", "augment=shift"),
+    )
+    words = (*trained_runs.SMALL, *overrides, f"run.dir={killed}")
+    for epoch in (2, 4, 6):  # the second one of each stage
+        done = subprocess.run([sys.executable, "-c", KILLED, str(epoch), SCRIPT, *words])
+        assert done.returncode == -signal.SIGKILL
+        assert len(history(killed)) == epoch - 1
+        words = (f"run.resume={killed}",)
+    assert script(*words).returncode == 0
+
+    trained(tmp_path / "whole", *overrides)
+    assert_same(tmp_path / "whole", killed)
 
 
 @pytest.mark.usefixtures("ctrl_c")
