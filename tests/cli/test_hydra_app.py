@@ -474,6 +474,7 @@ PROMISES = {
         image_size=(32, 32), depth=6, num_heads=4, width=512, patch_size=8, dropout=0.1
     ),
     "cifar100_subset": dict(image_size=(32, 32), classes=20),
+    "cifar100_hour": dict(image_size=(32, 32), classes=20, optimizer="muon", epochs=420),
     "vit_b16_cifar10": dict(image_size=(224, 224), patch_size=16, width=768, depth=12),
 }
 
