@@ -95,8 +95,9 @@ def _fuse_dense(graph: Any, shapes: dict[str, list[int | str]]) -> int:
         before = makers.get(node.input[0]) if node.op_type == "MatMul" else None
         if before is None or before.op_type != "Reshape" or node.input[1] not in weights:
             continue
-        if shapes.get(before.input[0], [])[-1:] != shapes[node.input[1]][:1]:
-            continue  # more than the tokens was flattened, or the shape is not known yet
+        shape = shapes.get(before.input[0], [])
+        if len(shape) != 3 or shape[-1:] != shapes[node.input[1]][:1]:
+            continue  # rows and columns of a stem were flattened, or the shape is not known yet
         node.input[0] = before.input[0]
         fused += 1
         after = readers[node.output[0]]
