@@ -202,13 +202,38 @@ def multiples_around(value: int, factor: int) -> list[int]:
     return [multiple for multiple in (below, below + factor) if multiple]
 
 
-def check_patch_multiple(name: str, side: int, patch_size: int) -> None:
-    """Raise a `SettingError` unless patches of `patch_size` pixels cover `side` exactly."""
-    if side < 1 or side % patch_size:
-        sizes = join_options(multiples_around(max(side, 1), patch_size))
+def check_patch_multiple(name: str, image_size: tuple[int, int], patch_size: int) -> None:
+    """Raise a `SettingError` unless patches of `patch_size` cover (height, width) exactly."""
+    if axes := uncovered_axes(image_size, patch_size):
+        is_square = image_size[0] == image_size[1]
+        multiple = f"a multiple of the model's patch size, {patch_size}"
+        wrong = multiple if is_square else f"{multiple}, in each axis ({axes})"
         raise SettingError(
-            f"{name}={side} is not a multiple of the model's patch size, {patch_size}; use {sizes}"
+            f"{name}={size_text(image_size)} is not {wrong}; use "
+            f"{covered_sizes(image_size, patch_size)}"
         )
+
+
+def uncovered_axes(image_size: tuple[int, int], patch_size: int) -> str:
+    """The sides of (height, width) that patches do not cover: `width 30`; empty if they do."""
+    sides = zip(("height", "width"), image_size, strict=True)
+    return ", ".join(f"{axis} {side}" for axis, side in sides if side < 1 or side % patch_size)
+
+
+def covered_sizes(image_size: tuple[int, int], patch_size: int) -> str:
+    """The nearest sizes that patches cover, as typed: `24 or 32`, `[64,24] or [64,32]`."""
+    nearest = [
+        multiples_around(max(side, 1), patch_size) if side % patch_size or side < 1 else [side]
+        for side in image_size
+    ]
+    (height, width), (taller, wider) = ([sides[end] for sides in nearest] for end in (0, -1))
+    return " or ".join(dict.fromkeys([size_text((height, width)), size_text((taller, wider))]))
+
+
+def size_text(image_size: tuple[int, int]) -> str:
+    """(height, width) as it is typed: `64` or `[64,32]`."""
+    height, width = image_size
+    return str(height) if height == width else f"[{height},{width}]"
 
 
 def join_options(allowed: list[int]) -> str:

@@ -25,7 +25,18 @@ MISTAKES = {
         "2, 4 or 8",
         "6 or 9",
     ),
-    "image_size": ("data.image_size=[8,9]", "patch_size", "image_size=9"),
+    "image_width": (
+        "data.image_size=[8,9]",
+        *("patch_size=", "image_size=[8,9] (width 9)", "image_size=8 or [8,12]"),
+    ),
+    "image_height_and_width": (
+        "data.image_size=[9,15] model.patch_size=4",
+        *(
+            "model.patch_size=4",
+            "image_size=[9,15] (height 9, width 15); use 3,",
+            "=[8,12] or [12,16]",
+        ),
+    ),
     "image_size_huge": ("data.image_size=100000", "=100000", "625,000,000 patches", "=1024"),
     "image_size_kind": ("data.image_size=big", "data.image_size=big", "[height, width]"),
     "num_heads": ("model.width=12 model.num_heads=5", "model.num_heads=5", "12", "1, 2, 3, 4, 6"),

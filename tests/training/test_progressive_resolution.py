@@ -87,7 +87,8 @@ def test_by_default_each_stage_has_its_own_schedule():
 
 REFUSED = {
     "+stages.low={image_size: 10}": r"stages.low.image_size=10 is not a multiple .*4; use 8 or 12",
-    "+stages.low={image_size: [8,9]}": r"stages.low.image_size=9 is not a multiple .*; use 8 or 12",
+    "+stages.low={image_size: [8,9]}": r"image_size=\[8,9\] is .*\(width 9\); use 8 or \[8,12\]",
+    "+stages.low={image_size: [8,20]}": r"\[8,20\] is larger .* data.image_size=\[16,20\]",
     "+stages.low={image_size: 32}": r"stages.low.image_size=32 is larger .* use 16 or less",
     "+stages.low={image_size: small}": r"stages.low.image_size=small is no size; use a number",
     "+stages.low={image_size: 8, trainable: head}": r"image_size=8 .* trainable=head",

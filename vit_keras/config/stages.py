@@ -6,7 +6,7 @@ from typing import Any
 
 from vit_keras.config.schema import Config, OptimConfig, StageConfig
 from vit_keras.errors import SettingError
-from vit_keras.validators import check_int, check_patch_multiple, height_and_width
+from vit_keras.validators import check_int, check_patch_multiple, height_and_width, size_text
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def check_stages(config: Config) -> None:
     for stage in stages:
         _check_warmup(config, stage)
         if stage.image_size is not None:
-            _check_kind(config, stage)
+            _check_kind(config, stage, stage.image_size)
     for stage in stages[:-1]:
         if stage.kind == "lora":
             raise SettingError(
@@ -183,9 +183,9 @@ def _check_warmup(config: Config, stage: Stage) -> None:
     )
 
 
-def _check_kind(config: Config, stage: Stage) -> None:
+def _check_kind(config: Config, stage: Stage, size: tuple[int, int]) -> None:
     """Refuse images of another size for what cannot be trained on them."""
-    name = f"stages.{stage.name}.image_size={_as_typed(stage)}"
+    name = f"stages.{stage.name}.image_size={size_text(size)}"
     if stage.kind == "head":
         raise SettingError(
             f"{name} has no place in a stage with trainable=head, whose features are those of the "
@@ -210,15 +210,14 @@ def check_image_sizes(stages: Iterable[Stage], model: tuple[int, int], patch_siz
         SettingError: patches do not divide a size, or it is larger than the model's own.
     """
     for stage in stages:
-        for side, largest in zip(stage.image_size or (), model, strict=False):
-            check_patch_multiple(f"stages.{stage.name}.image_size", side, patch_size)
-            if side > largest:
-                raise SettingError(
-                    f"stages.{stage.name}.image_size={_as_typed(stage)} is larger than the images "
-                    f"of the saved model; use {largest} or less, or data.image_size={side}"
-                )
-
-
-def _as_typed(stage: Stage) -> str:
-    height, width = stage.image_size or (0, 0)
-    return str(height) if height == width else f"[{height},{width}]"
+        if stage.image_size is None:
+            continue
+        name = f"stages.{stage.name}.image_size"
+        check_patch_multiple(name, stage.image_size, patch_size)
+        height, width = (max(sides) for sides in zip(stage.image_size, model, strict=True))
+        if (height, width) != model:
+            raise SettingError(
+                f"{name}={size_text(stage.image_size)} is larger than the images of the saved "
+                f"model; use {size_text(model)} or less, or "
+                f"data.image_size={size_text((height, width))}"
+            )

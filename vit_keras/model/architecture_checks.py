@@ -105,20 +105,20 @@ def check(
 def _check_patches(
     arch: Architecture, image_size: tuple[int, int], prefix: str, data_prefix: str
 ) -> None:
-    for size in image_size:
-        if size % arch.patch_size:
-            fitting = validators.join_options(validators.divisors(math.gcd(*image_size), 2))
-            sizes = validators.join_options(validators.multiples_around(size, arch.patch_size))
-            raise SettingError(
-                f"{prefix}patch_size={arch.patch_size} does not divide "
-                f"{data_prefix}image_size={size}; use {fitting}, or {data_prefix}image_size={sizes}"
-            )
+    shown = f"{data_prefix}image_size={validators.size_text(image_size)}"
+    if axes := validators.uncovered_axes(image_size, arch.patch_size):
+        fitting = validators.join_options(validators.divisors(math.gcd(*image_size), 2))
+        sizes = validators.covered_sizes(image_size, arch.patch_size)
+        of = "" if image_size[0] == image_size[1] else f" ({axes})"
+        raise SettingError(
+            f"{prefix}patch_size={arch.patch_size} does not divide {shown}{of}; use {fitting}, or "
+            f"{data_prefix}image_size={sizes}"
+        )
     patches = math.prod(size // arch.patch_size for size in image_size)
     if patches > MAX_PATCHES:
         side = math.isqrt(MAX_PATCHES) * arch.patch_size
-        shown = image_size[0] if len({*image_size}) == 1 else list(image_size)
         raise SettingError(
-            f"{data_prefix}image_size={shown} makes {patches:,} patches of "
+            f"{shown} makes {patches:,} patches of "
             f"{prefix}patch_size={arch.patch_size}; use {MAX_PATCHES:,} or fewer, as "
             f"{data_prefix}image_size={side} makes, or larger patches"
         )

@@ -90,8 +90,8 @@ def load_with_report(
     inferred = infer_architecture.infer_architecture(weight_file, weight_format, **overrides)
     classes = inferred.num_classes if num_classes is None else num_classes
     if image_size is not None:
-        for side in validators.height_and_width(image_size):
-            validators.check_patch_multiple("image_size", side, inferred.arch.patch_size)
+        size = validators.height_and_width(image_size)
+        validators.check_patch_multiple("image_size", size, inferred.arch.patch_size)
     if classes and num_classes == inferred.num_classes:
         log.info(
             "%s: its head of %s is replaced by a new one", handle, counted(classes, "class[es]")

@@ -59,7 +59,8 @@ def _size_override(name: str) -> tuple[str, ...]:
         "64" if name in registry.OF_FILES else "",
         key=f"size {name}",
         placeholder=setting_inputs.UNSET,
-        help="`data.image_size`: rows and columns that the images are resized to",
+        help="`data.image_size`: what the images are resized to, in pixels: a side, or "
+        "[height,width]",
     ).strip()
     return (f"data.image_size={typed}",) if typed else ()
 
