@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         type=arguments.positive_int,
         default=[],
-        metavar="SIDE",
-        help="additional image sizes to evaluate at, in pixels",
+        metavar="HEIGHT",
+        help="additional image sizes to evaluate at, in pixels; the widths are in proportion",
     )
     parser.add_argument(
         "--images",

@@ -108,8 +108,7 @@ def _write_robustness(folder: Path, report: dict[str, Any], task: EvaluationTask
     plots.robustness(folder / "robustness.png", scores["corruptions"], scores["clean"])
     if report["sizes"]:
         _write_dicts(folder / "sizes.csv", [_flatten_interval(row) for row in report["sizes"]])
-        height, width = task.saved.model.input_shape[1:3]
-        trained_at = height if height == width else None
+        trained_at = task.saved.model.input_shape[1]
         plots.image_sizes(folder / "sizes.png", report["sizes"], trained_at)
 
 

@@ -86,7 +86,8 @@ def evaluate_run(
     Args:
         run: the folder of a training run.
         overrides: changes to its data, such as `["data=folder", "data.path=photos"]`.
-        sizes: further image sizes to evaluate the same weights at.
+        sizes: heights of further image sizes to evaluate the same weights at; the widths are in
+            the proportion of the model's own.
         images: number of test images for the robustness to corruptions.
         output: the folder to write; None is `<run>/evaluation`, and `<run>/evaluation-...` for data
             that the run was not trained on.
@@ -149,7 +150,7 @@ def _check_model(saved: SavedRun, sizes: Sequence[int]) -> tuple[int, str]:
         raise SettingError(
             f"sizes={sizes[0]} cannot be evaluated ({error}); leave it out"
         ) from None
-    check_sizes(sizes, arch["patch_size"])
+    check_sizes(sizes, arch["patch_size"], saved.model.input_shape[1:3])
     return arch["patch_size"], POSITIONS[arch["position"]]
 
 
@@ -160,7 +161,7 @@ def _measure(
     saved, train = task.saved, task.config.train
     test, labels = task.splits.test, task.splits.test.labels
     sample = robustness.draw_sample(test, images, train.seed)
-    other_sizes = sum((side, side) != saved.model.input_shape[1:3] for side in set(sizes))
+    other_sizes = len({*sizes} - {saved.model.input_shape[1]})
     total = (1 + flip + other_sizes) * len(labels) + robustness.PASSES * len(sample.labels)
     total += len(task.splits.validation.labels) if task.is_training_data else 0
     with tqdm(total=total, unit=" images", delay=2, disable=None) as bar:
@@ -287,6 +288,8 @@ def _summary(report: dict[str, Any]) -> Iterator[str]:
         f"{counted(scores['images'], 'image[s]')}; {scores['clean']:.4f} without corruption)"
     )
     for row in report["sizes"]:
-        yield f"at {row['image_size']} pixels: accuracy {row['accuracy']:.4f}"
+        side, width = row["image_size"], row["image_width"]
+        shown = side if side == width else f"{side}x{width}"
+        yield f"at {shown} pixels: accuracy {row['accuracy']:.4f}"
     if speed is not None:
         yield f"speed: {speed:.0f} images/s"

@@ -100,8 +100,8 @@ def robustness(path: Path, rows: list[dict[str, Any]], clean: float) -> None:
     plotting.save_chart(figure, path)
 
 
-def image_sizes(path: Path, rows: list[dict[str, Any]], trained_at: int | None) -> None:
-    """Accuracy with its interval by image size; `trained_at` is marked if it is not None."""
+def image_sizes(path: Path, rows: list[dict[str, Any]], trained_at: int) -> None:
+    """Accuracy with its interval by the height of the images; `trained_at` is marked."""
     figure = plotting.figure(6, 3.8)
     axes = figure.subplots()
     sides = [row["image_size"] for row in rows]
@@ -109,9 +109,8 @@ def image_sizes(path: Path, rows: list[dict[str, Any]], trained_at: int | None) 
     low, high = np.array([row["accuracy_interval"] for row in rows]).T
     errors = [accuracies - low, high - accuracies]
     axes.errorbar(sides, accuracies, yerr=errors, marker="o", capsize=3)
-    if trained_at is not None:
-        axes.axvline(trained_at, color="grey", linestyle="--", label="trained at")
-        axes.legend()
+    axes.axvline(trained_at, color="grey", linestyle="--", label="trained at")
+    axes.legend()
     axes.set_xticks(sides)
     axes.set(xlabel="image size in pixels", ylabel="accuracy", ylim=(0, 1))
     axes.grid(alpha=0.3)

@@ -1,5 +1,6 @@
 """Checks of an evaluation's settings before Keras is imported."""
 
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -53,7 +54,9 @@ def open_evaluable_run(
     atomic.check_output_folder(evaluation_folder(saved, output), EVALUATION)
     # Without Keras the patch size of pretrained weights is unknown.
     if saved.config.pretrained.handle is None:
-        check_sizes(sizes, preflight.architecture(saved.config.model).patch_size)
+        own = _training_image_size(saved.config) if sizes else None
+        patch_size = preflight.architecture(saved.config.model).patch_size
+        check_sizes(sizes, patch_size, own or (1, 1))
     return saved
 
 
@@ -86,15 +89,41 @@ def check_split(saved: SavedRun, split: str, is_training_data: bool) -> None:
         )
 
 
-def check_sizes(sizes: Sequence[int], patch_size: int) -> None:
-    """Refuse image sizes that patches of `patch_size` do not cover exactly, or by too many."""
-    for side in sizes:
-        validators.check_patch_multiple("sizes", side, patch_size)
-        if (side // patch_size) ** 2 > architecture_checks.MAX_PATCHES:
+def check_sizes(heights: Sequence[int], patch_size: int, own: tuple[int, int]) -> None:
+    """Refuse image sizes that patches of `patch_size` do not cover exactly, or by too many.
+
+    Args:
+        heights: of the images.
+        patch_size: of the model.
+        own: (height, width) of the model's images, whose proportion those of other heights have.
+    """
+    for height in heights:
+        if own[0] == own[1]:
+            validators.check_patch_multiple("sizes", (height, height), patch_size)
+        else:
+            _check_proportion(height, patch_size, own)
+        if math.prod(size_of_height(height, own)) > architecture_checks.MAX_PATCHES * patch_size**2:
             raise SettingError(
-                f"sizes={side} makes more than {architecture_checks.MAX_PATCHES:,} patches of "
+                f"sizes={height} makes more than {architecture_checks.MAX_PATCHES:,} patches of "
                 f"{patch_size}; use a smaller one"
             )
+
+
+def size_of_height(height: int, own: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of an image in the proportion of the model's own size."""
+    return height, height * own[1] // own[0]
+
+
+def _check_proportion(height: int, patch_size: int, own: tuple[int, int]) -> None:
+    """Refuse a height with which patches do not cover the image in both axes."""
+    rows, columns = (side // math.gcd(*own) for side in own)  # the proportion in lowest terms
+    step = rows * math.lcm(*(patch_size // math.gcd(patch_size, side) for side in (rows, columns)))
+    if height % step:
+        raise SettingError(
+            f"sizes={height} is the height of images of {height}x{height * own[1] / own[0]:g} "
+            f"pixels (the model's own are of {own[0]}x{own[1]}), which patches of {patch_size} do "
+            f"not cover; use {validators.join_options(validators.multiples_around(height, step))}"
+        )
 
 
 def evaluation_config(saved: SavedRun, overrides: Sequence[str]) -> Config:
@@ -107,14 +136,15 @@ def evaluation_config(saved: SavedRun, overrides: Sequence[str]) -> Config:
         return saved.config
     config = compose.with_data(saved.config, overrides)
     if config.data.image_size is None:
-        config.data.image_size = _training_image_size(saved.config)
+        own = _training_image_size(saved.config)
+        config.data.image_size = own and list(own)
     return config
 
 
-def _training_image_size(config: Config) -> list[int] | None:
+def _training_image_size(config: Config) -> tuple[int, int] | None:
     """The image size of the training data; None if it is unknown without the images."""
     try:
-        return list(splits.image_size(config.data))
+        return splits.image_size(config.data)
     except SettingError:
         return None
 

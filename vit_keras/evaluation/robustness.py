@@ -1,5 +1,6 @@
 """Robustness of a run's model: accuracy on corrupted images, and on images of other sizes."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from vit_keras.data.stratify import stratified_sample
 from vit_keras.evaluation import corruptions, metrics
 from vit_keras.evaluation.calibration import negative_log_likelihood
 from vit_keras.evaluation.logits import Classifier
+from vit_keras.evaluation.preflight import size_of_height
 from vit_keras.evaluation.task import EvaluationTask
 from vit_keras.model import architecture
 from vit_keras.pretrained.load import load_pretrained
@@ -53,7 +55,7 @@ def evaluate_corrupted(split: Split, classifier: Classifier, seed: int) -> dict[
 
 def evaluate_at_sizes(
     task: EvaluationTask,
-    sizes: Sequence[int],
+    heights: Sequence[int],
     test_logits: np.ndarray,
     patch_size: int,
     bar: tqdm,
@@ -62,32 +64,33 @@ def evaluate_at_sizes(
 
     Args:
         task: the run and its data.
-        sizes: image sizes in pixels a side.
-        test_logits: (n, K) at the model's own size, which is included if it is square.
+        heights: of the images, in pixels; their proportion is that of the model's own.
+        test_logits: (n, K) at the model's own size, which is included.
         patch_size: of the model.
         bar: progress in images.
     """
     vit, config = task.saved.model, task.config
-    height, width = vit.input_shape[1:3]
-    logits = {height: test_logits} if height == width else {}
-    for side in sizes:
-        if side not in logits:
-            model = load_pretrained(str(task.saved.path), image_size=side)
-            # Memory grows with the image: training used as much as its batch size needed.
-            share = min(1.0, height * width / side**2)
-            batch_size = max(1, int(share * config.train.batch_size))
-            classifier = Classifier(model, batch_size, config.data.prefetch, bar)
-            logits[side] = classifier.logits(task.test_split_at(side), f"{side} pixels")
+    own = vit.input_shape[1:3]
+    logits = {own: test_logits}
+    for size in {size_of_height(height, own) for height in heights} - {own}:
+        model = load_pretrained(str(task.saved.path), image_size=size)
+        # Memory grows with the image: training used as much as its batch size needed.
+        share = min(1.0, math.prod(own) / math.prod(size))
+        batch_size = max(1, int(share * config.train.batch_size))
+        classifier = Classifier(model, batch_size, config.data.prefetch, bar)
+        logits[size] = classifier.logits(task.test_split_at(size), f"{size[0]} pixels")
     labels = task.splits.test.labels
-    return [_row(side, logits[side], labels, patch_size) for side in sorted(logits)]
+    return [_row(size, logits[size], labels, patch_size) for size in sorted(logits)]
 
 
-def _row(side: int, logits: np.ndarray, labels: np.ndarray, patch_size: int) -> dict[str, Any]:
+def _row(
+    size: tuple[int, int], logits: np.ndarray, labels: np.ndarray, patch_size: int
+) -> dict[str, Any]:
     hits = int((logits.argmax(axis=-1) == labels).sum())
-    rows, columns = architecture.grid((side, side), patch_size)
     return {
-        "image_size": side,
-        "patches": rows * columns,
+        "image_size": size[0],  # the side of the square images of most models
+        "image_width": size[1],
+        "patches": math.prod(architecture.grid(size, patch_size)),
         "accuracy": hits / len(labels),
         "accuracy_interval": metrics.wilson_interval(hits, len(labels)),
         "loss": negative_log_likelihood(logits, labels),

@@ -100,14 +100,14 @@ class EvaluationTask:
             images = self.test_split_at(None).images
         return images
 
-    def test_split_at(self, side: int | None) -> Split:
-        """The evaluated images at another size: files are decoded at `side`, arrays unchanged."""
+    def test_split_at(self, size: tuple[int, int] | None) -> Split:
+        """The evaluated images at another size: files are decoded at `size`, arrays unchanged."""
         if self.in_memory is not None:
             return self.splits.test
         data = self.config.data
-        resized = replace(data, cache_mb=0, image_size=data.image_size if side is None else side)
+        resized = replace(data, cache_mb=0, image_size=size or data.image_size)
         if (
-            side is not None
+            size is not None
             and registry.dataset_info(resized).size == registry.dataset_info(data).size
         ):
             return self.splits.test
