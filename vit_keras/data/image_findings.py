@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from vit_keras.data.dataset import Finding
 from vit_keras.data.lazy_images import FileRecord, LazyImages
 
-MAX_CUT = 1 / 3  # of an image, that a crop may cut off without a finding
+MAX_CUT = 1 / 5  # of an image, that a crop may cut off without a finding
 
 
 def image_findings(images: LazyImages, classes: Sequence[str], split: str) -> list[Finding]:

@@ -28,8 +28,8 @@ SUMMARIES = {  # see `text.counted`
     "where a split is drawn, data.group_duplicates=near keeps such images together",
     "two_labels": "file[s] [is|are] there under two labels",
     "flat": "image[s] [is|are] of one flat colour",
-    "cropped": "image[s] [loses|lose] more than a third to data.resize_mode=crop; see "
-    "data.resize_mode=pad",
+    "cropped": "image[s] [loses|lose] more than a fifth to data.resize_mode=crop; "
+    "data.resize_mode=pad keeps images whole",
     "bit_depth": "image[s] of 16 bits [does|do] not say how many are used; set data.bit_depth if "
     "the number taken is wrong",
     "odd_file": "file[s] [is|are] odd, and [its image is|their images are] read",
