@@ -4,12 +4,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from vit_keras.cli import arguments
 from vit_keras.errors import SettingError
 from vit_keras.export import current
 from vit_keras.logs import console
-from vit_keras.predict import outputs
+from vit_keras.predict import outputs, tile_maps, tiles
 from vit_keras.predict import predictor as predict_predictor
 from vit_keras.predict.engines import AUTO, ENGINES, ONNX, outdated_onnx
 from vit_keras.predict.predictor import Prediction
@@ -46,9 +47,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what computes: the run's ONNX file, which is exported if need be; keras; or the ONNX "
         "file if it is there and no GPU is (%(default)s)",
     )
+    add_tile_arguments(parser)
     output = parser.add_argument("--output", help="the file to write (standard output)")
     arguments.complete_files(output)
     parser.add_argument("--overwrite", action="store_true", help="replace --output if it exists")
+
+
+def add_tile_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tile-size",
+        type=arguments.positive_int,
+        metavar="HEIGHT",
+        help="predict each image by overlapping tiles of this height in its pixels, and of the "
+        "proportion of the model's input; for images far larger than it",
+    )
+    parser.add_argument(
+        "--overlap",
+        type=float,
+        help=f"fraction of a tile that the next one covers too ({tiles.OVERLAP})",
+    )
+    parser.add_argument(
+        "--combine",
+        type=arguments.one_of(tiles.COMBINE),
+        choices=tiles.COMBINE,
+        help="of the tiles' probabilities: their mean, or their largest, which finds what is in a "
+        "few tiles (mean)",
+    )
+    maps = parser.add_argument(
+        "--maps", help="a new folder for a picture of each image's tiles, and a table of all tiles"
+    )
+    arguments.complete_files(maps)
 
 
 def main() -> None:
@@ -58,7 +86,10 @@ def main() -> None:
 def predict(settings: argparse.Namespace) -> None:
     with console(sys.stderr):
         predictor = predict_predictor.Predictor(settings.run, engine=settings.engine)
-        done = outputs.predict_files(predictor, settings.images, settings.top_k, settings.flip)
+        if settings.tile_size is not None:
+            done = tile_maps.predict_files(predictor, settings.images, **_tile_settings(settings))
+        else:
+            done = outputs.predict_files(predictor, settings.images, settings.top_k, settings.flip)
     for bad in done.unreadable:
         print(f"{one_line(bad.source)}: {bad.reason}", file=sys.stderr)
     for source, reason in done.others:
@@ -73,6 +104,11 @@ def predict(settings: argparse.Namespace) -> None:
     if settings.engine == AUTO and (reason := outdated_onnx(predictor.run)):
         with console(sys.stderr):  # last: the predictions need not wait for it
             current.make_again(predictor.run, ONNX, reason)
+
+
+def _tile_settings(settings: argparse.Namespace) -> dict[str, Any]:
+    names = ("maps", "tile_size", "overlap", "combine", "top_k", "flip")
+    return {name: value for name in names if (value := getattr(settings, name)) is not None}
 
 
 def _write(predictions: Sequence[Prediction], settings: argparse.Namespace) -> None:

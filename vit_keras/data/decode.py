@@ -81,20 +81,21 @@ def decode_resized(
 
 def decode_bytes(
     content: bytes,
-    size: tuple[int, int],
+    size: tuple[int, int] | None,
     resize_mode: str,
     options: PixelOptions = PixelOptions(),  # noqa: B008
 ) -> np.ndarray:
-    """Probe and decode a file: (X, Y, 3) uint8 for `size` (X, Y), upright.
+    """Probe and decode a file: (X, Y, 3) uint8 for `size` (X, Y) or its own size, upright.
 
     Raises:
         UnreadableError: as `probe` and `decode_resized`.
     """
     found = probe(content)
+    own = (found.height, found.width) if found.orientation < 5 else (found.width, found.height)
     is_jpeg = found.is_jpeg and not (found.remark and options.decoder_version == 1)
     return decode_resized(
         content,
-        size,
+        size or own,
         resize_mode,
         found.orientation,
         is_jpeg,

@@ -216,10 +216,28 @@ def to_pixels(
     return decode.to_channels(rgb, channels)
 
 
+def whole_pixels(item: Item, options: PixelOptions) -> np.ndarray:
+    """Decode a single image at its own size -> (x, y, 3) uint8; an array is given as it is.
+
+    Raises:
+        OSError: the file cannot be read.
+        UnreadableError: the file is not an image, or is damaged.
+    """
+    image = item.image
+    if isinstance(image, np.ndarray):
+        return image
+    if isinstance(image, Image.Image):
+        return from_pil(image, None, "stretch", options)
+    content = image if isinstance(image, bytes) else decode.read_regular_file(Path(image))
+    return decode.decode_bytes(content, None, "stretch", options)
+
+
 def from_pil(
-    image: Image.Image, size: tuple[int, int], resize_mode: str, options: PixelOptions
+    image: Image.Image, size: tuple[int, int] | None, resize_mode: str, options: PixelOptions
 ) -> np.ndarray:
     """A Pillow image -> (X, Y, 3) uint8, the same pixels as if its file were decoded.
+
+    Without a `size` they are of its own.
 
     Raises:
         UnreadableError: it is damaged, too small or far too large.
@@ -228,4 +246,4 @@ def from_pil(
     # Before the orientation: reading that of a PNG loads its pixels and hides their damage.
     rgb = pixels.to_rgb(pixels.load_samples(image), options)
     upright = UPRIGHT[exif_orientation(image)](rgb)
-    return resize_to_size(upright, size, resize_mode)
+    return resize_to_size(upright, size or upright.shape[:2], resize_mode)

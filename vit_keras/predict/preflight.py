@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from vit_keras.errors import SettingError
 from vit_keras.io import atomic
-from vit_keras.predict import engines, inputs
+from vit_keras.predict import engines, inputs, tiles
 from vit_keras.runs.saved_run import open_run
 from vit_keras.validators import check_choice
 
@@ -24,9 +25,31 @@ def check_prediction(settings: Any) -> None:
     inputs.find_image_files(settings.images)
     prediction_format(settings.format, settings.output)
     engines.check_engine(saved, settings.engine)
+    check_tile_settings(settings)
     if settings.output is not None:
         file = Path(settings.output).expanduser()
         atomic.check_output_file(file, settings.overwrite, "--overwrite")
+
+
+def check_tile_settings(settings: Any) -> None:
+    """Refuse settings of tiles that are wrong with any image, or of no effect.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    if settings.tile_size is None:
+        for name in ("overlap", "combine", "maps"):
+            if (value := getattr(settings, name)) is not None:
+                raise SettingError(
+                    f"{name}={value} is of tiles, which only tile_size=HEIGHT makes; set it, or "
+                    "leave this out"
+                )
+        return
+    names = ("overlap", "combine")
+    given = {name: value for name in names if (value := getattr(settings, name)) is not None}
+    tiles.check_tiles(settings.tile_size, **given)
+    if settings.maps is not None:
+        atomic.output_folder(settings.maps, tiles.MAPS)
 
 
 def prediction_format(format: str | None, output: str | None) -> str:
