@@ -20,6 +20,7 @@ from vit_keras.config.schema import DataConfig
 from vit_keras.data import image_formats, registry, unzip_images
 from vit_keras.explain.explanation import explain_run
 from vit_keras.predict import outputs
+from vit_keras.predict.tiles import predict_by_tiles
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("exports are written from TensorFlow's graph", allow_module_level=True)
@@ -116,6 +117,15 @@ def test_a_tall_model_is_estimated_and_shown_in_the_studio(run, photos):
     for name in ("input", "overlay"):
         picture = Image.open(io.BytesIO(base64.b64decode(shown[name])))
         assert picture.size == (160, 320)
+
+
+def test_tiles_are_predicted_as_images_of_their_own(run):
+    predictor, image = Predictor(run), np.asarray(photo(128, 64))
+    found = predict_by_tiles(predictor, image, overlap=0)
+    parts = [image[top : top + 64, left : left + 32] for top in (0, 64) for left in (0, 32)]
+    expected = np.array(rows(predictor.predict(parts, top_k=2)))
+    np.testing.assert_allclose(found.probabilities.reshape(4, 2), expected, atol=1e-6)
+    assert found.prediction.confidence == pytest.approx(expected.mean(axis=0).max(), abs=1e-6)
 
 
 def turned(image, orientation):
