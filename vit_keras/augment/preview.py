@@ -55,7 +55,8 @@ def augmentation_sheet(
 def _cell(image: np.ndarray) -> Image.Image:
     """(X, Y, C) -> an RGB picture with a white border; small images are enlarged by an integer."""
     pixels = np.clip(np.round(image), 0, 255).astype("uint8")
-    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB")
+    shown = pixels[..., 0] if pixels.shape[-1] < 3 else pixels[..., :3]
+    picture = Image.fromarray(shown).convert("RGB")
     factor = -(-CELL // max(picture.size))
     picture = picture.resize(
         (picture.width * factor, picture.height * factor), Image.Resampling.NEAREST

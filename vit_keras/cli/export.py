@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         type=arguments.one_of(FORMATS),
         choices=tuple(FORMATS),
-        help="format of the exported model: uint8 pixels in, probabilities out",
+        help="format of the exported model: pixels in, probabilities out",
     )
     output = parser.add_argument("--output", help="the new folder (<run>/export/<format>)")
     arguments.complete_files(output)

@@ -24,6 +24,8 @@ PIXELS = (
     "data.resize_mode",
     "data.background",
     "data.bit_depth",
+    "data.value_range",
+    "data.channels",
     "data.decoder_version",
 )
 # The words that OmegaConf takes for true and false.

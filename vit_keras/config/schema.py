@@ -92,6 +92,20 @@ class DataConfig:
         at_least=1,
         at_most=16,
     )
+    value_range: Any = setting(
+        None,
+        "Stored values that become black and white, [low, high], in full depth: for images of more "
+        "than 8 bits, floats, DICOM and NumPy files. auto takes what is known of them, percentile "
+        "0.5% and 99.5% of the training images, and window each DICOM file's own. Unless set, "
+        "images have 256 levels.",
+    )
+    channels: int | None = setting(
+        None,
+        "Channels of the images, such as 1 or 5, of files where data.value_range is set, or of "
+        "arrays; unless set, 3 of files, and 1, 3 or 4 of arrays.",
+        at_least=1,
+        at_most=256,
+    )
     decoder_version: int = setting(
         2,
         "How files become pixels: 2, or 1 for what runs of version 0.1 were trained on, without "

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ class DatasetInfo(NamedTuple):
 
 
 class Split(NamedTuple):
-    """Images (n, X, Y, C) uint8 and their labels (n,) int32."""
+    """Images (n, X, Y, C) uint8, or float32 of 0 to 255, and their labels (n,) int32."""
 
     images: np.ndarray | LazyImages
     labels: np.ndarray
@@ -62,6 +62,7 @@ class SourceData(NamedTuple):
     class_names: list[str]
     findings: tuple[Finding, ...] = ()  # files that were skipped, or that one should look at
     bit_depth: int | None = None  # that samples of 16 bits were found to use, see `pixel_range`
+    value_range: Any = None  # that was found for `data.value_range=auto`, or the setting
 
     @property
     def info(self) -> DatasetInfo:
@@ -89,6 +90,7 @@ class Splits:
     class_names: list[str]
     findings: Sequence[Finding] = ()  # problems with the files of a folder
     bit_depth: int | None = None  # as in `SourceData`
+    value_range: Any = None  # (low, high) or `window`, of images that are float32
     train_files: LazyImages | None = None  # of a folder, also where `train` is decoded
 
     def as_dict(self) -> dict[str, Split]:

@@ -7,6 +7,7 @@ the result, other formats by Pillow. Both release the GIL, so that threads decod
     pixels              RGB in sRGB, see `pixels`
     EXIF orientation    applied, so that the image is upright
     animated            the first frame
+    more than 8 bits    as float32 where `data.value_range` is set, see `scientific_files`
     damaged             refused, also where a decoder makes something of it, see `jpeg` and `png`
 """
 
@@ -18,7 +19,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from vit_keras.data import jpeg, pixels
+from vit_keras.data import jpeg, pixels, scientific_files
 from vit_keras.data.color_profile import array_to_srgb
 from vit_keras.data.image_formats import (
     HEAD,
@@ -48,6 +49,8 @@ def decode_resized(
 ) -> np.ndarray:
     """Decode a file that was probed: (X, Y, 3) uint8 for `size` (X, Y), upright.
 
+    Where `data.value_range` is set, (X, Y, C) float32.
+
     Args:
         content: of the file.
         size: of the result.
@@ -61,6 +64,12 @@ def decode_resized(
     Raises:
         UnreadableError: the file has changed since it was probed, or its range is ambiguous.
     """
+    if options.value_range is not None:
+        image = scientific_files.decode(content, size, resize_mode, options)
+        if out is None:
+            return image
+        out[...] = image
+        return out
     stored = size if orientation < 5 else size[::-1]  # resized first: then fewer pixels are turned
     if is_jpeg:
         array = jpeg.decode_rgb(content, stored, resize_mode)
@@ -90,6 +99,8 @@ def decode_bytes(
     Raises:
         UnreadableError: as `probe` and `decode_resized`.
     """
+    if options.value_range is not None:
+        return decode_resized(content, size, resize_mode, 1, False, options=options)
     found = probe(content)
     own = (found.height, found.width) if found.orientation < 5 else (found.width, found.height)
     is_jpeg = found.is_jpeg and not (found.remark and options.decoder_version == 1)
@@ -163,5 +174,7 @@ def _profile_of(content: bytes) -> bytes | None:
 
 
 def to_channels(rgb: np.ndarray, channels: int) -> np.ndarray:
-    """(X, Y, 3) -> (X, Y, C) uint8 for C = 3 or 1; grey by ITU-R BT.601, as in Pillow."""
-    return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None] if channels == 1 else rgb
+    """(X, Y, 3) -> (X, Y, C) for C = 3 or 1; grey by ITU-R BT.601, as in Pillow."""
+    if channels != 1 or rgb.shape[-1] == 1:
+        return rgb
+    return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None]

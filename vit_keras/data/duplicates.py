@@ -17,6 +17,7 @@ from vit_keras.data.dataset import Finding, Split
 from vit_keras.data.image_hashes import image_digests
 from vit_keras.data.lazy_images import FileRecord, LazyImages
 from vit_keras.data.readers.folder_scan import dhash
+from vit_keras.data.value_range import preview
 
 MAX_DISTANCE = 2  # bits
 THUMBNAIL = (32, 32)
@@ -82,13 +83,19 @@ def _hashes_and_thumbnails(
         hashes = [file.dhash for file in files]
         small = LazyImages(images.root, files, THUMBNAIL, "stretch", 1, images.options)
         return np.array(hashes, np.uint64), functools.cache(lambda n: small[n].astype(np.int16))
-    hashes = [dhash(_grey(images[index])) for index in chosen]
+    shown = images.__getitem__ if images.dtype == np.uint8 else lambda n: _levels(images[n])
+    hashes = [dhash(_grey(shown(index))) for index in chosen]
 
     def thumbnail(number: int) -> np.ndarray:
-        resized = cv2.resize(images[chosen[number]], THUMBNAIL, interpolation=cv2.INTER_AREA)
+        resized = cv2.resize(shown(chosen[number]), THUMBNAIL, interpolation=cv2.INTER_AREA)
         return resized.astype(np.int16)
 
     return np.array(hashes, np.uint64), functools.cache(thumbnail)
+
+
+def _levels(values: np.ndarray) -> np.ndarray:
+    """(X, Y, C) of any values -> (X, Y, 1) uint8."""
+    return preview(values)[..., None]
 
 
 def _grey(image: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """The format of an image file by its first bytes, whatever its suffix, and Pillow's image of it.
 
 JPEG, PNG, GIF, BMP, WebP, TIFF, AVIF, JPEG 2000, PPM (PGM, PBM) and ICO, by Pillow; HEIC by
-pillow-heif, if it is installed.
+pillow-heif, if it is installed. DICOM and NumPy files are known too, and read by
+`scientific_files`.
 """
 
 import functools
@@ -40,7 +41,11 @@ SIGNATURES = {
     "JPEG2000": rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51",
     "PPM": rb"P[1-6][\s#]",
     "ICO": rb"\x00\x00\x01\x00[\x01-\xff]\0...\0",
+    "NPY": rb"\x93NUMPY",
+    "DICOM": rb".{128}DICM",
 }
+# Of these, those that Pillow does not read.
+SCIENTIFIC = {"NPY": "a NumPy array", "DICOM": "a DICOM image"}
 # Pictures that are not read -> how their files begin.
 OTHERS = {
     "an SVG drawing": rb"\s*(<\?xml|<!|<svg)[^\0]*?<svg[\s>]|\s*<svg[\s>]",
@@ -81,6 +86,11 @@ def open_image(content: bytes, name: str) -> Any:
     Raises:
         UnreadableError: it is damaged, too small or far too large.
     """
+    if name in SCIENTIFIC:
+        raise UnreadableError(
+            f"{SCIENTIFIC[name]}, which is read where data.value_range is set, such as "
+            "data.value_range=auto"
+        )
     if name == "HEIF" and not _has_heif():
         raise UnreadableError(
             "a HEIC photo, which needs pillow-heif: pip install 'vit-keras-lab[heif]'"
@@ -120,7 +130,7 @@ def pillow_warnings_ignored() -> Iterator[None]:
     Around all threads that decode, because a filter is set for the process.
     """
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="PIL|pillow_heif")
+        warnings.filterwarnings("ignore", module="PIL|pillow_heif|pydicom|tifffile")
         yield
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import preprocess
+from vit_keras.data.value_range import WINDOW, as_setting
 
 PREPROCESS = "preprocess.py"  # the program's name beside a model
 KEY = "image_input"  # in export.json and in the metadata of a file
@@ -40,6 +41,7 @@ class ImageInput:
         background: what transparent pixels are composited over, as `data.background`.
         bit_depth: of images of 16 bits, as `data.bit_depth`.
         decoder_version: as `data.decoder_version`.
+        value_range: (low, high) or `window`, as `data.value_range`; None for images of 256 levels.
     """
 
     height: int
@@ -49,6 +51,7 @@ class ImageInput:
     background: str = "auto"
     bit_depth: int | None = None
     decoder_version: int = 2
+    value_range: Any = None
 
     @classmethod
     def of_run(cls, config: DataConfig, shape: tuple[int, int, int]) -> "ImageInput":
@@ -59,19 +62,26 @@ class ImageInput:
             background=config.background,
             bit_depth=config.bit_depth,
             decoder_version=config.decoder_version,
+            value_range=as_setting(config.value_range),
         )
+
+    @property
+    def dtype(self) -> str:
+        """Of the input."""
+        return "uint8" if self.value_range is None else "float32"
 
     def describe(self) -> dict[str, Any]:
         """Every step from a file to the input, as `export.json` has it."""
         return {
             "name": "pixels",
-            "dtype": "uint8",
+            "dtype": self.dtype,
             "layout": "batch, height, width, channels",
             "height": self.height,
             "width": self.width,
             "channels": self.channels,
             "color": COLORS.get(self.channels, "as in the arrays that the run was trained on"),
             "range": [0, 255],
+            **self._stored_values,
             "normalization": "none: it is part of the model",
             "orientation": "upright, by EXIF",
             "background": BACKGROUNDS[self.background],
@@ -85,7 +95,20 @@ class ImageInput:
         }
 
     @property
+    def _stored_values(self) -> dict[str, Any]:
+        """How stored values become 0 to 255, of a run with a `data.value_range`."""
+        if self.value_range is None:
+            return {}
+        window = "of each DICOM file its own window (VOI LUT)"
+        return {
+            "value_range": window if self.value_range == WINDOW else list(self.value_range),
+            "value_mapping": "linear to 0 to 255 in float32, clipped; DICOM after its modality LUT",
+        }
+
+    @property
     def _bit_depth(self) -> str:
+        if self.value_range is not None:
+            return "all bits are kept"
         if self.decoder_version == 1:
             return "8; of 16 bits the upper eight, rounded"
         return f"8; samples of 16 bits are of {self.bit_depth or 16}, scaled to 8"
@@ -93,7 +116,7 @@ class ImageInput:
     @property
     def program(self) -> str:
         """`preprocess.py`; empty for arrays of 2 or 4 channels, which no file makes."""
-        if self.channels not in COLORS:
+        if self.channels not in COLORS and self.value_range is None:
             return ""
         settings = pprint.pformat(vars(self), sort_dicts=False)
         text = Path(preprocess.__file__).read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ import numpy as np
 from vit_keras.data import decode
 from vit_keras.data.image_formats import VERSION_1
 from vit_keras.data.pixel_options import PixelOptions
+from vit_keras.data.value_range import ValueFacts
 from vit_keras.errors import SettingError
 from vit_keras.io import parallel
 
@@ -42,6 +43,12 @@ class FileRecord(NamedTuple):
     flat_over: str = ""
     remark: str = ""
     is_in_version_1: bool = False  # whether `data.decoder_version=1` reads the file
+    values: Any = None  # where `data.value_range` is set, the fields of `value_range.ValueFacts`
+
+    @property
+    def facts(self) -> ValueFacts:
+        channels, dtype, low, high, full, has_window = self.values
+        return ValueFacts(channels, dtype, low, high, tuple(full) if full else None, has_window)
 
     @property
     def is_converted(self) -> bool:
@@ -52,6 +59,8 @@ class FileRecord(NamedTuple):
 
 class LazyImages:
     """Images (n, X, Y, 3) uint8 of files, decoded by threads when they are indexed.
+
+    Where `data.value_range` is set, (n, X, Y, C) float32 of 0 to 255.
 
     An index, a slice, a list or an array of indices gives a NumPy array of decoded images. `take`
     gives `LazyImages` and decodes nothing.
@@ -67,8 +76,6 @@ class LazyImages:
     Attributes:
         failure: the error of the last file that could not be decoded.
     """
-
-    dtype = np.dtype(np.uint8)
 
     def __init__(
         self,
@@ -92,12 +99,17 @@ class LazyImages:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        return len(self), *self.size, 3
+        is_rgb = self.options.value_range is None
+        return len(self), *self.size, 3 if is_rgb else self.options.channels or 3
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.options.dtype
 
     @property
     def nbytes(self) -> int:
         """The memory that all images take when they are decoded."""
-        return int(np.prod(self.shape))
+        return int(np.prod(self.shape)) * self.dtype.itemsize
 
     @property
     def fingerprint(self) -> str:
@@ -109,6 +121,8 @@ class LazyImages:
 
     def _options_used(self) -> str:
         """The options that decide pixels of these files; empty if none does, or as version 1."""
+        if self.options.value_range is not None:
+            return f" values {self.options.value_range}"
         if self.options.decoder_version == 1 and self.options.background == "white":
             return ""
         converted = [file for file in self.files if file.is_converted]
@@ -126,7 +140,7 @@ class LazyImages:
         chosen = self.files[index]
         if isinstance(chosen, FileRecord):
             return self._decode(chosen)
-        result = np.empty((len(chosen), *self.size, 3), np.uint8)
+        result = np.empty((len(chosen), *self.shape[1:]), self.dtype)
         indices = iter(range(len(chosen)))  # shared: a thread that is free takes the next image
 
         def work() -> None:
@@ -146,12 +160,16 @@ class LazyImages:
         """These images and those of other splits of the same folder, not decoded."""
         return self._with_files(np.concatenate([self.files, *(other.files for other in others)]))
 
+    def with_options(self, options: PixelOptions) -> "LazyImages":
+        """The same images, of which other pixels are made."""
+        return LazyImages(self.root, self.files, self.size, self.resize_mode, self.workers, options)
+
     def _with_files(self, files: np.ndarray) -> "LazyImages":
         return LazyImages(self.root, files, self.size, self.resize_mode, self.workers, self.options)
 
     def decoded(self) -> np.ndarray:
         """All images as an array (n, X, Y, 3)."""
-        result = np.empty(self.shape, np.uint8)
+        result = np.empty(self.shape, self.dtype)
         images = parallel.map_in_threads(self._decode, list(self.files), self.workers, "decoding")
         for index, image in enumerate(images):
             result[index] = image

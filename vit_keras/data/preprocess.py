@@ -23,6 +23,7 @@ INPUT = {
     "background": "auto",  # auto, white, black or checker
     "bit_depth": None,  # of images of 16 bits
     "decoder_version": 2,  # 1 ignores colour profiles
+    "value_range": None,  # (low, high) of stored values, or "window": then float32 of 0 to 255
 }
 
 TURN = {  # EXIF orientation -> what brings the stored pixels upright
@@ -41,7 +42,12 @@ PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")  # the chunks of a PNG without whi
 
 
 def load_image(file, settings=INPUT):
-    """A path, an open file or a Pillow image -> (1, height, width, channels) uint8."""
+    """A path, an open file or a Pillow image -> (1, height, width, channels) uint8.
+
+    With a value range: a path, an open file or an array -> float32.
+    """
+    if settings["value_range"] is not None:
+        return load_values(file, settings)
     image, known_bits = (file, 0) if isinstance(file, Image.Image) else open_image(file)
     orientation = image.getexif().get(0x0112, 1)
     size = settings["height"], settings["width"]
@@ -55,6 +61,71 @@ def load_image(file, settings=INPUT):
     if settings["channels"] == 1:
         return np.asarray(image.convert("L"))[None, :, :, None]
     return np.asarray(image)[None]
+
+
+def load_values(file, settings):
+    """Stored values -> (1, height, width, channels) float32, low to high as 0 to 255."""
+    values, window, is_inverted = stored_values(file)
+    if settings["value_range"] != "window":
+        window = settings["value_range"]
+    if window is None:
+        raise ValueError("a file without the window that DICOM files have")
+    low, high = window
+    pixels = ((values.astype("float32") - low) * (255 / (high - low))).clip(0, 255)
+    pixels = 255 - pixels if is_inverted else pixels
+    if settings["channels"] == 1 and pixels.shape[-1] == 3:
+        pixels = pixels @ np.array([[0.299], [0.587], [0.114]], "float32")
+    if settings["channels"] == 3 and pixels.shape[-1] == 1:
+        pixels = pixels.repeat(3, axis=-1)
+    if pixels.shape[-1] != settings["channels"]:
+        raise ValueError(f"{pixels.shape[-1]} channels instead of {settings['channels']}")
+    size = settings["height"], settings["width"]
+    return resize(pixels, size, settings["resize_mode"], "float32")[None]
+
+
+def stored_values(file):
+    """A path, an open file or an array -> (rows, columns, channels), window, is white the least."""
+    if isinstance(file, np.ndarray):
+        return file if file.ndim == 3 else file[..., None], None, False
+    if hasattr(file, "read"):
+        content = file.read()
+    else:
+        with open(file, "rb") as opened:
+            content = opened.read()
+    window, is_inverted = None, False
+    if content[128:132] == b"DICM":
+        values, window, is_inverted = dicom_values(content)
+    elif content.startswith(b"\x93NUMPY"):
+        values = np.load(io.BytesIO(content))
+    elif content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        import tifffile
+
+        with tifffile.TiffFile(io.BytesIO(content)) as tiff:
+            series, is_inverted = tiff.series[0], tiff.pages.first.photometric == 0
+            axes = [series.axes.index(axis) for axis in "YX"]
+            values = np.moveaxis(series.asarray(), axes, (0, 1))
+            values = values.reshape(*values.shape[:2], -1)
+    else:
+        image = Image.open(io.BytesIO(content))
+        values = np.asarray(image if image.mode[0] in "ILF" else image.convert("RGB"))
+    return values if values.ndim == 3 else values[..., None], window, is_inverted
+
+
+def dicom_values(content):
+    """A DICOM file of a window -> its values, those that are black and white, and MONOCHROME1."""
+    import pydicom
+    from pydicom.pixels import apply_modality_lut
+
+    data = pydicom.dcmread(io.BytesIO(content))
+    values, window = apply_modality_lut(data.pixel_array, data), None
+    if data.get("VOILUTSequence") or data.get("VOILUTFunction", "LINEAR") != "LINEAR":
+        raise ValueError("a window that is not linear: use pydicom.pixels.apply_voi_lut")
+    if "WindowCenter" in data:
+        center, width = (
+            float(np.atleast_1d(data[name].value)[0]) for name in ("WindowCenter", "WindowWidth")
+        )
+        window = center - width / 2, center + width / 2 - 1  # DICOM PS3.3 C.11.2.1.2
+    return values, window, data.PhotometricInterpretation == "MONOCHROME1"
 
 
 def open_image(file):
@@ -138,7 +209,7 @@ def to_rgb(image, size, settings, known_bits=0):
         image.putalpha(alpha)
         image = Image.alpha_composite(behind, image).convert("RGB")
     rgb = np.asarray(image, "float32")
-    return along_axes(rgb, three_eighths, three_eighths) if eighths == 3 else rgb
+    return levels(along_axes(rgb, three_eighths, three_eighths)) if eighths == 3 else rgb
 
 
 def eight_bits(samples, bits):
@@ -185,8 +256,8 @@ def background_of(rgb, alpha, name):
     return Image.new("RGBA", rgb.size, name)
 
 
-def resize(rgb, size, resize_mode):
-    """(rows, columns, 3) -> (*size, 3) uint8: crop, stretch or pad."""
+def resize(rgb, size, resize_mode, dtype="uint8"):
+    """(rows, columns, channels) -> (*size, channels): crop, stretch or pad."""
     shape = rgb.shape[:2]
     inner = inner_size(shape, size) if resize_mode == "pad" else size
     if resize_mode == "crop":  # the largest part in the middle with the shape of the result
@@ -195,9 +266,10 @@ def resize(rgb, size, resize_mode):
         top, left = (shape[0] - rows) // 2, (shape[1] - columns) // 2
         rgb = rgb[top : top + rows, left : left + columns]
     rgb = along_axes(rgb, *(lambda old, new=new: weights(old, new) for new in inner))
-    result = np.zeros((*size, 3), "uint8")  # the bars of pad are black
+    result = np.zeros((*size, rgb.shape[-1]), dtype)  # the bars of pad are black
     top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
-    result[top : top + inner[0], left : left + inner[1]] = rgb
+    is_float = dtype == "float32"
+    result[top : top + inner[0], left : left + inner[1]] = rgb if is_float else levels(rgb)
     return result
 
 
@@ -211,6 +283,10 @@ def along_axes(rgb, rows, columns):
     """Apply a matrix for the length of the first axis, and one for that of the second."""
     rgb = np.tensordot(rows(rgb.shape[0]).astype("float32"), rgb, 1)
     rgb = np.moveaxis(np.tensordot(columns(rgb.shape[1]).astype("float32"), rgb, (1, 1)), 0, 1)
+    return rgb
+
+
+def levels(rgb):
     return rgb.round().clip(0, 255)
 
 

@@ -117,7 +117,8 @@ def channel_statistics(split: Split, count: int = SAMPLE) -> tuple[np.ndarray, n
     for start in range(0, len(chosen), BATCH):
         images = split.images[chosen[start : start + BATCH]]
         for channel, counts in enumerate(histogram):
-            counts += np.bincount(images[..., channel].ravel(), minlength=256)
+            rounded = images[..., channel].ravel().round().astype(np.uint8)
+            counts += np.bincount(rounded, minlength=256)
     levels, shares = np.arange(256) / 255, histogram / histogram.sum(axis=1, keepdims=True)
     mean = shares @ levels
     return mean, np.sqrt(np.maximum(shares @ levels**2 - mean**2, 0))

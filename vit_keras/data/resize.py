@@ -38,7 +38,7 @@ def requested_size(config: DataConfig) -> tuple[int, int]:
 def resize_to_size(
     array: np.ndarray, size: tuple[int, int], resize_mode: str, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """(x, y, 3) uint8 -> (X, Y, 3) for `size` (X, Y), for images of any shape.
+    """(x, y, 3) uint8, or (x, y) float32 -> the same of `size` (X, Y), for images of any shape.
 
     Args:
         array: the image.
@@ -56,10 +56,22 @@ def resize_to_size(
     if resize_mode != "pad":
         return resized(array, size, out)
     inner = size_within((rows, columns), size)
-    result = np.zeros((*size, array.shape[-1]), np.uint8)
+    result = np.zeros((*size, *array.shape[2:]), array.dtype)
     top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
     result[top : top + inner[0], left : left + inner[1]] = resized(array, inner)
     return result
+
+
+def resize_channels(array: np.ndarray, size: tuple[int, int], resize_mode: str) -> np.ndarray:
+    """(x, y, C) uint8 or float32 -> (X, Y, C), as `resize_to_size`, for any C."""
+    if array.shape[-1] in (3, 4):
+        return resize_to_size(array, size, resize_mode)
+    # One channel at a time: OpenCV knows no more than four, and leaves out the axis of one.
+    planes = [
+        resize_to_size(np.ascontiguousarray(array[..., channel]), size, resize_mode)
+        for channel in range(array.shape[-1])
+    ]
+    return np.stack(planes, axis=-1)
 
 
 def resized(array: np.ndarray, size: tuple[int, int], out: np.ndarray | None = None) -> np.ndarray:
@@ -79,7 +91,9 @@ def resized(array: np.ndarray, size: tuple[int, int], out: np.ndarray | None = N
     if rows or columns:
         # OpenCV needs twice the time for any kernel other than this.
         kernel = (3 if columns else 1, 3 if rows else 1)
-        blurred = thread_buffer("blurred", array.size).reshape(array.shape)
+        blurred = None  # a new one
+        if array.dtype == np.uint8:
+            blurred = thread_buffer("blurred", array.size).reshape(array.shape)
         array = cv2.GaussianBlur(array, kernel, 0, dst=blurred)
     return cv2.resize(array, size[::-1], dst=out, interpolation=cv2.INTER_LINEAR)
 

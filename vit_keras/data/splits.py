@@ -16,6 +16,7 @@ from vit_keras.data import duplicates, registry
 from vit_keras.data.dataset import SourceData, Split, Splits
 from vit_keras.data.lazy_images import LazyImages
 from vit_keras.data.stratify import stratified_sample
+from vit_keras.data.training_range import in_value_range
 from vit_keras.errors import SettingError
 from vit_keras.text import counted
 
@@ -62,9 +63,10 @@ def load_splits(config: DataConfig, seed: int, data: SourceData | None = None) -
         class_names=class_names,
         findings=source.findings,
         bit_depth=source.bit_depth,
+        value_range=source.value_range,
         train_files=images if isinstance(images, LazyImages) else None,
     )
-    return _decode_folder(config, splits)
+    return _decode_folder(config, in_value_range(splits))
 
 
 def with_test_split(data: SourceData, group_duplicates: str = "equal") -> SourceData:

@@ -4,7 +4,8 @@ Hendrycks & Dietterich 2019, "Benchmarking Neural Network Robustness to Common C
 Perturbations": severities 1, 3 and 5 of CIFAR-10-C for images of up to 64 pixels a side, of
 ImageNet-C for larger ones. Nothing here imports Keras.
 
-Images are (n, X, Y, C) uint8; channels after the third are unchanged.
+Images are (n, X, Y, C) uint8; channels after the third are unchanged. Those of 0 to 255 in float32
+are rounded first.
 """
 
 import io
@@ -95,7 +96,7 @@ class CorruptedImages:
         return len(self.images)
 
     def __getitem__(self, part: slice) -> np.ndarray:
-        pixels = self.images[part]
+        pixels = self.images[part].round().astype(np.uint8)
         indices = range(len(self))[part]
         apply = CORRUPTIONS[self.name].apply
         corrupted = apply(pixels[..., :3], self.amount, self.seed, indices)
@@ -107,6 +108,8 @@ def _to_uint8(values: np.ndarray) -> np.ndarray:
 
 
 def _through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    if image.shape[-1] == 2:
+        return np.concatenate([_through_jpeg(one, quality) for one in np.split(image, 2, -1)], -1)
     file = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(
         file, "JPEG", quality=quality

@@ -131,7 +131,7 @@ def _renew_onnx(run: Path) -> None:
 
 def _in_memory(data: Any, saved: SavedRun) -> SourceData:
     """Data of a Python program, as the run would have read them."""
-    return _with_names(in_memory.to_in_memory(data, saved.config.data.bit_depth), saved)
+    return _with_names(in_memory.to_in_memory(data, saved.config.data), saved)
 
 
 def _with_names(data: SourceData, saved: SavedRun) -> SourceData:

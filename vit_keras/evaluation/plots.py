@@ -74,7 +74,7 @@ def most_confident_errors(path: Path, images: np.ndarray, titles: list[str]) -> 
     for axes in grid.flat:
         axes.axis("off")
     for axes, image, title in zip(grid.flat, images, titles, strict=False):
-        shown = image[..., 0] if image.shape[-1] == 1 else image[..., :3]
+        shown = (image[..., 0] if image.shape[-1] < 3 else image[..., :3]).round().astype("uint8")
         axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axes.set_title(title, fontsize=8, parse_math=False)
     plotting.save_figure(figure, path)

@@ -206,6 +206,11 @@ def _check_splits(saved: SavedRun, splits: Splits, data: DataConfig) -> None:
             f"{source} has {channels} channels and the model of run={saved.path} takes {expected}; "
             "choose other data"
         )
+    if data.value_range is not None and splits.value_range is None:
+        raise SettingError(
+            f"{source} has images of 256 levels, and run={saved.path} takes values of "
+            f"data.value_range={data.value_range}; choose data=folder, csv or npz of such"
+        )
     if unlabelled := int((splits.test.labels < 0).sum()):
         raise SettingError(
             f"{source} has no label for {counted(unlabelled, 'image[s]')} to be evaluated; "

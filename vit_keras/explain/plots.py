@@ -56,7 +56,7 @@ def enlarged(image: np.ndarray) -> np.ndarray:
     """(X, Y, C) in 0..255 -> (x, y, 3) in 0..1, by an integer factor to at least 160 pixels."""
     factor = -(-MIN_SIDE // min(image.shape[:2]))
     result = image.repeat(factor, axis=0).repeat(factor, axis=1) / 255
-    return result.repeat(3, axis=-1) if result.shape[-1] == 1 else result[..., :3]
+    return result[..., :1].repeat(3, axis=-1) if result.shape[-1] < 3 else result[..., :3]
 
 
 def normalised(weights: np.ndarray) -> np.ndarray:

@@ -47,7 +47,7 @@ class Export:
 class ComparisonImages(NamedTuple):
     """The images that an exported file is compared with Keras on."""
 
-    pixels: np.ndarray  # (n, X, Y, C) uint8
+    pixels: np.ndarray  # (n, X, Y, C) uint8, or float32 of a run with a `data.value_range`
     labels: np.ndarray | None  # (n,); None for random pixels
     source: str
     warning: str = ""
@@ -118,7 +118,8 @@ def test_images(saved: SavedRun, count: int) -> ComparisonImages:
         splits = load_splits(saved.config.data, saved.config.train.seed)
     except SettingError as error:
         shape = (count, *saved.model.input_shape[1:])
-        pixels = np.random.default_rng(0).integers(0, 256, shape, "uint8")
+        levels = np.random.default_rng(0).integers(0, 256, shape, "uint8")
+        pixels = levels.astype(saved.image_input.dtype)
         warning = f"compared on random pixels, because no test image can be loaded: {error}"
         log.warning("WARNING: %s", warning)
         return ComparisonImages(pixels, None, "random pixels", warning)

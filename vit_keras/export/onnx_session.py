@@ -50,7 +50,7 @@ class OnnxSession:
         self.input_shape = (rows, columns, channels)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """(B, X, Y, C) uint8 -> (B, classes) float32, for any B."""
+        """Pixels (B, X, Y, C) of the dtype of the run -> (B, classes) float32, for any B."""
         found: np.ndarray = self._session.run([PROBABILITIES], {PIXELS: images})[0]
         return found
 

@@ -1,4 +1,7 @@
-"""The model of a run for serving: (B, X, Y, C) uint8 -> calibrated probabilities (B, classes)."""
+"""The model of a run for serving: (B, X, Y, C) uint8 -> calibrated probabilities (B, classes).
+
+Of a run with a `data.value_range` pixels are float32 of 0 to 255.
+"""
 
 from typing import Any
 
@@ -10,7 +13,7 @@ from vit_keras.runs.saved_run import SavedRun
 def serving_model(saved: SavedRun) -> keras.Model:
     """The run's model in float32, followed by temperature scaling and a softmax."""
     vit = in_float32(saved.model)
-    pixels = keras.Input(vit.input_shape[1:], dtype="uint8", name="pixels")
+    pixels = keras.Input(vit.input_shape[1:], dtype=saved.image_input.dtype, name="pixels")
     logits = vit(pixels)
     # Guo et al. 2017: softmax(logits / T), with T fitted on the validation split.
     calibrated = keras.layers.Rescaling(1 / saved.temperature, dtype="float32")(logits)

@@ -44,9 +44,12 @@ def to_model_input(images: Any, shape: tuple[int, int, int]) -> Any:
 
 
 def resize_to_input(images: np.ndarray, model: keras.Model) -> np.ndarray:
-    """`to_model_input` for uint8 arrays: (B, x, y, c) -> (B, X, Y, C), rounded."""
-    pixels = to_model_input(ops.convert_to_tensor(images, "float32"), model.input_shape[1:])
-    return ops.convert_to_numpy(pixels).round().clip(0, 255).astype("uint8")
+    """`to_model_input` for arrays: (B, x, y, c) -> (B, X, Y, C); uint8 is rounded, float32 not."""
+    tensor = to_model_input(ops.convert_to_tensor(images, "float32"), model.input_shape[1:])
+    pixels = ops.convert_to_numpy(tensor)
+    if images.dtype != np.uint8:
+        return pixels
+    return pixels.round().clip(0, 255).astype("uint8")
 
 
 class OnBatches(keras.Model):

@@ -37,7 +37,10 @@ class Engine(Protocol):
     input_shape: tuple[int, int, int]
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """(n, X, Y, C) uint8 -> (n, classes) float32, calibrated by the run's temperature."""
+        """(n, X, Y, C) -> (n, classes) float32, calibrated by the run's temperature.
+
+        Images are of the dtype of the run's `PixelOptions`.
+        """
 
 
 class OnnxEngine:
@@ -86,7 +89,7 @@ class KerasEngine:
         new = min(self._largest, _next_power_of_two(count))
         size = min((size for size in self._sizes if size >= count), default=new)
         self._sizes.add(size)
-        batch = np.zeros((size, *self.input_shape), np.uint8)
+        batch = np.zeros((size, *self.input_shape), images.dtype)
         batch[:count] = images
         return np.asarray(self.model.predict_on_batch(batch))[:count]
 

@@ -12,19 +12,20 @@ training images were decoded: upright, by the run's `PixelOptions`, at the model
 import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from vit_keras.data import decode, pixel_range, pixels
-from vit_keras.data.image_formats import check_size
+from vit_keras.data import decode, pixel_range, pixels, scientific_files
+from vit_keras.data.image_formats import UnreadableError, check_size
 from vit_keras.data.orientation import UPRIGHT, exif_orientation
 from vit_keras.data.pixel_options import PixelOptions
 from vit_keras.data.readers import folder_files, layout_names
 from vit_keras.data.readers.folder_files import FoundFile
-from vit_keras.data.resize import resize_to_size
+from vit_keras.data.resize import resize_channels, resize_to_size
 from vit_keras.errors import SettingError
 
 CHANNELS = (1, 2, 3, 4)  # 2 are of grey with alpha, as of a Pillow image of mode LA
@@ -36,7 +37,8 @@ class Item(NamedTuple):
 
     Attributes:
         source: its name in messages and results: a file's path, otherwise `image` or `images[3]`.
-        image: a path, the bytes of a file, a Pillow image or a uint8 array.
+        image: a path, the bytes of a file, a Pillow image or an array, uint8 unless the run has a
+            `data.value_range`.
     """
 
     source: str
@@ -123,13 +125,13 @@ def iter_items(images: Any, options: PixelOptions = PixelOptions()) -> Iterator[
         yield _item(images, "image", options)
     elif hasattr(images, "__array__"):
         array = np.asarray(images)
-        if array.ndim == 3 and array.shape[0] in (3, 4) and array.shape[-1] not in CHANNELS:
+        if array.ndim == 3 and array.shape[0] in (3, 4) and not _has_channels(array, options):
             count = {3: "three", 4: "four"}[array.shape[0]]
             raise SettingError(
                 f"images has shape {array.shape}: either one image with its channels first, or "
                 f"{count} greyscale images; pass np.moveaxis(images, 0, -1), or images[..., None]"
             )
-        is_batch = array.ndim == 4 or (array.ndim == 3 and array.shape[-1] not in CHANNELS)
+        is_batch = array.ndim == 4 or (array.ndim == 3 and not _has_channels(array, options))
         if is_batch:
             yield from _batch(array, "images", options)
         else:
@@ -146,7 +148,8 @@ def iter_items(images: Any, options: PixelOptions = PixelOptions()) -> Iterator[
 
 def _batch(array: np.ndarray, source: str, options: PixelOptions) -> Iterator[Item]:
     # Checked as a batch: one dark image among many is not an image of values from 0 to 1.
-    for index, image in enumerate(_to_uint8(array, source, options)):
+    is_8_bit = options.value_range is None
+    for index, image in enumerate(_to_uint8(array, source, options) if is_8_bit else array):
         yield _item(image, f"{source}[{index}]", options)
 
 
@@ -162,13 +165,21 @@ def _item(image: Any, source: str, options: PixelOptions) -> Item:
     array = np.asarray(image)
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
-    has_channels = array.ndim == 3 and array.shape[-1] in CHANNELS
+    has_channels = array.ndim == 3 and _has_channels(array, options)
     if not array.size or not (array.ndim == 2 or has_channels):
+        counts = "1 to 4" if options.channels is None else options.channels
         raise SettingError(
             f"{source} has shape {np.shape(image)}; pass (height, width) or (height, width, "
-            "channels) of 1 to 4 channels"
+            f"channels) of {counts} channels"
         )
+    if options.value_range is not None:
+        return Item(source, array)
     return Item(source, _to_uint8(array, source, options))
+
+
+def _has_channels(array: np.ndarray, options: PixelOptions) -> bool:
+    """Whether the last axis may be the channels."""
+    return array.shape[-1] in (*CHANNELS, options.channels)
 
 
 def _to_uint8(array: np.ndarray, source: str, options: PixelOptions) -> np.ndarray:
@@ -185,7 +196,7 @@ def to_pixels(
     resize_mode: str,
     options: PixelOptions = PixelOptions(),  # noqa: B008
 ) -> np.ndarray:
-    """Decode and resize a single image -> (X, Y, C) uint8.
+    """Decode and resize a single image -> (X, Y, C) uint8; float32 by a `data.value_range`.
 
     Args:
         item: a single image.
@@ -199,9 +210,11 @@ def to_pixels(
         SettingError: the image cannot be converted to C channels.
     """
     image, size, channels = item.image, shape[:2], shape[2]
+    if options.value_range is not None:
+        return _by_value_range(item, shape, resize_mode, options)
     if isinstance(image, np.ndarray):
-        if channels == 4 == image.shape[-1]:
-            return resize_to_size(image, size, resize_mode)
+        if image.shape[2:] == (channels,) and channels not in (1, 3):
+            return resize_channels(image, size, resize_mode)
         image = Image.fromarray(image)
     if channels not in (1, 3):
         raise SettingError(
@@ -230,6 +243,20 @@ def whole_pixels(item: Item, options: PixelOptions) -> np.ndarray:
         return from_pil(image, None, "stretch", options)
     content = image if isinstance(image, bytes) else decode.read_regular_file(Path(image))
     return decode.decode_bytes(content, None, "stretch", options)
+def _by_value_range(
+    item: Item, shape: tuple[int, int, int], resize_mode: str, options: PixelOptions
+) -> np.ndarray:
+    image, size = item.image, shape[:2]
+    options = replace(options, channels=shape[2])
+    if isinstance(image, np.ndarray):
+        try:
+            return scientific_files.decode_array(image, size, resize_mode, options)
+        except UnreadableError as error:  # of a program, and no file
+            raise SettingError(f"{item.source} has {error}") from None
+    if isinstance(image, Image.Image):
+        return scientific_files.decode_picture(image, size, resize_mode, options)
+    content = image if isinstance(image, bytes) else decode.read_regular_file(Path(image))
+    return scientific_files.decode(content, size, resize_mode, options)
 
 
 def from_pil(

@@ -160,16 +160,21 @@ def _write_hugging_face(
         shutil.copymode(new / "config.json", new / "model.safetensors")
         processor = json.dumps(_processor(arch, pixels), indent=2)
         (new / "preprocessor_config.json").write_text(processor + "\n")
-        if pixels.resize_mode == "pad":
+        if unknown := _beyond_a_processor(pixels):
             pixels.write_preprocess(new)
             log.warning(
-                "WARNING: no processor of Hugging Face pads as data.resize_mode=pad does, and that "
-                "of %s stretches; make its pixels by %s beside it, and pass them with do_resize="
-                "False",
-                path,
-                PREPROCESS,
+                "WARNING: no processor of Hugging Face %s, and that of %s does not; make its "
+                "pixels by %s beside it, and pass them with do_resize=False",
+                *(unknown, path, PREPROCESS),
             )
     return path
+
+
+def _beyond_a_processor(pixels: ImageInput) -> str:
+    """What of the way from an image to the input no processor can do; empty if there is nothing."""
+    if pixels.value_range is not None:
+        return "maps stored values as data.value_range does"
+    return "pads as data.resize_mode=pad does" if pixels.resize_mode == "pad" else ""
 
 
 def _config(arch: Any, pixels: ImageInput, names: list[str]) -> dict[str, Any]:

@@ -43,6 +43,21 @@ def _check_augment(config: AugmentConfig) -> None:
         )
 
 
+def check_channels(config: AugmentConfig, channels: int) -> None:
+    """Refuse color operations on images that are neither grey nor RGB.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    for name, off in (("policy", "none"), ("color_jitter", None)):
+        value = getattr(config, name)
+        if value != off and channels not in (1, 3):
+            raise SettingError(
+                f"augment.{name}={value} changes colors of grey or RGB images, and these have "
+                f"{channels} channels; leave it out"
+            )
+
+
 def _check_repeated_augmentation(config: Config) -> None:
     """Refuse copies that do not fill a batch with two images or more.
 

@@ -31,7 +31,7 @@ def finetune_model(config: Config, data: Any = None) -> Result:
     preflight.has_handle(config)
     with console():
         # Read once: an iterated data set may give other images the second time.
-        data = None if data is None else to_in_memory(data, config.data.bit_depth)
+        data = None if data is None else to_in_memory(data, config.data)
     result = train_model(config, data)
     if not config.pretrained.baseline:
         return result

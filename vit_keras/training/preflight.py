@@ -15,6 +15,7 @@ from vit_keras.config import renamed_settings, stages
 from vit_keras.config.compose import compose
 from vit_keras.config.schema import Config, ModelConfig
 from vit_keras.data import dataset, registry, splits
+from vit_keras.data.value_range import as_setting
 from vit_keras.errors import SettingError
 from vit_keras.model import architecture as model_architecture
 from vit_keras.model import architecture_checks
@@ -67,6 +68,8 @@ def check(config: Config, data: dataset.SourceData | None = None) -> None:
         )
         patch_size = architecture(config.model).patch_size
         stages.check_image_sizes(stages.plan(config), size, patch_size)
+    if _is_new(config):
+        augment_checks.check_channels(config.augment, info.channels)
     padding = Bounds(at_least=0, at_most=min(info.size))
     check_bounds("augment.crop_padding", config.augment.crop_padding, padding)
     if counts is not None:  # None before a download
@@ -86,6 +89,7 @@ def check_settings(config: Config) -> None:
         return
     validators.check_fields(config)
     _check_data_path(config)
+    as_setting(config.data.value_range)
     _check_backend()
     _check_cluster()
     if config.train.tensorboard:

@@ -76,7 +76,7 @@ def train_model(config: Config, data: Any = None) -> Result:
     started = time.perf_counter()
     preflight.check_settings(config)
     with console():
-        arrays = None if data is None else in_memory.to_in_memory(data, config.data.bit_depth)
+        arrays = None if data is None else in_memory.to_in_memory(data, config.data)
         config = in_memory.with_array_source(config, arrays)
         preflight.check(config, arrays)
         devices.check(config)
@@ -147,10 +147,14 @@ def _build(config: Config, splits: Splits, precision: Precision) -> Prepared:
 
 
 def _load_splits(config: Config, data: SourceData | None) -> tuple[Config, Splits]:
-    """The images, and the configuration with the bit depth that was found, which the run keeps."""
+    """The images, and the configuration with the range of values that was found, which is kept."""
     splits = load_splits(config.data, config.train.seed, data)
     if splits.bit_depth is not None:
         config = replace(config, data=replace(config.data, bit_depth=splits.bit_depth))
+    if splits.value_range is not None:
+        value_range, channels = splits.value_range, splits.train.images.shape[-1]
+        kept = value_range if isinstance(value_range, str) else list(value_range)
+        config = replace(config, data=replace(config.data, value_range=kept, channels=channels))
     return config, splits
 
 

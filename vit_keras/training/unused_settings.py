@@ -118,6 +118,16 @@ REFUSED = (
         _has_not_source("csv"),
         "only data.name=csv has columns",
     ),
+    Rule(
+        ("data.value_range", "data.channels"),
+        _has_not_source(*registry.OF_PATH, registry.IN_MEMORY),
+        "only files and arrays of your own can have more than 8 bits or 3 channels",
+    ),
+    Rule(
+        ("data.channels",),
+        lambda config: config.data.name in registry.OF_FILES and config.data.value_range is None,
+        "files are read as RGB unless data.value_range is set",
+    ),
 )
 REPORTED = (
     Rule(

@@ -1,7 +1,8 @@
 """Check and convert arrays: images -> (n, X, Y, C) uint8, labels -> (n,) int32.
 
-Images may be (n, X, Y), grey, or (n, X, Y, C) with 1, 3 or 4 channels, of a range of
-`data.pixel_range`. Labels may be integers from 0 on, (n,) or (n, 1), or one-hot, (n, classes).
+Images may be (n, X, Y), grey, or (n, X, Y, C) with 1, 3, 4 or `data.channels` channels, of a range
+of `data.pixel_range`; where `data.value_range` is set they stay as they are until the splits are
+drawn. Labels may be integers from 0 on, (n,) or (n, 1), or one-hot, (n, classes).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,15 @@ import numpy as np
 from vit_keras.data import pixel_range
 from vit_keras.data.dataset import SourceData, Split
 from vit_keras.data.pixel_range import RangeError
+from vit_keras.data.value_range import (
+    AUTO,
+    PERCENTILE,
+    WAY_OUT,
+    WINDOW,
+    as_setting,
+    facts_of,
+    range_of,
+)
 from vit_keras.errors import SettingError
 from vit_keras.text import counted
 
@@ -23,6 +33,8 @@ def convert(
     class_names: Iterable[Any] | None,
     source: str,
     bit_depth: int | None = None,
+    value_range: Any = None,
+    channels: int | None = None,
 ) -> tuple[SourceData, str]:
     """Check the splits, each by itself and against the others, and convert them to one form.
 
@@ -31,6 +43,8 @@ def convert(
         class_names: one for each class; "0", "1", ... by default.
         source: the beginning of an error message, such as `data.path=digits.npz`.
         bit_depth: `data.bit_depth`, the bits that integers wider than uint8 use.
+        value_range: `data.value_range`.
+        channels: `data.channels`.
 
     Returns:
         the data, and a line about how the pixels were converted.
@@ -43,7 +57,7 @@ def convert(
     classes = 0
     for split, (split_images, split_labels) in arrays.items():
         name = f"{source}: {split}"
-        image_shape(np.shape(split_images), name)
+        image_shape(np.shape(split_images), name, channels)
         labels[split], label_classes = class_numbers(split_labels, name)
         if len(split_images) != len(labels[split]):
             raise SettingError(
@@ -51,9 +65,11 @@ def convert(
                 f"{counted(len(labels[split]), 'label[s]')}; give one label for each image"
             )
         classes = max(classes, label_classes)
-        images[split] = _check_pixels(split_images, name)
+        images[split] = _check_pixels(split_images, name, value_range is not None)
     _check_consistent(images, source)
     names = check_names(class_names, classes, len(labels["train"]), source)
+    if value_range is not None:
+        return _as_they_are(images, labels, names, source, as_setting(value_range), bit_depth)
     is_unit = all(_is_float(array) and array.max() <= 1 for array in images.values())
     bits = bit_depth or _common_bit_depth(images)
     splits = {
@@ -66,8 +82,40 @@ def convert(
     return data, _report(images, bits, is_unit)
 
 
-def image_shape(shape: Sequence[int], name: str) -> tuple[int, int, int]:
-    """(X, Y, C) of images of shape (n, X, Y) or (n, X, Y, C)."""
+def _as_they_are(
+    images: dict[str, np.ndarray],
+    labels: dict[str, np.ndarray],
+    names: list[str],
+    source: str,
+    value_range: Any,
+    bit_depth: int | None,
+) -> tuple[SourceData, str]:
+    """Data whose values become pixels by a range that is known when the splits are drawn."""
+    if value_range == WINDOW:
+        raise SettingError(
+            f"{source} has arrays, and data.value_range=window is of DICOM files; {WAY_OUT}"
+        )
+    try:
+        facts = [(f"{source}: {split}", facts_of(array)) for split, array in images.items()]
+        value_range = range_of(facts, bit_depth) if value_range == AUTO else value_range
+    except RangeError as error:
+        raise SettingError(f"data.value_range={value_range}: {error}") from None
+    splits = {split: Split(images[split], labels[split]) for split in images}
+    data = SourceData(
+        splits["train"],
+        splits.get("validation"),
+        splits.get("test"),
+        names,
+        value_range=value_range,
+    )
+    span = f"[{value_range[0]:g},{value_range[1]:g}]" if value_range != PERCENTILE else value_range
+    return data, f"images are {facts[0][1].dtype}, data.value_range={span}"
+
+
+def image_shape(
+    shape: Sequence[int], name: str, channels: int | None = None
+) -> tuple[int, int, int]:
+    """(X, Y, C) of images of shape (n, X, Y) or (n, X, Y, C); C is `channels` where that is set."""
     full = (*shape, 1) if len(shape) == 3 else tuple(shape)
     if len(full) != 4:
         raise SettingError(
@@ -76,9 +124,14 @@ def image_shape(shape: Sequence[int], name: str) -> tuple[int, int, int]:
         )
     if not all(full):
         raise SettingError(f"{name} has images of shape {tuple(shape)}, without pixels; give some")
-    if full[-1] not in CHANNELS:
+    if channels is not None and full[-1] != channels:
+        raise SettingError(
+            f"{name} has images of {full[-1]} channels, and data.channels={channels}; set "
+            f"data.channels={full[-1]}, or give others"
+        )
+    if full[-1] not in CHANNELS and channels is None:
         is_channels_first = full[1] in CHANNELS
-        way_out = "give 1, 3 or 4 channels"
+        way_out = f"give 1, 3 or 4 channels, or set data.channels={full[-1]}"
         if is_channels_first:
             way_out = "convert them by np.moveaxis(x, 1, -1)"
         raise SettingError(
@@ -155,11 +208,14 @@ def check_names(
     return names
 
 
-def _check_pixels(images: Any, name: str) -> np.ndarray:
+def _check_pixels(images: Any, name: str, has_range: bool) -> np.ndarray:
     """The images as an array (n, X, Y, C), whose values are checked."""
     array = np.asarray(images)
     try:
-        pixel_range.check_values(array)
+        if has_range:
+            facts_of(array)
+        else:
+            pixel_range.check_values(array)
     except RangeError as error:
         raise SettingError(f"{name} has {error}") from None
     return array[..., None] if array.ndim == 3 else array

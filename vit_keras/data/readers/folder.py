@@ -12,7 +12,7 @@ from vit_keras.data.image_formats import NO_IMAGE
 from vit_keras.data.lazy_images import FileRecord, LazyImages
 from vit_keras.data.readers import folder_layout
 from vit_keras.data.readers.folder_layout import ListedFile, Listing, is_needed
-from vit_keras.data.readers.folder_scan import scan_files, with_bit_depth
+from vit_keras.data.readers.folder_scan import scan_files, with_pixel_options
 from vit_keras.data.readers.layout_names import is_named_as_image
 from vit_keras.data.resize import requested_size
 from vit_keras.errors import SettingError
@@ -32,7 +32,7 @@ def read(config: DataConfig) -> SourceData:
 def read_listing(config: DataConfig, root: Path, listing: Listing) -> SourceData:
     """The splits of the files in `listing`, whose paths are in `root`; see `read`."""
     size, class_names = requested_size(config), listing.class_names
-    options, scanned = with_bit_depth(config, scan_files(config, listing.files, root))
+    options, scanned = with_pixel_options(config, scan_files(config, listing.files, root))
     findings = [
         Finding(problem_of(record), file.path, file.split, class_names[file.label], record.reason)
         for file, record in scanned
@@ -64,11 +64,14 @@ def read_listing(config: DataConfig, root: Path, listing: Listing) -> SourceData
         class_names=class_names,
         findings=tuple(findings),
         bit_depth=options.bit_depth,
+        value_range=options.value_range,
     )
 
 
 def info(config: DataConfig) -> DatasetInfo:
-    return DatasetInfo(requested_size(config), 3, len(folder_layout.class_names(config)))
+    return DatasetInfo(
+        requested_size(config), config.channels or 3, len(folder_layout.class_names(config))
+    )
 
 
 def class_names(config: DataConfig) -> list[str]:

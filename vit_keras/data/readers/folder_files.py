@@ -34,16 +34,20 @@ class ListingRules(NamedTuple):
         suffixes: the only endings to read; by default a file's content decides.
         is_literal: whether to list as version 0.1 did: no folder is a system's, a folder named
             like an image is none, and links to folders are not followed.
+        allowed: endings that are read although other files than images often have them.
     """
 
     boundary: str | None = None
     suffixes: tuple[str, ...] | None = None
     is_literal: bool = False
+    allowed: tuple[str, ...] = ()
 
     def system_of(self, name: str) -> str:
         return "" if self.is_literal else layout_names.system_of(name)
 
     def not_an_image(self, name: str) -> str:
+        if self.suffixes is None and name.lower().endswith(self.allowed):
+            return ""
         return layout_names.not_an_image(name, self.suffixes)
 
 

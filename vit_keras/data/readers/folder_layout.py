@@ -19,7 +19,7 @@ from vit_keras.data.dataset import Finding
 from vit_keras.data.readers import class_layout, folder_files, layout_names
 from vit_keras.data.readers.class_layout import LITERAL, Layout
 from vit_keras.data.readers.folder_files import FolderTree, FoundFile, ListingRules
-from vit_keras.data.readers.layout_names import SUFFIXES
+from vit_keras.data.readers.layout_names import SCIENTIFIC, SUFFIXES
 from vit_keras.errors import SettingError
 from vit_keras.text import abbreviated_list
 
@@ -73,6 +73,7 @@ def _rules(config: DataConfig) -> ListingRules:
         if suffixes is None
         else tuple(f".{suffix.lower().lstrip('.')}" for suffix in suffixes),
         is_literal=config.layout == LITERAL,
+        allowed=() if config.value_range is None else SCIENTIFIC,
     )
 
 

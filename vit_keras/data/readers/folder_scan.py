@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,22 @@ import numpy as np
 
 from vit_keras.cache import cache_folder
 from vit_keras.config.schema import DataConfig
-from vit_keras.data import decode
+from vit_keras.data import decode, scientific_files
 from vit_keras.data.image_formats import VERSION_1, pillow_warnings_ignored
 from vit_keras.data.lazy_images import FileRecord
 from vit_keras.data.pixel_options import PixelOptions
-from vit_keras.data.pixel_range import smallest_bit_depth
+from vit_keras.data.pixel_range import RangeError, smallest_bit_depth
 from vit_keras.data.probe import ProbeResult, probe_by_version_1
 from vit_keras.data.readers import folder_layout
 from vit_keras.data.readers.folder_layout import ListedFile
+from vit_keras.data.value_range import AUTO, PERCENTILE, ValueFacts, check_fits, range_of
+from vit_keras.errors import SettingError
 from vit_keras.io import atomic
 from vit_keras.io.parallel import map_in_threads
 
 log = logging.getLogger("vit_keras")
 
-CACHE_VERSION = 2  # of the cache's format, and of how its values are computed
+CACHE_VERSION = 3  # of the cache's format, and of how its values are computed
 MIN_EDGES = 24  # of the 64 differences of a difference hash; with fewer it tells nothing
 EDGE = 3  # levels of 255 between neighbouring pixels
 CANNOT_BE_READ = "cannot be read: "  # for now: rights may change, so that this is not cached
@@ -55,7 +58,8 @@ def scan_files(
     source = folder_layout.root(config) if root is None else Path(config.path or "").expanduser()
     root = source if root is None else root
     files = folder_layout.list_files(config) if listed is None else listed
-    cached = {record.path: record for record in _read_cache(source)}
+    options = PixelOptions.of(config)
+    cached = {record.path: record for record in _read_cache(source, options)}
     records: dict[str, FileRecord] = {}
     to_open = []
     for file in files:
@@ -69,25 +73,34 @@ def scan_files(
             to_open.append((file.path, status))
     with pillow_warnings_ignored():
         opened = map_in_threads(
-            lambda item: _open_file(root, *item), to_open, config.workers, "scanning"
+            lambda item: _open_file(root, item[0], item[1], options),
+            to_open,
+            config.workers,
+            "scanning",
         )
         records |= {record.path: record for record in opened}
     openable = [records[file.path] for file in files if not file.reason]
     if to_open or len(openable) != len(cached):
-        _write_cache(source, openable)
+        _write_cache(source, openable, options)
     version = config.decoder_version
     return [(file, _in_version(records[file.path], version)) for file in files]
 
 
-def with_bit_depth(
+def with_pixel_options(
     config: DataConfig, scanned: list[tuple[ListedFile, FileRecord]]
 ) -> tuple[PixelOptions, list[tuple[ListedFile, FileRecord]]]:
-    """The pixel options of a folder, and its files without those of a larger bit depth.
+    """The pixel options of a folder, and its files without those that they cannot read.
 
     Files of 16 bits that do not say how many of them they use have one bit depth: `data.bit_depth`,
-    or the smallest that holds the largest value of all.
+    or the smallest that holds the largest value of all. With `data.value_range=auto`, all files
+    have one range.
+
+    Raises:
+        SettingError: that range is not known.
     """
     options = PixelOptions.of(config)
+    if options.value_range is not None:
+        return _with_value_range(options, scanned)
     largest = [one.largest for _, one in scanned if not one.reason and not one.bits]
     if not largest or options.decoder_version == 1:
         return options, scanned
@@ -97,6 +110,32 @@ def with_bit_depth(
         (file, one if one.bits or one.largest < limit else one._replace(reason=_beyond(one, limit)))
         for file, one in scanned
     ]
+
+
+def _with_value_range(
+    options: PixelOptions, scanned: list[tuple[ListedFile, FileRecord]]
+) -> tuple[PixelOptions, list[tuple[ListedFile, FileRecord]]]:
+    found = [(file.path, record.facts) for file, record in scanned if not record.reason]
+    if options.value_range == AUTO and found:
+        try:
+            options = replace(options, value_range=range_of(found, options.bit_depth))
+        except RangeError as error:
+            raise SettingError(f"data.value_range=auto: {error}") from None
+    return options, [
+        (file, one if one.reason else one._replace(reason=_misfit(one.facts, options)))
+        for file, one in scanned
+    ]
+
+
+def _misfit(facts: ValueFacts, options: PixelOptions) -> str:
+    """Why an image does not have the depth or the channels of the others; empty if it does."""
+    try:
+        scientific_files.check_channels(facts, options)
+        if options.value_range != PERCENTILE:
+            check_fits(facts, options.value_range)
+    except RangeError as error:
+        return str(error)
+    return ""
 
 
 def _beyond(record: FileRecord, limit: int) -> str:
@@ -111,7 +150,7 @@ def _file_status(path: str) -> FileStatus:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
-def _open_file(root: Path, path: str, status: FileStatus) -> FileRecord:
+def _open_file(root: Path, path: str, status: FileStatus, options: PixelOptions) -> FileRecord:
     """Read a file and check that it can be decoded; its pixels are not kept."""
     try:
         content = decode.read_regular_file(root / path)
@@ -122,12 +161,16 @@ def _open_file(root: Path, path: str, status: FileStatus) -> FileRecord:
         return _unusable(path, status, str(error))
     sha256, reason = hashlib.sha256(content).hexdigest(), ""
     image: ProbeResult | None = None
+    values: ValueFacts | None = None
     try:
-        image = decode.probe(content)
+        if options.value_range is None:
+            image = decode.probe(content)
+        else:
+            image, values = scientific_files.probe(content, options)
     except decode.UnreadableError as error:
         reason = str(error)
     is_in_version_1 = image is not None and image.format in VERSION_1
-    if image is None or image.remark:
+    if options.value_range is None and (image is None or image.remark):
         old = probe_by_version_1(content)
         image, is_in_version_1 = image or old, old is not None
     if image is None:
@@ -139,6 +182,7 @@ def _open_file(root: Path, path: str, status: FileStatus) -> FileRecord:
         reason=reason,
         dhash=dhash(image.grey),
         is_in_version_1=is_in_version_1,
+        values=values,
         **{name: value for name, value in image._asdict().items() if name != "grey"},
     )
 
@@ -170,16 +214,17 @@ def dhash(grey: np.ndarray) -> int:
     return int.from_bytes(np.packbits(differences > 0).tobytes(), "big")
 
 
-def cache_file(root: Path) -> Path:
-    """The cache of the scan of `root`."""
-    name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:24]
+def cache_file(root: Path, options: PixelOptions = PixelOptions()) -> Path:  # noqa: B008
+    """The cache of the scan of `root`; another one where `data.value_range` is set."""
+    kind = b"" if options.value_range is None else b"\0values"
+    name = hashlib.sha256(os.fsencode(root.resolve()) + kind).hexdigest()[:24]
     return cache_folder() / f"{name}.json"
 
 
-def _read_cache(root: Path) -> list[FileRecord]:
+def _read_cache(root: Path, options: PixelOptions) -> list[FileRecord]:
     """The records of the last scan of `root`; none if the cache is absent or not valid."""
     try:
-        header, rows = cache_file(root).read_text("ascii").split("\n", 1)
+        header, rows = cache_file(root, options).read_text("ascii").split("\n", 1)
         if json.loads(header) != _header(root, rows):
             return []
         return [FileRecord(*row) for row in json.loads(rows)]
@@ -187,12 +232,17 @@ def _read_cache(root: Path) -> list[FileRecord]:
         return []
 
 
-def _write_cache(root: Path, records: list[FileRecord]) -> None:
-    rows = json.dumps([one for one in records if not one.reason.startswith(CANNOT_BE_READ)])
+def _write_cache(root: Path, records: list[FileRecord], options: PixelOptions) -> None:
+    rows = json.dumps([one for one in records if not _is_for_now(one.reason)])
     try:
-        atomic.write_text(cache_file(root), json.dumps(_header(root, rows)) + "\n" + rows)
+        atomic.write_text(cache_file(root, options), json.dumps(_header(root, rows)) + "\n" + rows)
     except (OSError, RuntimeError) as error:
         log.debug("the scan of %s is not cached: %s", root, error)
+
+
+def _is_for_now(reason: str) -> bool:
+    """Whether a file is not read because of rights, or of a package that may be installed."""
+    return reason.startswith(CANNOT_BE_READ) or "pip install" in reason
 
 
 def _header(root: Path, rows: str) -> dict[str, Any]:

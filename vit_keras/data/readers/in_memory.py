@@ -66,19 +66,25 @@ def build_splits(
     return load_splits(config, seed, to_in_memory(parts))
 
 
-def to_in_memory(data: Any, bit_depth: int | None = None) -> SourceData:
+def to_in_memory(data: Any, config: DataConfig = DataConfig()) -> SourceData:  # noqa: B008
     """Read any form of `train_model`'s `data` into memory, checked and converted.
 
     Args:
         data: in any form.
-        bit_depth: `data.bit_depth` of the run.
+        config: the run's, of which `bit_depth`, `value_range` and `channels` count.
 
     Raises:
         SettingError: naming the split, what is wrong, and the way out.
     """
     if isinstance(data, SourceData):
         return data
+    bit_depth = config.bit_depth
     if isinstance(data, Splits):
+        if data.value_range is not None:
+            raise SettingError(
+                f"data has splits that were read by data.value_range={data.value_range}; give the "
+                "images as they are stored, or the settings of the data alone"
+            )
         bit_depth = data.bit_depth or bit_depth
         data = {name: getattr(data, name) for name in (*SPLITS, "class_names")}
     elif isinstance(data, tuple) and len(data) == 2 and all(map(_is_pair, data)):
@@ -90,7 +96,9 @@ def to_in_memory(data: Any, bit_depth: int | None = None) -> SourceData:
     if data.get("train") is None:
         raise SettingError(f"data has no train; give {FORMS}")
     arrays = {name: _to_arrays(data[name], name) for name in SPLITS if data.get(name) is not None}
-    converted, report = convert(arrays, data.get("class_names"), "data", bit_depth)
+    converted, report = convert(
+        arrays, data.get("class_names"), "data", bit_depth, config.value_range, config.channels
+    )
     log.info("data: %s", report)
     return converted
 

@@ -21,6 +21,7 @@ UNREAD = (
     *(".svg", ".svgz", ".eps", ".ai", ".psd", ".xcf"),
     *(".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"),
 )
+SCIENTIFIC = (".dcm", ".npy")  # which are read where `data.value_range` is set
 # Endings of files that people keep beside images, and that are not opened.
 COMPANIONS = frozenset(
     f".{ending}"

@@ -46,7 +46,14 @@ def read(config: DataConfig) -> SourceData:
         split: (_read(path, images), _read(path, labels))
         for split, (images, labels) in _keys(headers, source).items()
     }
-    data, report = convert(arrays, _class_names(path, headers), source, config.bit_depth)
+    data, report = convert(
+        arrays,
+        _class_names(path, headers),
+        source,
+        config.bit_depth,
+        config.value_range,
+        config.channels,
+    )
     log.info("%s: %s", config.path, report)
     return data
 
@@ -67,17 +74,17 @@ def image_counts(config: DataConfig) -> dict[str, int]:
 def _contents(config: DataConfig) -> _Contents:
     path = _path(config)
     status = path.stat()
-    return _contents_of(path, status.st_mtime_ns, status.st_size)
+    return _contents_of(path, status.st_mtime_ns, status.st_size, config.channels)
 
 
 @functools.lru_cache(maxsize=1)  # several checks ask for it; a changed file has another key
-def _contents_of(path: Path, mtime: int, size: int) -> _Contents:
+def _contents_of(path: Path, mtime: int, size: int, channels: int | None) -> _Contents:
     source = f"data.path={path}"
     headers = _headers(path)
     shapes, counts, classes = [], {}, 0
     for split, (images, labels) in _keys(headers, source).items():
         shape = headers[images][0]
-        shapes.append(image_shape(shape, f"{source}: {images}"))
+        shapes.append(image_shape(shape, f"{source}: {images}", channels))
         numbers, label_classes = class_numbers(_read(path, labels), f"{source}: {labels}")
         if len(numbers) != shape[0]:
             raise SettingError(

@@ -49,7 +49,7 @@ def read(config: DataConfig) -> SourceData:
 
 
 def info(config: DataConfig) -> DatasetInfo:
-    return DatasetInfo(requested_size(config), 3, len(class_names(config)))
+    return DatasetInfo(requested_size(config), config.channels or 3, len(class_names(config)))
 
 
 def class_names(config: DataConfig) -> list[str]:

@@ -46,11 +46,11 @@ def reader(folder: Path) -> Reader:
 
 
 def function(model: keras.Model) -> Any:
-    """(B, X, Y, C) uint8 -> {"probabilities": (B, classes)}, an output with a name."""
+    """Pixels (B, X, Y, C) -> {"probabilities": (B, classes)}, an output with a name."""
     return lambda pixels: {"probabilities": model(pixels, training=False)}
 
 
 def signature(model: keras.Model) -> Any:
     import tensorflow as tf
 
-    return tf.TensorSpec(model.input_shape, tf.uint8, name="pixels")
+    return tf.TensorSpec(model.input_shape, model.inputs[0].dtype, name="pixels")

@@ -9,7 +9,7 @@ import streamlit as st
 
 from vit_keras.cli import evaluate, export
 from vit_keras.data import registry
-from vit_keras.data.readers.layout_names import SUFFIXES
+from vit_keras.data.readers.layout_names import SCIENTIFIC, SUFFIXES
 from vit_keras.evaluation.preflight import ALL, TEST, check_evaluation
 from vit_keras.export import preflight
 from vit_keras.export.formats import FORMATS
@@ -64,7 +64,7 @@ def _upload_images() -> list[Upload]:
     """Image files from the browser, and one from the webcam."""
     files = st.file_uploader(
         "Images",
-        type=[suffix.removeprefix(".") for suffix in SUFFIXES],
+        type=[suffix.removeprefix(".") for suffix in (*SUFFIXES, *SCIENTIFIC)],
         accept_multiple_files=True,
         key="images_to_predict",
         help="one or more image files; they are not stored",

@@ -35,7 +35,8 @@ class ModelTasks:
     def open(self, run: str) -> None:
         """Open the model of a run and compute, or compile, its prediction of one image."""
         predictor = self._open(run)
-        predictor.predict(np.zeros((1, *predictor.input_shape), np.uint8))
+        black = np.zeros((1, *predictor.input_shape), predictor.pixel_options.dtype)
+        predictor.engine.probabilities(black)
         if isinstance(predictor.engine, OnnxEngine):
             threading.Thread(target=backend.import_keras, daemon=True).start()
 

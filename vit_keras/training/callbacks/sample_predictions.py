@@ -58,7 +58,8 @@ class SamplePredictions(keras.callbacks.Callback):
     def _write_images(self) -> None:
         """`samples/00.png`, ...: the images of the data set, small ones enlarged."""
         for number, pixels in enumerate(self.images):
-            picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+            pixels = pixels.round().astype("uint8")
+            picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] < 3 else pixels[..., :3])
             factor = max(1, SIDE // max(picture.size))
             enlarged = picture.resize(
                 [side * factor for side in picture.size], Image.Resampling.NEAREST
