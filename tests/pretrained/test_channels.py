@@ -1,4 +1,4 @@
-"""RGB weights summed to one channel compute what they compute of a grey image in three channels."""
+"""RGB weights summed to one channel, or shared out, compute what they compute of a grey image."""
 
 import keras
 import numpy as np
@@ -41,6 +41,21 @@ def test_one_channel_gives_the_logits_of_grey_as_rgb(pixel_statistics, tmp_path)
         assert np.ptp(expected, axis=0).max() > 0.1  # the images are told apart
 
 
+def test_five_channels_share_the_sum_of_rgb(tmp_path):
+    grey, file = pixels(3, 16, 16, 1), write_npz(tmp_path / "w.npz", google())
+    expected = load_pretrained(file, **IMAGENET).predict(grey.repeat(3, -1), verbose=0)
+    model, report = load.load_with_report(str(file), channels=5, **IMAGENET)
+    assert model.input_shape == (None, 16, 16, 5)
+    found = model.predict(grey.repeat(5, -1), verbose=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    kernel = model.get_layer("patch_embedding").projection.kernel.numpy()
+    kernel = kernel.reshape(-1, 5, kernel.shape[-1])
+    np.testing.assert_array_equal(kernel, kernel[:, :1].repeat(5, axis=1))
+    assert report.resized == [
+        "patch_embedding/projection/kernel from 3 channels to 5, their sum is shared out equally"
+    ]
+
+
 def test_the_mean_of_rgb_statistics_is_the_grey_one(tmp_path):
     model = load_pretrained(write_npz(tmp_path / "w.npz", google()), channels=1, **IMAGENET)
     facts = describe(model)
@@ -67,15 +82,10 @@ def test_the_files_own_channels_change_nothing(tmp_path):
 
 
 def test_other_channels_are_refused(tmp_path):
-    handle = write_npz(tmp_path / "w.npz", google())
-    for channels in (2, 4, 12):
-        message = refusal(handle, channels=channels)
-        assert f"channels={channels} cannot be made" in message
-        assert message.endswith("use 1 or 3")
     build_vit(None, image_size=8, channels=1, **SIZES).save(tmp_path / "grey.keras")
     assert refusal(tmp_path / "grey.keras", channels=3).endswith("takes 1; use 1")
     build_vit(None, image_size=8, stem="cct", **SIZES).save(tmp_path / "cct.keras")
-    assert "whose stem is cct" in refusal(tmp_path / "cct.keras", channels=1)
+    assert "whose stem is cct" in refusal(tmp_path / "cct.keras", channels=5)
 
 
 def test_a_wrapped_model_keeps_its_channels(tmp_path):

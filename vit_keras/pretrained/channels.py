@@ -1,7 +1,8 @@
-"""Change the number of channels of a pretrained ViT's first layer: RGB -> grey, grey -> RGB.
+"""Change the number of channels of a pretrained ViT's first layer: RGB -> grey -> C, grey -> RGB.
 
-Letters: P patch side, C channels, D width. The first layer is linear, so both are exact: the patch
-projection of a grey image repeated in three channels is that of the summed kernel.
+Letters: P patch side, C channels, D width. The first layer is linear, so all are exact: the patch
+projection of a grey image repeated in three channels is that of the summed kernel, and that of a
+grey image repeated in C channels is that of the kernel divided by C.
 """
 
 from dataclasses import replace
@@ -29,29 +30,31 @@ def with_channels(
     """The weights and the architecture for images of `channels`; None for the file's.
 
     Raises:
-        SettingError: the file has other channels, and they cannot be summed to one.
+        SettingError: the file has other channels than RGB, and than these.
     """
     if channels in (None, inferred.channels):
         return weight_file, inferred
-    if channels != 1 or inferred.channels != 3:
-        possible = "1 or 3" if inferred.channels == 3 else f"{inferred.channels}"
+    if inferred.channels != 3:
         raise SettingError(
             f"channels={channels} cannot be made of handle={weight_file.path}, which takes "
-            f"{inferred.channels}; use {possible}"
+            f"{inferred.channels}; use {inferred.channels}"
         )
     if inferred.arch.stem != "patch":
         raise SettingError(
-            f"channels=1 cannot be made of handle={weight_file.path}, whose stem is "
+            f"channels={channels} cannot be made of handle={weight_file.path}, whose stem is "
             f"{inferred.arch.stem} and no linear map of patches; use 3"
         )
-    return _summed(weight_file, inferred)
+    return _summed(weight_file, inferred, channels or 1)
 
 
-def _summed(weight_file: WeightFile, inferred: InferredModel) -> tuple[WeightFile, InferredModel]:
-    """RGB weights summed to one channel: the same logits as for a grey image as R = G = B.
+def _summed(
+    weight_file: WeightFile, inferred: InferredModel, channels: int
+) -> tuple[WeightFile, InferredModel]:
+    """RGB weights summed, and shared out to C channels: the logits of a grey image in all are kept.
 
     With x the grey value, m and s the mean and deviation of a channel, and M and S those of grey:
     k (x - m) / s = k S / s · (x - M) / S + k (M - m) / s.
+    Each of the C channels gets the sum of the kernels k S / s, divided by C.
     """
     arch, mappings = inferred.arch, inferred.weight_format.mappings
     (kernel_name,), (bias_name,) = mappings[PATCH].names, mappings[PATCH_BIAS].names
@@ -62,12 +65,14 @@ def _summed(weight_file: WeightFile, inferred: InferredModel) -> tuple[WeightFil
     grey_mean, grey_std = float(mean.mean().round(12)), float(std.mean().round(12))
     kernel /= std[:, None]
     shift = np.tensordot(grey_mean - mean, kernel.sum(axis=0), 1)  # (D,)
-    grey = (grey_std * kernel.sum(axis=1)).astype("float32")
-    weights = {**weight_file.weights, kernel_name: layout.to_theirs(grey, arch)}
+    grey = grey_std * kernel.sum(axis=1)  # (PP, D)
+    shared = np.repeat(grey[:, None], channels, axis=1) / channels  # (PP, C, D)
+    ours = shared.reshape(-1, grey.shape[-1]).astype("float32")
+    weights = {**weight_file.weights, kernel_name: layout.to_theirs(ours, arch)}
     if (
         bias_name in weights and weights[bias_name].shape == shift.shape
     ):  # else it is reported when it is loaded
         weights[bias_name] = (weights[bias_name] + shift).astype("float32")
     return replace(weight_file, weights=weights), replace(
-        inferred, channels=1, arch=replace(arch, pixel_mean=grey_mean, pixel_std=grey_std)
+        inferred, channels=channels, arch=replace(arch, pixel_mean=grey_mean, pixel_std=grey_std)
     )

@@ -46,8 +46,9 @@ def load_pretrained(
             it. None keeps the file's.
         num_classes: number of logits of a new head; 0 for features (B, D); None keeps the file's
             head, or gives features if it has none.
-        channels: 1 for grey images with the weights of RGB, summed: the logits are those of the
-            grey value as R, G and B. None keeps the file's.
+        channels: C of images other than RGB: the weights of RGB are summed, and shared out to C
+            channels, so that the logits of a grey image in all of them are those of the grey value
+            as R, G and B. None keeps the file's.
         allow: patterns of names in the file that may be ignored, such as `"pooler.*"`.
         opaque: wrap a SavedModel even if it is a ViT that can be converted.
         dtype: precision, as for `build_vit`.
@@ -108,7 +109,10 @@ def load_with_report(
     )
     report = convert.load_weights(vit, read_file, read, allow, new_head)
     if read.channels != inferred.channels:
-        report.resized.append(f"{PATCH} from {inferred.channels} channels to 1, summed")
+        how = "summed" if read.channels == 1 else "their sum is shared out equally"
+        report.resized.append(
+            f"{PATCH} from {inferred.channels} channels to {read.channels}, {how}"
+        )
     report.handle = str(handle)
     if data := weight_file.metadata.get("data"):
         vit.image_input = ImageInput.of_run(data, vit.input_shape[1:])

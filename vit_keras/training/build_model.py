@@ -88,6 +88,9 @@ def _load_pretrained(config: Config, splits: Splits, policy: str) -> tuple[keras
     # A rate of 0 is the default, which leaves the file's own rate.
     overrides |= {name: overrides[name] or None for name in preflight.RATES}
     overrides["train_all"] = settings.train_all or None
+    channels = splits.train.images.shape[-1]
+    # Grey images are repeated to the file's channels; a wrapped SavedModel has its own.
+    overrides["channels"] = None if channels in (1, 3) else channels
     try:
         vit, report = load.load_with_report(
             str(settings.handle),
@@ -106,7 +109,7 @@ def _load_pretrained(config: Config, splits: Splits, policy: str) -> tuple[keras
             "be trained from random weights; set pretrained.baseline=false and "
             "pretrained.load_weights=true"
         )
-    channels, needed = splits.train.images.shape[-1], vit.input_shape[-1]
+    needed = vit.input_shape[-1]
     if channels not in (1, needed):
         raise SettingError(
             f"data.name={config.data.name} has {channels} channels and pretrained.handle="
