@@ -89,7 +89,7 @@ check-peers: $(VENV)/.peers
 	$(BIN)/python -m pytest tests/reference -m reference
 
 BENCHMARKS := train_step augment cached_features folder_decode folder_scan int8 predict studio \
-	time_to_accuracy
+	scientific_images time_to_accuracy
 
 # Speed compared with peers: training, augmentation, decoding, int8, prediction, studio, caches; and
 # the accuracy after the same ten minutes, which takes an hour. The log of ideas, small_budget.py,

@@ -243,6 +243,8 @@ def whole_pixels(item: Item, options: PixelOptions) -> np.ndarray:
         return from_pil(image, None, "stretch", options)
     content = image if isinstance(image, bytes) else decode.read_regular_file(Path(image))
     return decode.decode_bytes(content, None, "stretch", options)
+
+
 def _by_value_range(
     item: Item, shape: tuple[int, int, int], resize_mode: str, options: PixelOptions
 ) -> np.ndarray:

@@ -26,6 +26,8 @@ def check_prediction(settings: Any) -> None:
     prediction_format(settings.format, settings.output)
     engines.check_engine(saved, settings.engine)
     check_tile_settings(settings)
+    if settings.tile_size is not None:
+        tiles.check_value_range(saved.config.data.value_range)
     if settings.output is not None:
         file = Path(settings.output).expanduser()
         atomic.check_output_file(file, settings.overwrite, "--overwrite")

@@ -80,6 +80,7 @@ def predict_by_tiles(
         OSError, UnreadableError: the file cannot be read.
     """
     check_tiles(tile_size, overlap, combine)
+    check_value_range(predictor.pixel_options.value_range)
     items = list(inputs.iter_items(image, predictor.pixel_options))
     if len(items) != 1:
         raise SettingError(
@@ -122,6 +123,19 @@ def check_tiles(tile_size: int | None, overlap: float = OVERLAP, combine: str = 
     validators.check_number("overlap", overlap, str(bounds))
     validators.check_bounds("overlap", overlap, bounds)
     validators.check_choice("combine", combine, COMBINE)
+
+
+def check_value_range(value_range: Any) -> None:
+    """Refuse tiles of images that a run reads in full depth.
+
+    Raises:
+        SettingError: the run has a `data.value_range`.
+    """
+    if value_range is not None:
+        raise SettingError(
+            f"tiles are cut of images of 8 bits, and the run has data.value_range={value_range}; "
+            "cut the images, or predict them whole"
+        )
 
 
 def tile_shape(tile_size: int | None, input_shape: tuple[int, ...]) -> tuple[int, int]:
