@@ -17,6 +17,7 @@ UNUSED = {
     "optim=adamw optim.momentum=0.8": "optim.momentum=0.8 has no effect: only optim.name=sgd",
     "optim=adam optim.momentum=0.8": "optim.momentum=0.8 has no effect",
     "optim=lion optim.momentum=0.8": "optim.momentum=0.8 has no effect",
+    "loss.gamma=1": "loss.gamma=1.0 has no effect: only loss.name=focal has it",
     "optim.schedule=linear optim.decay_ratio=0.3": "optim.decay_ratio=0.3 has no effect: only",
     "optim.schedule=constant optim.final_lr_fraction=0.1": "optim.final_lr_fraction=0.1 has no eff",
     TUNING
@@ -49,6 +50,7 @@ USED = (
     "optim=sgd optim.momentum=0.8",
     "optim=muon optim.momentum=0.8 optim.beta_1=0.8",
     "optim.schedule=wsd optim.decay_ratio=0.5 optim.warmup_ratio=0.5",
+    "loss=focal loss.gamma=1",
     "recipe=finetune_digits pretrained.handle=FILE optim=muon ~stages.all",  # the baseline's
     "optim=adam optim.beta_1=0.8 optim.beta_2=0.8",
     "augment=heavy augment.policy_ops=3 augment.mix_probability=0.5",

@@ -338,7 +338,7 @@ class OptimConfig:
         None, "Largest norm of all gradients together; larger ones are scaled down.", above=0
     )
     label_smoothing: float = setting(
-        0.0, "Label smoothing of the cross-entropy.", at_least=0, at_most=0.9
+        0.0, "Label smoothing of the training targets.", at_least=0, at_most=0.9
     )
     ema_momentum: float | None = setting(
         None,
@@ -370,6 +370,24 @@ class OptimConfig:
         "What a learning-rate schedule spans: each stage has its own (stage), or one, with one "
         "warm-up and one decay, spans all stages (run).",
         choices=("stage", "run"),
+    )
+
+
+@dataclass
+class LossConfig:
+    """What the training minimises; `training/loss.py` makes one of Keras' losses of it."""
+
+    name: str = setting(
+        "cross_entropy",
+        # Lin et al. 2017, "Focal loss for dense object detection".
+        "Loss: cross_entropy; or focal, which gives images that are predicted well less weight.",
+        choices=("cross_entropy", "focal"),
+    )
+    gamma: float = setting(
+        2.0,
+        "Focusing parameter of focal: the higher, the less do images count that are predicted "
+        "well; with 0 it is the cross-entropy.",
+        at_least=0,
     )
 
 
@@ -470,6 +488,7 @@ class Config:
     pretrained: PretrainedConfig = field(default_factory=PretrainedConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     stages: dict[str, StageConfig] = setting(
         dict, "The stages of a fine-tuning, in order; without any, all layers train at once."

@@ -20,6 +20,7 @@ from vit_keras.training import freezing
 from vit_keras.training import optimizer as training_optimizer
 from vit_keras.training.class_recall import ClassRecall
 from vit_keras.training.learning_rate import learning_rate_schedule
+from vit_keras.training.loss import build_loss
 from vit_keras.training.plan import TrainingPlan
 
 
@@ -57,6 +58,7 @@ class TrainingModel(keras.Model):
         is_tensorflow = keras.backend.backend() == "tensorflow"  # JAX compiles all of the step
         self.compile_layers = is_tensorflow and config.train.jit_compile == "layers"
         self.label_smoothing = config.optim.label_smoothing
+        self.loss_config = config.loss
         self.seed = keras.random.SeedGenerator(config.train.seed)
 
     def call(self, inputs, training=None):
@@ -182,7 +184,7 @@ class TrainingModel(keras.Model):
     ) -> None:
         self.compile(
             optimizer=optimizer,
-            loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+            loss=build_loss(self.loss_config),
             # Weighted, because batches that several devices share may be padded.
             weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy"), *metrics],
             jit_compile=jit_compile,

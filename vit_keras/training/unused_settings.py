@@ -79,6 +79,11 @@ REFUSED = (
         "optim.schedule=constant stays at the peak",
     ),
     Rule(
+        ("loss.gamma",),
+        lambda config: config.loss.name != "focal",
+        "only loss.name=focal has it",
+    ),
+    Rule(
         ("optim.learning_rate",),
         _all_stages_have("learning_rate", has_baseline=False),
         "every stage has its own, stages.<name>.learning_rate",

@@ -44,7 +44,7 @@ def select_sweep(command: Command, base: Config) -> Command | None:
 
 
 def _can_vary(name: str) -> bool:
-    return name.partition(".")[0] in ("data", "model", "augment", "optim", "train")
+    return name.partition(".")[0] in ("data", "model", "augment", "optim", "loss", "train")
 
 
 def _values(option: Option, base: Config, kind: str) -> str:

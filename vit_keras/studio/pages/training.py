@@ -38,6 +38,7 @@ TITLES = {
     "pretrained": "Pretrained weights",
     "augment": "Augmentation",
     "optim": "Optimizer",
+    "loss": "Loss",
     "train": "Training",
     "run": "Run directory",
 }
