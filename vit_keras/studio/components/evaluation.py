@@ -14,6 +14,9 @@ from vit_keras.runs.tables import format_metric
 from vit_keras.studio.components import display
 from vit_keras.studio.components.display import escape_markdown, show_errors
 
+# A report of version 0.1 has no balanced accuracy.
+SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "loss", "images")
+CLASS_COLUMNS = ("class", "images", "precision", "recall", "f1")
 PLOTS = {
     "confusion.png": "Confusion matrix",
     "reliability.png": "Calibration",
@@ -40,7 +43,8 @@ def show(run: Path) -> None:
 def _show_evaluation(run: Path, folder: Path) -> None:
     try:
         report: dict[str, Any] = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
-        metrics = {name: report[name] for name in ("accuracy", "loss", "macro_f1", "images")}
+        metrics = {name: report[name] for name in SHOWN if name in report}
+        by_class = _by_class(report["per_class"])
         notes = [class_text(report).removeprefix(", "), tta.describe(report)]
         notes.append(calibration.describe(report["calibration"]))
         html = render_report(report, folder)
@@ -55,9 +59,20 @@ def _show_evaluation(run: Path, folder: Path) -> None:
         column.metric(name.replace("_", " "), format_metric(value))
     for note in filter(None, notes):
         st.caption(escape_markdown(note))
+    with st.expander("Scores of each class"):
+        st.markdown(display.table(by_class))
     # Rendered from the metrics: the HTML file of a run from elsewhere could contain anything.
     name = f"{run.name}-{folder.name}.html"
     st.download_button("Download the report", html, name, "text/html", key=f"report {folder}")
     for name, title in PLOTS.items():
         if (folder / name).is_file():
             display.show_image(folder / name, title)
+
+
+def _by_class(scores: list[dict[str, Any]]) -> list[list[str]]:
+    """Rows of a table, the header first; a score that is undefined is a dash."""
+    rows = [[format_metric(one[name]) or "-" for name in CLASS_COLUMNS[1:]] for one in scores]
+    return [
+        list(CLASS_COLUMNS),
+        *([one["class"], *row] for one, row in zip(scores, rows, strict=True)),
+    ]

@@ -12,6 +12,8 @@ from vit_keras.studio.jobs.live_run import RunView
 
 METRICS = {  # column of history.csv -> label and number format
     "val_accuracy": ("validation accuracy", "{:.1%}"),
+    "val_balanced_accuracy": ("balanced accuracy", "{:.1%}"),  # where it is monitored
+    "val_macro_f1": ("macro F1", "{:.4f}"),  # likewise
     "val_loss": ("validation loss", "{:.4f}"),
     "learning_rate": ("learning rate", "{:.3g}"),
     "images_per_second": ("images/s", "{:,.0f}"),
@@ -45,9 +47,8 @@ def show(view: RunView) -> None:
         return
     last = view.rows[-1]
     st.markdown(f"**After epoch {last['epoch']:.0f}**")
-    for column, (key, (name, pattern)) in zip(
-        st.columns(len(METRICS)), METRICS.items(), strict=True
-    ):
+    shown = {key: look for key, look in METRICS.items() if key in last}
+    for column, (key, (name, pattern)) in zip(st.columns(len(shown)), shown.items(), strict=True):
         column.metric(name, pattern.format(last[key]))
     for column, (title, lines) in zip(st.columns(len(PANELS)), PANELS.items(), strict=True):
         with column:
