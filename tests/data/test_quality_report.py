@@ -94,3 +94,14 @@ def test_each_kind_of_finding_has_a_line_with_two_examples():
     assert second.endswith(
         r"in two splits, so that test metrics are too good (data leakage): a.png ('b\n.png')"
     )
+
+
+def test_an_imbalance_of_one_to_ten_is_reported_with_what_to_set():
+    nine, ten = (splits(train=split([0] * 2 * n + [1] * 5 + [2] * 2)) for n in (9, 10))
+    assert quality_report.imbalance(nine) == []
+    (line,) = quality_report.imbalance(ten)
+    assert line == (
+        "ant has 10 times the images of cat to train on (20 and 2); see "
+        "train.class_weight=balanced or data.sampling=sqrt, and train.monitor=val_balanced_accuracy"
+    )
+    assert quality_report.imbalance(splits(train=split([0] * 9))) == []

@@ -16,6 +16,7 @@ from vit_keras.config.schema import (
     AugmentConfig,
     Config,
     DataConfig,
+    LossConfig,
     ModelConfig,
     OptimConfig,
     PretrainedConfig,
@@ -194,6 +195,7 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
             follow_links=True,
             cache_mb=1,
             workers=2,
+            sampling="sqrt",
         ),
         model=ModelConfig(
             *("ti16", 4, 12, 2, 3, 24, "mean", "sincos2d", "tanh", "swiglu"),
@@ -215,11 +217,13 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
             *("wsd", 0.3, "run"),
         ),
         train=TrainConfig(
-            3, 7, 2**32 - 1, "mixed_bfloat16", False, False, 5, True, 8, 9, 4, ["onnx"], [2]
+            *(3, 7, 2**32 - 1, "mixed_bfloat16", False, False, 5, True, 8, 9, 4, ["onnx"], [2]),
+            *("val_macro_f1", {"cat": 2.5, "7": 0.5}, 0.99),
         ),
+        loss=LossConfig("focal", 1.5),
         run=RunConfig(str(tmp_path), str(tmp_path / "run: #1")),
     )
-    for group in ("data", "model", "pretrained", "augment", "optim", "train"):
+    for group in ("data", "model", "pretrained", "augment", "optim", "loss", "train"):
         default, ours = vars(getattr(Config(), group)), vars(getattr(config, group))
         assert not [name for name in ours if ours[name] == default[name]]
     made = run_dir.create(config)
@@ -424,6 +428,17 @@ AS_ACCURATE = (0.2, 1.5)  # as SAME, with a lower loss
 )
 def test_the_best_epoch_is_the_most_accurate_then_that_of_the_lowest_loss(results, best):
     assert history.best_epoch(rows(*results)) == best
+
+
+def test_the_best_epoch_is_that_of_the_monitored_score():
+    scores = zip(rows(SAME, BETTER, WORSE), (3, 1, 2), strict=True)
+    found = [{**row, "val_macro_f1": f1} for row, f1 in scores]
+    best = {name: history.best_epoch(found, name) for name in ("val_macro_f1", "val_loss")}
+    assert best == {"val_macro_f1": 1, "val_loss": 3}
+    metrics = {"best_val_macro_f1": 0.4, "best_val_loss": 1.5}
+    assert history.objective(metrics, "val_macro_f1") == 0.4
+    assert history.objective(metrics, "val_loss") == -1.5  # a search looks for the highest
+    assert history.objective({}, "val_accuracy") is None
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ UNUSED = {
     "optim=adam optim.momentum=0.8": "optim.momentum=0.8 has no effect",
     "optim=lion optim.momentum=0.8": "optim.momentum=0.8 has no effect",
     "loss.gamma=1": "loss.gamma=1.0 has no effect: only loss.name=focal has it",
+    "train.class_weight=balanced train.class_weight_beta=0.9": "train.class_weight_beta=0.9 has",
     "optim.schedule=linear optim.decay_ratio=0.3": "optim.decay_ratio=0.3 has no effect: only",
     "optim.schedule=constant optim.final_lr_fraction=0.1": "optim.final_lr_fraction=0.1 has no eff",
     TUNING

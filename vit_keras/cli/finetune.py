@@ -3,6 +3,7 @@
 import functools
 
 from vit_keras.cli import hydra_app
+from vit_keras.runs import history
 from vit_keras.training import preflight
 
 
@@ -10,4 +11,4 @@ from vit_keras.training import preflight
 def main(config):
     from vit_keras.training.finetune import finetune_model  # imports Keras: after the checks
 
-    return finetune_model(config).metrics["best_val_accuracy"]
+    return history.objective(finetune_model(config).metrics, config.train.monitor)

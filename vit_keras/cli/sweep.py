@@ -24,19 +24,19 @@ from vit_keras.config.compose import typed_config
 from vit_keras.config.quoting import quote_override
 from vit_keras.errors import SettingError
 from vit_keras.logs import print_line
-from vit_keras.runs import run_dir, run_end
+from vit_keras.runs import history, run_dir, run_end
 from vit_keras.text import last_error, one_line
 
 PROGRAM = (sys.executable, "-m", "vit_keras")  # `vit-keras` of this installation
 RUNS = ("train", "finetune")  # the commands that write a run directory
 TAIL = 20_000  # bytes of a job's standard error in which its error is looked for
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# Sweeper -> the setting of its direction, and the value that looks for the highest accuracy.
+# Sweeper -> the setting of its direction, and the value that looks for the highest score.
 DIRECTIONS = {"optuna": ("hydra.sweeper.direction", "maximize")}
 
 
 def with_direction(words: list[str]) -> list[str]:
-    """The overrides of a search, which looks for the highest validation accuracy.
+    """The overrides of a search, which looks for the best value of `train.monitor`.
 
     Raises:
         SettingError: they set another direction.
@@ -49,8 +49,9 @@ def with_direction(words: list[str]) -> list[str]:
             return [*words, f"{setting}={value}"]
         if typed != [f"{setting}={value}"]:
             raise SettingError(
-                f"{typed[0]} would search for the worst run, as the result of a run is its "
-                f"validation accuracy; leave it out, or set {setting}={value}"
+                f"{typed[0]} would search for the worst run, as the result of a run is the "
+                "higher the better, with train.monitor=val_loss by a change of its sign; leave it "
+                f"out, or set {setting}={value}"
             )
     return words
 
@@ -95,7 +96,8 @@ class Sweep:
         """Run one job to its end.
 
         Returns:
-            The best validation accuracy; None if it failed, which Optuna takes for a failed trial.
+            The best value of `train.monitor`, of a loss its negative; None if it failed, which
+            Optuna takes for a failed trial.
         """
         words, place = job_words(composed)
         self.started += 1
@@ -109,7 +111,7 @@ class Sweep:
                 _keep_reason(place, composed, status, reason)
             return None
         metrics = run_dir.read_or_default(run_dir.read_json, place / "metrics.json", {})
-        return metrics.get("best_val_accuracy")
+        return history.objective(metrics, composed.train.monitor)
 
     def _print_heading(self, words: list[str]) -> None:
         """`run 2 of 4: optim.learning_rate=0.001`: what tells the job from the others."""

@@ -155,6 +155,13 @@ class DataConfig:
         "Endings of the files of a folder to read, such as [.jpg,.png]; whatever is an image by "
         "its content unless set.",
     )
+    sampling: str = setting(
+        "none",
+        "Which images an epoch trains on: each once (none), as many of every class (balanced), or "
+        "of a class in proportion to the square root of its images (sqrt). An epoch keeps its "
+        "length.",
+        choices=("none", "balanced", "sqrt"),
+    )
 
 
 def _model_options() -> list[tuple[str, Any, Any]]:
@@ -438,7 +445,7 @@ class TrainConfig:
         at_least=1,
     )
     early_stopping: int | None = setting(
-        None, "Stop after this many epochs without a better validation accuracy.", at_least=1
+        None, "Stop after this many epochs without a better value of train.monitor.", at_least=1
     )
     tensorboard: bool = setting(False, "Write logs for TensorBoard to <run>/tensorboard.")
     overfit_batches: int | None = setting(
@@ -464,6 +471,26 @@ class TrainConfig:
         list,
         "Epochs of each learning-rate schedule in turn; those of train.epochs after them have "
         "another. Resuming with other train.epochs sets it.",
+    )
+    monitor: str = setting(
+        "val_accuracy",
+        "The score of the validation images that decides which model is the best, when a stage "
+        "stops early, and what a search looks for.",
+        choices=("val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_loss"),
+    )
+    class_weight: Any = setting(
+        "none",
+        "Weights of the classes in the training loss: none, balanced (n / (K n_c), as in "
+        "scikit-learn), effective (by the effective number of samples), or {name: weight}, with 1 "
+        "for the others.",
+    )
+    class_weight_beta: float = setting(
+        0.999,
+        # Cui et al. 2019, "Class-balanced loss based on effective number of samples".
+        "Beta of train.class_weight=effective: 0 is none, and the nearer to 1, the nearer to "
+        "balanced.",
+        at_least=0,
+        below=1,
     )
 
 

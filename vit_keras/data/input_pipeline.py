@@ -18,6 +18,7 @@ import numpy as np
 from vit_keras import backend
 from vit_keras.data.alternating_flip import AlternatingFlip
 from vit_keras.data.dataset import Split
+from vit_keras.data.sampling import epoch_order
 from vit_keras.text import counted
 
 Batch = tuple[np.ndarray, ...]  # inputs of the training model: images, labels and maybe flips
@@ -33,6 +34,7 @@ def training_batches(
     repeats: int = 1,
     alternating_flip: bool = False,
     wait: "DataWait | None" = None,
+    sampling: str = "none",
 ) -> Any:
     """Infinite stream of shuffled batches, for `fit` with `steps_per_epoch`.
 
@@ -50,6 +52,7 @@ def training_batches(
         alternating_flip: also say which images are to be mirrored: each batch has (B,) booleans,
             which differ from epoch to epoch, and from copy to copy of an image.
         wait: measures when each batch is ready.
+        sampling: the setting `data.sampling`, see `sampling.epoch_order`.
 
     Raises:
         ValueError: a batch has more images than there are.
@@ -65,7 +68,7 @@ def training_batches(
 
     @functools.lru_cache(maxsize=2)
     def order(epoch: int) -> np.ndarray:
-        return np.random.default_rng([seed, epoch]).permutation(len(split.labels))
+        return epoch_order(split.labels, sampling, np.random.default_rng([seed, epoch]))
 
     def batch_of(number: int) -> Batch:
         epoch, step = divmod(number, count)

@@ -15,6 +15,7 @@ REPORT = "data_report.csv"
 SAMPLE = 2000  # images that the pixel statistics are computed of
 BATCH = 64
 FEW_OF_CLASS = 10  # images to train on
+IMBALANCE = 10  # from which ratio of the largest to the smallest class on it is reported
 SUMMARIES = {  # see `text.counted`
     "skipped": "file[s] cannot be used and [was|were] skipped",
     "ignored": "file[s] [is no image|are no images] of a class and [was|were] ignored",
@@ -100,6 +101,25 @@ def rare_classes(splits: Splits) -> list[str]:
     return (
         [f"fewer than {FEW_OF_CLASS} images to train on of {abbreviated_list(few)}"] if few else []
     )
+
+
+def imbalance(splits: Splits) -> list[str]:
+    """A line if the largest class has ten times the images of the smallest to train on, or more."""
+    labels = splits.train.labels
+    counts = np.bincount(labels[labels >= 0], minlength=len(splits.class_names))
+    present = np.flatnonzero(counts)
+    if not len(present):
+        return []
+    largest, smallest = present[counts[present].argmax()], present[counts[present].argmin()]
+    ratio = counts[largest] / counts[smallest]
+    if ratio < IMBALANCE:
+        return []
+    names = [one_line(splits.class_names[label]) for label in (largest, smallest)]
+    return [
+        f"{names[0]} has {ratio:.3g} times the images of {names[1]} to train on "
+        f"({counts[largest]} and {counts[smallest]}); see train.class_weight=balanced or "
+        "data.sampling=sqrt, and train.monitor=val_balanced_accuracy"
+    ]
 
 
 def _is_one_image(split: Split, label: Any) -> bool:

@@ -207,5 +207,12 @@ def class_count(config: DataConfig, data: SourceData | None = None) -> int:
     info = registry.dataset_info(config) if data is None else data.info
     if config.classes is None:
         return info.num_classes
+    return len(class_names(config, data) or config.classes)
+
+
+def class_names(config: DataConfig, data: SourceData | None = None) -> list[str] | None:
+    """The names of the classes that `data.classes` keeps; None if they are not known yet."""
     names = registry.class_names(config) if data is None else data.class_names
-    return len(class_indices(config.classes, names) if names else config.classes)
+    if not names or config.classes is None:
+        return names
+    return [names[index] for index in class_indices(config.classes, names)]

@@ -75,6 +75,12 @@ def class_scores(
     }
 
 
+def macro_f1(hits: Sequence[int], images: Sequence[int], predicted: Sequence[int]) -> float:
+    """The mean F1 score of the classes that have images or are predicted, by counts of each."""
+    scores = [2 * h / (i + p) for h, i, p in zip(hits, images, predicted, strict=True) if i + p > 0]
+    return sum(scores) / len(scores)
+
+
 def class_text(scores: Mapping[str, Any], prefix: str = "") -> str:
     """`, balanced accuracy ..., worst class ...` where classes are unequal; else nothing.
 
@@ -84,9 +90,11 @@ def class_text(scores: Mapping[str, Any], prefix: str = "") -> str:
     """
     if scores.get(f"{prefix}class_imbalance", 1) <= UNEQUAL:
         return ""
+    f1 = scores.get(f"{prefix}macro_f1")
     images, recall = (scores[f"{prefix}worst_class_{name}"] for name in ("images", "recall"))
     return (
-        f", balanced accuracy {scores[f'{prefix}balanced_accuracy']:.4f}, worst class "
+        f", balanced accuracy {scores[f'{prefix}balanced_accuracy']:.4f}"
+        f"{'' if f1 is None else f', macro F1 {f1:.4f}'}, worst class "
         f"{one_line(scores[f'{prefix}worst_class'])} {recall:.4f} ({round(recall * images)} of "
         f"{images})"
     )

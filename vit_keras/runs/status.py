@@ -194,9 +194,12 @@ def _metrics(path: Path, config: Config) -> dict[str, float]:
     rows = history.read_history(path)
     if not rows:
         return {}
-    best = history.best_epoch(rows)
+    monitor = config.train.monitor if config.train.monitor in rows[0] else history.ACCURACY
+    best = history.best_epoch(rows, monitor)
+    reached = next(row for row in rows if row["epoch"] == best)
     return {
-        "best_val_accuracy": next(row["val_accuracy"] for row in rows if row["epoch"] == best),
+        "best_val_accuracy": reached["val_accuracy"],
+        f"best_{monitor}": reached[monitor],
         "best_epoch": int(best),
         "epochs": len(rows),
         **{f"{name}_images": n for name, n in image_counts(path).items() if name == "validation"},

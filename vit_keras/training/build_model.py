@@ -13,6 +13,7 @@ from vit_keras.errors import SettingError
 from vit_keras.model.vit import build_vit, describe
 from vit_keras.pretrained import download
 from vit_keras.training import preflight, resume
+from vit_keras.training.class_weights import class_weights
 from vit_keras.training.training_model import TrainingModel
 
 # Argument of `load_pretrained`, as its messages write it -> the setting of the configuration.
@@ -36,14 +37,16 @@ def build_training_model(config: Config, splits: Splits, policy: str) -> tuple[T
 
     Args:
         config: a checked configuration.
-        splits: their images' channels and the class names are used.
+        splits: their images' channels, the class names and the training labels are used.
         policy: the Keras dtype policy of the model.
 
     Raises:
-        SettingError: the pretrained weights cannot be loaded, or do not fit the data.
+        SettingError: the pretrained weights cannot be loaded, or do not fit the data; or weights
+            are of classes that there are not.
     """
+    weights = class_weights(config, splits.train.labels, splits.class_names)
     vit, report = _build_vit(config, splits, policy)
-    return TrainingModel(vit, config, dtype=policy, name="training"), report
+    return TrainingModel(vit, config, weights, dtype=policy, name="training"), report
 
 
 def _build_vit(config: Config, splits: Splits, policy: str) -> tuple[keras.Model, str]:

@@ -214,6 +214,7 @@ def _sweep(prepared: Prepared, sweep: Sweep) -> RangeTest:
                 steps=plan.steps_per_epoch,
                 repeats=model.augment_config.repeated_augmentation,
                 alternating_flip=model.alternates_flips,
+                sampling=config.data.sampling,
             ),
             steps_per_epoch=sweep.steps * every,  # however many an epoch has
             callbacks=[losses, interrupt],

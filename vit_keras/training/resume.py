@@ -76,7 +76,7 @@ def check_resumable(config: Config) -> None:
     kept_config = config_of_run(resume)
     asked, kept = map(OmegaConf.structured, (config, kept_config))
     _check_checkpoints(Path(resume))
-    _check_best(Path(resume))
+    _check_best(Path(resume), kept_config.train.monitor)
     Run(Path(resume)).close()  # refuses a run that another process holds
     done = len(history.read_history(Path(resume)))
     if stages.total_epochs(config) < done:
@@ -157,15 +157,16 @@ def _check_checkpoints(path: Path) -> None:
         )
 
 
-def _check_best(path: Path) -> None:
+def _check_best(path: Path, monitor: str) -> None:
     """Refuse a run whose best model is damaged: a checkpoint has only its own epoch's weights."""
     whole = [file for file in path.glob(CHECKPOINTS) if zipfile.is_zipfile(file)]
     newest = max((int(file.stem.removeprefix("epoch-")) for file in whole), default=0)
     rows = [row for row in history.read_history(path) if row["epoch"] <= newest]
-    if not rows or history.best_epoch(rows) == newest:  # which is written again
+    best = history.best_epoch(rows, monitor) if rows else newest
+    if best == newest:  # which is written again
         return
     if fault := zip_files.model_fault(path / "best.keras"):
         raise SettingError(
             f"run.resume={path} cannot be resumed: {fault}, and it was of epoch "
-            f"{history.best_epoch(rows):.0f}; restore an intact copy of it, or start a new run"
+            f"{best:.0f}; restore an intact copy of it, or start a new run"
         )

@@ -10,7 +10,7 @@ import keras
 from vit_keras import backend
 from vit_keras.config.schema import Config
 from vit_keras.config.stages import check_image_sizes
-from vit_keras.data import device_resident, lazy_images, quality_report, registry
+from vit_keras.data import device_resident, lazy_images, quality_report, registry, sampling
 from vit_keras.data.dataset import SourceData, Splits
 from vit_keras.data.image_input import PREPROCESS, ImageInput
 from vit_keras.data.readers import in_memory
@@ -24,6 +24,7 @@ from vit_keras.text import counted
 from vit_keras.training import (
     autotune,
     batch_size,
+    class_weights,
     devices,
     environment,
     freezing,
@@ -112,7 +113,8 @@ def prepare(config: Config, data: SourceData | None = None, may_measure: bool = 
         may_measure: decide `auto` by timing the training step, where it was not timed before.
 
     Raises:
-        SettingError: the data or the pretrained weights cannot be loaded, or do not fit the stages.
+        SettingError: the data or the pretrained weights cannot be loaded, or do not fit the stages
+            or the classes.
     """
     backend.reset_peak_memory()
     keras.utils.set_random_seed(config.train.seed)
@@ -149,6 +151,7 @@ def _build(config: Config, splits: Splits, precision: Precision) -> Prepared:
 def _load_splits(config: Config, data: SourceData | None) -> tuple[Config, Splits]:
     """The images, and the configuration with the range of values that was found, which is kept."""
     splits = load_splits(config.data, config.train.seed, data)
+    sampling.check_classes(splits.train.labels, splits.class_names, config.data.sampling)
     if splits.bit_depth is not None:
         config = replace(config, data=replace(config.data, bit_depth=splits.bit_depth))
     if splits.value_range is not None:
@@ -174,6 +177,7 @@ def _describe_run(run: Run, config: Config, prepared: Prepared) -> None:
     splits, vit, precision = prepared.splits, prepared.model.vit, prepared.precision
     log.info("data: %s\n%s", config.data.name, splits.table())
     _report_data_quality(run, splits, vit)
+    _report_imbalance(config, splits, prepared.model)
     log.info("precision: %s (%s)", precision.policy, precision.reason)
     _report_steps_per_execution(prepared.plan)
     description = environment.describe(precision, splits)
@@ -214,6 +218,16 @@ def _report_data_quality(run: Run, splits: Splits, vit: keras.Model) -> None:
     for problem in [*problems, *accuracy.small_splits(splits.image_counts)]:
         log.warning("warning: %s", problem)
     log.info("pixels: %s", quality_report.pixel_statistics(splits.train, vit))
+
+
+def _report_imbalance(config: Config, splits: Splits, model: TrainingModel) -> None:
+    """Log what is done about unequal classes, or warn of them where nothing is."""
+    if model.class_weights is not None:
+        weights = class_weights.describe(model.class_weights, splits.class_names)
+        log.info("weights of the classes in the training loss: %s", weights)
+    elif config.data.sampling == "none":
+        for problem in quality_report.imbalance(splits):
+            log.warning("warning: %s", problem)
 
 
 def _check_fingerprint(run: Run, fingerprint: str) -> None:

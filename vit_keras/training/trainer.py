@@ -18,7 +18,6 @@ from vit_keras.data.dataset import Split, Splits
 from vit_keras.data.input_pipeline import evaluation_batches, training_batches
 from vit_keras.logs import log
 from vit_keras.runs import accuracy, run_dir, run_end
-from vit_keras.runs.history import best_epoch
 from vit_keras.runs.run_dir import Run
 from vit_keras.text import counted
 from vit_keras.training import checkpoint, export_at_end, freezing, out_of_memory, overfit_check
@@ -69,7 +68,7 @@ class Trainer:
         images = plan.steps_per_epoch * config.train.batch_size
         earlier = state.get("seconds", sum(row.get("seconds", 0) for row in rows))
         started = time.perf_counter() if started is None else started
-        self.history = HistoryLogger(run, rows, images, started - earlier)
+        self.history = HistoryLogger(run, rows, images, started - earlier, config.train.monitor)
 
     def fit(self) -> Result:
         """Train every stage that is not finished, then evaluate the best model.
@@ -109,11 +108,11 @@ class Trainer:
     def evaluate(self) -> Result:
         """Evaluate the best model on the test split, once, and write `metrics.json`."""
         self.model.vit.load_weights(self.run.path / "best.keras")
-        recall = self.model.compile_for_evaluation(self.config)
+        by_class = self.model.compile_for_evaluation(self.config)
         config = self.config
         test = evaluation_batches(self.splits.test, config.train.batch_size, config.data.prefetch)
         scores = self.model.evaluate(test, verbose=_verbosity(), return_dict=True)
-        metrics = {**self._metrics(scores), **self._trust(*recall.counts())}
+        metrics = {**self._metrics(scores), **self._trust(*by_class.counts())}
         self.run.write_json("metrics.json", metrics)
         log.info(
             "test accuracy %.4f (%s; loss %.4f)%s with best.keras of epoch %d; "
@@ -206,7 +205,7 @@ class Trainer:
     def _is_finished(self, stage: Stage) -> bool:
         rows = self.history.rows_of(stage.name)
         return len(rows) >= stage.epochs or stopping.has_stalled(
-            rows, self.config.train.early_stopping
+            rows, self.config.train.early_stopping, self.history.monitor
         )
 
     def _fit_epochs(self, stage: Stage) -> None:
@@ -256,6 +255,7 @@ class Trainer:
             repeats=repeats,
             alternating_flip=self.model.alternates_flips,
             wait=self.history.data_wait,
+            sampling=self.config.data.sampling,
         )
         return training, evaluation_batches(validation, size, prefetch)
 
@@ -272,7 +272,7 @@ class Trainer:
     def _metrics(self, scores: dict[str, float]) -> dict[str, Any]:
         """The content of `metrics.json`: test scores, the best epoch, size, speed and memory."""
         rows = self.history.rows
-        best = best_epoch(rows)
+        best, monitor = self.history.best_epoch, self.history.monitor
         reason, _ = stopping.end_of(self.plan, self.history)
         # The first epoch includes compilation; it counts only where it is the only one.
         speeds = [row["images_per_second"] for row in rows[1:] or rows]
@@ -281,6 +281,7 @@ class Trainer:
             "test_accuracy": scores["accuracy"],
             "test_loss": scores["loss"],
             "best_val_accuracy": rows[best - 1]["val_accuracy"],
+            f"best_{monitor}": rows[best - 1][monitor],
             "best_epoch": best,
             "epochs": len(rows),
             "ended_by": "last epoch" if reason == run_end.FINISHED else reason,
@@ -292,7 +293,7 @@ class Trainer:
             "peak_gpu_memory_mb": peaks.get("gpu"),
         }
 
-    def _trust(self, hits: list[int], images: list[int]) -> dict[str, Any]:
+    def _trust(self, hits: list[int], images: list[int], predicted: list[int]) -> dict[str, Any]:
         """How far the accuracies can be trusted, by the test images of each class and the hits."""
         scores = accuracy.class_scores(hits, images, self.splits.class_names)
         return {
@@ -300,6 +301,7 @@ class Trainer:
             "test_images": sum(images),
             "test_accuracy_interval": accuracy.wilson_interval(sum(hits), sum(images)),
             **{f"test_{name}": value for name, value in scores.items()},
+            "test_macro_f1": accuracy.macro_f1(hits, images, predicted),
         }
 
 

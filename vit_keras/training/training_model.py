@@ -1,4 +1,4 @@
-"""The model that `fit` trains: augmentation and label smoothing on the device, then the ViT."""
+"""The model that `fit` trains: targets and augmentation on the device, then the ViT."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +18,7 @@ from vit_keras.model.preprocessing import OnBatches, to_model_input
 from vit_keras.model.resolution import at_image_size
 from vit_keras.training import freezing
 from vit_keras.training import optimizer as training_optimizer
-from vit_keras.training.class_recall import ClassRecall
+from vit_keras.training.class_scores import MONITORED, BalancedAccuracy, ClassScores
 from vit_keras.training.learning_rate import learning_rate_schedule
 from vit_keras.training.loss import build_loss
 from vit_keras.training.plan import TrainingPlan
@@ -38,16 +38,28 @@ class TrainingModel(keras.Model):
     MixUp and CutMix change images and labels together inside the compiled step, and Keras passes
     the `y` of a data set to the loss unchanged.
 
+    Class weights are weights of images, each by its label: w_y loss(smoothed target of y). Every
+    loss is linear in the targets, so targets are weighted before they are mixed, which makes of
+    two images lambda w_a loss(a) + (1 - lambda) w_b loss(b). They are of training alone: losses of
+    validation and test are unweighted, and metrics always.
+
     Attributes:
         vit: pixels to logits.
         stage_vit: the same on images of the current stage's size.
+        class_weights: (classes,) float32, of the training loss; None for no weights.
         augment_config: the augmentation of the current stage.
         on_features: the first input is what the head reads, (B, D), and not images.
         resident_images: `ResidentImages`, if batches for training name images of it.
         compile_layers: in training, XLA compiles GELU and layer normalisations alone.
     """
 
-    def __init__(self, vit: keras.Model, config: Config, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        vit: keras.Model,
+        config: Config,
+        class_weights: np.ndarray | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.vit = vit
         # In a namespace, which Keras does not look into: the variables are those of `vit`.
@@ -59,14 +71,13 @@ class TrainingModel(keras.Model):
         self.compile_layers = is_tensorflow and config.train.jit_compile == "layers"
         self.label_smoothing = config.optim.label_smoothing
         self.loss_config = config.loss
+        self.class_weights = class_weights
+        self.monitor = config.train.monitor
         self.seed = keras.random.SeedGenerator(config.train.seed)
 
     def call(self, inputs, training=None):
         images, labels, *is_flipped = inputs
-        targets = ops.one_hot(labels, self.vit.output_shape[-1], dtype="float32")
-        if training:
-            uniform = self.label_smoothing / targets.shape[-1]
-            targets = targets * (1 - self.label_smoothing) + uniform
+        targets = self._targets(labels, bool(training))
         if self.on_features:
             logits = self.vit.get_layer("head")(images)
         else:
@@ -81,16 +92,37 @@ class TrainingModel(keras.Model):
                 )
             with compiled_layers(self.compile_layers and bool(training)):
                 logits = vit(to_model_input(images, shape), training=training)
-        return {"logits": logits, "targets": targets}
+        if not training or self.class_weights is None:
+            return {"logits": logits, "targets": targets}
+        targets, weighted = ops.split(targets, 2, axis=-1)
+        return {"logits": logits, "targets": targets, "weighted_targets": weighted}
+
+    def _targets(self, labels: Any, training: bool) -> Any:
+        """(B,) -> (B, classes), or (B, 2 classes): the targets, and beside them the weighted."""
+        one_hot = targets = ops.one_hot(labels, self.vit.output_shape[-1], dtype="float32")
+        if not training:
+            return targets
+        uniform = self.label_smoothing / targets.shape[-1]
+        targets = targets * (1 - self.label_smoothing) + uniform
+        if self.class_weights is None:
+            return targets
+        weights = ops.sum(one_hot * self.class_weights, axis=-1, keepdims=True)
+        return ops.concatenate([targets, weights * targets], axis=-1)
 
     @property
     def stage_vit(self) -> keras.Model:
         return self._stage.vit
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        return super().compute_loss(
-            x, y_pred["targets"], y_pred["logits"], sample_weight, training=training
-        )
+        targets = y_pred["targets"]
+        if "weighted_targets" in y_pred:
+            # As distributions and weights: TensorFlow's gradient of the cross-entropy is wrong
+            # for targets of another sum than 1. Keras divides by the images, not by their weights,
+            # so that accumulated batches make up one large batch.
+            weighted = y_pred["weighted_targets"]
+            sample_weight = ops.sum(weighted, axis=-1)
+            targets = weighted / ops.maximum(sample_weight, 1e-12)[:, None]
+        return super().compute_loss(x, targets, y_pred["logits"], sample_weight, training=training)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         return super().compute_metrics(x, y_pred["targets"], y_pred["logits"], sample_weight)
@@ -125,7 +157,12 @@ class TrainingModel(keras.Model):
         self.augment_config = plan.config.augment if stage.augment else AugmentConfig()
         self.on_features = self.can_cache_features(stage)
         optimizer = self._build_optimizer(stage, plan, first_step)
-        self._compile(optimizer, self._use_xla(plan.config), steps=plan.steps_per_execution)
+        self._compile(
+            optimizer,
+            self._use_xla(plan.config),
+            *self._monitored(),
+            steps=plan.steps_per_execution,
+        )
         self.optimizer.build(self.vit.trainable_variables)
         if previous_optimizer is not None:
             training_optimizer.transfer_optimizer_state(previous_optimizer, self.optimizer)
@@ -134,18 +171,28 @@ class TrainingModel(keras.Model):
         """Take images from now on, also where the last stage was trained on features."""
         if self.on_features:
             self.on_features = False
-            self._compile(self.optimizer, self.jit_compile, steps=self.steps_per_execution)
+            self._compile(
+                self.optimizer,
+                self.jit_compile,
+                *self._monitored(),
+                steps=self.steps_per_execution,
+            )
 
-    def compile_for_evaluation(self, config: Config) -> ClassRecall:
+    def _monitored(self) -> list[keras.metrics.Metric]:
+        """The metric that `train.monitor` needs beside the accuracy, if it needs one."""
+        classes = self.vit.output_shape[-1]
+        return [MONITORED[self.monitor](classes)] if self.monitor in MONITORED else []
+
+    def compile_for_evaluation(self, config: Config) -> ClassScores:
         """Take images, and count hits by class from now on.
 
         Computes as `evaluate_run` does: in half precision XLA rounds elsewhere.
         """
         self.on_features = False
-        recall = ClassRecall(self.vit.output_shape[-1])
+        scores = BalancedAccuracy(self.vit.output_shape[-1])
         is_off = str(config.train.jit_compile).lower() == "false"
-        self._compile(self.optimizer, False if is_off else "auto", recall)
-        return recall
+        self._compile(self.optimizer, False if is_off else "auto", scores)
+        return scores
 
     def _build_optimizer(self, stage: Stage, plan: TrainingPlan, first_step: int) -> Any:
         # By the plan, also where early stopping has shortened an earlier stage.

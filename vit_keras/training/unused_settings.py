@@ -79,6 +79,11 @@ REFUSED = (
         "optim.schedule=constant stays at the peak",
     ),
     Rule(
+        ("train.class_weight_beta",),
+        lambda config: config.train.class_weight != "effective",
+        "only train.class_weight=effective has it",
+    ),
+    Rule(
         ("loss.gamma",),
         lambda config: config.loss.name != "focal",
         "only loss.name=focal has it",

@@ -14,6 +14,7 @@ from vit_keras.data.input_pipeline import DataWait
 from vit_keras.io import atomic
 from vit_keras.logs import log
 from vit_keras.runs import curves
+from vit_keras.runs.history import best_epoch
 from vit_keras.runs.run_dir import PROGRESS, Run
 from vit_keras.training.optimizer import last_learning_rate
 from vit_keras.training.plan import TrainingPlan
@@ -27,6 +28,7 @@ class HistoryLogger(keras.callbacks.Callback):
     Attributes:
         rows: a dict for each epoch of the run, those before a resume included.
         stage: name of the stage that is trained.
+        monitor: the setting `train.monitor`.
         data_wait: measures the time spent waiting for input; to be given to the training batches.
 
     Args:
@@ -34,18 +36,29 @@ class HistoryLogger(keras.callbacks.Callback):
         rows: of the epochs that are done.
         images_per_epoch: to train on.
         begun: when the run began, by `time.perf_counter()`, as if it had not been interrupted.
+        monitor: by which score the best epoch is chosen.
     """
 
     def __init__(
-        self, run: Run, rows: list[dict[str, Any]], images_per_epoch: int, begun: float
+        self,
+        run: Run,
+        rows: list[dict[str, Any]],
+        images_per_epoch: int,
+        begun: float,
+        monitor: str,
     ) -> None:
         super().__init__()
         self.run, self.rows, self.images_per_epoch, self.begun = run, rows, images_per_epoch, begun
-        self.stage = "all"
+        self.stage, self.monitor = "all", monitor
         self.data_wait = DataWait()
 
     def rows_of(self, stage: str) -> list[dict[str, Any]]:
         return [row for row in self.rows if row["stage"] == stage]
+
+    @property
+    def best_epoch(self) -> int:
+        """Of the run so far, counted from 1."""
+        return best_epoch(self.rows, self.monitor)
 
     @property
     def total_seconds(self) -> float:
@@ -59,7 +72,7 @@ class HistoryLogger(keras.callbacks.Callback):
         self.trained = time.perf_counter()  # after the last batch, before validation
 
     def on_epoch_end(self, epoch, logs=None):
-        names = ("loss", "accuracy", "val_loss", "val_accuracy")
+        names = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy", self.monitor))
         row: dict[str, Any] = {"epoch": epoch + 1, "stage": self.stage}
         row |= {name: float(logs[name]) for name in names}
         row["learning_rate"] = last_learning_rate(self.model.optimizer)

@@ -4,7 +4,6 @@ import random
 
 import keras
 
-from vit_keras.runs.history import best_epoch
 from vit_keras.runs.run_dir import Run
 from vit_keras.runs.saved_run import TEMPERATURE
 from vit_keras.training import checkpoint, freezing
@@ -40,7 +39,7 @@ class ExactSwapEMAWeights(keras.callbacks.SwapEMAWeights):
 
 
 class ModelCheckpoint(keras.callbacks.Callback):
-    """Saves `last.keras` after every epoch, and `best.keras` at the best validation accuracy."""
+    """Saves `last.keras` after every epoch, and `best.keras` at the best of `train.monitor`."""
 
     def __init__(self, run: Run, vit: keras.Model, history: HistoryLogger) -> None:
         super().__init__()
@@ -54,7 +53,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
 
     @property
     def is_best(self):
-        return best_epoch(self.history.rows) == self.history.rows[-1]["epoch"]
+        return self.history.best_epoch == self.history.rows[-1]["epoch"]
 
     def save(self):
         names = ["last.keras", "best.keras"] if self.is_best else ["last.keras"]

@@ -13,7 +13,7 @@ from vit_keras.config.stages import Stage
 from vit_keras.errors import DivergedError
 from vit_keras.logs import log
 from vit_keras.runs import run_end
-from vit_keras.runs.history import best_epoch
+from vit_keras.runs.history import ACCURACY, MONITORS, best_epoch
 from vit_keras.text import counted
 from vit_keras.training.callbacks.history import HistoryLogger
 from vit_keras.training.plan import TrainingPlan
@@ -79,7 +79,7 @@ class StopOnInterrupt(keras.callbacks.Callback):
 
 
 class EarlyStopping(keras.callbacks.Callback):
-    """Stops the stage after `patience` epochs without a better validation accuracy.
+    """Stops the stage after `patience` epochs without a better value of `train.monitor`.
 
     Keras' own counts in the callback; this counts in the history, so that a resumed run stops where
     the uninterrupted one would have.
@@ -91,16 +91,19 @@ class EarlyStopping(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         rows = self.history.rows_of(self.stage.name)
-        if has_stalled(rows, self.patience):
+        if has_stalled(rows, self.patience, self.history.monitor):
             self.model.stop_training = True
-        if reason := stop_reason(self.stage, rows, self.patience):
+        if reason := stop_reason(self.stage, rows, self.patience, self.history.monitor):
             log.info("early stopping: %s", reason)
 
 
 def end_of(plan: TrainingPlan, history: HistoryLogger) -> tuple[str, str]:
     """(reason, message) of the end of a training that went through all of its stages."""
     patience = plan.config.train.early_stopping
-    reasons = [stop_reason(stage, history.rows_of(stage.name), patience) for stage in plan.stages]
+    reasons = [
+        stop_reason(stage, history.rows_of(stage.name), patience, history.monitor)
+        for stage in plan.stages
+    ]
     done, total = len(history.rows), plan.total_epochs
     if not any(reasons):
         return run_end.FINISHED, f"after {counted(done, 'epoch[s]')}"
@@ -108,19 +111,21 @@ def end_of(plan: TrainingPlan, history: HistoryLogger) -> tuple[str, str]:
     return run_end.EARLY_STOPPING, f"early stopping after {done} of {total} epochs: {stopped}"
 
 
-def has_stalled(rows: list[dict[str, Any]], patience: int | None) -> bool:
+def has_stalled(rows: list[dict[str, Any]], patience: int | None, monitor: str = ACCURACY) -> bool:
     """Whether the best epoch is `patience` epochs or more before the last one."""
-    return bool(patience and rows) and rows[-1]["epoch"] - best_epoch(rows) >= patience
+    return bool(patience and rows) and rows[-1]["epoch"] - best_epoch(rows, monitor) >= patience
 
 
-def stop_reason(stage: Stage, rows: list[dict[str, Any]], patience: int | None) -> str:
+def stop_reason(
+    stage: Stage, rows: list[dict[str, Any]], patience: int | None, monitor: str
+) -> str:
     """How `stage`, with the history `rows`, ended before its last epoch; empty if it did not."""
-    if len(rows) >= stage.epochs or not has_stalled(rows, patience):
+    if len(rows) >= stage.epochs or not has_stalled(rows, patience, monitor):
         return ""
-    best = next(row for row in rows if row["epoch"] == best_epoch(rows))
+    best = next(row for row in rows if row["epoch"] == best_epoch(rows, monitor))
     return (
         f"stage {stage.name} ended after {len(rows)} of {stage.epochs} epochs, "
-        f"{rows[-1]['epoch'] - best['epoch']} after its best validation accuracy, "
-        f"{best['val_accuracy']:.4f} in epoch {best['epoch']} "
+        f"{rows[-1]['epoch'] - best['epoch']} after its best {MONITORS[monitor]}, "
+        f"{best[monitor]:.4f} in epoch {best['epoch']} "
         f"(train.early_stopping={patience})"
     )
