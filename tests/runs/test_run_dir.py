@@ -196,6 +196,7 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
             cache_mb=1,
             workers=2,
             sampling="sqrt",
+            device_resident="false",
         ),
         model=ModelConfig(
             *("ti16", 4, 12, 2, 3, 24, "mean", "sincos2d", "tanh", "swiglu"),
@@ -217,8 +218,8 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
             *("wsd", 0.3, "run"),
         ),
         train=TrainConfig(
-            *(3, 7, 2**32 - 1, "mixed_bfloat16", False, False, 5, True, 8, 9, 4, ["onnx"], [2]),
-            *("val_macro_f1", {"cat": 2.5, "7": 0.5}, 0.99),
+            *(3, 7, 2**32 - 1, "mixed_bfloat16", False, False, 2, 5, True, 8, 9, 4, ["onnx"]),
+            *([2], "val_macro_f1", {"cat": 2.5, "7": 0.5}, 0.99),
         ),
         loss=LossConfig("focal", 1.5),
         run=RunConfig(str(tmp_path), str(tmp_path / "run: #1")),
