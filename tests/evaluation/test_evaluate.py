@@ -41,8 +41,12 @@ FILES = {
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory):
     """A copy of the released digits run, evaluated at two sizes."""
-    run = shutil.copytree(SAVED_MODELS / "digits", tmp_path_factory.mktemp("runs") / "digits")
-    return evaluate_run(run, sizes=(16, 8), images=50)
+    folder = tmp_path_factory.mktemp("runs")
+    run = shutil.copytree(SAVED_MODELS / "digits", folder / "digits")
+    (folder / "noise").mkdir()
+    for index, image in enumerate(random_pixels(20, 30, 40, 3)):
+        Image.fromarray(image).save(folder / "noise" / f"{index}.png")
+    return evaluate_run(run, sizes=(16, 8), images=50, ood=str(folder / "noise"))
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +194,43 @@ def test_a_test_time_flip_is_measured_beside_the_plain_accuracy(evaluated, logit
     assert f"Accuracy with test-time flip</dt><dd>{found['accuracy']:.2%}" in page
 
 
+def test_abstention_is_calibrated_and_kept_with_the_run(evaluated, logits, digits):
+    part, run = evaluated.report["abstention"], open_run(evaluated.path.parent)
+    assert (part["note"], part["validation_images"]) == ("", 144)
+    assert [row["coverage"] for row in part["coverages"]] == [0.9, 0.95, 0.99]
+    probabilities, labels = softmax(logits, axis=-1), digits.test.labels
+    for row in part["coverages"]:
+        in_set = probabilities >= run.abstention.least_probability(row["coverage"])
+        assert row["observed"] == in_set[np.arange(len(labels)), labels].mean()
+        assert row["observed"] == pytest.approx(row["coverage"], abs=0.06)
+        assert row["set_size"] == in_set.sum(axis=-1).mean()
+        assert row["accuracy"] > evaluated.report["accuracy"]
+        assert row["answered"] == round((1 - row["abstained"]) * len(labels))
+    other = part["other_data"]
+    assert (other["images"], other["source"]) == (20, str(run.path.parent / "noise"))
+    assert other["auroc"] > 0.9
+    assert other["abstained"] >= other["outliers"]
+    page = (evaluated.path / "report.html").read_text()
+    assert "Calibrated on 144 validation images." in page
+    assert f"AUROC {other['auroc']:.3f}" in page
+
+
+def test_other_data_of_the_wrong_kind_are_refused(run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for word, message in {
+        "nowhere": "ood=nowhere is no folder of images and no data set; known: cifar10",
+        "cifar": "ood=cifar is no folder of images and no data set; did you mean cifar10",
+        "digits": "ood=digits is the data of run=",
+        str(tmp_path / "empty"): "has no image",
+    }.items():
+        with pytest.raises(SettingError, match=message):
+            check(run, "--ood", word)
+    (tmp_path / "empty" / "text.png").write_text("no image")
+    with pytest.raises(SettingError, match="none of its images can be read; name others"):
+        evaluate_run(run, images=5, ood=str(tmp_path / "empty"))
+    assert not (run / "abstention.npz").exists()
+
+
 def test_robustness_covers_corruptions_and_image_sizes(evaluated):
     report = evaluated.report
     tried = [(row["corruption"], row["strength"]) for row in report["robustness"]["corruptions"]]
@@ -277,6 +318,7 @@ def test_a_folder_of_photos_names_its_files(tmp_path):
     assert listed
     assert all((tmp_path / "photos" / file).is_file() for file in listed)
     assert done.report["images_per_second"] is None  # one batch, most of it compiling
+    assert "was not evaluated on its own data yet" in done.report["abstention"]["note"]
     assert not (run / "temperature.json").exists()
 
 

@@ -180,10 +180,12 @@ def test_a_finished_run_goes_on_with_more_epochs(run, tmp_path):
     shutil.copytree(run.path, longer)
     config = run_dir.config_of_run(str(longer))
     config.run.resume, config.train.epochs = str(longer), 3
-    (longer / "temperature.json").write_text('{"temperature": 2}')  # of the best model till now
+    for name in ("temperature.json", "abstention.npz"):  # of the best model till now
+        (longer / name).write_text('{"temperature": 2}')
     metrics = train_model(config).metrics
     assert metrics["epochs"] == 3
-    assert (longer / "temperature.json").exists() == (metrics["best_epoch"] < 3)
+    for name in ("temperature.json", "abstention.npz"):
+        assert (longer / name).exists() == (metrics["best_epoch"] < 3)
     assert [row["loss"] for row in history(longer)][:2] == [r["loss"] for r in history(run.path)]
     kept = run_dir.config_of_run(str(longer))
     assert (kept.train.epochs, kept.run.resume) == (3, None)

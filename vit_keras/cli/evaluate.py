@@ -43,6 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also measure horizontal-flip test-time augmentation, beside the plain accuracy",
     )
+    ood = parser.add_argument(
+        "--ood",
+        metavar="FOLDER",
+        help="images of none of the classes, or the name of a data set such as cifar10: how well "
+        "the OOD score tells them from the test images (AUROC, FPR95)",
+    )
+    arguments.complete_files(ood)
     output = parser.add_argument("--output", help="the new folder (<run>/evaluation)")
     arguments.complete_files(output)
 
@@ -64,4 +71,5 @@ def evaluate(settings: argparse.Namespace) -> None:
             images=settings.images,
             output=settings.output,
             flip=settings.flip,
+            ood=settings.ood,
         )

@@ -22,8 +22,17 @@ from vit_keras.data import lazy_images
 from vit_keras.data.dataset import SourceData, Split
 from vit_keras.data.readers import in_memory
 from vit_keras.errors import SettingError
-from vit_keras.evaluation import artifacts, calibration, metrics, robustness, tta
-from vit_keras.evaluation.logits import Classifier
+from vit_keras.evaluation import (
+    abstention,
+    abstention_pass,
+    artifacts,
+    calibration,
+    metrics,
+    robustness,
+    tta,
+)
+from vit_keras.evaluation.logits import Classifier, Outputs
+from vit_keras.evaluation.other_images import OtherImages, find_other_images
 from vit_keras.evaluation.preflight import (
     TEST,
     check_data,
@@ -37,6 +46,7 @@ from vit_keras.evaluation.task import EvaluationTask, evaluation_task
 from vit_keras.export import current
 from vit_keras.model.vit import describe
 from vit_keras.predict.engines import ONNX, outdated_onnx
+from vit_keras.runs.abstention import ABSTENTION, Abstention, write_abstention
 from vit_keras.runs.accuracy import FEW_IMAGES, class_text
 from vit_keras.runs.run_dir import Run
 from vit_keras.runs.saved_run import MODEL, SavedRun, open_run
@@ -68,6 +78,21 @@ class Evaluation:
     report: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class _Fitted:
+    """What is kept with the run: of each, None if it is not fitted now."""
+
+    temperature: dict[str, Any] | None  # contents of temperature.json
+    abstention: Abstention | None
+
+    def write(self, run: Run) -> None:
+        if self.abstention is not None:  # first: without its temperature it is not used
+            with run.atomic_write(ABSTENTION) as path:
+                write_abstention(path, self.abstention)
+        if self.temperature is not None:
+            run.write_json(TEMPERATURE, self.temperature)
+
+
 def evaluate_run(
     run: str | Path,
     overrides: Sequence[str] = (),
@@ -77,11 +102,13 @@ def evaluate_run(
     data: Any = None,
     split: str = TEST,
     flip: bool = False,
+    ood: str | None = None,
 ) -> Evaluation:
     """Evaluate a run's model on a test split, and write `report.html` and the files it is made of.
 
     The temperature (Guo et al. 2017) is fitted on the run's own validation split and saved in the
-    run; it stays 1 where no gain can be shown. On other data the saved temperature is used.
+    run; it stays 1 where no gain can be shown. So is what predictions abstain by, see
+    `Predictor.predict`. On other data those that are saved are used.
 
     Args:
         run: the folder of a training run.
@@ -96,6 +123,8 @@ def evaluate_run(
         split: "test", or "all" for every image of data that the run was not trained on.
         flip: beside the plain accuracy, also measure that of horizontal-flip test-time
             augmentation, which `Predictor.predict(flip=True)` has.
+        ood: images of none of the classes, a folder or the name of a data set: how well the OOD
+            score tells them from the evaluated images (AUROC and FPR95).
 
     Raises:
         SettingError: a setting is invalid, or the data do not match; nothing is written.
@@ -107,16 +136,16 @@ def evaluate_run(
     check_split(saved, split, in_memory_data is None and uses_training_source(saved, config))
     if in_memory_data is None:
         check_data(saved, config)
+    other = find_other_images(saved, ood)
     with contextlib.closing(Run(saved.path)) as locked:  # so that no training changes it meanwhile
         patch_size, positions = _check_model(saved, sizes)
         task = evaluation_task(saved, config, in_memory_data, overrides, split)
         folder = task.output_folder(output)
         with lazy_images.report_decode_failures(task.splits):
-            report, logits, temperature = _measure(task, sizes, images, patch_size, flip)
+            report, logits, fitted = _measure(task, sizes, images, patch_size, flip, other)
         report["positions"] = positions
         with artifacts.write_artifacts(folder, report, logits, task):
-            if temperature is not None:  # before the folder is renamed: both or neither
-                locked.write_json(TEMPERATURE, temperature)
+            fitted.write(locked)  # before the folder is renamed: all or nothing
     _renew_onnx(saved.path)
     _log_summary(folder, report)
     return Evaluation(folder, report)
@@ -155,9 +184,14 @@ def _check_model(saved: SavedRun, sizes: Sequence[int]) -> tuple[int, str]:
 
 
 def _measure(
-    task: EvaluationTask, sizes: Sequence[int], images: int, patch_size: int, flip: bool
-) -> tuple[dict[str, Any], np.ndarray, dict[str, Any] | None]:
-    """The report, the logits (n, K), and the contents of `temperature.json` if it was fitted."""
+    task: EvaluationTask,
+    sizes: Sequence[int],
+    images: int,
+    patch_size: int,
+    flip: bool,
+    other: OtherImages | None,
+) -> tuple[dict[str, Any], np.ndarray, _Fitted]:
+    """The report, the logits (n, K), and what was fitted."""
     saved, train = task.saved, task.config.train
     test, labels = task.splits.test, task.splits.test.labels
     sample = robustness.draw_sample(test, images, train.seed)
@@ -166,9 +200,16 @@ def _measure(
     total += len(task.splits.validation.labels) if task.is_training_data else 0
     with tqdm(total=total, unit=" images", delay=2, disable=None) as bar:
         classifier = Classifier(saved.model, train.batch_size, task.config.data.prefetch, bar)
-        logits = classifier.logits(test, task.split)
+        outputs = classifier.outputs(test, task.split)
+        logits = outputs.logits
         speed = classifier.images_per_second  # of this split: the next one replaces it
-        temperature, source, fitted = _temperature(task, classifier)
+        validation = None
+        if task.is_training_data:
+            validation = classifier.outputs(task.splits.validation, "validation")
+        temperature, source, contents = _temperature(task, validation)
+        abstaining, rule = abstention_pass.measure(
+            task, classifier, outputs, validation, temperature, other
+        )
         report = {
             **_metadata(task),
             **metrics.overall_metrics(logits, labels, saved.class_names),
@@ -177,6 +218,7 @@ def _measure(
                 **metrics.calibration_metrics(logits, labels, temperature)[0],
                 "temperature_from": source,
             },
+            "abstention": abstaining,
             "test_time_flip": _flip_metrics(test, classifier, logits, temperature)
             if flip
             else None,
@@ -185,20 +227,18 @@ def _measure(
             if sizes
             else [],
         }
-    return report, logits, fitted
+    return report, logits, _Fitted(contents, rule)
 
 
 def _temperature(
-    task: EvaluationTask, classifier: Classifier
+    task: EvaluationTask, validation: Outputs | None
 ) -> tuple[float, str, dict[str, Any] | None]:
     """The temperature, a description of its origin, and `temperature.json` if it is fitted now."""
-    if not task.is_training_data:
+    if validation is None:
         return task.saved.temperature, task.saved.calibration.source, None
-    validation = task.splits.validation
-    found = calibration.fit_temperature(
-        classifier.logits(validation, "validation"), validation.labels
-    )
-    source = f"fitted on the {len(validation.labels):,} images of the validation split"
+    labels = task.splits.validation.labels
+    found = calibration.fit_temperature(validation.logits, labels)
+    source = f"fitted on the {len(labels):,} images of the validation split"
     contents = {
         "temperature": found.value,
         "note": found.note,
@@ -211,7 +251,7 @@ def _temperature(
             "data": task.config.data.name,
             "data_fingerprint": task.fingerprint,
             "split": "validation",
-            "images": len(validation.labels),
+            "images": len(labels),
             "model": MODEL,
             "model_sha256": _sha256(task.saved.model_file),
         },
@@ -281,6 +321,7 @@ def _summary(report: dict[str, Any]) -> Iterator[str]:
     if flipped := tta.describe(report):
         yield flipped
     yield calibration.describe(report["calibration"])
+    yield from abstention.describe(report["abstention"])
     scores = report["robustness"]
     means = ", ".join(f"{name} {mean:.4f}" for name, mean in scores["means"].items())
     yield (

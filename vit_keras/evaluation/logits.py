@@ -1,6 +1,10 @@
-"""Inference on splits: images of any size -> logits (n, K), with one progress bar for all."""
+"""Inference on splits: images of any size -> logits and features, with one progress bar for all.
+
+n images, K classes, D width of the features, which are what the classification head reads.
+"""
 
 import time
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -11,7 +15,15 @@ from vit_keras.data import input_pipeline
 from vit_keras.data.dataset import Split
 from vit_keras.errors import SettingError
 from vit_keras.model.preprocessing import OnBatches
+from vit_keras.model.vit import with_head_input
 from vit_keras.text import counted
+
+
+class Outputs(NamedTuple):
+    """Of n images: the logits (n, K), and the features (n, D), both float32."""
+
+    logits: np.ndarray
+    features: np.ndarray
 
 
 class Classifier:
@@ -23,12 +35,16 @@ class Classifier:
     """
 
     def __init__(self, vit: keras.Model, batch_size: int, prefetch: int, bar: tqdm) -> None:
-        self.model = OnBatches(vit, name="logits")
+        self.model = OnBatches(with_head_input(vit), name="logits")
         self.batch_size, self.prefetch, self.bar = batch_size, prefetch, bar
         self.images_per_second: float | None = None
 
     def logits(self, split: Split, description: str) -> np.ndarray:
-        """Images (n, x, y, C) -> (n, K) float32; the bar shows `description`.
+        """The logits of `outputs`."""
+        return self.outputs(split, description).logits
+
+    def outputs(self, split: Split, description: str) -> Outputs:
+        """Images (n, x, y, C) -> logits and features; the bar shows `description`.
 
         Raises:
             SettingError: some logits are not finite.
@@ -36,16 +52,17 @@ class Classifier:
         self.bar.set_description(description, refresh=False)  # a refresh would ignore its delay
         progress = _Progress(len(split.labels), self.batch_size, self.bar)
         batches = input_pipeline.evaluation_batches(split, self.batch_size, self.prefetch)
-        values = np.asarray(self.model.predict(batches, verbose=0, callbacks=[progress]), "float32")
-        values = values[: len(split.labels)]  # batches that several devices share may be padded
+        found = self.model.predict(batches, verbose=0, callbacks=[progress])
+        # Batches that several devices share may be padded.
+        outputs = Outputs(*(np.asarray(one, "float32")[: len(split.labels)] for one in found))
         self.images_per_second = progress.images_per_second()
-        if not np.isfinite(values).all():
-            wrong = int((~np.isfinite(values)).any(axis=-1).sum())
+        if wrong := int((~np.isfinite(outputs.logits)).any(axis=-1).sum()):
+            of_all = counted(len(split.labels), "image[s]")
             raise SettingError(
-                f"the logits of {wrong} of {counted(len(values), 'image[s]')} ({description}) are "
-                "not finite: the weights are damaged, or training diverged; train again"
+                f"the logits of {wrong} of {of_all} ({description}) are not finite: the weights "
+                "are damaged, or training diverged; train again"
             )
-        return values
+        return outputs
 
 
 class _Progress(keras.callbacks.Callback):
@@ -61,7 +78,7 @@ class _Progress(keras.callbacks.Callback):
         self.end_times: list[float] = []  # of full batches
 
     def on_predict_batch_end(self, batch, logs=None):
-        ops.convert_to_numpy(logs["outputs"])  # a GPU returns outputs before they are computed
+        ops.convert_to_numpy(logs["outputs"][0])  # a GPU returns outputs before they are computed
         new = min(self.batch_size, self.images - self.done)
         if new == self.batch_size:
             self.end_times.append(time.perf_counter())

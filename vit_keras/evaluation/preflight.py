@@ -14,6 +14,7 @@ from vit_keras.config.schema import Config, DataConfig
 from vit_keras.data import registry, splits
 from vit_keras.data.readers import layout_names
 from vit_keras.errors import SettingError
+from vit_keras.evaluation.other_images import find_other_images
 from vit_keras.io import atomic
 from vit_keras.io.atomic import check_folder
 from vit_keras.model import architecture_checks
@@ -37,6 +38,7 @@ def check_evaluation(settings: Any) -> None:
     config = evaluation_config(saved, settings.data)
     check_split(saved, settings.split, uses_training_source(saved, config))
     check_data(saved, config)
+    find_other_images(saved, settings.ood)
 
 
 def open_evaluable_run(

@@ -220,6 +220,17 @@ def features(model: keras.Model, layers: Any = None) -> keras.Model:
     return keras.Model(model.input, outputs, name=f"{model.name}_features")
 
 
+def with_head_input(model: keras.Model) -> keras.Model:
+    """The layers of `model` -> [logits (B, K), features (B, D) float32].
+
+    The features are the input of the head; the logits of a model without one.
+    """
+    heads = [layer for layer in model.layers if layer.name == "head"]
+    (logits,) = model.outputs  # a Sequential model has no `output`
+    y = head(0)(heads[0].input) if heads else logits
+    return keras.Model(model.inputs, [logits, y], name=f"{model.name}_with_head_input")
+
+
 def _layer(model: keras.Model, name_or_index: str | int) -> keras.layers.Layer:
     by_name = {layer.name: layer for layer in model.layers}
     blocks = [name for name in by_name if name.startswith("encoder_block_")]

@@ -12,6 +12,7 @@ from vit_keras.data.image_input import ImageInput
 from vit_keras.errors import SettingError
 from vit_keras.io.zip_files import UNREADABLE, model_fault
 from vit_keras.runs import history, paths
+from vit_keras.runs.abstention import ABSTENTION, Abstention, read_abstention
 from vit_keras.runs.run_dir import CONFIG, read_config, read_json, read_paths
 from vit_keras.runs.temperature import TEMPERATURE, RunTemperature, read_temperature
 from vit_keras.text import first_line
@@ -57,6 +58,15 @@ class SavedRun:
     def temperature(self) -> float:
         """The number that divides the logits (Guo et al. 2017)."""
         return self.calibration.value
+
+    @cached_property
+    def abstention(self) -> Abstention | None:
+        """What its predictions abstain by: calibrated by an evaluation, None before that.
+
+        Raises:
+            SettingError: abstention.npz is damaged.
+        """
+        return read_abstention(self.path, self.temperature)
 
     @property
     def model_file(self) -> Path:
@@ -184,8 +194,8 @@ def class_names(path: Path) -> list[str]:
 
 
 def file_versions(run: Path) -> tuple[tuple[int, int] | None, ...]:
-    """Modification time and size of the model and the temperature file, to notice a change."""
-    return tuple(_version(run / name) for name in (MODEL, TEMPERATURE))
+    """Modification time and size of the model and what calibrates it, to notice a change."""
+    return tuple(_version(run / name) for name in (MODEL, TEMPERATURE, ABSTENTION))
 
 
 def _version(file: Path) -> tuple[int, int] | None:

@@ -5,7 +5,7 @@ import random
 import keras
 
 from vit_keras.runs.run_dir import Run
-from vit_keras.runs.saved_run import TEMPERATURE
+from vit_keras.runs.saved_run import ABSTENTION, TEMPERATURE
 from vit_keras.training import checkpoint, freezing
 from vit_keras.training.callbacks.history import HistoryLogger
 
@@ -47,8 +47,8 @@ class ModelCheckpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if self.is_best:
-            # It was fitted to the best model so far.
-            (self.run.path / TEMPERATURE).unlink(missing_ok=True)
+            for name in (TEMPERATURE, ABSTENTION):  # fitted to the best model so far
+                (self.run.path / name).unlink(missing_ok=True)
         self.save()
 
     @property

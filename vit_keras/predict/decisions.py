@@ -1,0 +1,107 @@
+"""Whether a prediction is given or abstained from, at a coverage. Imports no Keras.
+
+n images, K classes.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from vit_keras.errors import SettingError
+from vit_keras.runs.abstention import ABSTENTION, MIN_IMAGES, OOD_QUANTILE, Abstention, check_level
+from vit_keras.runs.saved_run import SavedRun
+
+# Why a prediction abstains, the first that holds.
+OUTLIER = "unlike the validation images"
+NO_CLASS = "no class is probable enough"
+SEVERAL = "several classes are possible"
+NONE_OF_THESE = (OUTLIER, NO_CLASS)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether to answer, see `Predictor.predict`.
+
+    Attributes:
+        classes: names of the classes in the conformal set, the most probable first.
+        ood_score: distance of the image's features to those of training images.
+        ood_percentile: the share of validation images, in percent, with no higher score.
+        abstain: whether the prediction is not to be used.
+        reason: why it abstains, `OUTLIER`, `NO_CLASS` or `SEVERAL`; empty if it does not.
+    """
+
+    classes: tuple[str, ...]
+    ood_score: float
+    ood_percentile: float
+    abstain: bool
+    reason: str
+
+
+class Rule(NamedTuple):
+    """How to decide: what the run abstains by, and the levels that were asked for."""
+
+    abstention: Abstention
+    coverage: float
+    ood_quantile: float
+
+    def decide(
+        self, probabilities: np.ndarray, ood_scores: np.ndarray | None, class_names: list[str]
+    ) -> list[Decision]:
+        """Probabilities (n, K) and OOD scores (n,) of an engine -> a decision for each image."""
+        assert ood_scores is not None, "an engine of a run that abstains computes them"
+        found = self.abstention.decide(probabilities, ood_scores, self.coverage, self.ood_quantile)
+        decided = []
+        for index, row in enumerate(probabilities):
+            order = np.argsort(-row, kind="stable")[: found.sets[index].sum()]
+            reason = _reason(len(order), bool(found.outliers[index]))
+            decided.append(
+                Decision(
+                    tuple(class_names[one] for one in order),
+                    float(ood_scores[index]),
+                    float(found.percentiles[index]),
+                    bool(reason),
+                    reason,
+                )
+            )
+        return decided
+
+
+def _reason(set_size: int, is_outlier: bool) -> str:
+    if is_outlier:
+        return OUTLIER
+    return {0: NO_CLASS, 1: ""}.get(set_size, SEVERAL)
+
+
+def rule(
+    saved: SavedRun, coverage: float | None, ood_quantile: float | None, flip: bool
+) -> Rule | None:
+    """The rule by which a run abstains; None without a coverage.
+
+    Raises:
+        SettingError: a level is outside of (0, 1), the run is not calibrated for it, or the images
+            are mirrored too, which it is not calibrated for.
+    """
+    if coverage is None:
+        if ood_quantile is not None:
+            raise SettingError(
+                f"ood_quantile={ood_quantile} has no effect without a coverage; set that as well, "
+                "such as coverage=0.95"
+            )
+        return None
+    check_level("coverage", coverage)
+    quantile = OOD_QUANTILE if ood_quantile is None else ood_quantile
+    if flip:
+        raise SettingError(
+            f"coverage={coverage} is calibrated for images as they are, and not for their mean "
+            "with mirror images; leave out flip"
+        )
+    if saved.abstention is None:
+        raise SettingError(
+            f"coverage={coverage} needs {ABSTENTION}, which run={saved.path} does not have yet: "
+            f"evaluate it first (vit-keras evaluate {saved.path}), with {MIN_IMAGES} validation "
+            "images or more"
+        )
+    saved.abstention.least_probability(coverage)  # refuse what there are too few images for
+    saved.abstention.ood_limit(quantile)
+    return Rule(saved.abstention, coverage, quantile)
