@@ -15,7 +15,8 @@ from helpers.fake_runs import RELEASED, in_process
 from vit_keras import Predictor, SettingError
 from vit_keras.cli import arguments
 from vit_keras.cli import predict as cli_predict
-from vit_keras.predict import inputs, predictor, preflight
+from vit_keras.predict import inputs, outputs, predictor, preflight
+from vit_keras.predict.decisions import OUTLIER, SEVERAL, Decision
 
 BAD = ("empty.png", "half.jpeg", "text.jpg")
 
@@ -104,6 +105,23 @@ def test_predict_accepts_unusual_file_names(predict, photos):
     _, out, _ = predict(*words)
     assert len(out.splitlines()) == 6
     assert "'\\udce4\\n.png'" in out
+
+
+def test_a_decision_is_in_every_format():
+    decided = Decision(("3", "8"), 0.25, 61.5, True, SEVERAL)
+    far = Decision((), 1.5, 100.0, True, OUTLIER)
+    sure = Decision(("5",), 0.01, 3.0, False, "")
+    top = (predictor.Candidate("3", 3, 0.6),)
+    found = [predictor.Prediction("a.png", top, one) for one in (decided, far, sure)]
+    lines = outputs.to_table(found).decode().splitlines()
+    assert lines[1].endswith("abstain: several classes are possible (3, 8)")
+    assert lines[2].endswith("abstain: unlike the validation images (percentile 100.0)")
+    assert lines[3].endswith("answer")
+    first = json.loads(outputs.to_json(found))[0]
+    assert (first["classes"], first["abstain"], first["ood_percentile"]) == (["3", "8"], True, 61.5)
+    rows = list(csv.DictReader(io.StringIO(outputs.to_csv(found).decode())))
+    assert [row["abstain"] for row in rows] == ["true", "true", "false"]
+    assert (rows[0]["classes"], rows[1]["reason"]) == ("3\n8", OUTLIER)
 
 
 def test_output_is_written_whole_and_not_over_another(predict, photos, tmp_path):
@@ -198,6 +216,11 @@ def test_what_cannot_be_predicted_is_refused_before_keras(photos, tmp_path):
         (run, "photos", "--flop"): "unrecognized arguments: --flop",
         (run, "photos", "flip=yes"): "flip=yes is not a switch value; use true or false",
         (run, "photos", "--top-k=0"): "--top-k: 0 is out of range",
+        (run, "photos", "--coverage=1"): "--coverage: 1 is out of range; use above 0, below 1",
+        (run, "photos", "--coverage=most"): "--coverage: most is out of range",
+        (run, "photos", "--coverage=0.9", "--tile-size=8"): "does not have yet: evaluate it first",
+        (run, "photos", "--ood-quantile=0.9"): "ood_quantile=0.9 has no effect without a coverage",
+        (run, "photos", "--coverage=0.9"): r"does not have yet: evaluate it first \(vit-keras ev",
         (run, "photos", "--format=xml"): "--format: xml is unknown; known: csv, json, table",
         (run, "photos", "--output=photos"): "output=photos is a folder",
         (run, "photos", "--output=photos/even/0.png"): "is there already",

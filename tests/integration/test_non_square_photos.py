@@ -173,7 +173,7 @@ def of_data_set(files, run, **settings):
     images = registry.read_dataset(config).train.images
     root = next(iter(files)).parents[1]
     places = [(root / record.path).resolve() for record in images.files]
-    probabilities = Predictor(run, engine="keras").engine.probabilities(images[:])
+    probabilities = Predictor(run, engine="keras").engine.outputs(images[:]).probabilities
     return [probabilities[places.index(path.resolve())] for path in files]
 
 

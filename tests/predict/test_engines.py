@@ -17,7 +17,7 @@ import vit_keras
 from helpers.exported_runs import exported_digits, skip_without_onnx
 from helpers.fake_runs import in_process
 from helpers.paths import SAVED_MODELS
-from vit_keras import Predictor, SettingError, open_run
+from vit_keras import Predictor, SettingError, features, open_run
 from vit_keras.export import current, exporter, preflight
 from vit_keras.predict import engines
 
@@ -113,6 +113,7 @@ assert not loaded, loaded
 
 def test_a_prediction_by_onnx_imports_neither_keras_nor_tensorflow(exported, photo):
     words = ["predict", str(exported), str(photo), "--format=json", "--top-k=10"]
+    words.append("--coverage=0.9")
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, timeout=60
     )
@@ -164,6 +165,58 @@ def test_an_evaluation_that_fits_a_temperature_makes_the_file_again(run, capsys)
     vit_keras.evaluate_run(run, images=20)
     assert open_run(run).temperature != 1.5
     assert fault(run) == ""
+    # So does the calibration of abstention, by which both engines decide the same.
+    ours, theirs = Predictor(run, engine="onnx"), Predictor(run, engine="keras")
+    noise = np.random.default_rng(0).integers(0, 256, (40, 8, 8), "uint8")
+    images = np.concatenate([PIXELS[:400], noise])
+    found = assert_same_decisions(ours, theirs, images)
+    assert np.mean([one.abstain for one in found[:400]]) < 0.2
+    assert np.mean([one.abstain for one in found[400:]]) > 0.5
+
+
+def assert_same_decisions(ours, theirs, images):
+    found, expected = (
+        [one.decision for one in engine.predict(images, coverage=0.9)] for engine in (ours, theirs)
+    )
+    for our, their in zip(found, expected, strict=True):
+        assert (our.classes, our.abstain, our.reason) == (
+            their.classes,
+            their.abstain,
+            their.reason,
+        )
+        assert our.ood_score == pytest.approx(their.ood_score, abs=1e-6)
+    return found
+
+
+def test_both_engines_abstain_from_the_same_images(exported):
+    ours, theirs = Predictor(exported), Predictor(exported, engine="keras")
+    found = assert_same_decisions(ours, theirs, PIXELS[:100])
+    assert 0 < sum(one.abstain for one in found) < 100
+    model, rule = features(theirs.run.model), theirs.run.abstention
+    expected = rule.distances(np.asarray(model.predict_on_batch(PIXELS[:100, ..., None])))
+    np.testing.assert_allclose([one.ood_score for one in found], expected, atol=1e-6)
+    with pytest.raises(
+        SettingError, match=r"coverage=0.999 needs 999 validation images .* has 200"
+    ):
+        ours.predict(PIXELS[0], coverage=0.999)
+    with pytest.raises(SettingError, match=r"ood_quantile=0.5 has no effect without a coverage"):
+        ours.predict(PIXELS[0], ood_quantile=0.5)
+    with pytest.raises(SettingError, match=r"for their mean with mirror images; leave out flip"):
+        ours.predict(PIXELS[0], coverage=0.9, flip=True)
+
+
+def test_an_onnx_file_states_its_thresholds_and_keeps_its_first_output(run):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(run / "export/onnx/model.onnx")
+    assert [one.name for one in session.get_outputs()] == ["probabilities", "ood_score"]
+    stated = json.loads(session.get_modelmeta().custom_metadata_map["abstention"])
+    assert stated == json.loads((run / "export/onnx/export.json").read_text())["abstention"]
+    rule = open_run(run).abstention
+    assert stated["least_probability"]["0.95"] == rule.least_probability(0.95)
+    assert stated["ood_limit"] == rule.ood_limit(0.99)
+    (run / "abstention.npz").unlink()
+    assert fault(run) == "it does not abstain as the run does since its evaluation"
 
 
 def test_files_of_earlier_exports_are_judged_by_their_time(run):

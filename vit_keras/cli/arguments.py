@@ -113,6 +113,17 @@ def positive_int(text: str) -> int:
     return int(text)
 
 
+def share(text: str) -> float:
+    """Argument type: a number above 0 and below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is out of range; use above 0, below 1")
+    return value
+
+
 def one_of(names: Iterable[str]) -> Callable[[str], str]:
     """Argument type: one of some names; the error for another name suggests the nearest."""
     known = list(names)

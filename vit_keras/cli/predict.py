@@ -40,6 +40,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--flip", action="store_true", help="horizontal-flip test-time augmentation"
     )
     parser.add_argument(
+        "--coverage",
+        type=arguments.share,
+        metavar="SHARE",
+        help="abstain unless exactly one class is in the conformal set, which holds the true class "
+        "of this share of images, such as 0.95, and the image is not an outlier; after "
+        "vit-keras evaluate",
+    )
+    parser.add_argument(
+        "--ood-quantile",
+        type=arguments.share,
+        metavar="SHARE",
+        help="an image is an outlier if its OOD score is above this quantile of those of the "
+        "validation images (0.99, with --coverage)",
+    )
+    parser.add_argument(
         "--engine",
         type=arguments.one_of(ENGINES),
         choices=ENGINES,
@@ -89,7 +104,14 @@ def predict(settings: argparse.Namespace) -> None:
         if settings.tile_size is not None:
             done = tile_maps.predict_files(predictor, settings.images, **_tile_settings(settings))
         else:
-            done = outputs.predict_files(predictor, settings.images, settings.top_k, settings.flip)
+            done = outputs.predict_files(
+                predictor,
+                settings.images,
+                settings.top_k,
+                settings.flip,
+                settings.coverage,
+                settings.ood_quantile,
+            )
     for bad in done.unreadable:
         print(f"{one_line(bad.source)}: {bad.reason}", file=sys.stderr)
     for source, reason in done.others:

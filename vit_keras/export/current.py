@@ -1,7 +1,7 @@
 """Whether the export in a run directory is still what the run would export now. Imports no Keras.
 
-An export holds the weights, the temperature and the class names of its run. More training, an
-evaluation or an edit changes them.
+An export holds the weights and the class names of its run, and what an evaluation has calibrated:
+the temperature, and when to abstain. More training, an evaluation or an edit changes them.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from vit_keras.text import first_line
 
 FINGERPRINT = "model_fingerprint"  # keys of export.json
 CHECKSUM = "sha256"
+ABSTENTION = "abstention"
 
 log = logging.getLogger("vit_keras")
 
@@ -85,6 +86,9 @@ def _difference(saved: SavedRun, file: Path, report: dict[str, Any]) -> str:
         return f"it has temperature {report['temperature']:.3f}, the run {saved.temperature:.3f}"
     if report["class_names"] != saved.class_names:
         return "it has other class names than the run"
+    # Those of earlier versions have none, as has a run that was not evaluated since.
+    if report.get(ABSTENTION) != (saved.abstention.summary if saved.abstention else None):
+        return "it does not abstain as the run does since its evaluation"
     return ""
 
 

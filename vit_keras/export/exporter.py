@@ -80,8 +80,14 @@ def write_export(saved: SavedRun, format: str, folder: Path, test: ComparisonIma
     """Write the export of a run to `folder`, compared with Keras on `test`; see `export_run`."""
     model = serving_model(saved)
     image_input = saved.image_input.describe()
+    abstention = saved.abstention.summary if saved.abstention else None
     with atomic.atomic_folder(folder, EXPORT) as new:
-        format_module(format).write(model, new, saved.class_names, image_input)
+        write = format_module(format).write
+        if FORMATS[format].has_ood_score:
+            scored = serving_model(saved, with_ood_score=True)
+            write(scored, new, saved.class_names, image_input, abstention)
+        else:
+            write(model, new, saved.class_names, image_input)
         labels = metadata_files(saved.class_names, image_input)[LABELS]
         (new / LABELS).write_text(labels, encoding="utf-8")
         saved.image_input.write_preprocess(new)
@@ -98,6 +104,7 @@ def write_export(saved: SavedRun, format: str, folder: Path, test: ComparisonIma
             **compare_with_keras(model, format_module(format).reader(new), *test[:2]),
             "temperature": saved.temperature,
             "calibration": saved.calibration.sentence,
+            current.ABSTENTION: abstention,
             "class_names": saved.class_names,
             "versions": _versions(format),
         }

@@ -1,6 +1,10 @@
-"""An ONNX file opened by ONNX Runtime: pixels in, probabilities out. Imports no Keras."""
+"""An ONNX file opened by ONNX Runtime: pixels in, probabilities and OOD scores out.
+
+Imports no Keras.
+"""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,8 +12,16 @@ from vit_keras.errors import SettingError
 from vit_keras.io import parallel
 from vit_keras.text import first_line
 
-PIXELS, PROBABILITIES = "pixels", "probabilities"  # names of the input and the output
+# Names of the input and of the outputs; the OOD score is there if the run has been evaluated.
+PIXELS, PROBABILITIES, OOD_SCORE = "pixels", "probabilities", "ood_score"
 ERRORS_ONLY = 3  # of ONNX Runtime's severities
+
+
+class Outputs(NamedTuple):
+    """Of B images: probabilities (B, classes), and OOD scores (B,) or None, both float32."""
+
+    probabilities: np.ndarray
+    ood_scores: np.ndarray | None
 
 
 class OnnxSession:
@@ -43,16 +55,17 @@ class OnnxSession:
             }
             rows, columns, channels = map(int, shapes[PIXELS][1:])
             self.classes = int(shapes[PROBABILITIES][-1])
+            self._names = [name for name in (PROBABILITIES, OOD_SCORE) if name in shapes]
         except Exception as error:  # those of ONNX Runtime share no base class
             raise SettingError(
                 f"{file} cannot be opened ({_reason(error)}); export again"
             ) from None
         self.input_shape = (rows, columns, channels)
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Pixels (B, X, Y, C) of the dtype of the run -> (B, classes) float32, for any B."""
-        found: np.ndarray = self._session.run([PROBABILITIES], {PIXELS: images})[0]
-        return found
+    def outputs(self, images: np.ndarray) -> Outputs:
+        """Pixels (B, X, Y, C) of the dtype of the run, any B -> probabilities and OOD scores."""
+        found = self._session.run(self._names, {PIXELS: images})
+        return Outputs(found[0], found[1] if len(found) > 1 else None)
 
 
 def _reason(error: Exception) -> str:

@@ -16,7 +16,7 @@ from vit_keras import backend, validators
 from vit_keras.errors import SettingError
 from vit_keras.export import current, preflight
 from vit_keras.export.formats import FORMATS
-from vit_keras.export.onnx_session import OnnxSession
+from vit_keras.export.onnx_session import OOD_SCORE, PROBABILITIES, OnnxSession, Outputs
 from vit_keras.runs.saved_run import SavedRun
 
 ENGINES = AUTO, KERAS, ONNX = ("auto", "keras", "onnx")
@@ -26,7 +26,7 @@ log = logging.getLogger("vit_keras")
 
 
 class Engine(Protocol):
-    """Computes probabilities.
+    """Computes probabilities, and OOD scores if the run has been evaluated.
 
     Attributes:
         name: in messages.
@@ -36,8 +36,8 @@ class Engine(Protocol):
     name: str
     input_shape: tuple[int, int, int]
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """(n, X, Y, C) -> (n, classes) float32, calibrated by the run's temperature.
+    def outputs(self, images: np.ndarray) -> Outputs:
+        """(n, X, Y, C) -> probabilities, calibrated by the run's temperature, and scores.
 
         Images are of the dtype of the run's `PixelOptions`.
         """
@@ -61,7 +61,7 @@ class OnnxEngine:
                 f"{file} has {session.classes} classes, and class_mapping.json of the run names "
                 f"{len(saved.class_names)}; export again"
             )
-        self.input_shape, self.probabilities = session.input_shape, session.probabilities
+        self.input_shape, self.outputs = session.input_shape, session.outputs
 
 
 class KerasEngine:
@@ -78,12 +78,12 @@ class KerasEngine:
         backend.import_keras()
         from vit_keras.export.serving_model import serving_model
 
-        self.model = serving_model(saved)
+        self.model = serving_model(saved, with_ood_score=True)
         self.input_shape: tuple[int, int, int] = self.model.input_shape[1:]
         self._largest = batch_size
         self._sizes: set[int] = set()  # of batches that a step was compiled for
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
+    def outputs(self, images: np.ndarray) -> Outputs:
         """As of `Engine`. A batch is padded with zeros to a size that was, or is now, compiled."""
         count = len(images)
         new = min(self._largest, _next_power_of_two(count))
@@ -91,7 +91,10 @@ class KerasEngine:
         self._sizes.add(size)
         batch = np.zeros((size, *self.input_shape), images.dtype)
         batch[:count] = images
-        return np.asarray(self.model.predict_on_batch(batch))[:count]
+        found = self.model.predict_on_batch(batch)
+        if not isinstance(found, dict):
+            return Outputs(np.asarray(found)[:count], None)
+        return Outputs(*(np.asarray(found[name])[:count] for name in (PROBABILITIES, OOD_SCORE)))
 
 
 def check_engine(saved: SavedRun, engine: str) -> None:

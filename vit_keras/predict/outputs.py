@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -15,8 +15,11 @@ from vit_keras.data.image_formats import pillow_warnings_ignored
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
 from vit_keras.predict import inputs
+from vit_keras.predict.decisions import OUTLIER
 from vit_keras.predict.predictor import Prediction, Predictor, Unreadable
 from vit_keras.text import counted, format_table, one_line
+
+DECISION = ["abstain", "reason", "classes", "ood_score", "ood_percentile"]  # columns of a CSV file
 
 
 @dataclass(frozen=True)
@@ -48,16 +51,21 @@ class FilePredictions:
 
 
 def predict_files(
-    predictor: Predictor, images: Sequence[str], top_k: int = 3, flip: bool = False
+    predictor: Predictor,
+    images: Sequence[str],
+    top_k: int = 3,
+    flip: bool = False,
+    coverage: float | None = None,
+    ood_quantile: float | None = None,
 ) -> FilePredictions:
-    """Predict files, folders and globs, with a progress bar on standard error.
+    """`Predictor.predict` for files, folders and globs, with a progress bar on standard error.
 
     Raises:
         SettingError: a word matches no file.
     """
     files, others = inputs.find_files(images)
     started = time.perf_counter()
-    results = predictor.results(files, top_k, flip)
+    results = predictor.results(files, top_k, flip, coverage, ood_quantile)
     # Redirected to a file, every update of the bar is a new line: one in ten seconds.
     interval = 0.1 if sys.stderr.isatty() else 10
     with pillow_warnings_ignored():
@@ -85,14 +93,27 @@ def write(content: bytes, file: Path) -> None:
 
 
 def to_table(predictions: Sequence[Prediction]) -> bytes:
-    """One line per image: file, class, confidence and the next best classes."""
-    rows = [("file", "class", "confidence", "next best")]
+    """One line per image: file, class, confidence, what is decided and the next best classes."""
+    rows = [("file", "class", "confidence", "decision", "next best")]
     for one in predictions:
         others = ", ".join(f"{one_line(c.label)} {c.confidence:.4f}" for c in one.top[1:])
-        rows.append((one_line(one.source), one_line(one.label), f"{one.confidence:.4f}", others))
-    if not any(row[3] for row in rows[1:]):
-        rows = [(*row[:3], "") for row in rows]
-    return f"{format_table(rows)}\n".encode()
+        row = (one_line(one.source), one_line(one.label), f"{one.confidence:.4f}")
+        rows.append((*row, decision_text(one), others))
+    used = [index for index in range(5) if index < 3 or any(row[index] for row in rows[1:])]
+    return f"{format_table([[row[index] for index in used] for row in rows])}\n".encode()
+
+
+def decision_text(prediction: Prediction) -> str:
+    """`answer`, or that the prediction abstains and why; empty without a coverage."""
+    found = prediction.decision
+    if found is None:
+        return ""
+    if not found.abstain:
+        return "answer"
+    if found.reason == OUTLIER:
+        return f"abstain: {found.reason} (percentile {found.ood_percentile:.1f})"
+    names = f" ({', '.join(map(one_line, found.classes))})" if found.classes else ""
+    return f"abstain: {found.reason}{names}"
 
 
 def to_json(predictions: Sequence[Prediction]) -> bytes:
@@ -105,6 +126,7 @@ def to_json(predictions: Sequence[Prediction]) -> bytes:
             "top": [
                 {"class": c.label, "index": c.index, "confidence": c.confidence} for c in one.top
             ],
+            **(asdict(one.decision) if one.decision else {}),
         }
         for one in predictions
     ]
@@ -113,17 +135,29 @@ def to_json(predictions: Sequence[Prediction]) -> bytes:
 
 
 def to_csv(predictions: Sequence[Prediction]) -> bytes:
-    """file, class, confidence, class_2, confidence_2, ...; bytes of file names are kept."""
+    """file, class, confidence, class_2, confidence_2, ...; bytes of file names are kept.
+
+    With a decision also abstain, reason, classes (one a line), ood_score and ood_percentile.
+    """
     count = max(len(one.top) for one in predictions)
     header = ["file", "class", "confidence"]
     header += [f"{name}_{k}" for k in range(2, count + 1) for name in ("class", "confidence")]
+    header += DECISION if predictions[0].decision else []
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     for one in predictions:
-        cells = (cell for c in one.top for cell in (c.label, f"{c.confidence:.6f}"))
-        writer.writerow([one.source, *cells])
+        cells = [cell for c in one.top for cell in (c.label, f"{c.confidence:.6f}")]
+        writer.writerow([one.source, *cells, *_decision_cells(one)])
     return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+def _decision_cells(prediction: Prediction) -> list[str]:
+    found = prediction.decision
+    if found is None:
+        return []
+    scores = (f"{found.ood_score:.6g}", f"{found.ood_percentile:.2f}")
+    return [str(found.abstain).lower(), found.reason, "\n".join(found.classes), *scores]
 
 
 WRITERS: dict[str, Callable[[Sequence[Prediction]], bytes]] = {

@@ -21,7 +21,8 @@ from vit_keras.data import decode
 from vit_keras.data.pixel_options import PixelOptions
 from vit_keras.errors import SettingError
 from vit_keras.io import parallel
-from vit_keras.predict import engines, inputs
+from vit_keras.predict import decisions, engines, inputs
+from vit_keras.predict.decisions import Decision, Rule
 from vit_keras.predict.inputs import Item
 from vit_keras.runs.saved_run import SavedRun, open_run
 from vit_keras.text import counted
@@ -52,10 +53,12 @@ class Prediction:
     Attributes:
         source: path of the file, or position of the image: `image`, `images[3]`.
         top: the most probable classes, in descending order.
+        decision: whether to abstain; None unless a coverage was asked for.
     """
 
     source: str
     top: tuple[Candidate, ...]
+    decision: Decision | None = None
 
     @property
     def label(self) -> str:
@@ -114,8 +117,19 @@ class Predictor:
         self.engine = engines.open_engine(self.run, engine, batch_size)
         self.input_shape = self.engine.input_shape
 
-    def predict(self, images: Any, top_k: int = 3, flip: bool = False) -> list[Prediction]:
+    def predict(
+        self,
+        images: Any,
+        top_k: int = 3,
+        flip: bool = False,
+        coverage: float | None = None,
+        ood_quantile: float | None = None,
+    ) -> list[Prediction]:
         """Predict each image, in order.
+
+        With `coverage`, each prediction has a `decision`: it abstains if the conformal set of
+        classes does not hold exactly one, or if the OOD score is above the `ood_quantile` of those
+        of the validation images. `evaluate_run` calibrates both.
 
         Args:
             images: a path, the bytes of a file, a Pillow image, an array with values from 0 to 255,
@@ -123,11 +137,15 @@ class Predictor:
             top_k: maximum number of classes per prediction.
             flip: horizontal-flip test-time augmentation: average the probabilities of each image
                 and of its mirror image.
+            coverage: probability that the set of classes holds the true one, such as 0.95.
+            ood_quantile: share of images like the validation images that are not too unlike them;
+                0.99 by default.
 
         Raises:
-            SettingError: an image cannot be read; `results` skips such images instead.
+            SettingError: an image cannot be read (`results` skips such images instead), or the run
+                cannot abstain at this coverage.
         """
-        results = list(self.results(images, top_k, flip))
+        results = list(self.results(images, top_k, flip, coverage, ood_quantile))
         bad = [result for result in results if isinstance(result, Unreadable)]
         if bad:
             reasons = "; ".join(f"{one.source}: {one.reason}" for one in bad[:MAX_REPORTED])
@@ -138,31 +156,38 @@ class Predictor:
         return [result for result in results if isinstance(result, Prediction)]
 
     def results(
-        self, images: Any, top_k: int = 3, flip: bool = False
+        self,
+        images: Any,
+        top_k: int = 3,
+        flip: bool = False,
+        coverage: float | None = None,
+        ood_quantile: float | None = None,
     ) -> Iterator[Prediction | Unreadable]:
         """Like `predict`, as an iterator that yields `Unreadable` for an image it cannot read.
 
         Raises:
-            SettingError: an element is not an image, or its values are not 0 to 255.
+            SettingError: an element is not an image, its values are not 0 to 255, or the run
+                cannot abstain at this coverage.
         """
         validators.check_int("top_k", top_k)
         validators.check_bool("flip", flip)
-        return self._results(inputs.iter_items(images, self.pixel_options), top_k, flip)
+        rule = decisions.rule(self.run, coverage, ood_quantile, flip)
+        return self._results(inputs.iter_items(images, self.pixel_options), top_k, flip, rule)
 
     def _results(
-        self, items: Iterator[Item], top_k: int, flip: bool
+        self, items: Iterator[Item], top_k: int, flip: bool, rule: Rule | None
     ) -> Iterator[Prediction | Unreadable]:
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="predict")
         try:
             for chunk in self._prefetch(pool, items):
                 decoded = [future.result() for future in chunk]
                 readable = [pixels for pixels in decoded if not isinstance(pixels, Unreadable)]
-                tops = iter(self._classify(readable, top_k, flip))
+                found = iter(self._classify(readable, top_k, flip, rule))
                 for item, pixels in zip(chunk.values(), decoded, strict=True):
                     if isinstance(pixels, Unreadable):
                         yield pixels
                     else:
-                        yield Prediction(item.source, next(tops))
+                        yield Prediction(item.source, *next(found))
         finally:
             pool.shutdown(cancel_futures=True)  # the caller may stop before the end
 
@@ -195,17 +220,20 @@ class Predictor:
             return Unreadable(item.source, decode.error_reason(error))
 
     def _classify(
-        self, images: list[np.ndarray], top_k: int, flip: bool
-    ) -> list[tuple[Candidate, ...]]:
-        """n images (X, Y, C) -> the `top_k` classes of each."""
+        self, images: list[np.ndarray], top_k: int, flip: bool, rule: Rule | None
+    ) -> list[tuple[tuple[Candidate, ...], Decision | None]]:
+        """n images (X, Y, C) -> the `top_k` classes of each, and what is decided."""
         if not images:
             return []
         batch = np.stack(images)
-        probabilities = self.engine.probabilities(batch)
+        probabilities, scores = self.engine.outputs(batch)
         if flip:
             mirrored = np.ascontiguousarray(batch[:, :, ::-1])
-            probabilities = (probabilities + self.engine.probabilities(mirrored)) / 2
-        return [self._top(row, top_k) for row in probabilities]
+            probabilities = (probabilities + self.engine.outputs(mirrored).probabilities) / 2
+        tops = [self._top(row, top_k) for row in probabilities]
+        if rule is None:
+            return [(top, None) for top in tops]
+        return list(zip(tops, rule.decide(probabilities, scores, self.class_names), strict=True))
 
     def _top(self, probabilities: np.ndarray, top_k: int) -> tuple[Candidate, ...]:
         order = np.argsort(-probabilities, kind="stable")[:top_k]

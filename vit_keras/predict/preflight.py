@@ -5,7 +5,7 @@ from typing import Any
 
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
-from vit_keras.predict import engines, inputs, tiles
+from vit_keras.predict import decisions, engines, inputs, tiles
 from vit_keras.runs.saved_run import open_run
 from vit_keras.validators import check_choice
 
@@ -17,11 +17,13 @@ def check_prediction(settings: Any) -> None:
 
     Raises:
         SettingError: the run or an image does not exist, the model is damaged, the format is
-            unknown, the engine cannot be used, or the output cannot be written.
+            unknown, the engine cannot be used, the run cannot abstain, or the output cannot be
+            written.
     """
     saved = open_run(settings.run)
     saved.check_model()
-    saved.temperature  # noqa: B018  (reads a file that may be damaged)
+    saved.abstention  # noqa: B018  (reads files that may be damaged)
+    decisions.rule(saved, settings.coverage, settings.ood_quantile, settings.flip)
     inputs.find_image_files(settings.images)
     prediction_format(settings.format, settings.output)
     engines.check_engine(saved, settings.engine)
@@ -50,6 +52,11 @@ def check_tile_settings(settings: Any) -> None:
     names = ("overlap", "combine")
     given = {name: value for name in names if (value := getattr(settings, name)) is not None}
     tiles.check_tiles(settings.tile_size, **given)
+    if settings.coverage is not None:
+        raise SettingError(
+            f"coverage={settings.coverage} is calibrated for whole images, and not for tiles; "
+            "leave out tile_size"
+        )
     if settings.maps is not None:
         atomic.output_folder(settings.maps, tiles.MAPS)
 

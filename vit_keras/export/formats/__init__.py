@@ -38,17 +38,20 @@ class Format:
         tolerance: the largest difference of probabilities that counts as rounding; None for formats
             that lose precision by design.
         needs_tensorflow: whether it is written from TensorFlow's graph of the model.
+        has_ood_score: whether the file has an output for it, and `write` takes the thresholds of
+            abstention as its last argument.
     """
 
     file: str
     packages: Mapping[str, str] = field(default_factory=dict)
     tolerance: float | None = 1e-4
     needs_tensorflow: bool = True
+    has_ood_score: bool = False
 
 
 FORMATS = {
     "tf_saved_model": Format("1", TENSORFLOW),  # TensorFlow Serving expects a folder per version
-    "onnx": Format("model.onnx", {**ONNX, **TENSORFLOW}),
+    "onnx": Format("model.onnx", {**ONNX, **TENSORFLOW}, has_ood_score=True),
     "onnx_int8": Format("model.onnx", {**ONNX, **TENSORFLOW}, tolerance=None),
     "litert": Format("model.tflite", {"ai-edge-litert": "ai_edge_litert", **TENSORFLOW}),
     "openvino": Format("model.xml", {"openvino": "openvino", **TENSORFLOW}),

@@ -22,16 +22,28 @@ import keras
 from vit_keras.data.image_input import KEY
 from vit_keras.errors import SettingError
 from vit_keras.export.formats import Reader, onnx_graph, tf_saved_model
-from vit_keras.export.onnx_session import OnnxSession
+from vit_keras.export.onnx_session import PROBABILITIES, OnnxSession
 
+ABSTENTION = "abstention"  # key of the thresholds in the metadata
 OPSET = 17
 LIMIT = 2**31 - 2**26  # bytes of weights; the file is a protobuf, of less than 2 GiB
 
 
 def write(
-    model: keras.Model, folder: Path, class_names: list[str], image_input: dict[str, Any]
+    model: keras.Model,
+    folder: Path,
+    class_names: list[str],
+    image_input: dict[str, Any],
+    abstention: dict[str, Any] | None = None,
 ) -> None:
-    """`model.onnx` in float32, with the labels and the image input in its metadata.
+    """`model.onnx` in float32, with labels, image input and thresholds in its metadata.
+
+    Args:
+        model: of `serving_model`, with the OOD score or without.
+        folder: to write to.
+        class_names: the labels.
+        image_input: how an image comes to the input.
+        abstention: the thresholds of a decision to abstain; None without an OOD score.
 
     Raises:
         SettingError: the weights do not fit into one file.
@@ -39,11 +51,16 @@ def write(
     import onnx
 
     made = with_metadata(proto(model), class_names, image_input)
+    if abstention is not None:
+        add_metadata(made, ABSTENTION, abstention)
     onnx.save(made, str(folder / "model.onnx"))
 
 
 def proto(model: keras.Model) -> Any:
-    """The model as an `onnx.ModelProto`: `pixels` in, `probabilities` out, any batch size."""
+    """The model as an `onnx.ModelProto`: `pixels` in, `probabilities` out, any batch size.
+
+    A second output is `ood_score`, if the model has it.
+    """
     import tensorflow as tf
     import tf2onnx
 
@@ -69,6 +86,10 @@ def proto(model: keras.Model) -> Any:
     onnx_graph.simplify(made, [model.name, *parts])
     values = {name: (weight.path, weight.numpy()) for name, weight in weights.items()}
     onnx_graph.fill(made.graph, values)
+    # The probabilities stay the first output, whatever others there are.
+    outputs = sorted(made.graph.output, key=lambda value: value.name != PROBABILITIES)
+    del made.graph.output[:]
+    made.graph.output.extend(outputs)
     for value in (*made.graph.input, *made.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     return made
@@ -82,18 +103,25 @@ def _stateless(model: keras.Model) -> Any:
         variables = (model.trainable_variables, model.non_trainable_variables)
         # Seeds are variables but no weights and keep their values.
         values = [[passed.get(id(one), one.value) for one in some] for some in variables]
-        return {"probabilities": model.stateless_call(*values, pixels, training=False)[0]}
+        outputs = model.stateless_call(*values, pixels, training=False)[0]
+        return outputs if isinstance(outputs, dict) else {PROBABILITIES: outputs}
 
     return run
 
 
 def with_metadata(made: Any, class_names: list[str], image_input: dict[str, Any]) -> Any:
     """Add the image input, and the labels as `names`, {index: name}, the key of other tools."""
-    for key, value in {"names": dict(enumerate(class_names)), KEY: image_input}.items():
-        entry = made.metadata_props.add()
-        entry.key, entry.value = key, json.dumps(value, ensure_ascii=False)
+    add_metadata(made, "names", dict(enumerate(class_names)))
+    add_metadata(made, KEY, image_input)
     return made
 
 
+def add_metadata(made: Any, key: str, value: Any) -> None:
+    """Add a value, in JSON."""
+    entry = made.metadata_props.add()
+    entry.key, entry.value = key, json.dumps(value, ensure_ascii=False)
+
+
 def reader(folder: Path) -> Reader:
-    return OnnxSession(folder / "model.onnx").probabilities
+    session = OnnxSession(folder / "model.onnx")
+    return lambda images: session.outputs(images).probabilities
