@@ -25,5 +25,6 @@ def test_a_run_is_predicted_by_onnx_and_explained_by_keras(tmp_path):
     assert found["engine"] == "ONNX Runtime"
     assert found["top"][0][0] == "3"
     assert len(found["top"]) == 10
+    assert found["decision"]["abstain"] == bool(found["decision"]["reason"])
     assert bad == {"unreadable": "no image by its content"}
     assert "overlay" in tasks.overlay(run, file, None)

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from vit_keras.evaluation import calibration, tta
+from vit_keras.evaluation import abstention, calibration, tta
 from vit_keras.evaluation.html_report import render_report
 from vit_keras.evaluation.preflight import EVALUATION
 from vit_keras.runs.accuracy import class_text
@@ -47,6 +47,7 @@ def _show_evaluation(run: Path, folder: Path) -> None:
         by_class = _by_class(report["per_class"])
         notes = [class_text(report).removeprefix(", "), tta.describe(report)]
         notes.append(calibration.describe(report["calibration"]))
+        notes += abstention.describe(report.get("abstention"))
         html = render_report(report, folder)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         st.error(

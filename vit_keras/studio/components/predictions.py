@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from vit_keras.predict import outputs
+from vit_keras.predict.decisions import NONE_OF_THESE, Decision
 from vit_keras.predict.predictor import Candidate, Prediction
 from vit_keras.runs import saved_run
 from vit_keras.runs.status import RunState
@@ -70,7 +71,7 @@ def show(run: RunState, images: list[Upload]) -> None:
     number = 0
     if len(readable) > 1:
         rows = [_row(prediction) for _, prediction in readable]
-        st.markdown(table([("file", "class", "confidence"), *rows]))
+        st.markdown(table([("file", "class", "confidence", "decision"), *rows]))
         number = st.selectbox(
             "Image in detail",
             range(len(readable)),
@@ -105,18 +106,30 @@ def _predict_batch(
             results[key] = str(response["unreadable"])
             continue
         top = tuple(Candidate(*candidate) for candidate in response["top"])
-        prediction = results[key] = Prediction(image.name, top)
+        found = response["decision"]
+        decision = Decision(**{**found, "classes": tuple(found["classes"])}) if found else None
+        prediction = results[key] = Prediction(image.name, top, decision)
         st.session_state.setdefault(ENGINES, {})[run.name] = response["engine"]
         st.session_state.setdefault(HISTORY, []).append(HistoryEntry(run.name, prediction))
 
 
 def _show_detail(run: RunState, image: Upload, prediction: Prediction) -> None:
     st.subheader(escape_markdown(f"{prediction.label}: {prediction.confidence:.1%}"))
+    _show_decision(prediction)
     left, right = st.columns([2, 3])
     with right:
         _show_bars(prediction)
     with left, show_errors():  # last: a map takes longer than a prediction
         _show_explanation(run, image, prediction)
+
+
+def _show_decision(prediction: Prediction) -> None:
+    """Say that the prediction is not to be used, and why, where it abstains."""
+    found = prediction.decision
+    if found is None or not found.abstain:
+        return
+    heading = "None of these" if found.reason in NONE_OF_THESE else "Undecided"
+    st.warning(escape_markdown(f"{heading}: {outputs.decision_text(prediction)}"))
 
 
 def _show_explanation(run: RunState, image: Upload, prediction: Prediction) -> None:
@@ -194,8 +207,9 @@ def show_history() -> None:
             st.rerun()
     with st.expander("Predictions of this session"):
         rows = [(entry.run, *_row(entry.prediction)) for entry in reversed(entries[-100:])]
-        st.markdown(table([("run", "file", "class", "confidence"), *rows]))
+        st.markdown(table([("run", "file", "class", "confidence", "decision"), *rows]))
 
 
-def _row(prediction: Prediction) -> tuple[str, str, str]:
-    return prediction.source, prediction.label, f"{prediction.confidence:.4f}"
+def _row(prediction: Prediction) -> tuple[str, str, str, str]:
+    confidence, decision = f"{prediction.confidence:.4f}", outputs.decision_text(prediction)
+    return prediction.source, prediction.label, confidence, decision or "-"

@@ -6,6 +6,7 @@ Keras, which the maps of an explanation need.
 
 import base64
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from vit_keras.runs.saved_run import MODEL
 from vit_keras.studio.worker.png import encode_png
 
 BATCH = 8  # images of one request
+COVERAGE = 0.95  # at which a prediction is given or abstained from
 
 
 class ModelTasks:
@@ -41,15 +43,20 @@ class ModelTasks:
             threading.Thread(target=backend.import_keras, daemon=True).start()
 
     def predict(self, run: str, images: list[str]) -> list[dict[str, Any]]:
-        """Confidence of every class for each image file in base64, or why it cannot be read."""
+        """Confidence of every class for each image file in base64, or why it cannot be read.
+
+        With what is decided at the usual coverage, if the run has been evaluated.
+        """
         predictor = self._open(run)
         contents = [base64.b64decode(image) for image in images]
-        results = predictor.results(contents, top_k=len(predictor.class_names))
+        coverage = None if predictor.run.abstention is None else COVERAGE
+        results = predictor.results(contents, top_k=len(predictor.class_names), coverage=coverage)
         return [
             {"unreadable": result.reason}
             if isinstance(result, Unreadable)
             else {
                 "top": [[c.label, c.index, c.confidence] for c in result.top],
+                "decision": asdict(result.decision) if result.decision else None,
                 "engine": predictor.engine.name,
             }
             for result in results
