@@ -88,8 +88,8 @@ $(VENV)/.peers: requirements-peers.txt | setup
 check-peers: $(VENV)/.peers
 	$(BIN)/python -m pytest tests/reference -m reference
 
-BENCHMARKS := train_step augment cached_features folder_decode folder_scan imbalance int8 predict \
-	scientific_images studio time_to_accuracy
+BENCHMARKS := train_step abstention augment cached_features folder_decode folder_scan imbalance int8 \
+	predict scientific_images studio time_to_accuracy
 
 # Speed compared with peers: training, augmentation, decoding, int8, prediction, studio, caches; what
 # can be done for rare classes; and the accuracy after the same ten minutes, which takes an hour. The
