@@ -107,6 +107,7 @@ def test_a_file_under_two_labels_is_told(source, tmp_path, capsys):
         per_class=None,
         mode="copy",
         table=None,
+        **dict.fromkeys(("image_column", "label_column", "group_column")),
         follow_links=False,
         layout="auto",
         group_duplicates="equal",
@@ -128,6 +129,7 @@ def test_classes_of_nearly_the_same_name_are_told(source, tmp_path, capsys):
         source=source,
         destination=tmp_path / "out",
         table=None,
+        **dict.fromkeys(("image_column", "label_column", "group_column")),
         dry_run=True,
     )
     cli_split.split(argparse.Namespace(**settings))

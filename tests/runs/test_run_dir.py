@@ -175,6 +175,7 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
             image_column="file",
             label_column="kind",
             split_column="part",
+            group_column="patient",
             layout={"train": "a"},
             missing_classes="allow",
             suffixes=[".jpg"],

@@ -41,6 +41,7 @@ UNUSED = {
     "data.image_column=a": "data.image_column=a has no effect: only data.name=csv has columns",
     "data.label_column=a": "data.label_column=a has no effect",
     "data.split_column=a": "data.split_column=a has no effect",
+    "data.group_column=a": "data.group_column=a has no effect",
     TUNING
     + "optim.learning_rate=0.1": "optim.learning_rate=0.1 has no effect: every stage has its",
     TUNING + "stages.all.lora_rank=4": "stages.all.lora_rank=4 has no effect: stages.all.trainable",

@@ -1,6 +1,7 @@
 """Split a folder of images: `vit-keras split photos splits --ratios 80/10/10`.
 
-`vit-keras split photos --table splits.csv` copies nothing.
+`vit-keras split photos --table splits.csv` copies nothing, and neither does `vit-keras split
+labels.csv --table splits.csv --group-column patient`.
 """
 
 import argparse
@@ -16,17 +17,20 @@ from vit_keras.data import quality_report, split_folder, split_table
 from vit_keras.data.split_findings import split_findings
 from vit_keras.errors import SettingError
 
+COLUMNS = ("image_column", "label_column", "group_column")  # of a table, as the settings data.*
 # Settings of a training, which messages about its data name -> the arguments that they are here.
 NAMES = {
     "data.path=": "",
     "data.layout=": "--layout ",
     "data.follow_links=true": "--follow-links",
+    **{f"data.{name}=": f"--{name.replace('_', '-')} " for name in COLUMNS},
+    **{f"data.{name}": f"--{name.replace('_', '-')}" for name in COLUMNS},
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_argument(
-        "source", type=Path, help="a folder with a sub-folder for each class"
+        "source", type=Path, help="a folder with a sub-folder for each class, or a table of images"
     )
     destination = parser.add_argument(
         "destination",
@@ -51,6 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=GROUP_DUPLICATES,
         help="which images go to the same split: equal files, near-duplicates too, or none",
     )
+    parser.add_argument(
+        "--group-column",
+        help="of a table: the column that says which images stay in one split, as of a patient",
+    )
+    for name in ("image", "label"):
+        parser.add_argument(
+            f"--{name}-column", help=f"of a table: the column of the {name}s (found by its name)"
+        )
     parser.add_argument("--mode", default="copy", choices=split_folder.MODES)
     parser.add_argument(
         "--follow-links", action="store_true", help="follow links that leave the source"
@@ -83,6 +95,7 @@ def split(settings: argparse.Namespace) -> None:
         settings.follow_links,
         settings.layout,
         settings.group_duplicates,
+        {name: getattr(settings, name) for name in COLUMNS},
     )
     print(split_folder.split_table(parts, ratios))
     for line in quality_report.summary(split_findings(parts)):
@@ -91,7 +104,9 @@ def split(settings: argparse.Namespace) -> None:
         return
     if table:
         links = " data.follow_links=true" if settings.follow_links else ""
-        split_table.write_table(parts, source, table)
+        if group := settings.group_column:
+            links += f" {shlex.quote(f'data.group_column={quote_override(group)}')}"
+        split_table.write_table(parts, source, table, group)
         print(f"{table} has the split of each image. To train on it:")
     else:
         links = " data.follow_links=true" if settings.mode == "symlink" else ""
@@ -119,6 +134,17 @@ def check(settings: argparse.Namespace, ratios: dict[str, float]) -> None:
         raise SettingError(
             "a split goes into a folder or into a table; name a destination, or --table FILE"
         )
+    if settings.source.is_file() and settings.table is None:
+        raise SettingError(
+            f"{settings.source} is a table, whose splits go into another one; use --table FILE in "
+            f"place of {settings.destination}"
+        )
+    for name in COLUMNS:
+        if getattr(settings, name) is not None and not settings.source.is_file():
+            raise SettingError(
+                f"{NAMES[f'data.{name}=']}{getattr(settings, name)} is of a table, and "
+                f"{settings.source} is none; leave it out"
+            )
     if settings.table is None:
         split_folder.check_destination(settings.source, settings.destination)
         return

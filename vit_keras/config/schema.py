@@ -44,6 +44,11 @@ class DataConfig:
         "Column of a table that says train, val or test; unless set, one named split, subset or "
         "partition, and if there is none, or with none, splits are drawn.",
     )
+    group_column: str | None = setting(
+        None,
+        "Column of a table that says which images belong together, such as those of a patient, a "
+        "camera or a burst: they stay in one split, and in one fold.",
+    )
     tfds_dir: str | None = setting(
         None, "Where TensorFlow Datasets keeps its sets; TFDS_DATA_DIR unless set."
     )

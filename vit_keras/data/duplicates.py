@@ -43,35 +43,70 @@ class _LabelledFile(NamedTuple):
 def group_images(images: np.ndarray | LazyImages, group_duplicates: str) -> np.ndarray | None:
     """(n, X, Y, C) -> (n,): numbers that are equal for images that belong to one split.
 
+    Those that `data.group_column` puts together are joined with the copies of one another.
+
     Args:
         images: of files, compared by their SHA-256, or arrays, compared by their pixels.
         group_duplicates: `equal`; `near`, with near-duplicates and in turn those of them; or
-            `none`, for which there are no groups.
+            `none`.
+
+    Returns:
+        the numbers; None if every image is for itself.
     """
+    named = images.groups if isinstance(images, LazyImages) else None
     if group_duplicates == "none":
-        return None
+        return None if named is None else np.unique(named, return_inverse=True)[1]
     numbers: dict[bytes, int] = {}
     digests = image_digests(images)
     groups = np.array([numbers.setdefault(digest, len(numbers)) for digest in digests], int)
-    return groups if group_duplicates == "equal" else _join_near_duplicates(groups, images)
+    if group_duplicates == "near":
+        groups = _join_near_duplicates(groups, images)
+    return groups if named is None else join_groups(groups, named)
+
+
+class _Forest:
+    """Groups 0 to n - 1 on their way into larger ones, each a tree (union-find)."""
+
+    def __init__(self, count: int) -> None:
+        self.parents = list(range(count))
+
+    def root(self, group: int) -> int:
+        while self.parents[group] != group:
+            self.parents[group] = self.parents[self.parents[group]]
+            group = self.parents[group]
+        return group
+
+    def join(self, one: int, other: int) -> None:
+        self.parents[self.root(one)] = self.root(other)
+
+    @property
+    def roots(self) -> np.ndarray:
+        return np.array([self.root(group) for group in range(len(self.parents))], int)
+
+
+def join_groups(groups: np.ndarray, named: np.ndarray) -> np.ndarray:
+    """(n,), (n,) -> (n,): equal for images that either grouping puts together, also in turn.
+
+    Args:
+        groups: numbers from 0 on.
+        named: anything that can be a key.
+    """
+    forest, firsts = _Forest(int(groups.max(initial=-1)) + 1), dict[object, int]()
+    for group, name in zip(groups.tolist(), named.tolist(), strict=True):
+        forest.join(group, firsts.setdefault(name, group))
+    return forest.roots[groups]
 
 
 def _join_near_duplicates(groups: np.ndarray, images: np.ndarray | LazyImages) -> np.ndarray:
     """(n,) -> (n,): the groups, joined where one image of each nearly equals one of the other."""
     _, firsts = np.unique(groups, return_index=True)  # all images of a group are equal
     hashes, thumbnail = _hashes_and_thumbnails(images, firsts)
-    parents = list(range(len(firsts)))  # a forest: each tree is a group
-
-    def root(group: int) -> int:
-        while parents[group] != group:
-            parents[group] = parents[parents[group]]
-            group = parents[group]
-        return group
-
+    forest = _Forest(len(firsts))
     for one, other in _candidate_pairs(hashes, np.arange(len(firsts))):
-        if root(one) != root(other) and _is_same_image(thumbnail(one), thumbnail(other)):
-            parents[root(one)] = root(other)
-    return np.array([root(group) for group in range(len(firsts))], int)[groups]
+        is_apart = forest.root(one) != forest.root(other)
+        if is_apart and _is_same_image(thumbnail(one), thumbnail(other)):
+            forest.join(one, other)
+    return forest.roots[groups]
 
 
 def _hashes_and_thumbnails(

@@ -72,6 +72,7 @@ class LazyImages:
         resize_mode: how, see `resize.resize_to_size`.
         workers: threads; by default as many as there are cores.
         options: how pixels become RGB.
+        groups: the group of each image; those of one stay in one split.
 
     Attributes:
         failure: the error of the last file that could not be decoded.
@@ -85,9 +86,11 @@ class LazyImages:
         resize_mode: str,
         workers: int | None,
         options: PixelOptions = PixelOptions(),  # noqa: B008  (frozen)
+        groups: Sequence[str] | np.ndarray | None = None,
     ) -> None:
         self.root, self.size, self.resize_mode, self.workers = root, size, resize_mode, workers
         self.options = options
+        self.groups = None if groups is None else np.asarray(groups, object)
         self.failure: SettingError | None = None
         if isinstance(files, np.ndarray):
             self.files = files
@@ -154,18 +157,30 @@ class LazyImages:
 
     def take(self, index: np.ndarray) -> "LazyImages":
         """The images at `index`, not decoded."""
-        return self._with_files(self.files[index])
+        groups = None if self.groups is None else self.groups[index]
+        return self._with_files(self.files[index], groups)
 
     def joined(self, *others: "LazyImages") -> "LazyImages":
         """These images and those of other splits of the same folder, not decoded."""
-        return self._with_files(np.concatenate([self.files, *(other.files for other in others)]))
+        groups = [images.groups for images in (self, *others) if images.groups is not None]
+        return self._with_files(
+            np.concatenate([self.files, *(other.files for other in others)]),
+            np.concatenate(groups) if groups else None,
+        )
 
     def with_options(self, options: PixelOptions) -> "LazyImages":
         """The same images, of which other pixels are made."""
-        return LazyImages(self.root, self.files, self.size, self.resize_mode, self.workers, options)
+        return self._with(self.files, self.groups, options)
 
-    def _with_files(self, files: np.ndarray) -> "LazyImages":
-        return LazyImages(self.root, files, self.size, self.resize_mode, self.workers, self.options)
+    def _with_files(self, files: np.ndarray, groups: np.ndarray | None) -> "LazyImages":
+        return self._with(files, groups, self.options)
+
+    def _with(
+        self, files: np.ndarray, groups: np.ndarray | None, options: PixelOptions
+    ) -> "LazyImages":
+        return LazyImages(
+            self.root, files, self.size, self.resize_mode, self.workers, options, groups
+        )
 
     def decoded(self) -> np.ndarray:
         """All images as an array (n, X, Y, 3)."""

@@ -1,8 +1,8 @@
 """Split a folder of classes on disk: <class>/... becomes {train,val,test}/<class>/...
 
 Each class is split at random in the given ratios; equal files, of whatever class, and if asked for
-near-duplicates go to the same split. The result is complete or absent: it is written to a temporary
-folder, which is then renamed.
+near-duplicates go to the same split, and so do the images of a group that a table names. The result
+is complete or absent: it is written to a temporary folder, which is then renamed.
 """
 
 import csv
@@ -10,9 +10,11 @@ import errno
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -20,7 +22,7 @@ from tqdm import tqdm
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import duplicates, stratify
 from vit_keras.data.lazy_images import FileRecord, LazyImages
-from vit_keras.data.readers import folder, folder_layout
+from vit_keras.data.readers import folder, folder_layout, table, table_columns, table_files
 from vit_keras.data.readers.folder_layout import MANIFEST, ListedFile
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
@@ -42,6 +44,7 @@ class PlannedFile(NamedTuple):
     reason: str  # why it is left out
     target: str = ""  # path within the split's folder
     problem: str = ""  # of a file that is left out, as in the report of a training
+    group: str = ""  # as a table names it
 
 
 def parse_ratios(text: str) -> dict[str, float]:
@@ -70,36 +73,47 @@ def plan_split(
     follow_links: bool = False,
     layout: str = "auto",
     group_duplicates: str = "equal",
+    columns: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[PlannedFile]:
     """Assign each file to a split: the same for the same files, ratios and seed.
 
     Args:
-        source: a folder with a sub-folder for each class.
+        source: a folder with a sub-folder for each class, or a table of images, whose own splits
+            are not used.
         ratios: the fraction of each split.
         seed: of the random draw.
         per_class: the maximum number of images of a class.
         follow_links: follow links that lead out of `source` too.
         layout: `classes` if each sub-folder is a class, whatever the names; see `data.layout`.
         group_duplicates: which images go to the same split, as `data.group_duplicates`.
+        columns: of a table, by their settings: `{"group_column": "patient"}`.
 
     Raises:
-        SettingError: `source` is no folder, is split already, or has a class that is too small.
+        SettingError: `source` cannot be read, is split already, or has a class that is too small.
     """
-    config = DataConfig(name="folder", path=str(source), follow_links=follow_links, layout=layout)
-    if list(folder_layout.splits(config)) != [""]:
-        raise SettingError(f"{source} is split already; name a folder with a folder for each class")
-    listing = folder_layout.list_folder(config)
-    scanned, names = folder.scan_files(config, listing.files), listing.class_names
+    config = DataConfig(path=str(source), follow_links=follow_links, layout=layout)
+    if source.is_file():
+        config = replace(config, name="csv", split_column=table_columns.DRAWN, **columns)
+        listing, root = table.list_table(config), table_files.folder_of(source)
+    else:
+        config = replace(config, name="folder")
+        if list(folder_layout.splits(config)) != [""]:
+            raise SettingError(
+                f"{source} is split already; name a folder with a folder for each class"
+            )
+        listing, root = folder_layout.list_folder(config), folder_layout.root(config)
+    is_table = config.name == "csv"
+    scanned = folder.scan_files(config, listing.files, root if is_table else None)
+    names = listing.class_names
     drawn = [
         _draw_files(scanned, label, np.random.default_rng([seed, label]), per_class)
         for label in range(len(names))
     ]
-    root = folder_layout.root(config)
     splits = iter(_assign_splits(drawn, names, root, ratios, seed, group_duplicates))
     plan = [
-        PlannedFile(next(splits), name, record.path, record.sha256, "")
+        PlannedFile(next(splits), name, record.path, record.sha256, "", group=file.group)
         for name, files in zip(names, drawn, strict=True)
-        for record in files
+        for file, record in files
     ]
     plan += [
         PlannedFile("", other.class_name, other.file, "", other.detail, problem=other.problem)
@@ -128,14 +142,14 @@ def _draw_files(
     label: int,
     rng: np.random.Generator,
     count: int | None,
-) -> list[FileRecord]:
+) -> list[tuple[ListedFile, FileRecord]]:
     """The usable files of a class in random order, `count` at most."""
-    usable = [record for file, record in scanned if file.label == label and not record.reason]
+    usable = [one for one in scanned if one[0].label == label and not one[1].reason]
     return [usable[index] for index in rng.permutation(len(usable))][:count]
 
 
 def _assign_splits(
-    drawn: list[list[FileRecord]],
+    drawn: list[list[tuple[ListedFile, FileRecord]]],
     names: list[str],
     root: Path,
     ratios: dict[str, float],
@@ -147,18 +161,21 @@ def _assign_splits(
     Raises:
         SettingError: a class would have no image in one of the splits.
     """
-    sizes = [len(records) for records in drawn]
+    sizes = [len(files) for files in drawn]
     labels = np.repeat(np.arange(len(drawn)), sizes)
-    files = [record for records in drawn for record in records]
-    images = LazyImages(root, files, duplicates.THUMBNAIL, "stretch", None)
+    listed = [file for files in drawn for file, _ in files]
+    files = [record for files in drawn for _, record in files]
+    named = [file.group for file in listed] if any(file.group for file in listed) else None
+    images = LazyImages(root, files, duplicates.THUMBNAIL, "stretch", None, groups=named)
     groups = duplicates.group_images(images, group_duplicates)
     if groups is None:
         groups = np.arange(len(files))
     for label, name in enumerate(names):
         different = len({*groups[labels == label]})
         if different < len(ratios):
+            what = "different image[s]" if named is None else "group[s]"
             raise SettingError(
-                f"{root}: {name} has {counted(different, 'different image[s]')}, and {len(ratios)} "
+                f"{root}: {name} has {counted(different, what)}, and {len(ratios)} "
                 "splits need one each; add images, use fewer splits, or remove the class"
             )
     quotas = np.array([[*_quotas(size, ratios).values()] for size in sizes])
@@ -170,7 +187,7 @@ def _assign_splits(
         if empty:
             raise SettingError(
                 f"{root}: {name} gets no image in {', '.join(sorted(empty))}: it has too few, or "
-                "too many that are equal; add images, or remove the class"
+                "too many that stay together; add images, or remove the class"
             )
     return [[*ratios][part] for part in parts]
 

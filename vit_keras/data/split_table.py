@@ -1,7 +1,8 @@
-"""Write the split of a folder of images as a table, and leave the files where they are.
+"""Write the split of a folder or a table of images as a table, and leave the files where they are.
 
-Its columns are `image`, `label` and `split`; it is read by `data=csv`. Paths are relative to the
-folder of the table, which is that of the images or one above it.
+Its columns are `image`, `label` and `split`, and that of the groups if there are any; it is read by
+`data=csv`. Paths are relative to the folder of the table, which is that of the images or one above
+it.
 """
 
 import csv
@@ -9,6 +10,7 @@ import io
 import os
 from pathlib import Path
 
+from vit_keras.data.readers import table_files
 from vit_keras.data.split_folder import PlannedFile
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
@@ -28,31 +30,37 @@ def check_table(source: Path, table: Path) -> None:
         raise SettingError(
             f"--table {table}: {table.parent} is no folder; choose one that is there"
         )
-    if not source.resolve().is_relative_to(table.parent.resolve()):
+    folder = table_files.folder_of(source)
+    if not folder.resolve().is_relative_to(table.parent.resolve()):
         raise SettingError(
-            f"--table {table} would name images outside of its folder; write it into {source}, or "
+            f"--table {table} would name images outside of its folder; write it into {folder}, or "
             "into a folder above"
         )
 
 
-def write_table(parts: list[PlannedFile], source: Path, table: Path) -> None:
+def write_table(
+    parts: list[PlannedFile], source: Path, table: Path, group_column: str | None = None
+) -> None:
     """Write the splits of `split_folder.plan_split` to a new CSV file.
 
     Args:
         parts: the plan.
-        source: the folder that was planned.
+        source: the folder or the table that was planned.
         table: the file.
+        group_column: the name of a fourth column, of the groups.
 
     Raises:
         SettingError: it cannot be written, or the name of a file is not in UTF-8.
     """
-    within = source.resolve().relative_to(table.parent.resolve())
+    within = table_files.folder_of(source).resolve().relative_to(table.parent.resolve())
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)  # spaces stay
-    writer.writerow(HEADER)
+    writer.writerow([*HEADER, *([group_column] if group_column else [])])
     for part in parts:
         if part.split:
-            writer.writerow([(within / part.source).as_posix(), part.class_name, part.split])
+            group = [part.group] if group_column else []
+            path = (within / part.source).as_posix()
+            writer.writerow([path, part.class_name, part.split, *group])
     try:
         atomic.write_text(table, text.getvalue())
     except UnicodeEncodeError:

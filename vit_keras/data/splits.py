@@ -138,6 +138,12 @@ def _hold_out(
     remaining = np.setdiff1d(np.arange(len(split.labels)), held_out)
     is_divided = len(held_out) and len(remaining)
     if groups is not None and count < len(split.labels) and not is_divided:
+        if getattr(split.images, "groups", None) is not None:
+            raise OnlyCopiesError(
+                f"no {name} split can be drawn from {len(split.labels)} images of "
+                f"{counted(len(np.unique(groups)), 'group[s]')}, as data.group_column has it; add "
+                "images of other groups, or leave data.group_column out"
+            )
         raise OnlyCopiesError(
             f"no {name} split can be drawn from {len(split.labels)} images that are copies of "
             f"{len(np.unique(groups))} (data.group_duplicates={group_duplicates}); add other "

@@ -176,7 +176,8 @@ def _load_splits(data: DataConfig, seed: int, in_memory: SourceData | None, spli
         if split != ALL:
             raise
         # No run was trained on them with this setting, and all of them are measured together.
-        return load_splits(replace(data, group_duplicates="none"), seed, in_memory)
+        ungrouped = replace(data, group_duplicates="none", group_column=None)
+        return load_splits(ungrouped, seed, in_memory)
 
 
 def _with_test(splits: Splits, split: str) -> Splits:

@@ -124,7 +124,7 @@ REFUSED = (
         "only data.name=folder and data.name=csv read image files",
     ),
     Rule(
-        ("data.image_column", "data.label_column", "data.split_column"),
+        ("data.image_column", "data.label_column", "data.split_column", "data.group_column"),
         _has_not_source("csv"),
         "only data.name=csv has columns",
     ),

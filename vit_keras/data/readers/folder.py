@@ -54,7 +54,10 @@ def read_listing(config: DataConfig, root: Path, listing: Listing) -> SourceData
         ]
         records = [record for _, record in usable]
         labels = np.array([file.label for file, _ in usable], np.int32)
-        images = LazyImages(root, records, size, config.resize_mode, config.workers, options)
+        groups = [file.group for file, _ in usable] if config.group_column else None
+        images = LazyImages(
+            root, records, size, config.resize_mode, config.workers, options, groups
+        )
         splits[name or "train"] = Split(images, labels)
         findings += image_findings(images, [class_names[label] for label in labels], name)
     return SourceData(

@@ -34,6 +34,7 @@ class ListedFile(NamedTuple):
     split: str  # "train", "validation", "test"; "" if the folder has no splits
     label: int
     reason: str  # why it cannot be opened; empty if it can
+    group: str = ""  # that it stays together with; empty where there are none
 
 
 class Listing(NamedTuple):

@@ -18,7 +18,7 @@ from vit_keras.data.readers import folder, folder_files, folder_layout, table_fi
 from vit_keras.data.readers.annotation_json import file_paths
 from vit_keras.data.readers.class_layout import Layout
 from vit_keras.data.readers.folder_layout import ALLOW, ListedFile, Listing
-from vit_keras.data.readers.table_columns import Row, read_rows
+from vit_keras.data.readers.table_columns import DRAWN, Row, read_rows
 from vit_keras.data.resize import requested_size
 from vit_keras.errors import SettingError
 from vit_keras.text import counted, one_line
@@ -78,10 +78,15 @@ def list_table(config: DataConfig) -> Listing:
             continue  # of a class that data.classes leaves out
         path, reason = finder.find(row)
         key = (row.split, labels[row.label], path)
+        if key in files and files[key].group != row.group:
+            raise SettingError(
+                f"{row.place}: {one_line(path)} is of {config.group_column} {one_line(row.group)}, "
+                f"and in another row of {one_line(files[key].group)}; give each image one group"
+            )
         if key in files:
             others.append(Finding("repeated", path, row.split, row.label, row.place))
         else:
-            files[key] = ListedFile(path, row.split, labels[row.label], reason)
+            files[key] = ListedFile(path, row.split, labels[row.label], reason, row.group)
     _check_files(config, list(files.values()), finder.root)
     order = list(contents.layout.folders)
     listed = sorted(files.values(), key=lambda one: (order.index(one.split), one.label, one.path))
@@ -139,6 +144,7 @@ def _contents(config: DataConfig) -> _Contents:
             f"{source} has rows of {', '.join(sorted(split or 'no split' for split in splits))}; "
             "name the split of each, and have some to train on"
         )
+    _check_groups(config, labelled)
     layout = _layout(labelled)
     names = list(next(iter(layout.folders.values())))
     if len(names) < 2 and config.missing_classes != ALLOW:
@@ -151,6 +157,19 @@ def _contents(config: DataConfig) -> _Contents:
             f"{one_line(names[0])}; name the column of the classes by data.label_column"
         )
     return _Contents(labelled, unlabelled, folder_layout.class_names_of(config, layout), layout)
+
+
+def _check_groups(config: DataConfig, rows: list[Row]) -> None:
+    """Refuse a group that the table itself has in two splits."""
+    firsts: dict[str, Row] = {}
+    for row in rows if config.group_column else ():
+        first = firsts.setdefault(row.group, row)
+        if first.split != row.split:
+            raise SettingError(
+                f"data.path={config.path}: {config.group_column} {one_line(row.group)} is in "
+                f"{first.split} ({first.place}) and in {row.split} ({row.place}); keep a group in "
+                f"one split, or draw the splits by data.split_column={DRAWN}"
+            )
 
 
 def _layout(rows: list[Row]) -> Layout:

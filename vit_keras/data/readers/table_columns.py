@@ -38,31 +38,43 @@ class Row(NamedTuple):
     label: str  # empty without exactly one
     reason: str  # why there is none
     split: str  # "train", "validation", "test"; "" if the table has no splits
+    group: str  # "" if none are named
 
 
 def read_rows(config: DataConfig, table: Table) -> list[Row]:
     """The rows of a table.
 
     Raises:
-        SettingError: a column is not there, or cannot be told from others; a row names no image, or
-            a split that is none.
+        SettingError: a column is not there, or cannot be told from others; a row names no image, no
+            group, or a split that is none.
     """
-    image = _column(table, "image_column", config.image_column or table.image, IMAGES)
+    image = image_column(table, config.image_column)
     label = _column(table, "label_column", config.label_column or table.label, LABELS)
     if image == label:
         raise SettingError(
             f"{table.path}: the column {image} cannot hold both images and labels; set "
             "data.image_column and data.label_column"
         )
-    splits = _splits(config, table)
+    splits, groups = _splits(config, table), _groups(config, table, label)
     rows = []
     for index, (file, cell) in enumerate(zip(*_cells(table, image, label), strict=True)):
         if not isinstance(file, str) or not file.strip():
             raise SettingError(f"{table.path.parent / table.place(index)}: no image in {image}")
         text, reason = _label(cell)
         place = table.place(index)
-        rows.append(Row(place, file.strip(), table.folder, text, reason, splits[index]))
+        rows.append(
+            Row(place, file.strip(), table.folder, text, reason, splits[index], groups[index])
+        )
     return rows
+
+
+def image_column(table: Table, asked: str | None = None) -> str:
+    """The name of the column of the images: as asked for, as the format has it, or by its name.
+
+    Raises:
+        SettingError: it is not there, or cannot be told from others.
+    """
+    return _column(table, "image_column", asked or table.image, IMAGES)
 
 
 def _cells(table: Table, *names: str) -> list[list[Any]]:
@@ -132,6 +144,25 @@ def _splits(config: DataConfig, table: Table) -> list[str]:
                 f"test, or draw the splits by data.split_column={DRAWN}"
             )
     return [split_of[cell] for cell in cells]
+
+
+def _groups(config: DataConfig, table: Table, label: str) -> list[str]:
+    """The group of each row; "" without `data.group_column`."""
+    if config.group_column is None:
+        return [""] * len(table.numbers)
+    column = _column(table, "group_column", config.group_column, ())
+    if column == label:
+        raise SettingError(
+            f"{table.path}: data.group_column={column} is the column of the labels, each of which "
+            "would stay in one split; name that of the patients, cameras or bursts"
+        )
+    groups = [_label(cell)[0] for cell in table.columns[column]]
+    if "" in groups:
+        raise SettingError(
+            f"{table.path.parent / table.place(groups.index(''))}: no group in {column}; name one "
+            "for each image, or leave data.group_column out"
+        )
+    return groups
 
 
 def _label(cell: Any) -> tuple[str, str]:
