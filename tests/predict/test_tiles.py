@@ -12,6 +12,7 @@ from vit_keras.cli import arguments
 from vit_keras.cli import predict as cli_predict
 from vit_keras.data.pixel_options import PixelOptions
 from vit_keras.predict import preflight, tile_maps, tiles
+from vit_keras.predict.inputs import find_files
 from vit_keras.predict.predictor import Candidate, Prediction
 
 
@@ -115,7 +116,7 @@ def test_files_are_mapped_and_small_ones_named(tmp_path):
     (tmp_path / "b" / "text.png").write_text("no image")
     maps = tmp_path / "maps"
     settings = dict(tile_size=16, overlap=0.5, combine="max")
-    done = tile_maps.predict_files(Brightness(), [str(tmp_path)], maps, **settings)
+    done = tile_maps.predict_files(Brightness(), find_files([str(tmp_path)]), maps, **settings)
     assert [one.source[-11:] for one in done.predictions] == ["a/field.png", "b/field.png"]
     small, text = done.unreadable
     assert "10 pixels high and 24 wide is smaller than a tile of 16 by 8" in small.reason
@@ -131,7 +132,9 @@ def test_files_are_mapped_and_small_ones_named(tmp_path):
     assert (last["class"], last["image_class"]) == ("bright", "dark")
     with Image.open(maps / "field.png") as picture:
         assert min(picture.size) > 200
-    again = tile_maps.predict_files(Brightness(), [str(tmp_path / "a")], maps, **settings)
+    again = tile_maps.predict_files(
+        Brightness(), find_files([str(tmp_path / "a")]), maps, **settings
+    )
     assert len(again.predictions) == 1
     assert len(list(maps.iterdir())) == 2
 

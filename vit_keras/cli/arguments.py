@@ -52,13 +52,15 @@ def run(
     check: Callable[[Any], Any],
     task: Callable[[Any], None],
     imports_keras: bool = True,
+    names: Mapping[str, str] | None = None,
 ) -> None:
     """Parse `sys.argv`, check the settings before Keras is imported, and run the task.
 
-    A task that can do without Keras imports it itself where it needs it.
+    A task that can do without Keras imports it itself where it needs it. `names` are those of
+    `as_typed`.
     """
     words = sys.argv[1:]
-    with exit_codes(as_typed(build_parser(command, add_arguments), words)):
+    with exit_codes(as_typed(build_parser(command, add_arguments), words, names)):
         settings = parse(command, add_arguments, words)
         check(settings)
         if imports_keras:

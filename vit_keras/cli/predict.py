@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +9,27 @@ from vit_keras.cli import arguments
 from vit_keras.errors import SettingError
 from vit_keras.export import current
 from vit_keras.logs import console
-from vit_keras.predict import outputs, tile_maps, tiles
+from vit_keras.predict import outputs, tables, tile_maps, tiles
 from vit_keras.predict import predictor as predict_predictor
 from vit_keras.predict.engines import AUTO, ENGINES, ONNX, outdated_onnx
-from vit_keras.predict.predictor import Prediction
+from vit_keras.predict.inputs import FoundFiles, find_files
 from vit_keras.predict.preflight import OUTPUT_FORMATS, check_prediction, prediction_format
+from vit_keras.predict.tables import ImageTable
 from vit_keras.text import counted, one_line
+
+# As messages about the columns of a table name a setting -> the argument that it is here.
+NAMES = {"data.image_column=": "--image-column ", "data.image_column": "--image-column"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_run(parser)
     images = parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="image files, folders or globs"
+        "images", nargs="+", metavar="IMAGE", help="image files, folders or globs, or a table"
     )
     arguments.complete_files(images)
+    parser.add_argument(
+        "--image-column", help="of a table: the column of the paths (found by its name)"
+    )
     parser.add_argument(
         "--top-k",
         type=arguments.positive_int,
@@ -95,18 +101,20 @@ def add_tile_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main() -> None:
-    arguments.run("predict", add_arguments, check_prediction, predict, imports_keras=False)
+    arguments.run("predict", add_arguments, check_prediction, predict, False, NAMES)
 
 
 def predict(settings: argparse.Namespace) -> None:
     with console(sys.stderr):
+        table = tables.find_table(settings.images, settings.image_column)
+        files = FoundFiles(table.files, []) if table else find_files(settings.images)
         predictor = predict_predictor.Predictor(settings.run, engine=settings.engine)
         if settings.tile_size is not None:
-            done = tile_maps.predict_files(predictor, settings.images, **_tile_settings(settings))
+            done = tile_maps.predict_files(predictor, files, **_tile_settings(settings))
         else:
             done = outputs.predict_files(
                 predictor,
-                settings.images,
+                files,
                 settings.top_k,
                 settings.flip,
                 settings.coverage,
@@ -122,7 +130,7 @@ def predict(settings: argparse.Namespace) -> None:
         )
     print(predictor.run.calibration.sentence, file=sys.stderr)
     print(done, file=sys.stderr)
-    _write(done.predictions, settings)
+    _write(done, table, settings)
     if settings.engine == AUTO and (reason := outdated_onnx(predictor.run)):
         with console(sys.stderr):  # last: the predictions need not wait for it
             current.make_again(predictor.run, ONNX, reason)
@@ -133,9 +141,15 @@ def _tile_settings(settings: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(settings, name)) is not None}
 
 
-def _write(predictions: Sequence[Prediction], settings: argparse.Namespace) -> None:
+def _write(
+    done: outputs.FilePredictions, table: ImageTable | None, settings: argparse.Namespace
+) -> None:
     """Write the predictions to `--output`, or to standard output."""
-    content = outputs.WRITERS[prediction_format(settings.format, settings.output)](predictions)
+    format = prediction_format(settings.format, settings.output)
+    if table and format in tables.WRITERS:
+        content = tables.WRITERS[format](table.table, done.results)
+    else:
+        content = outputs.WRITERS[format](done.predictions)
     if settings.output is None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()

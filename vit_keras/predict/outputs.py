@@ -27,18 +27,26 @@ class FilePredictions:
     """Predictions of image files, in order.
 
     Attributes:
-        predictions: of the files that could be read.
-        unreadable: the files that could not.
+        results: of each file.
         others: files of the folders that are no images by their names, each with the reason.
         seconds: time of reading and predicting, without opening the run.
         engine: name of what computed them.
     """
 
-    predictions: list[Prediction]
-    unreadable: list[Unreadable]
+    results: list[Prediction | Unreadable]
     seconds: float
     others: Sequence[tuple[str, str]] = ()
     engine: str = ""
+
+    @property
+    def predictions(self) -> list[Prediction]:
+        """Of the files that could be read."""
+        return [result for result in self.results if isinstance(result, Prediction)]
+
+    @property
+    def unreadable(self) -> list[Unreadable]:
+        """The files that could not be read."""
+        return [result for result in self.results if isinstance(result, Unreadable)]
 
     def __str__(self) -> str:
         skipped = len(self.unreadable)
@@ -52,31 +60,21 @@ class FilePredictions:
 
 def predict_files(
     predictor: Predictor,
-    images: Sequence[str],
+    files: inputs.FoundFiles,
     top_k: int = 3,
     flip: bool = False,
     coverage: float | None = None,
     ood_quantile: float | None = None,
 ) -> FilePredictions:
-    """`Predictor.predict` for files, folders and globs, with a progress bar on standard error.
-
-    Raises:
-        SettingError: a word matches no file.
-    """
-    files, others = inputs.find_files(images)
-    started = time.perf_counter()
-    results = predictor.results(files, top_k, flip, coverage, ood_quantile)
+    """Predict files, with a progress bar on standard error."""
+    started, count = time.perf_counter(), len(files.images)
+    results = predictor.results(files.images, top_k, flip, coverage, ood_quantile)
     # Redirected to a file, every update of the bar is a new line: one in ten seconds.
     interval = 0.1 if sys.stderr.isatty() else 10
     with pillow_warnings_ignored():
-        done = list(tqdm(results, "predicting", len(files), unit=" images", mininterval=interval))
-    return FilePredictions(
-        [result for result in done if isinstance(result, Prediction)],
-        [result for result in done if isinstance(result, Unreadable)],
-        time.perf_counter() - started,
-        others,
-        predictor.engine.name,
-    )
+        done = list(tqdm(results, "predicting", count, unit=" images", mininterval=interval))
+    seconds = time.perf_counter() - started
+    return FilePredictions(done, seconds, files.others, predictor.engine.name)
 
 
 def write(content: bytes, file: Path) -> None:

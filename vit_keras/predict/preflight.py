@@ -5,7 +5,7 @@ from typing import Any
 
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
-from vit_keras.predict import decisions, engines, inputs, tiles
+from vit_keras.predict import decisions, engines, inputs, tables, tiles
 from vit_keras.runs.saved_run import open_run
 from vit_keras.validators import check_choice
 
@@ -24,7 +24,8 @@ def check_prediction(settings: Any) -> None:
     saved.check_model()
     saved.abstention  # noqa: B018  (reads files that may be damaged)
     decisions.rule(saved, settings.coverage, settings.ood_quantile, settings.flip)
-    inputs.find_image_files(settings.images)
+    if not tables.find_table(settings.images, settings.image_column):
+        inputs.find_files(settings.images)
     prediction_format(settings.format, settings.output)
     engines.check_engine(saved, settings.engine)
     check_tile_settings(settings)

@@ -4,7 +4,7 @@ import contextlib
 import csv
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,35 +30,33 @@ Write = Callable[[TiledPrediction], None]
 
 
 def predict_files(
-    predictor: Predictor, images: Sequence[str], maps: str | Path | None = None, **settings: Any
+    predictor: Predictor, files: inputs.FoundFiles, maps: str | Path | None = None, **settings: Any
 ) -> FilePredictions:
-    """Predict files, folders and globs by tiles, one image in memory at a time.
+    """Predict files by tiles, one image in memory at a time.
 
     Args:
         predictor: of a run.
-        images: files, folders and globs.
+        files: as `inputs.find_files` gives them.
         maps: a new folder for the maps; None for none.
         **settings: of `predict_by_tiles`.
 
     Raises:
-        SettingError: a word matches no file, or the folder cannot be written to.
+        SettingError: the folder cannot be written to.
     """
-    files, others = inputs.find_files(images)
     started = time.perf_counter()
-    predictions: list[Prediction] = []
-    unreadable: list[Unreadable] = []
+    results: list[Prediction | Unreadable] = []
     interval = 0.1 if sys.stderr.isatty() else 10  # as `outputs.predict_files`
     with _map_writer(maps, predictor.class_names) as write, pillow_warnings_ignored():
-        for file in tqdm(files, "predicting", unit=" images", mininterval=interval):
+        for file in tqdm(files.images, "predicting", unit=" images", mininterval=interval):
             try:
                 found = predict_by_tiles(predictor, file, **settings)
             except (OSError, decode.UnreadableError, SettingError) as error:
-                unreadable.append(Unreadable(file, decode.error_reason(error)))
+                results.append(Unreadable(file, decode.error_reason(error)))
                 continue
             write(found)
-            predictions.append(found.prediction)
+            results.append(found.prediction)
     seconds = time.perf_counter() - started
-    return FilePredictions(predictions, unreadable, seconds, others, predictor.engine.name)
+    return FilePredictions(results, seconds, files.others, predictor.engine.name)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,109 @@
+"""Tables of images to predict: a path in each row, and the predictions as further columns.
+
+A table is what `data=csv` reads: CSV, JSON lines, Parquet or an export of annotations. Rows keep
+their order and all of their columns. Nothing here imports Keras.
+"""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vit_keras.data.readers import table_columns, table_files
+from vit_keras.data.readers.annotation_json import Table, file_paths
+from vit_keras.errors import SettingError
+from vit_keras.predict.predictor import Prediction, Unreadable
+
+SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+
+
+class ImageTable(NamedTuple):
+    """A table, and the file that each of its rows names."""
+
+    table: Table
+    files: list[str]
+
+
+def find_table(words: Sequence[str], image_column: str | None = None) -> ImageTable | None:
+    """The table that a command line names in place of images; None for images.
+
+    Args:
+        words: of the command line.
+        image_column: the column of the paths; by default found by its name.
+
+    Raises:
+        SettingError: it stands beside other images, or cannot be read.
+    """
+    tables = [word for word in words if Path(word).suffix.lower() in SUFFIXES]
+    if not tables and image_column is not None:
+        raise SettingError(
+            f"image_column={image_column} is of a table, and {words[0]} is none; leave it out"
+        )
+    if not tables:
+        return None
+    if len(words) > 1:
+        raise SettingError(
+            f"{tables[0]} is a table of images, which is predicted for itself; leave the other "
+            f"{len(words) - 1} out"
+        )
+    return _read(Path(tables[0]).expanduser(), image_column)
+
+
+def _read(path: Path, image_column: str | None) -> ImageTable:
+    if not path.is_file():
+        raise SettingError(f"{path} is no file; name a table of images, or images")
+    [table] = table_files.read_tables(path)
+    column = table_columns.image_column(table, image_column)
+    folder, files = table_files.folder_of(path), []
+    for index, cell in enumerate(table.columns[column]):
+        if not isinstance(cell, str) or not cell.strip():
+            raise SettingError(f"{path.parent / table.place(index)}: no image in {column}")
+        paths = [os.path.normpath(folder / name) for name in file_paths(cell.strip())]
+        files.append(next(filter(os.path.exists, paths), paths[0]))
+    return ImageTable(table, files)
+
+
+def to_csv(table: Table, results: Sequence[Prediction | Unreadable]) -> bytes:
+    """The columns of the table, then predicted, confidence, predicted_2, confidence_2, ...
+
+    Those of an image that cannot be read are empty. A column of such a name is replaced.
+    """
+    text = io.StringIO()
+    rows = _rows(table, results)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+def to_json(table: Table, results: Sequence[Prediction | Unreadable]) -> bytes:
+    """A list of objects of the same names, with null where an image cannot be read."""
+    text = json.dumps(_rows(table, results), indent=2, ensure_ascii=False, default=str) + "\n"
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _rows(table: Table, results: Sequence[Prediction | Unreadable]) -> list[dict[str, Any]]:
+    names = list(table.columns)
+    top_k = max((len(one.top) for one in results if isinstance(one, Prediction)), default=0)
+    rows = []
+    for cells, result in zip(zip(*table.columns.values(), strict=True), results, strict=True):
+        row: dict[str, Any] = dict(zip(names, cells, strict=True))
+        for rank in range(top_k):
+            found = result.top[rank] if isinstance(result, Prediction) else None
+            end = f"_{rank + 1}" if rank else ""
+            row[f"predicted{end}"] = found and found.label
+            row[f"confidence{end}"] = found and round(found.confidence, 6)
+        rows.append(row)
+    return rows
+
+
+def _cell(value: Any) -> Any:
+    """A cell of CSV: nothing for None, JSON for what is nested, as in exports of annotations."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+
+
+WRITERS = {"csv": to_csv, "json": to_json}
