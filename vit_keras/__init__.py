@@ -97,6 +97,7 @@ def _register_layers(_: Any) -> None:
         "model.patch_embedding",
         "model.position_embedding",
         "model.encoder_block",
+        "model.ensemble",
         "model.pooling",
         "pretrained.saved_model_layer",
     ):

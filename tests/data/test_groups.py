@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import StratifiedGroupKFold
 
 from helpers.image_files import SIZE, write
 from vit_keras import SettingError
@@ -16,8 +17,9 @@ from vit_keras.cli.split import main as split_main
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import duplicates, registry
 from vit_keras.data.dataset import SourceData, Split
+from vit_keras.data.folds import assign_folds
 from vit_keras.data.lazy_images import FileRecord, LazyImages
-from vit_keras.data.splits import load_splits
+from vit_keras.data.splits import load_splits, train_image_count
 
 SETS = 200
 
@@ -185,3 +187,58 @@ def test_a_split_that_cannot_be_is_refused(
     with pytest.raises(SystemExit):
         run_split(monkeypatch, source, *words)
     assert expected in capsys.readouterr().err
+
+
+def test_no_group_is_in_two_folds_and_shares_are_those_of_scikit_learn():
+    ours, theirs = [], []
+    for seed in range(SETS):
+        source, count = random_source(seed), 3
+        labels = source.train.labels
+        groups = duplicates.group_images(source.train.images, "equal")
+        folds = assign_folds(source, count, seed)
+        assert {*folds.tolist()} == {1, 2, 3}
+        assert_apart([source.train.take(np.flatnonzero(folds == n)) for n in (1, 2, 3)])
+        if seed >= 30:  # its splitter takes most of the time
+            continue
+        splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+        parts = [test for _, test in splitter.split(labels, labels, groups)]
+        ours.append(unevenness(labels, [np.flatnonzero(folds == n) for n in (1, 2, 3)]))
+        theirs.append(unevenness(labels, parts))
+    assert np.mean(ours) <= np.mean(theirs)
+
+
+def unevenness(labels, parts):
+    """How far the counts of each class and part are from equal, in images."""
+    counts = np.array([np.bincount(labels[part], minlength=labels.max() + 1) for part in parts])
+    return np.abs(counts - counts.mean(axis=0)).mean()
+
+
+def test_folds_are_splits_with_one_test_split(table):
+    path, tests, validated = table(), [], []
+    for number in (1, 2, 3, 4):
+        splits = load_splits(config_of(path, cache_mb=0, fold=f"{number}/4"), 0)
+        assert_apart(splits.as_dict().values())
+        assert splits.image_counts == {"train": 24, "validation": 8, "test": 8}
+        tests.append([file.path for file in splits.test.images.files])
+        validated += [file.path for file in splits.validation.images.files]
+    assert all(found == tests[0] for found in tests)
+    assert len({*validated}) == len(validated) == 32
+    assert not {*validated} & {*tests[0]}
+
+
+def test_a_class_of_fewer_groups_than_folds_is_refused(table):
+    path = table(lambda row: {"patient": row["patient"] if row["label"] == "ant" else "one"})
+    for folds, expected in {
+        2: "train.folds=2: bee has 1 group to train on, fewer than folds; add images",
+        9: "train.folds=9: ant has 8 groups to train on, fewer than folds; use 8 folds or fewer",
+    }.items():
+        with pytest.raises(SettingError, match=expected):
+            load_splits(config_of(path, fold=f"1/{folds}"), 0)
+
+
+def test_folds_of_data_with_a_validation_split_are_refused(table):
+    config = config_of(table(in_splits), fold="1/2")
+    with pytest.raises(SettingError, match=r"train.folds=2: the data have a validation split"):
+        load_splits(config, 0)
+    with pytest.raises(SettingError, match=r"data.split_column=none"):
+        train_image_count(config, registry.image_counts(config))

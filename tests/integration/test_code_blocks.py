@@ -197,6 +197,8 @@ def affordable(words, command="train"):
         extra |= FINETUNING
     elif config.model.depth:
         extra["model.depth"] = "1"
+    if config.train.folds:
+        extra["train.folds"] = "2"
     if "hydra/sweeper=optuna" in words:
         extra["hydra.sweeper.n_trials"] = "2"
     kept = [word for word in words if word.partition("=")[0] not in extra]

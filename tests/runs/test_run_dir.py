@@ -176,6 +176,7 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
             label_column="kind",
             split_column="part",
             group_column="patient",
+            fold="2/5",
             layout={"train": "a"},
             missing_classes="allow",
             suffixes=[".jpg"],
@@ -220,7 +221,7 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
         ),
         train=TrainConfig(
             *(3, 7, 2**32 - 1, "mixed_bfloat16", False, False, 2, 5, True, 8, 9, 4, ["onnx"]),
-            *([2], "val_macro_f1", {"cat": 2.5, "7": 0.5}, 0.99),
+            *([2], "val_macro_f1", {"cat": 2.5, "7": 0.5}, 0.99, 5),
         ),
         loss=LossConfig("focal", 1.5),
         run=RunConfig(str(tmp_path), str(tmp_path / "run: #1")),

@@ -70,6 +70,7 @@ SAID = {
     "data.suffixes=[.png]": "data.suffixes=['.png'] has no effect",
     "data.tfds_dir=/sets": "data.tfds_dir=/sets has no effect: the data are not of TensorFlow",
     "data.download=true": "data.download=true has no effect",
+    "data.fold=1/5 data.validation_fraction=0.2": "data.validation_fraction=0.2 has no effect: a",
     "train.epochs=3 train.early_stopping=3": "train.early_stopping=3 has no effect: no stage has",
     TUNING
     + "stages.head.warmup_ratio=0 stages.all.warmup_ratio=0": "optim.warmup_ratio=0.1 has no",

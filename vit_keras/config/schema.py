@@ -71,6 +71,11 @@ class DataConfig:
         above=0,
         at_most=0.9,
     )
+    fold: str | None = setting(
+        None,
+        "Validate on one fold of the training images and train on the others: 2/5 is the second of "
+        "five, stratified by class. Set by train.folds for each of its runs.",
+    )
     group_duplicates: str = setting(
         "equal",
         "Which images stay together when a validation or test split is drawn: those that are "
@@ -496,6 +501,13 @@ class TrainConfig:
         "balanced.",
         at_least=0,
         below=1,
+    )
+    folds: int | None = setting(
+        None,
+        "Train as many runs, each validated on another part of the training images, and write the "
+        "mean of their accuracies, predictions of every image and their ensemble.",
+        at_least=2,
+        at_most=100,
     )
 
 

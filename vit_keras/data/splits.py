@@ -2,7 +2,7 @@
 
 Every draw is stratified by class and keeps equal images together (`data.group_duplicates`). A
 missing test split is a fifth of the training split and the same for every seed; the validation
-split depends on the seed.
+split depends on the seed, as do the folds of `data.fold`.
 """
 
 from collections.abc import Mapping
@@ -11,9 +11,11 @@ from dataclasses import replace
 import numpy as np
 
 from vit_keras import validators
+from vit_keras.config.folds import parse_fold
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import duplicates, registry
 from vit_keras.data.dataset import SourceData, Split, Splits
+from vit_keras.data.folds import assign_folds, check_drawn
 from vit_keras.data.lazy_images import LazyImages
 from vit_keras.data.stratify import stratified_sample
 from vit_keras.data.training_range import in_value_range
@@ -40,8 +42,40 @@ def load_splits(config: DataConfig, seed: int, data: SourceData | None = None) -
     Raises:
         SettingError: the data set is absent, damaged, or too small for these settings.
     """
-    how = config.group_duplicates
-    source = with_test_split(registry.read_dataset(config) if data is None else data, how)
+    source = read_source(config, seed, data)
+    parts: dict[str, Split] = source.as_dict()
+    if config.fold is not None:
+        number, count = parse_fold(config.fold)
+        folds = assign_folds(source, count, seed, config.group_duplicates)
+        parts["validation"] = source.train.take(np.flatnonzero(folds == number))
+        parts["train"] = source.train.take(np.flatnonzero(folds != number))
+    elif "validation" not in parts:
+        count = validation_count(config, len(parts["train"].labels))
+        rng = np.random.default_rng([seed, 1])
+        parts["train"], parts["validation"] = _hold_out(
+            parts["train"], count, rng, config.group_duplicates, "validation"
+        )
+    images = parts["train"].images
+    splits = Splits(
+        **parts,
+        class_names=source.class_names,
+        findings=source.findings,
+        bit_depth=source.bit_depth,
+        value_range=source.value_range,
+        train_files=images if isinstance(images, LazyImages) else None,
+    )
+    return _decode_folder(config, in_value_range(splits))
+
+
+def read_source(config: DataConfig, seed: int, data: SourceData | None = None) -> SourceData:
+    """What `load_splits` draws validation images from: with a test split, classes and limits.
+
+    Raises:
+        SettingError: as `load_splits`.
+    """
+    source = with_test_split(
+        registry.read_dataset(config) if data is None else data, config.group_duplicates
+    )
     parts, class_names = source.as_dict(), source.class_names
     if config.classes is not None:
         chosen = class_indices(config.classes, class_names)
@@ -51,22 +85,15 @@ def load_splits(config: DataConfig, seed: int, data: SourceData | None = None) -
         parts = {name: _subsample(split, config.limit, seed) for name, split in parts.items()}
     if config.train_limit is not None:
         parts["train"] = _subsample(parts["train"], config.train_limit, seed)
-    if "validation" not in parts:
-        count = validation_count(config, len(parts["train"].labels))
-        rng = np.random.default_rng([seed, 1])
-        parts["train"], parts["validation"] = _hold_out(
-            parts["train"], count, rng, how, "validation"
-        )
-    images = parts["train"].images
-    splits = Splits(
-        **parts,
-        class_names=class_names,
-        findings=source.findings,
-        bit_depth=source.bit_depth,
-        value_range=source.value_range,
-        train_files=images if isinstance(images, LazyImages) else None,
+    return SourceData(
+        parts["train"],
+        parts.get("validation"),
+        parts["test"],
+        class_names,
+        source.findings,
+        source.bit_depth,
+        source.value_range,
     )
-    return _decode_folder(config, in_value_range(splits))
 
 
 def with_test_split(data: SourceData, group_duplicates: str = "equal") -> SourceData:
@@ -107,7 +134,11 @@ def train_image_count(config: DataConfig, counts: Mapping[str, int]) -> int:
     for limit in (config.limit, config.train_limit):
         if limit is not None:
             images = min(images, limit)
-    if "validation" not in counts:
+    if config.fold is not None:
+        _, folds = parse_fold(config.fold)
+        check_drawn("validation" in counts, folds)
+        images -= images // folds
+    elif "validation" not in counts:
         images -= validation_count(config, images)
     return images
 

@@ -41,7 +41,7 @@ def measure(
     found = task.saved.abstention
     note = "the run was not evaluated on its own data yet" if found is None else ""
     if validation is not None:
-        note, found = too_few(len(splits.validation.labels)), None
+        note, found = _why_not_fitted(task), None
     if model is not task.saved.model and (found or not note):
         # Predictions compute in float32, whatever the model was trained in.
         classifier = Classifier(model, classifier.batch_size, classifier.prefetch, classifier.bar)
@@ -63,3 +63,9 @@ def measure(
             **abstention.other_metrics(found, test, outputs),
         }
     return report, found if validation is not None else None
+
+
+def _why_not_fitted(task: EvaluationTask) -> str:
+    if task.saved.config.train.folds is not None:
+        return "other folds were trained on each image to validate on"
+    return too_few(len(task.splits.validation.labels))

@@ -234,7 +234,8 @@ def _temperature(
     task: EvaluationTask, validation: Outputs | None
 ) -> tuple[float, str, dict[str, Any] | None]:
     """The temperature, a description of its origin, and `temperature.json` if it is fitted now."""
-    if validation is None:
+    # Of an ensemble of folds, each image to validate on was trained on by most members.
+    if validation is None or task.saved.config.train.folds is not None:
         return task.saved.temperature, task.saved.calibration.source, None
     labels = task.splits.validation.labels
     found = calibration.fit_temperature(validation.logits, labels)

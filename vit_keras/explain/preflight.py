@@ -9,6 +9,7 @@ from vit_keras.data import decode, registry
 from vit_keras.data.pixel_options import PixelOptions
 from vit_keras.errors import SettingError, did_you_mean
 from vit_keras.io.atomic import output_folder
+from vit_keras.runs.run_dir import FOLDS
 from vit_keras.runs.saved_run import SavedRun, open_run
 from vit_keras.text import counted
 
@@ -40,6 +41,11 @@ def open_run_and_folder(
     """The run, and the checked output folder: `output`, or `<run>/explanations/<image>`."""
     saved, index = open_run(run), test_index(image)
     saved.check_model()
+    if saved.config.train.folds is not None:
+        raise SettingError(
+            f"run={run} is an ensemble, of which each member has an explanation of its own; name "
+            f"one of them, such as {saved.path / FOLDS / '1'}"
+        )
     if index is not None:
         saved.check_data_path()
     name = f"test-{index}" if index is not None else Path(str(image)).stem

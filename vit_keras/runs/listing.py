@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vit_keras.errors import SettingError, did_you_mean
 from vit_keras.runs.accuracy import FEW_IMAGES
-from vit_keras.runs.run_dir import BASELINE, CONFIG, OLD_BASELINE
+from vit_keras.runs.run_dir import BASELINE, CONFIG, OLD_BASELINE, fold_dirs
 from vit_keras.runs.status import TRACES, RunState, run_status
 from vit_keras.validators import check_choice
 
@@ -35,7 +35,8 @@ class Ranked:
 def list_runs(root: str | Path = ROOT) -> list[RunState]:
     """All folders in `root` with their status, sorted by name.
 
-    Folders that are not runs are searched for runs; a fine-tuning is followed by its baseline.
+    Folders that are not runs are searched for runs; a fine-tuning is followed by its baseline,
+    and an ensemble by its folds.
 
     Raises:
         SettingError: `root` is not a folder of runs.
@@ -110,6 +111,7 @@ def _folders(folder: Path, depth: int) -> Iterator[Path]:
             for name in (BASELINE, OLD_BASELINE):
                 if (child / name).is_dir():
                     yield child / name
+            yield from fold_dirs(child)
             continue
         below = list(_folders(child, depth - 1)) if depth > 1 else []
         yield from below if any(map(_is_run, below)) else [child]

@@ -33,6 +33,7 @@ PROGRESS = "progress.json"  # epoch, step and time left; there only while the ru
 SAMPLES = "samples/predictions.json"
 BASELINE = "baseline"  # folder of the baseline run, in that of a fine-tuning
 OLD_BASELINE = "from_scratch"  # its name in version 0.1
+FOLDS = "folds"  # folder of the runs of `train.folds`, in that of their ensemble
 CHECKPOINTS = "checkpoint/epoch-*.npz"
 
 
@@ -139,6 +140,12 @@ def baseline_dir(path: Path) -> Path:
     """The folder of the baseline run of the fine-tuning in `path`."""
     old = path / OLD_BASELINE
     return old if old.is_dir() else path / BASELINE
+
+
+def fold_dirs(path: Path) -> list[Path]:
+    """The folders of the folds that the run in `path` has, in order."""
+    found = [one for one in (path / FOLDS).glob("*") if one.name.isdecimal()]
+    return sorted(found, key=lambda one: int(one.name))
 
 
 def _run_setting(settings: RunConfig) -> str:

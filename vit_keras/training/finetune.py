@@ -42,7 +42,7 @@ def finetune_model(config: Config, data: Any = None) -> Result:
     run_config = schema.RunConfig(dir=str(folder), resume=str(folder) if has_started else None)
     if not has_started:
         config = _with_own_architecture(config, result.path)
-        config = _with_decided(config, result.path)
+        config = resume.decided_as(config, result.path)
     baseline = train_model(_from_scratch(config, run_config), data)
     metrics = {
         **result.metrics,
@@ -75,15 +75,6 @@ def _with_own_architecture(config: Config, run: Path) -> Config:
     except SettingError:
         handle = str(run / MODEL)
     return replace(config, pretrained=replace(config.pretrained, handle=handle))
-
-
-def _with_decided(config: Config, run: Path) -> Config:
-    """What the run decided for `auto`, so that both compute alike."""
-    kept, train = run_dir.config_of_run(str(run)), replace(config.train)
-    for setting in resume.DECIDED:
-        name = setting.removeprefix("train.")
-        setattr(train, name, getattr(kept.train, name))
-    return replace(config, train=train)
 
 
 def _from_scratch(config: Config, run_config: schema.RunConfig) -> Config:

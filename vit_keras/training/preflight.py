@@ -13,6 +13,7 @@ from pathlib import Path
 from vit_keras import validators
 from vit_keras.config import renamed_settings, stages
 from vit_keras.config.compose import compose
+from vit_keras.config.folds import check_folds, fold_config
 from vit_keras.config.schema import Config, ModelConfig
 from vit_keras.data import dataset, registry, splits
 from vit_keras.data.value_range import as_setting
@@ -47,6 +48,9 @@ def check(config: Config, data: dataset.SourceData | None = None) -> None:
     check_settings(config)
     if _is_new(config):
         check_effects(config)
+    if config.train.folds is not None:
+        check(fold_config(config, 1), data)  # the others are as large, to within an image
+        return
     if data is not None:
         info = data.info
         counts: dict[str, int] | None = data.image_counts
@@ -89,6 +93,7 @@ def check_settings(config: Config) -> None:
     if _is_checked(config, "settings"):
         return
     validators.check_fields(config)
+    check_folds(config)
     _check_data_path(config)
     as_setting(config.data.value_range)
     _check_backend()

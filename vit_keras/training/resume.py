@@ -75,8 +75,9 @@ def check_resumable(config: Config) -> None:
         return
     kept_config = config_of_run(resume)
     asked, kept = map(OmegaConf.structured, (config, kept_config))
-    _check_checkpoints(Path(resume))
-    _check_best(Path(resume), kept_config.train.monitor)
+    if config.train.folds is None:  # whose folds have checkpoints of their own
+        _check_checkpoints(Path(resume))
+        _check_best(Path(resume), kept_config.train.monitor)
     Run(Path(resume)).close()  # refuses a run that another process holds
     done = len(history.read_history(Path(resume)))
     if stages.total_epochs(config) < done:
@@ -118,6 +119,15 @@ def with_decided(config: Config) -> Config:
         if _is_left_open(setting, get_setting(config, setting)):
             set_setting(result, setting, get_setting(kept, setting))
     return result
+
+
+def decided_as(config: Config, run: Path) -> Config:
+    """`config` with what `run` decided for `auto`, so that both compute alike."""
+    kept, train = config_of_run(str(run)), replace(config.train)
+    for setting in DECIDED:
+        name = setting.removeprefix("train.")
+        setattr(train, name, getattr(kept.train, name))
+    return replace(config, train=train)
 
 
 def with_schedules(config: Config) -> Config:

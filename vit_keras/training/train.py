@@ -56,6 +56,7 @@ class Prepared(NamedTuple):
 def train_model(config: Config, data: Any = None) -> Result:
     """Train the run that `config` describes, from data to metrics.
 
+    With `config.train.folds` set, trains so many; see `folds`.
     With `config.run.resume` set, continues that run after its last intact checkpoint; on a CPU the
     result is bit for bit that of an uninterrupted run.
 
@@ -74,6 +75,10 @@ def train_model(config: Config, data: Any = None) -> Result:
         DivergedError: the loss is not finite any more; the last checkpoint remains.
         KeyboardInterrupt: stopped by Ctrl-C; the run can be resumed.
     """
+    if config.train.folds is not None:
+        from vit_keras.training.folds import train_folds  # by this function for each
+
+        return train_folds(config, data)
     started = time.perf_counter()
     preflight.check_settings(config)
     with console():

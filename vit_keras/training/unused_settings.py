@@ -146,6 +146,11 @@ REPORTED = (
         "only data.name=folder and data.name=csv read image files",
     ),
     Rule(
+        ("data.validation_fraction",),
+        lambda config: config.data.fold is not None or config.train.folds is not None,
+        "a fold is validated on its own part of the images",
+    ),
+    Rule(
         ("data.layout", "data.suffixes"),
         _has_not_source("folder"),
         "only data.name=folder is read by the names of folders and files",

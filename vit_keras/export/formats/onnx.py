@@ -14,6 +14,7 @@ For ONNX Runtime's transformer optimizer see `onnx_graph.py`.
 """
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,12 @@ def proto(model: keras.Model) -> Any:
     )
     parts = [part.name for part in model.layers if isinstance(part, keras.Model)]
     onnx_graph.simplify(made, [model.name, *parts])
-    values = {name: (weight.path, weight.numpy()) for name, weight in weights.items()}
+    # Members of an ensemble have weights of the same paths.
+    counts = Counter(weight.path for weight in model.weights)
+    values = {
+        name: (weight.path if counts[weight.path] == 1 else f"{name}/{weight.path}", weight.numpy())
+        for name, weight in weights.items()
+    }
     onnx_graph.fill(made.graph, values)
     # The probabilities stay the first output, whatever others there are.
     outputs = sorted(made.graph.output, key=lambda value: value.name != PROBABILITIES)
