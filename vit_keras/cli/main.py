@@ -20,6 +20,7 @@ COMMANDS = {
     "predict": "classify images with a run's model",
     "explain": "draw attention and class relevance maps of an image",
     "export": "write a run's model as ONNX, LiteRT, OpenVINO, SavedModel or int8 Keras",
+    "soup": "average the weights of runs into one model",
     "runs": "list, compare, describe, tag, zip or delete runs",
     "split": "split a folder of images into train, val and test",
     "get-data": "download and prepare a data set",
