@@ -59,6 +59,6 @@ def check_folds(config: Config) -> None:
         )
     if config.data.value_range is not None:
         raise SettingError(
-            f"train.folds={folds} and data.value_range={config.data.value_range}: folds read images "
-            "of 8 bits; leave one of them out, or train each by data.fold"
+            f"train.folds={folds} reads images of 8 bits, and data.value_range is "
+            f"{config.data.value_range}; leave one of them out, or train each fold by data.fold"
         )

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from vit_keras.data.readers import table_columns, table_files
 from vit_keras.data.readers.annotation_json import Table, file_paths
 from vit_keras.errors import SettingError
+from vit_keras.predict.outputs import DECISION
 from vit_keras.predict.predictor import Prediction, Unreadable
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
@@ -69,7 +70,8 @@ def _read(path: Path, image_column: str | None) -> ImageTable:
 def to_csv(table: Table, results: Sequence[Prediction | Unreadable]) -> bytes:
     """The columns of the table, then predicted, confidence, predicted_2, confidence_2, ...
 
-    Those of an image that cannot be read are empty. A column of such a name is replaced.
+    With a decision also those of `outputs.DECISION`. Those of an image that cannot be read are
+    empty. A column of such a name is replaced.
     """
     text = io.StringIO()
     rows = _rows(table, results)
@@ -88,7 +90,9 @@ def to_json(table: Table, results: Sequence[Prediction | Unreadable]) -> bytes:
 
 def _rows(table: Table, results: Sequence[Prediction | Unreadable]) -> list[dict[str, Any]]:
     names = list(table.columns)
-    top_k = max((len(one.top) for one in results if isinstance(one, Prediction)), default=0)
+    read = [one for one in results if isinstance(one, Prediction)]
+    top_k = max((len(one.top) for one in read), default=0)
+    decided = DECISION if read and read[0].decision else []
     rows = []
     for cells, result in zip(zip(*table.columns.values(), strict=True), results, strict=True):
         row: dict[str, Any] = dict(zip(names, cells, strict=True))
@@ -97,12 +101,16 @@ def _rows(table: Table, results: Sequence[Prediction | Unreadable]) -> list[dict
             end = f"_{rank + 1}" if rank else ""
             row[f"predicted{end}"] = found and found.label
             row[f"confidence{end}"] = found and round(found.confidence, 6)
+        decision = result.decision if isinstance(result, Prediction) else None
+        row |= {name: getattr(decision, name, None) for name in decided}
         rows.append(row)
     return rows
 
 
 def _cell(value: Any) -> Any:
     """A cell of CSV: nothing for None, JSON for what is nested, as in exports of annotations."""
+    if isinstance(value, tuple):  # the classes of a decision, as `outputs.to_csv` has them
+        return "\n".join(value)
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
 
 
