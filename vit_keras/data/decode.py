@@ -100,6 +100,7 @@ def decode_bytes(
         UnreadableError: as `probe` and `decode_resized`.
     """
     if options.value_range is not None:
+        assert size is not None, "an image at its own size is of 256 levels"
         return decode_resized(content, size, resize_mode, 1, False, options=options)
     found = probe(content)
     own = (found.height, found.width) if found.orientation < 5 else (found.width, found.height)

@@ -55,7 +55,7 @@ def train_folds(config: Config, data: Any = None) -> Result:
     """
     preflight.check_settings(config)
     with console():
-        arrays = None if data is None else in_memory.to_in_memory(data, config.data.bit_depth)
+        arrays = None if data is None else in_memory.to_in_memory(data, config.data)
         config = in_memory.with_array_source(config, arrays)
         preflight.check(config, arrays)
         run_dir.check_free(config.run)

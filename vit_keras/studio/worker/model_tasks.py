@@ -38,7 +38,7 @@ class ModelTasks:
         """Open the model of a run and compute, or compile, its prediction of one image."""
         predictor = self._open(run)
         black = np.zeros((1, *predictor.input_shape), predictor.pixel_options.dtype)
-        predictor.engine.probabilities(black)
+        predictor.engine.outputs(black)
         if isinstance(predictor.engine, OnnxEngine):
             threading.Thread(target=backend.import_keras, daemon=True).start()
 
