@@ -67,7 +67,7 @@ BOUNDED = [name for name, one in options().items() if one.bounds]
 
 @pytest.mark.parametrize("name", BOUNDED)
 def test_the_bounds_are_those_that_are_checked(name):
-    beyond = "-1" if options()[name].bounds.startswith(("0 ", "1 ", "above")) else "1e9"
+    beyond = "-1" if options()[name].bounds.startswith(("0 ", "1 ", "2 ", "above")) else "1e9"
     with pytest.raises(SettingError, match=f"{name}=.* out of range; use {options()[name].bounds}"):
         load_config(f"{name}={beyond}")
 

@@ -192,6 +192,8 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
             resize_mode="pad",
             background="black",
             bit_depth=12,
+            value_range=[0, 4095],
+            channels=5,
             decoder_version=1,
             on_bad_file="fail",
             follow_links=True,

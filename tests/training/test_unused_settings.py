@@ -38,6 +38,8 @@ UNUSED = {
     "data.follow_links=true": "data.follow_links=true has no effect: only data.name=folder",
     "data.on_bad_file=fail": "data.on_bad_file=fail has no effect",
     "optim.schedule_scope=run": "optim.schedule_scope=run has no effect: a run without stages",
+    "data.value_range=percentile": "data.value_range=percentile has no effect: only files",
+    "data=folder data.path=p data.channels=5": "data.channels=5 has no effect: files are read",
     "data.image_column=a": "data.image_column=a has no effect: only data.name=csv has columns",
     "data.label_column=a": "data.label_column=a has no effect",
     "data.split_column=a": "data.split_column=a has no effect",

@@ -4,8 +4,11 @@ from collections.abc import Iterator, Sequence
 
 from vit_keras.data.dataset import Finding
 from vit_keras.data.lazy_images import FileRecord, LazyImages
+from vit_keras.text import counted
 
-MAX_CUT = 1 / 5  # of an image, that a crop may cut off without a finding
+MAX_CUT = 1 / 3  # of an image, that a crop may cut off without a finding
+MAX_CUT_OF_MOST = 1 / 5  # of most images, without a line about it
+ROUNDING = 1e-9
 
 
 def image_findings(images: LazyImages, classes: Sequence[str], split: str) -> list[Finding]:
@@ -32,6 +35,21 @@ def kept_by_crop(record: FileRecord, size: tuple[int, int]) -> float:
     return min(ratio, 1 / ratio)
 
 
+def cut_off(images: LazyImages) -> list[str]:
+    """A line if the crop cuts off more than a fifth of most images."""
+    if images.resize_mode != "crop":
+        return []
+    least = 1 - MAX_CUT_OF_MOST - ROUNDING
+    count = sum(kept_by_crop(record, images.size) < least for record in images.files)
+    if count <= len(images.files) / 2:
+        return []
+    return [
+        f"{count:,} of {counted(len(images.files), 'image[s]')} to train on lose more than a fifth "
+        "to data.resize_mode=crop; data.resize_mode=pad keeps them whole, and "
+        "data.image_size=[height,width] has their shape"
+    ]
+
+
 def is_flat(record: FileRecord, background: str) -> bool:
     """Whether an image is of one colour over `data.background`."""
     if background in ("white", "black"):
@@ -46,7 +64,7 @@ def _problems(record: FileRecord, images: LazyImages) -> Iterator[tuple[str, str
         over = f" over data.background={options.background}" if record.has_alpha else ""
         yield "flat", f"of one colour{over}"
     kept = kept_by_crop(record, images.size)
-    if images.resize_mode == "crop" and 1 - kept > MAX_CUT + 1e-9:
+    if images.resize_mode == "crop" and 1 - kept > MAX_CUT + ROUNDING:
         yield "cropped", f"{kept:.0%} of {record.width}x{record.height} remain"
     if options.decoder_version > 1 and not record.bits:
         taken = f"{options.bit_depth} of 16 bits taken"

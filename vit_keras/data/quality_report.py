@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from vit_keras.data.dataset import Finding, Split, Splits
+from vit_keras.data.image_findings import cut_off
 from vit_keras.data.lazy_images import LazyImages
 from vit_keras.text import abbreviated_list, counted, one_line
 
@@ -29,8 +30,8 @@ SUMMARIES = {  # see `text.counted`
     "where a split is drawn, data.group_duplicates=near keeps such images together",
     "two_labels": "file[s] [is|are] there under two labels",
     "flat": "image[s] [is|are] of one flat colour",
-    "cropped": "image[s] [loses|lose] more than a fifth to data.resize_mode=crop; "
-    "data.resize_mode=pad keeps images whole",
+    "cropped": "image[s] [loses|lose] more than a third to data.resize_mode=crop; see "
+    "data.resize_mode=pad",
     "bit_depth": "image[s] of 16 bits [does|do] not say how many are used; set data.bit_depth if "
     "the number taken is wrong",
     "odd_file": "file[s] [is|are] odd, and [its image is|their images are] read",
@@ -101,6 +102,11 @@ def rare_classes(splits: Splits) -> list[str]:
     return (
         [f"fewer than {FEW_OF_CLASS} images to train on of {abbreviated_list(few)}"] if few else []
     )
+
+
+def crop(splits: Splits) -> list[str]:
+    """A line if the crop cuts off more than a fifth of most images to train on."""
+    return [] if splits.train_files is None else cut_off(splits.train_files)
 
 
 def imbalance(splits: Splits) -> list[str]:

@@ -56,6 +56,7 @@ class DataTasks:
                 *quality_report.label_problems(splits),
                 *quality_report.rare_classes(splits),
                 *quality_report.imbalance(splits),
+                *quality_report.crop(splits),
                 *accuracy.small_splits(splits.image_counts),
             ],
             "findings": [finding._asdict() for finding in findings[:FINDINGS]],
