@@ -246,6 +246,22 @@ def test_convolutions_and_max_pooling_are_exported(name, tmp_path):
     np.testing.assert_allclose(found, expected, atol=0.1 if "int8" in name else 1e-5)
 
 
+def test_onnx_of_one_head_has_probabilities_of_images_and_not_of_tokens():
+    """Merging one head, (B, 1, N, D) -> (B, N, D), leaves D as it is, as flattening tokens does."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("tf2onnx")
+    keras.utils.set_random_seed(0)
+    sizes = dict(patch_size=4, width=8, depth=1, num_heads=1, mlp_dim=8, pool="mean")
+    model = build_vit(None, image_size=8, num_classes=3, channels=1, **sizes)
+    head = model.get_layer("head")
+    head.kernel.assign(np.random.default_rng(0).normal(size=head.kernel.shape))
+    pixels = images(5).astype("float32")
+    made = format_module("onnx").proto(model)
+    session = onnxruntime.InferenceSession(made.SerializeToString())
+    [found] = session.run(None, {made.graph.input[0].name: pixels})
+    np.testing.assert_allclose(found, np.asarray(model(pixels)), atol=1e-5)
+
+
 def test_half_precision_is_exported_in_float32():
     keras.utils.set_random_seed(0)
     sizes = dict(patch_size=4, width=12, depth=2, num_heads=2, mlp_dim=16)

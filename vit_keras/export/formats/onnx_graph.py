@@ -97,13 +97,17 @@ def _fuse_dense(graph: Any, shapes: dict[str, list[int | str]]) -> int:
             continue
         shape = shapes.get(before.input[0], [])
         if len(shape) != 3 or shape[-1:] != shapes[node.input[1]][:1]:
-            continue  # rows and columns of a stem were flattened, or the shape is not known yet
+            # Rows and columns of a stem, or one head, (B, 1, N, D), were flattened; or the shape is
+            # not known yet.
+            continue
+        after = readers[node.output[0]]
+        if [reader.op_type for reader in after] != ["Reshape"]:
+            continue  # (B, 1, D) became (B, D) for good, as before a head
         node.input[0] = before.input[0]
         fused += 1
-        after = readers[node.output[0]]
         # A computed shape restores the input's: the Reshape goes. A fixed one splits heads, of
         # (B, N, D) just as of (BN, D): it stays.
-        if [reader.op_type for reader in after] == ["Reshape"] and after[0].input[1] not in fixed:
+        if after[0].input[1] not in fixed:
             node.output[0], after[0].output[0] = after[0].output[0], node.output[0]
     return fused
 
