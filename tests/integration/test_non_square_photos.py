@@ -19,7 +19,7 @@ from vit_keras import Predictor, evaluate_run, load_config, load_pretrained, tra
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import image_formats, registry, unzip_images
 from vit_keras.explain.explanation import explain_run
-from vit_keras.predict import outputs
+from vit_keras.predict import inputs, outputs
 from vit_keras.predict.tiles import predict_by_tiles
 
 if keras.backend.backend() != "tensorflow":
@@ -200,7 +200,8 @@ def of_studio(files, run, tmp_path):
 
 
 def of_folder(files, run, tmp_path):
-    done = outputs.predict_files(Predictor(run), [str(next(iter(files)).parents[1])], top_k=2)
+    found = inputs.find_files([str(next(iter(files)).parents[1])])
+    done = outputs.predict_files(Predictor(run), found, top_k=2)
     found = dict(zip([one.source for one in done.predictions], rows(done.predictions), strict=True))
     return [found[str(path)] for path in files]
 

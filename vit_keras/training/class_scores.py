@@ -65,6 +65,7 @@ class MacroF1(ClassScores):
 
 def _mean(numerators, denominators):
     """The mean of the ratios, both (K,), whose denominator is not 0."""
+    denominators = ops.convert_to_tensor(denominators)  # JAX has no `where` of a variable
     present = ops.cast(denominators > 0, "float32")
     ratios = numerators / ops.where(denominators > 0, denominators, 1.0)
     return ops.sum(ratios) / ops.maximum(ops.sum(present), 1.0)
