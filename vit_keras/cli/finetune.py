@@ -11,4 +11,4 @@ from vit_keras.training import preflight
 def main(config):
     from vit_keras.training.finetune import finetune_model  # imports Keras: after the checks
 
-    return history.objective(finetune_model(config).metrics, config.train.monitor)
+    return history.objective(finetune_model(config).metrics, history.monitor_of(config))

@@ -111,7 +111,7 @@ class Sweep:
                 _keep_reason(place, composed, status, reason)
             return None
         metrics = run_dir.read_or_default(run_dir.read_json, place / "metrics.json", {})
-        return history.objective(metrics, composed.train.monitor)
+        return history.objective(metrics, history.monitor_of(composed))
 
     def _print_heading(self, words: list[str]) -> None:
         """`run 2 of 4: optim.learning_rate=0.001`: what tells the job from the others."""

@@ -8,4 +8,4 @@ from vit_keras.runs import history
 def main(config):
     from vit_keras.training.train import train_model  # imports Keras: after the checks
 
-    return history.objective(train_model(config).metrics, config.train.monitor)
+    return history.objective(train_model(config).metrics, history.monitor_of(config))

@@ -28,6 +28,7 @@ PIXELS = (
     "data.channels",
     "data.decoder_version",
 )
+OF_RUN = (*PIXELS, "data.several_labels")  # settings of the data that are a run's own
 # The words that OmegaConf takes for true and false.
 SWITCH = {
     **dict.fromkeys(("true", "yes", "y", "on", "1"), True),
@@ -59,8 +60,8 @@ def compose(*overrides: str) -> Config:
 def with_data(own: Config, overrides: Sequence[str]) -> Config:
     """A run's settings with other data: `with_data(own, ["data=folder", "data.path=photos"])`.
 
-    The settings of `PIXELS`, by which images come to the model, stay the run's unless they are set
-    by their own name.
+    The settings of `OF_RUN`, such as those by which images come to the model, stay the run's unless
+    they are set by their own name.
 
     Raises:
         SettingError: naming the setting, its value and what would do.
@@ -79,7 +80,7 @@ def with_data(own: Config, overrides: Sequence[str]) -> Config:
     result = dataclasses.replace(own, data=dataclasses.replace(own.data))
     for setting in touched_settings(words):
         by_name = any(word.startswith(f"{setting}=") for word in words)
-        if by_name or setting not in PIXELS:
+        if by_name or setting not in OF_RUN:
             set_setting(result, setting, get_setting(asked, setting))
     return result
 

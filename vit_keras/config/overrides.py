@@ -22,7 +22,14 @@ from vit_keras.errors import SettingError, did_you_mean
 from vit_keras.io import atomic
 from vit_keras.text import first_line
 
-SETTINGS_ALONE = ("name", "pretrained", "train", "stages", "run")  # conf/ has no group of these
+SETTINGS_ALONE = (
+    "name",
+    "task",
+    "pretrained",
+    "train",
+    "stages",
+    "run",
+)  # conf/ has no group of these
 CHOICES = ("recipe", *(f.name for f in fields(Config) if f.name not in SETTINGS_ALONE))
 WITHOUT_STAGES = "write ~stages.head, for each by its name, and set train.epochs"
 HYDRAS_FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")

@@ -6,7 +6,7 @@ variant or the machine has it".
 """
 
 import typing
-from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass, replace
 from typing import Any
 
 from vit_keras.model.architecture import RATES, VARIANTS, Architecture
@@ -16,6 +16,7 @@ MAX_EPOCHS = 1_000_000  # a schedule counts their steps in 64 bits
 # The strengths in `augment.color_jitter`, in order, with the largest of each.
 JITTER = {"brightness": 1, "contrast": 1, "saturation": 1, "hue": 0.5}
 GROUP_DUPLICATES = ("equal", "near", "none")
+CLASSIFICATION, MULTILABEL = TASKS = ("classification", "multilabel")
 
 
 @dataclass
@@ -38,6 +39,14 @@ class DataConfig:
     )
     label_column: str | None = setting(
         None, "Column of a table with the labels; found by its name unless set."
+    )
+    label_separator: str | None = setting(
+        None,
+        "With task=multilabel, the text between the labels in a cell of a table; unless set, the "
+        "first of ; | and , that is in any of them.",
+    )
+    several_labels: bool = setting(
+        False, "Images have any number of labels each; task=multilabel sets it, and needs it."
     )
     split_column: str | None = setting(
         None,
@@ -397,14 +406,23 @@ class LossConfig:
     name: str = setting(
         "cross_entropy",
         # Lin et al. 2017, "Focal loss for dense object detection".
-        "Loss: cross_entropy; or focal, which gives images that are predicted well less weight.",
-        choices=("cross_entropy", "focal"),
+        "Loss: cross_entropy, binary with task=multilabel; focal, which gives images that are "
+        "predicted well less weight; or, with task=multilabel, asymmetric, which does so with the "
+        "labels that an image does not have.",
+        choices=("cross_entropy", "focal", "asymmetric"),
     )
     gamma: float = setting(
         2.0,
-        "Focusing parameter of focal: the higher, the less do images count that are predicted "
-        "well; with 0 it is the cross-entropy.",
+        "Focusing parameter of focal and asymmetric: the higher, the less does count what is "
+        "predicted well; focal with 0 is the cross-entropy.",
         at_least=0,
+    )
+    margin: float = setting(
+        0.05,
+        # Ridnik et al. 2021, "Asymmetric loss for multi-label classification".
+        "Probability below which asymmetric does not count a label that an image does not have.",
+        at_least=0,
+        below=1,
     )
 
 
@@ -527,6 +545,12 @@ class Config:
     name: str = setting(
         "custom", "The recipe's name, and the first part of the run directory's name."
     )
+    task: str = setting(
+        CLASSIFICATION,
+        "What is predicted of an image: its class, or any number of labels (multilabel), each by a "
+        "probability of its own.",
+        choices=TASKS,
+    )
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     pretrained: PretrainedConfig = field(default_factory=PretrainedConfig)
@@ -538,6 +562,11 @@ class Config:
         dict, "The stages of a fine-tuning, in order; without any, all layers train at once."
     )
     run: RunConfig = field(default_factory=RunConfig)
+
+    def __post_init__(self) -> None:
+        # Data are read by their own settings alone.
+        if self.task == MULTILABEL:
+            self.data = replace(self.data, several_labels=True)
 
 
 def setting_names(schema: Any = Config, prefix: str = "") -> list[str]:

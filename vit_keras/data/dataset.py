@@ -22,7 +22,10 @@ class DatasetInfo(NamedTuple):
 
 
 class Split(NamedTuple):
-    """Images (n, X, Y, C) uint8, or float32 of 0 to 255, and their labels (n,) int32."""
+    """Images (n, X, Y, C) uint8, or float32 of 0 to 255, and their labels.
+
+    Labels are classes, (n,) int32; or, where an image has several, (n, K) float32 of 0 and 1.
+    """
 
     images: np.ndarray | LazyImages
     labels: np.ndarray
@@ -38,6 +41,25 @@ class Split(NamedTuple):
         if isinstance(self.images, LazyImages):
             return Split(self.images.decoded(), self.labels)
         return self
+
+    def class_counts(self, classes: int) -> np.ndarray:
+        """(classes,): the number of images of each class; labels of none are not counted."""
+        if self.labels.ndim == 2:
+            return self.labels.sum(axis=0).astype(int)
+        is_class = (self.labels >= 0) & (self.labels < classes)
+        return np.bincount(self.labels[is_class], minlength=classes)
+
+    def of_class(self, label: int) -> np.ndarray:
+        """Indices of the images of a class."""
+        is_of_class = self.labels[:, label] if self.labels.ndim == 2 else self.labels == label
+        return np.flatnonzero(is_of_class)
+
+
+def label_text(label: Any, class_names: Sequence[str]) -> str:
+    """The class of an image, or all of its labels (K,), by name: `cat` or `cat; dog`."""
+    if np.ndim(label) == 0:
+        return class_names[int(label)]
+    return "; ".join(class_names[int(index)] for index in np.flatnonzero(label))
 
 
 class Finding(NamedTuple):
@@ -131,8 +153,8 @@ class Splits:
     def table(self) -> str:
         """The number of images of each split and class, as printed before training."""
         classes = len(self.class_names)
-        counts = [np.bincount(split.labels, minlength=classes) for split in self.as_dict().values()]
-        rows: list[tuple] = [("images", *(int(count.sum()) for count in counts))]
+        counts = [split.class_counts(classes) for split in self.as_dict().values()]
+        rows: list[tuple] = [("images", *self.image_counts.values())]
         if classes > MAX_CLASS_ROWS:
             rows += [("a class", *(f"{count.min()} to {count.max()}" for count in counts))]
         else:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from vit_keras.data.dataset import Finding, Split
+from vit_keras.data.dataset import Finding, Split, label_text
 from vit_keras.data.image_hashes import image_digests
 from vit_keras.data.lazy_images import FileRecord, LazyImages
 from vit_keras.data.readers.folder_scan import dhash
@@ -37,7 +37,7 @@ DETAILS = {
 class _LabelledFile(NamedTuple):
     record: FileRecord
     split: str
-    label: int
+    label: str  # of its class, or of its labels
 
 
 def group_images(images: np.ndarray | LazyImages, group_duplicates: str) -> np.ndarray | None:
@@ -156,25 +156,23 @@ def find_duplicates(splits: Mapping[str, Split], class_names: list[str]) -> list
         assert isinstance(split.images, LazyImages)
         images = split.images
         files += [
-            _LabelledFile(record, name, int(label))
+            _LabelledFile(record, name, label_text(label, class_names))
             for record, label in zip(images.files, split.labels, strict=True)
         ]
     pairs = [*_exact_duplicates(files), *_near_duplicates(files, images)]
-    return [_finding(problem, file, other, class_names) for problem, file, other in pairs]
+    return [_finding(problem, file, other) for problem, file, other in pairs]
 
 
-def _finding(
-    problem: str, file: _LabelledFile, other: _LabelledFile, class_names: list[str]
-) -> Finding:
+def _finding(problem: str, file: _LabelledFile, other: _LabelledFile) -> Finding:
     return Finding(
         problem=problem,
         file=file.record.path,
         split=file.split,
-        class_name=class_names[file.label],
+        class_name=file.label,
         detail=DETAILS[problem],
         other_file=other.record.path,
         other_split=other.split,
-        other_class=class_names[other.label],
+        other_class=other.label,
     )
 
 

@@ -69,13 +69,14 @@ def label_problems(splits: Splits) -> list[str]:
     """Labels out of range, classes without an image in a split, classes of copies of one image."""
     problems, classes = [], len(splits.class_names)
     for name, split in splits.as_dict().items():
-        invalid = (split.labels < 0) | (split.labels >= classes)
+        end = classes if split.labels.ndim == 1 else 2  # several labels are of 0 and 1
+        invalid = (split.labels < 0) | (split.labels >= end)
         if invalid.any():
             problems.append(
                 counted(int(invalid.sum()), f"label[s] of the {name} split [is|are] not in 0 to ")
                 + f"{classes - 1}, such as {split.labels[invalid][0]}; they have no class name"
             )
-        counts = np.bincount(split.labels[~invalid], minlength=classes)
+        counts = split.class_counts(classes)
         if missing := [splits.class_names[label] for label in np.flatnonzero(counts == 0)]:
             problems.append(f"the {name} split has no image of {abbreviated_list(missing)}")
         identical = [
@@ -92,8 +93,7 @@ def label_problems(splits: Splits) -> list[str]:
 
 def rare_classes(splits: Splits) -> list[str]:
     """A line that names classes of which there are hardly any images to train on."""
-    labels = splits.train.labels
-    counts = np.bincount(labels[labels >= 0], minlength=len(splits.class_names))
+    counts = splits.train.class_counts(len(splits.class_names))
     few = [
         f"{name} ({count})"
         for name, count in zip(splits.class_names, counts, strict=False)
@@ -112,6 +112,8 @@ def crop(splits: Splits) -> list[str]:
 def imbalance(splits: Splits) -> list[str]:
     """A line if the largest class has ten times the images of the smallest to train on, or more."""
     labels = splits.train.labels
+    if labels.ndim == 2:  # of several labels, to which neither weights nor sampling apply
+        return []
     counts = np.bincount(labels[labels >= 0], minlength=len(splits.class_names))
     present = np.flatnonzero(counts)
     if not len(present):
@@ -129,7 +131,7 @@ def imbalance(splits: Splits) -> list[str]:
 
 
 def _is_one_image(split: Split, label: Any) -> bool:
-    indices = np.flatnonzero(split.labels == label)
+    indices = split.of_class(label)
     if isinstance(split.images, LazyImages):
         return len({file.sha256 for file in split.images.files[indices]}) == 1
     first = split.images[indices[0]]

@@ -190,7 +190,14 @@ def _subsample(split: Split, limit: int, seed: int) -> Split:
 
 
 def _select_classes(split: Split, chosen: list[int]) -> Split:
-    """The images of the chosen classes, relabelled 0, 1, ... in the order of `chosen`."""
+    """The images of the chosen classes, relabelled 0, 1, ... in the order of `chosen`.
+
+    Where images have several labels, those without any of all classes are kept too.
+    """
+    if split.labels.ndim == 2:
+        labels = split.labels[:, chosen]
+        is_kept = labels.any(axis=1) | ~split.labels.any(axis=1)
+        return Split(split.images, labels).take(np.flatnonzero(is_kept))
     relabel = np.full(max(split.labels.max(), *chosen) + 1, -1, np.int32)
     relabel[chosen] = np.arange(len(chosen))
     labels = relabel[split.labels]

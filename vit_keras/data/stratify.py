@@ -15,8 +15,9 @@ def stratified_sample(
     """Sorted indices of `count` items, class proportions kept to within one: (n,) -> (count,).
 
     With `groups`, (n,), every group is drawn whole or not at all. Proportions are then kept as well
-    as the groups allow; see `assign_parts`.
+    as the groups allow; see `assign_parts`. Of several labels an image, (n, K), the rarest counts.
     """
+    labels = rarest_labels(labels) if labels.ndim == 2 else labels
     # scikit-learn's splitter refuses samples with fewer items than classes, as smoke tests have.
     sizes = np.bincount(labels)
     exact = sizes * count / len(labels)
@@ -30,6 +31,16 @@ def stratified_sample(
         return np.sort(np.concatenate(picked))
     quotas = np.stack([quota, sizes - quota], axis=1)
     return np.flatnonzero(assign_parts(labels, groups, orders, quotas, rng) == 0)
+
+
+def rarest_labels(labels: np.ndarray) -> np.ndarray:
+    """(n, K) of 0 and 1 -> (n,): the rarest label that each image has, and K where it has none.
+
+    Rare labels are those that a draw by chance would leave out (Sechidis et al. 2011).
+    """
+    order = np.argsort(labels.sum(axis=0), kind="stable")
+    ranked = np.column_stack([labels[:, order], np.ones(len(labels))])  # all have the last column
+    return np.append(order, labels.shape[1])[ranked.argmax(axis=1)]
 
 
 def assign_parts(

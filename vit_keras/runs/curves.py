@@ -1,24 +1,28 @@
 """Plot loss, accuracy and learning rate by epoch, of one run or of several."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from vit_keras import plotting
+from vit_keras.runs.history import VAL_MAP
 
 PANELS = {
     "loss": {"loss": "training", "val_loss": "validation"},
     "accuracy": {"accuracy": "training", "val_accuracy": "validation"},
     "learning rate": {"learning_rate": "of the last update"},
 }
+OF_LABELS = {  # of runs with several labels, in place of the accuracy
+    "mean average precision": {"map": "training", VAL_MAP: "validation"}
+}
 DASHES = ("--", "-")  # training dashed; validation, which is compared, solid
 
 
 def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
     """Draw the rows of `history.csv` as a PNG of 1200 x 360 pixels."""
-    figure, panels = _figure()
+    figure, panels = _figure(shown := panels_of([rows]))
     epochs = [row["epoch"] for row in rows]
-    for axes, lines in zip(panels, PANELS.values(), strict=True):
+    for axes, lines in zip(panels, shown.values(), strict=True):
         for column, label in lines.items():
             axes.plot(epochs, [row[column] for row in rows], label=label, marker=".")
         axes.legend()
@@ -27,8 +31,8 @@ def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
 
 def draw_curves_together(runs: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
     """Draw the rows of several runs in one plot, one color per run."""
-    figure, panels = _figure()
-    for axes, lines in zip(panels, PANELS.values(), strict=True):
+    figure, panels = _figure(shown := panels_of(runs.values()))
+    for axes, lines in zip(panels, shown.values(), strict=True):
         dashes = DASHES[-len(lines) :]
         for number, (name, rows) in enumerate(runs.items()):
             epochs = [row["epoch"] for row in rows]
@@ -41,11 +45,18 @@ def draw_curves_together(runs: Mapping[str, list[dict[str, Any]]], path: Path) -
     plotting.save_figure(figure, path)
 
 
-def _figure() -> tuple[Any, Any]:
+def panels_of(runs: Iterable[list[dict[str, Any]]]) -> dict[str, dict[str, str]]:
+    """Title -> the columns of a panel and their labels, for the rows of one run or of several."""
+    if all(rows and VAL_MAP in rows[0] for rows in runs):
+        return {"loss": PANELS["loss"], **OF_LABELS, "learning rate": PANELS["learning rate"]}
+    return PANELS
+
+
+def _figure(shown: Mapping[str, Any]) -> tuple[Any, Any]:
     """A figure and an axes for each panel."""
     figure = plotting.figure(12, 3.6)
-    panels = figure.subplots(1, len(PANELS))
-    for axes, title in zip(panels, PANELS, strict=True):
+    panels = figure.subplots(1, len(shown))
+    for axes, title in zip(panels, shown, strict=True):
         axes.set(title=title, xlabel="epoch")
         axes.grid(alpha=0.3)
     return figure, panels

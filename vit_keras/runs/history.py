@@ -5,16 +5,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
+
+from vit_keras.config.schema import MULTILABEL, Config
 from vit_keras.errors import SettingError
 
 FILE = "history.csv"
 ACCURACY = "val_accuracy"
-# Value of `train.monitor` -> its name in messages.
+VAL_MAP = "val_map"  # mean average precision, of a run with several labels
+# What the best epoch is chosen by -> its name in messages.
 MONITORS = {
     ACCURACY: "validation accuracy",
     "val_balanced_accuracy": "validation balanced accuracy",
     "val_macro_f1": "validation macro F1",
     "val_loss": "validation loss",
+    VAL_MAP: "validation mAP",
 }
 NEEDED = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 
@@ -38,6 +43,14 @@ def read_history(run: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise SettingError(f"{file} is damaged ({error}); restore an intact copy of it") from None
     return rows
+
+
+def monitor_of(config: Config | DictConfig) -> str:
+    """The column that a run's best epoch is chosen by: of several labels the mAP.
+
+    Where most labels are absent, a model that predicts none of them has a high accuracy.
+    """
+    return VAL_MAP if config.task == MULTILABEL else config.train.monitor
 
 
 def best_epoch(rows: list[dict[str, Any]], monitor: str = ACCURACY) -> int:

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vit_keras.config.schema import Config
+from vit_keras.config.schema import MULTILABEL, Config
 from vit_keras.data.image_input import ImageInput
 from vit_keras.errors import SettingError
 from vit_keras.io.zip_files import UNREADABLE, model_fault
@@ -15,6 +15,7 @@ from vit_keras.runs import history, paths
 from vit_keras.runs.abstention import ABSTENTION, Abstention, read_abstention
 from vit_keras.runs.run_dir import CONFIG, read_config, read_json, read_paths
 from vit_keras.runs.temperature import TEMPERATURE, RunTemperature, read_temperature
+from vit_keras.runs.thresholds import THRESHOLDS, RunThresholds, read_thresholds
 from vit_keras.text import first_line
 
 if TYPE_CHECKING:
@@ -67,6 +68,25 @@ class SavedRun:
             SettingError: abstention.npz is damaged.
         """
         return read_abstention(self.path, self.temperature)
+
+    @property
+    def is_multilabel(self) -> bool:
+        """Whether it was trained by task=multilabel."""
+        return self.config.task == MULTILABEL
+
+    @cached_property
+    def thresholds(self) -> RunThresholds | None:
+        """From which probability on an image gets each of several labels; None of one label.
+
+        Raises:
+            SettingError: thresholds.json is damaged.
+        """
+        return read_thresholds(self.path, self.class_names) if self.is_multilabel else None
+
+    @property
+    def decision(self) -> str:
+        """What a reader of its predictions should know of how they are decided, in a sentence."""
+        return self.calibration.sentence if self.thresholds is None else self.thresholds.sentence
 
     @property
     def model_file(self) -> Path:
@@ -194,8 +214,8 @@ def class_names(path: Path) -> list[str]:
 
 
 def file_versions(run: Path) -> tuple[tuple[int, int] | None, ...]:
-    """Modification time and size of the model and what calibrates it, to notice a change."""
-    return tuple(_version(run / name) for name in (MODEL, TEMPERATURE, ABSTENTION))
+    """Modification time and size of the model and of what is fitted to it, to notice a change."""
+    return tuple(_version(run / name) for name in (MODEL, TEMPERATURE, ABSTENTION, THRESHOLDS))
 
 
 def _version(file: Path) -> tuple[int, int] | None:

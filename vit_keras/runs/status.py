@@ -125,7 +125,7 @@ def _status_with_config(path: Path, config: Config, full_check: bool) -> tuple[s
         has_ended or has_model
     ):  # without either it was killed before the first model was written
         raise SettingError(fault)
-    saved.temperature  # noqa: B018  (reads a file that may be damaged)
+    saved.decision  # noqa: B018  (reads files that may be damaged)
     if has_ended and (end is None or end.reason in run_end.COMPLETE):
         return "finished", _finish(config, end)
     if not last:
@@ -194,7 +194,8 @@ def _metrics(path: Path, config: Config) -> dict[str, float]:
     rows = history.read_history(path)
     if not rows:
         return {}
-    monitor = config.train.monitor if config.train.monitor in rows[0] else history.ACCURACY
+    asked = history.monitor_of(config)
+    monitor = asked if asked in rows[0] else history.ACCURACY
     best = history.best_epoch(rows, monitor)
     reached = next(row for row in rows if row["epoch"] == best)
     return {

@@ -1,8 +1,9 @@
-"""The loss that a configuration names: one of Keras' own."""
+"""The loss that a configuration names: one of Keras' own, or the asymmetric loss."""
 
 from collections.abc import Callable
 
 import keras
+from keras import ops
 
 from vit_keras.config.schema import LossConfig
 
@@ -16,6 +17,43 @@ LOSSES: dict[str, Callable[[LossConfig], keras.losses.Loss]] = {
 }
 
 
-def build_loss(config: LossConfig) -> keras.losses.Loss:
-    """The mean over a batch of the loss of (B, K) targets and (B, K) logits."""
-    return LOSSES[config.name](config)
+class AsymmetricLoss(keras.losses.Loss):
+    """Asymmetric loss of several labels (Ridnik et al. 2021, eq. 5-7), their mean as in Keras' own.
+
+    Of a label with probability p, -y log p - (1 - y) q^gamma log(1 - q), where q = max(p - m, 0):
+    labels that are absent and predicted well count less, and not at all below the margin m. Labels
+    that are present all count alike, as in the paper's experiments.
+
+    Args:
+        gamma: the focusing parameter of absent labels.
+        margin: m.
+    """
+
+    def __init__(self, gamma: float, margin: float, name: str = "asymmetric", **kwargs) -> None:
+        super().__init__(name=name, **kwargs)
+        self.gamma, self.margin = gamma, margin
+
+    def call(self, y_true, y_pred):
+        """(B, K) targets and logits -> (B,)."""
+        y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
+        shifted = ops.maximum(ops.sigmoid(y_pred) - self.margin, 0.0)
+        absent = ops.power(shifted, self.gamma) * ops.log(ops.maximum(1 - shifted, 1e-7))
+        return -ops.mean(y_true * ops.log_sigmoid(y_pred) + (1 - y_true) * absent, axis=-1)
+
+
+# The same of several labels, each of which is there or not.
+MULTILABEL_LOSSES: dict[str, Callable[[LossConfig], keras.losses.Loss]] = {
+    "cross_entropy": lambda _: keras.losses.BinaryCrossentropy(from_logits=True),
+    "focal": lambda loss: keras.losses.BinaryFocalCrossentropy(gamma=loss.gamma, from_logits=True),
+    "asymmetric": lambda loss: AsymmetricLoss(loss.gamma, loss.margin),
+}
+
+
+def build_loss(config: LossConfig, is_multilabel: bool = False) -> keras.losses.Loss:
+    """The mean over a batch of the loss of (B, K) targets and (B, K) logits.
+
+    Args:
+        config: of the loss.
+        is_multilabel: whether an image has several labels; then also the mean over labels.
+    """
+    return (MULTILABEL_LOSSES if is_multilabel else LOSSES)[config.name](config)

@@ -23,7 +23,7 @@ from vit_keras.model import architecture_checks
 from vit_keras.pretrained import download
 from vit_keras.runs.run_dir import CONFIG
 from vit_keras.text import counted
-from vit_keras.training import augment_checks, batch_size, class_weights
+from vit_keras.training import augment_checks, batch_size, class_weights, task
 from vit_keras.training.export_at_end import check_export_formats
 from vit_keras.training.resume import resumed_config, saved_architecture
 from vit_keras.training.unused_settings import check_effects
@@ -92,6 +92,7 @@ def check_settings(config: Config) -> None:
     """
     if _is_checked(config, "settings"):
         return
+    task.check(config)
     validators.check_fields(config)
     check_folds(config)
     _check_data_path(config)

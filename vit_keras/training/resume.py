@@ -77,7 +77,7 @@ def check_resumable(config: Config) -> None:
     asked, kept = map(OmegaConf.structured, (config, kept_config))
     if config.train.folds is None:  # whose folds have checkpoints of their own
         _check_checkpoints(Path(resume))
-        _check_best(Path(resume), kept_config.train.monitor)
+        _check_best(Path(resume), history.monitor_of(kept_config))
     Run(Path(resume)).close()  # refuses a run that another process holds
     done = len(history.read_history(Path(resume)))
     if stages.total_epochs(config) < done:

@@ -18,12 +18,14 @@ from vit_keras.data.dataset import Split, Splits
 from vit_keras.data.input_pipeline import evaluation_batches, training_batches
 from vit_keras.logs import log
 from vit_keras.runs import accuracy, run_dir, run_end
+from vit_keras.runs.history import monitor_of
 from vit_keras.runs.run_dir import Run
 from vit_keras.text import counted
 from vit_keras.training import checkpoint, export_at_end, freezing, out_of_memory, overfit_check
 from vit_keras.training.callbacks import saving, stopping
 from vit_keras.training.callbacks.history import HistoryLogger, Progress, TensorBoard
 from vit_keras.training.callbacks.sample_predictions import SamplePredictions
+from vit_keras.training.class_scores import ClassScores
 from vit_keras.training.plan import TrainingPlan
 from vit_keras.training.training_model import TrainingModel
 
@@ -68,7 +70,7 @@ class Trainer:
         images = plan.steps_per_epoch * config.train.batch_size
         earlier = state.get("seconds", sum(row.get("seconds", 0) for row in rows))
         started = time.perf_counter() if started is None else started
-        self.history = HistoryLogger(run, rows, images, started - earlier, config.train.monitor)
+        self.history = HistoryLogger(run, rows, images, started - earlier, monitor_of(config))
 
     def fit(self) -> Result:
         """Train every stage that is not finished, then evaluate the best model.
@@ -112,15 +114,12 @@ class Trainer:
         config = self.config
         test = evaluation_batches(self.splits.test, config.train.batch_size, config.data.prefetch)
         scores = self.model.evaluate(test, verbose=_verbosity(), return_dict=True)
-        metrics = {**self._metrics(scores), **self._trust(*by_class.counts())}
+        metrics = {**self._metrics(scores), **self._trust(scores, by_class)}
         self.run.write_json("metrics.json", metrics)
         log.info(
-            "test accuracy %.4f (%s; loss %.4f)%s with best.keras of epoch %d; "
+            "%s with best.keras of epoch %d; "
             "trained in %.0f s, %.0f s with loading, saving and this evaluation",
-            metrics["test_accuracy"],
-            accuracy.interval_text(metrics["test_accuracy_interval"], metrics["test_images"]),
-            metrics["test_loss"],
-            accuracy.class_text(metrics, "test_"),
+            _scores_text(metrics),
             metrics["best_epoch"],
             metrics["train_seconds"],
             metrics["total_seconds"],
@@ -293,16 +292,43 @@ class Trainer:
             "peak_gpu_memory_mb": peaks.get("gpu"),
         }
 
-    def _trust(self, hits: list[int], images: list[int], predicted: list[int]) -> dict[str, Any]:
-        """How far the accuracies can be trusted, by the test images of each class and the hits."""
-        scores = accuracy.class_scores(hits, images, self.splits.class_names)
+    def _trust(self, scores: dict[str, float], by_class: ClassScores | None) -> dict[str, Any]:
+        """How far the accuracies can be trusted, by the test images of each class and the hits.
+
+        Where images have several labels: the mean average precision, beside which accuracies say
+        little.
+        """
+        if by_class is None:
+            return {
+                "validation_images": len(self.splits.validation.labels),
+                "test_images": len(self.splits.test.labels),
+                "test_map": scores["map"],
+            }
+        hits, images, predicted = by_class.counts()
+        of_classes = accuracy.class_scores(hits, images, self.splits.class_names)
         return {
             "validation_images": len(self.splits.validation.labels),
             "test_images": sum(images),
             "test_accuracy_interval": accuracy.wilson_interval(sum(hits), sum(images)),
-            **{f"test_{name}": value for name, value in scores.items()},
+            **{f"test_{name}": value for name, value in of_classes.items()},
             "test_macro_f1": accuracy.macro_f1(hits, images, predicted),
         }
+
+
+def _scores_text(metrics: dict[str, Any]) -> str:
+    """The test scores of `metrics.json` in a line."""
+    if "test_map" in metrics:
+        return (
+            f"test mAP {metrics['test_map']:.4f} on {counted(metrics['test_images'], 'image[s]')}, "
+            f"{metrics['test_accuracy']:.4f} of all labels right at a threshold of 1/2 (loss "
+            f"{metrics['test_loss']:.4f})"
+        )
+    interval = accuracy.interval_text(metrics["test_accuracy_interval"], metrics["test_images"])
+    by_class = accuracy.class_text(metrics, "test_")
+    return (
+        f"test accuracy {metrics['test_accuracy']:.4f} ({interval}; loss "
+        f"{metrics['test_loss']:.4f}){by_class}"
+    )
 
 
 def _verbosity() -> int:

@@ -9,7 +9,7 @@ from keras import ops
 
 from vit_keras import backend
 from vit_keras.augment.pipeline import augment
-from vit_keras.config.schema import AugmentConfig, Config
+from vit_keras.config.schema import MULTILABEL, AugmentConfig, Config
 from vit_keras.config.stages import Stage
 from vit_keras.data import input_pipeline
 from vit_keras.data.dataset import Split
@@ -18,6 +18,7 @@ from vit_keras.model.preprocessing import OnBatches, to_model_input
 from vit_keras.model.resolution import at_image_size
 from vit_keras.training import freezing
 from vit_keras.training import optimizer as training_optimizer
+from vit_keras.training.average_precision import MeanAveragePrecision, label_accuracy
 from vit_keras.training.class_scores import MONITORED, BalancedAccuracy, ClassScores
 from vit_keras.training.learning_rate import learning_rate_schedule
 from vit_keras.training.loss import build_loss
@@ -27,8 +28,9 @@ from vit_keras.training.plan import TrainingPlan
 class TrainingModel(keras.Model):
     """A ViT with the augmentation of its batches on the device.
 
-    (images, labels), (B, x, y, C) and (B,), to `logits` and `targets`, both (B, classes) float32.
-    With an alternating flip, a third input (B,) says which images to mirror in training.
+    (images, labels), (B, x, y, C) and (B,), to `logits` and `targets`, both (B, classes) float32;
+    with task=multilabel, labels are (B, classes) of 0 and 1. With an alternating flip, a third
+    input (B,) says which images to mirror in training.
 
     In training, targets are smoothed (Szegedy et al. 2016, section 7) and images augmented. Always,
     images of another size than the ViT's are resized, and grey ones repeated over its channels. A
@@ -69,6 +71,7 @@ class TrainingModel(keras.Model):
         self.resident_images: Any = None
         is_tensorflow = keras.backend.backend() == "tensorflow"  # JAX compiles all of the step
         self.compile_layers = is_tensorflow and config.train.jit_compile == "layers"
+        self.is_multilabel = config.task == MULTILABEL
         self.label_smoothing = config.optim.label_smoothing
         self.loss_config = config.loss
         self.class_weights = class_weights
@@ -98,11 +101,16 @@ class TrainingModel(keras.Model):
         return {"logits": logits, "targets": targets, "weighted_targets": weighted}
 
     def _targets(self, labels: Any, training: bool) -> Any:
-        """(B,) -> (B, classes), or (B, 2 classes): the targets, and beside them the weighted."""
-        one_hot = targets = ops.one_hot(labels, self.vit.output_shape[-1], dtype="float32")
+        """Labels -> (B, classes), or (B, 2 classes): the targets, and beside them the weighted."""
+        if self.is_multilabel:
+            one_hot = targets = ops.cast(labels, "float32")
+            outcomes = 2  # of each label: it is there or not
+        else:
+            one_hot = targets = ops.one_hot(labels, self.vit.output_shape[-1], dtype="float32")
+            outcomes = targets.shape[-1]
         if not training:
             return targets
-        uniform = self.label_smoothing / targets.shape[-1]
+        uniform = self.label_smoothing / outcomes
         targets = targets * (1 - self.label_smoothing) + uniform
         if self.class_weights is None:
             return targets
@@ -183,15 +191,15 @@ class TrainingModel(keras.Model):
         classes = self.vit.output_shape[-1]
         return [MONITORED[self.monitor](classes)] if self.monitor in MONITORED else []
 
-    def compile_for_evaluation(self, config: Config) -> ClassScores:
-        """Take images, and count hits by class from now on.
+    def compile_for_evaluation(self, config: Config) -> ClassScores | None:
+        """Take images, and count hits by class from now on; not where images have several labels.
 
         Computes as `evaluate_run` does: in half precision XLA rounds elsewhere.
         """
         self.on_features = False
-        scores = BalancedAccuracy(self.vit.output_shape[-1])
+        scores = None if self.is_multilabel else BalancedAccuracy(self.vit.output_shape[-1])
         is_off = str(config.train.jit_compile).lower() == "false"
-        self._compile(self.optimizer, False if is_off else "auto", scores)
+        self._compile(self.optimizer, False if is_off else "auto", *([scores] if scores else []))
         return scores
 
     def _build_optimizer(self, stage: Stage, plan: TrainingPlan, first_step: int) -> Any:
@@ -231,12 +239,21 @@ class TrainingModel(keras.Model):
     ) -> None:
         self.compile(
             optimizer=optimizer,
-            loss=build_loss(self.loss_config),
+            loss=build_loss(self.loss_config, self.is_multilabel),
             # Weighted, because batches that several devices share may be padded.
-            weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy"), *metrics],
+            weighted_metrics=[*self._scores(), *metrics],
             jit_compile=jit_compile,
             steps_per_execution=steps,
         )
+
+    def _scores(self) -> list[keras.metrics.Metric]:
+        """`accuracy`, and of several labels `map` too."""
+        if self.is_multilabel:
+            return [
+                keras.metrics.MeanMetricWrapper(label_accuracy, name="accuracy"),
+                MeanAveragePrecision(self.vit.output_shape[-1]),
+            ]
+        return [keras.metrics.CategoricalAccuracy(name="accuracy")]
 
     @property
     def alternates_flips(self) -> bool:

@@ -85,8 +85,13 @@ REFUSED = (
     ),
     Rule(
         ("loss.gamma",),
-        lambda config: config.loss.name != "focal",
-        "only loss.name=focal has it",
+        lambda config: config.loss.name == "cross_entropy",
+        "only loss.name=focal and loss.name=asymmetric have it",
+    ),
+    Rule(
+        ("loss.margin",),
+        lambda config: config.loss.name != "asymmetric",
+        "only loss.name=asymmetric has it",
     ),
     Rule(
         ("optim.learning_rate",),

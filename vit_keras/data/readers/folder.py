@@ -33,8 +33,12 @@ def read_listing(config: DataConfig, root: Path, listing: Listing) -> SourceData
     """The splits of the files in `listing`, whose paths are in `root`; see `read`."""
     size, class_names = requested_size(config), listing.class_names
     options, scanned = with_pixel_options(config, scan_files(config, listing.files, root))
+
+    def named(file: ListedFile) -> str:
+        return "; ".join(class_names[label] for label in file.labels)
+
     findings = [
-        Finding(problem_of(record), file.path, file.split, class_names[file.label], record.reason)
+        Finding(problem_of(record), file.path, file.split, named(file), record.reason)
         for file, record in scanned
         if record.reason
     ]
@@ -53,13 +57,13 @@ def read_listing(config: DataConfig, root: Path, listing: Listing) -> SourceData
             (file, record) for file, record in scanned if file.split == name and not record.reason
         ]
         records = [record for _, record in usable]
-        labels = np.array([file.label for file, _ in usable], np.int32)
+        labels = _label_array(config, [file for file, _ in usable], len(class_names))
         groups = [file.group for file, _ in usable] if config.group_column else None
         images = LazyImages(
             root, records, size, config.resize_mode, config.workers, options, groups
         )
         splits[name or "train"] = Split(images, labels)
-        findings += image_findings(images, [class_names[label] for label in labels], name)
+        findings += image_findings(images, [named(file) for file, _ in usable], name)
     return SourceData(
         train=splits["train"],
         validation=splits.get("validation"),
@@ -69,6 +73,16 @@ def read_listing(config: DataConfig, root: Path, listing: Listing) -> SourceData
         bit_depth=options.bit_depth,
         value_range=options.value_range,
     )
+
+
+def _label_array(config: DataConfig, files: list[ListedFile], classes: int) -> np.ndarray:
+    """(n,) the class of each file; or (n, classes), 1 for each label of a file."""
+    if not config.several_labels:
+        return np.array([file.label for file in files], np.int32)
+    labels = np.zeros((len(files), classes), np.float32)
+    for row, file in zip(labels, files, strict=True):
+        row[list(file.labels)] = 1
+    return labels
 
 
 def info(config: DataConfig) -> DatasetInfo:
@@ -98,20 +112,30 @@ def _check_classes(
     findings: list[Finding],
 ) -> None:
     """Refuse a class whose files are all skipped, unless a split may lack it."""
-    files = Counter((file.split, file.label) for file, _ in scanned)
-    usable = Counter((file.split, file.label) for file, record in scanned if not record.reason)
+    files = Counter((file.split, label) for file, _ in scanned for label in file.labels)
+    usable = Counter(
+        (file.split, label)
+        for file, record in scanned
+        for label in file.labels
+        if not record.reason
+    )
     for split, label in files:
         name = listing.class_names[label]
         if usable[split, label] or not is_needed(config, listing.class_names, split, name):
             continue
-        first = next(row for row in findings if (row.split, row.class_name) == (split, name))
+        path, reason = next(
+            (file.path, record.reason)
+            for file, record in scanned
+            if file.split == split and label in file.labels
+        )
         folder = listing.layout.folders[split][name][0]
         raise SettingError(
             f"data.path={config.path}: none of the {counted(files[split, label], 'file[s]')} of "
-            f"{folder} can be used ({first.file}: {first.detail}); add images, or "
+            f"{folder} can be used ({path}: {reason}); add images, or "
             f"{folder_layout.way_out(split)}"
         )
-    for split in {split for split, _ in files} - {split for split, _ in +usable}:
+    readable = {file.split for file, record in scanned if not record.reason}
+    for split in {file.split for file, _ in scanned} - readable:
         first = next(row for row in findings if row.split == split)
         where = f" of the {split} split" if split else ""
         raise SettingError(

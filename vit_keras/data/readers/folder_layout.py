@@ -35,6 +35,12 @@ class ListedFile(NamedTuple):
     label: int
     reason: str  # why it cannot be opened; empty if it can
     group: str = ""  # that it stays together with; empty where there are none
+    several: tuple[int, ...] | None = None  # with task=multilabel: its labels, in order
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """Its class; or all of its labels, which may be none."""
+        return (self.label,) if self.several is None else self.several
 
 
 class Listing(NamedTuple):

@@ -1,4 +1,4 @@
-"""Read a table of images and labels: a row for each image, with its path and its label.
+"""Read a table of images and labels: a row for each image, with its path and its label, or labels.
 
 Only where the splits and the classes come from differs from a folder: the same files in the same
 splits and classes are the same data set, in the same order. Paths are relative to the folder of the
@@ -18,7 +18,7 @@ from vit_keras.data.readers import folder, folder_files, folder_layout, table_fi
 from vit_keras.data.readers.annotation_json import file_paths
 from vit_keras.data.readers.class_layout import Layout
 from vit_keras.data.readers.folder_layout import ALLOW, ListedFile, Listing
-from vit_keras.data.readers.table_columns import DRAWN, Row, read_rows
+from vit_keras.data.readers.table_columns import DRAWN, Row, label_separator, read_rows
 from vit_keras.data.resize import requested_size
 from vit_keras.errors import SettingError
 from vit_keras.text import counted, one_line
@@ -71,25 +71,31 @@ def list_table(config: DataConfig) -> Listing:
         Finding("no_label", row.file, row.split, "", f"{row.place}: {row.reason}")
         for row in contents.unlabelled
     ]
-    labels = {name: label for label, name in enumerate(contents.class_names)}
-    files: dict[tuple[str, int, str], ListedFile] = {}
+    numbers = {name: label for label, name in enumerate(contents.class_names)}
+    files: dict[tuple, ListedFile] = {}
     for row in contents.rows:
-        if row.label not in labels:
-            continue  # of a class that data.classes leaves out
+        labels = [numbers[name] for name in row.labels if name in numbers]
+        if row.labels and not labels:
+            continue  # of classes that data.classes leaves out
         path, reason = finder.find(row)
-        key = (row.split, labels[row.label], path)
-        if key in files and files[key].group != row.group:
+        # A table may have a row for each label of an image, and then it has all of them.
+        key = (row.split, path) if config.several_labels else (row.split, path, *labels)
+        known = files.get(key)
+        if known and known.group != row.group:
             raise SettingError(
                 f"{row.place}: {one_line(path)} is of {config.group_column} {one_line(row.group)}, "
-                f"and in another row of {one_line(files[key].group)}; give each image one group"
+                f"and in another row of {one_line(known.group)}; give each image one group"
             )
-        if key in files:
-            others.append(Finding("repeated", path, row.split, row.label, row.place))
+        union = tuple(sorted({*labels, *(known.labels if known else ())}))
+        if known and union == known.labels:
+            others.append(Finding("repeated", path, row.split, "; ".join(row.labels), row.place))
+        elif config.several_labels:
+            files[key] = ListedFile(path, row.split, -1, reason, row.group, union)
         else:
-            files[key] = ListedFile(path, row.split, labels[row.label], reason, row.group)
+            files[key] = ListedFile(path, row.split, union[0], reason, row.group)
     _check_files(config, list(files.values()), finder.root)
     order = list(contents.layout.folders)
-    listed = sorted(files.values(), key=lambda one: (order.index(one.split), one.label, one.path))
+    listed = sorted(files.values(), key=lambda one: (order.index(one.split), one.labels, one.path))
     return Listing(listed, others, contents.class_names, contents.layout)
 
 
@@ -126,17 +132,19 @@ def _path(config: DataConfig) -> Path:
 
 def _contents(config: DataConfig) -> _Contents:
     source = f"data.path={config.path}"
-    rows = [
-        row for table in table_files.read_tables(_path(config)) for row in read_rows(config, table)
-    ]
-    labelled = [row for row in rows if row.label]
-    unlabelled = [row for row in rows if not row.label]
+    tables = table_files.read_tables(_path(config))
+    separator = label_separator(config, tables) if config.several_labels else ""
+    rows = [row for table in tables for row in read_rows(config, table, separator)]
+    labelled = [row for row in rows if not row.reason]
+    unlabelled = [row for row in rows if row.reason]
     if unlabelled and (config.on_bad_file == "fail" or not labelled):
         first = unlabelled[0]
         way_out = "set data.on_bad_file=skip" if labelled else "name another data.label_column"
         raise SettingError(
             f"data.path={config.path}: {len(unlabelled)} of {counted(len(rows), 'row[s]')} cannot "
-            f"be used ({first.place}: {first.reason}); give each image one label, or {way_out}"
+            f"be used ({first.place}: {first.reason}); give each image "
+            f"{'its labels' if config.several_labels else 'one label, set task=multilabel'}, or "
+            f"{way_out}"
         )
     splits = {row.split for row in labelled}
     if splits != {""} and ("" in splits or "train" not in splits):
@@ -148,10 +156,11 @@ def _contents(config: DataConfig) -> _Contents:
     layout = _layout(labelled)
     names = list(next(iter(layout.folders.values())))
     if len(names) < 2 and config.missing_classes != ALLOW:
-        raise SettingError(
-            f"{source} has the one label {one_line(names[0])}, and two or more are needed"
-        )
-    if len(labelled) >= MANY and len({row.label for row in labelled}) == len(labelled):
+        one = f"the one label {one_line(names[0])}" if names else "no label"
+        raise SettingError(f"{source} has {one}, and two or more are needed")
+    if config.several_labels:
+        _check_several(source, labelled)
+    elif len(labelled) >= MANY and len({row.labels for row in labelled}) == len(labelled):
         raise SettingError(
             f"{source} has another label for each of {counted(len(labelled), 'image[s]')}, such as "
             f"{one_line(names[0])}; name the column of the classes by data.label_column"
@@ -172,11 +181,21 @@ def _check_groups(config: DataConfig, rows: list[Row]) -> None:
             )
 
 
+def _check_several(source: str, rows: list[Row]) -> None:
+    """Refuse a table for task=multilabel that has one label in each row, and each image once."""
+    files = {(row.split, row.folder, row.file) for row in rows}
+    if len(files) == len(rows) and all(len(row.labels) == 1 for row in rows):
+        raise SettingError(
+            f"{source} has one label for each image, such as {one_line(rows[0].labels[0])}; leave "
+            "task=multilabel out, or name the text between labels by data.label_separator"
+        )
+
+
 def _layout(rows: list[Row]) -> Layout:
     """The splits and classes of the rows, as those of a folder, by how messages name them."""
     found: dict[str, set[str]] = defaultdict(set)
     for row in rows:
-        found[row.split].add(row.label)
+        found[row.split].update(row.labels)
     order = [split for split in ("", "train", "validation", "test") if split in found]
     folders: dict[str, dict[str, list[str]]] = {
         split: {name: [name] for name in sorted(found[split])} for split in order

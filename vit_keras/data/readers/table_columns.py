@@ -1,8 +1,10 @@
 """Which columns of a table name the images, their labels and their splits, and what cells mean.
 
-A column is found by its usual names; where two have one, the person is asked.
+A column is found by its usual names; where two have one, the person is asked. With task=multilabel
+a cell has several labels: a list, `["cat", "dog"]`, or text between separators, `cat; dog`.
 """
 
+import ast
 import math
 import re
 from collections.abc import Sequence
@@ -27,6 +29,7 @@ LABELS = (
 SPLITS = ("split", "subset", "partition")
 DRAWN = "none"  # data.split_column of a table whose own splits are not used
 NO_LABEL = "no label"
+SEPARATORS = (";", "|", ",")  # of labels in a cell, in the order in which they are looked for
 
 
 class Row(NamedTuple):
@@ -35,21 +38,26 @@ class Row(NamedTuple):
     place: str  # for messages
     file: str  # as it is written
     folder: str  # that it is relative to, within the data set
-    label: str  # empty without exactly one
-    reason: str  # why there is none
+    labels: tuple[str, ...]  # one, or none; with task=multilabel any number
+    reason: str  # why they cannot be used; empty if they can
     split: str  # "train", "validation", "test"; "" if the table has no splits
     group: str  # "" if none are named
 
 
-def read_rows(config: DataConfig, table: Table) -> list[Row]:
+def read_rows(config: DataConfig, table: Table, separator: str = "") -> list[Row]:
     """The rows of a table.
+
+    Args:
+        config: of the data.
+        table: one.
+        separator: of the labels in a cell, with task=multilabel; see `label_separator`.
 
     Raises:
         SettingError: a column is not there, or cannot be told from others; a row names no image, no
             group, or a split that is none.
     """
     image = image_column(table, config.image_column)
-    label = _column(table, "label_column", config.label_column or table.label, LABELS)
+    label = _label_column(config, table)
     if image == label:
         raise SettingError(
             f"{table.path}: the column {image} cannot hold both images and labels; set "
@@ -60,10 +68,14 @@ def read_rows(config: DataConfig, table: Table) -> list[Row]:
     for index, (file, cell) in enumerate(zip(*_cells(table, image, label), strict=True)):
         if not isinstance(file, str) or not file.strip():
             raise SettingError(f"{table.path.parent / table.place(index)}: no image in {image}")
-        text, reason = _label(cell)
+        if config.several_labels:
+            labels, reason = _labels(cell, separator)
+        else:
+            label, reason = _label(cell)
+            labels = (label,) if label else ()
         place = table.place(index)
         rows.append(
-            Row(place, file.strip(), table.folder, text, reason, splits[index], groups[index])
+            Row(place, file.strip(), table.folder, labels, reason, splits[index], groups[index])
         )
     return rows
 
@@ -75,6 +87,23 @@ def image_column(table: Table, asked: str | None = None) -> str:
         SettingError: it is not there, or cannot be told from others.
     """
     return _column(table, "image_column", asked or table.image, IMAGES)
+
+
+def label_separator(config: DataConfig, tables: Sequence[Table]) -> str:
+    """The text between the labels of a cell: as it is set, or the first of `SEPARATORS` in any."""
+    if config.label_separator is not None:
+        return config.label_separator
+    cells = [
+        cell
+        for table in tables
+        for cell in table.columns[_label_column(config, table)]
+        if isinstance(cell, str) and not _is_list(cell)
+    ]
+    return next((one for one in SEPARATORS if any(one in cell for cell in cells)), "")
+
+
+def _label_column(config: DataConfig, table: Table) -> str:
+    return _column(table, "label_column", config.label_column or table.label, LABELS)
 
 
 def _cells(table: Table, *names: str) -> list[list[Any]]:
@@ -163,6 +192,29 @@ def _groups(config: DataConfig, table: Table, label: str) -> list[str]:
             "for each image, or leave data.group_column out"
         )
     return groups
+
+
+def _labels(cell: Any, separator: str) -> tuple[tuple[str, ...], str]:
+    """(labels, "") of a cell, each once, or ((), why not); an empty list has none of the labels."""
+    if isinstance(cell, str) and _is_list(cell):
+        try:
+            cell = ast.literal_eval(cell.strip())  # JSON's lists of text, and those of Pandas
+        except (ValueError, SyntaxError):
+            return (), f"{one_line(cell)} is no list of labels"
+    elif isinstance(cell, str) and separator and separator in cell:
+        cell = [part.strip() for part in cell.split(separator) if part.strip()]
+        if not cell:
+            return (), NO_LABEL
+    found = [_label(one) for one in (cell if isinstance(cell, list) else [cell])]
+    reasons = [reason for _, reason in found if reason]
+    if reasons:
+        return (), reasons[0]
+    return tuple(dict.fromkeys(text for text, _ in found)), ""
+
+
+def _is_list(cell: str) -> bool:
+    text = cell.strip()
+    return text.startswith("[") and text.endswith("]")
 
 
 def _label(cell: Any) -> tuple[str, str]:

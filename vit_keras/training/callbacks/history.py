@@ -14,11 +14,12 @@ from vit_keras.data.input_pipeline import DataWait
 from vit_keras.io import atomic
 from vit_keras.logs import log
 from vit_keras.runs import curves
-from vit_keras.runs.history import best_epoch
+from vit_keras.runs.history import VAL_MAP, best_epoch
 from vit_keras.runs.run_dir import PROGRESS, Run
 from vit_keras.training.optimizer import last_learning_rate
 from vit_keras.training.plan import TrainingPlan
 
+COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy")
 WRITE_INTERVAL = 1.0  # least seconds between two writes of `progress.json`
 
 
@@ -28,7 +29,7 @@ class HistoryLogger(keras.callbacks.Callback):
     Attributes:
         rows: a dict for each epoch of the run, those before a resume included.
         stage: name of the stage that is trained.
-        monitor: the setting `train.monitor`.
+        monitor: by which score the best epoch is chosen, see `monitor_of`.
         data_wait: measures the time spent waiting for input; to be given to the training batches.
 
     Args:
@@ -36,7 +37,7 @@ class HistoryLogger(keras.callbacks.Callback):
         rows: of the epochs that are done.
         images_per_epoch: to train on.
         begun: when the run began, by `time.perf_counter()`, as if it had not been interrupted.
-        monitor: by which score the best epoch is chosen.
+        monitor: as the attribute.
     """
 
     def __init__(
@@ -72,7 +73,8 @@ class HistoryLogger(keras.callbacks.Callback):
         self.trained = time.perf_counter()  # after the last batch, before validation
 
     def on_epoch_end(self, epoch, logs=None):
-        names = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy", self.monitor))
+        of_labels = ("map",) if self.monitor == VAL_MAP else ()  # of training, for the curves
+        names = dict.fromkeys((*COLUMNS, *of_labels, self.monitor))
         row: dict[str, Any] = {"epoch": epoch + 1, "stage": self.stage}
         row |= {name: float(logs[name]) for name in names}
         row["learning_rate"] = last_learning_rate(self.model.optimizer)

@@ -6,6 +6,7 @@ import keras
 
 from vit_keras.runs.run_dir import Run
 from vit_keras.runs.saved_run import ABSTENTION, TEMPERATURE
+from vit_keras.runs.thresholds import THRESHOLDS
 from vit_keras.training import checkpoint, freezing
 from vit_keras.training.callbacks.history import HistoryLogger
 
@@ -47,7 +48,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if self.is_best:
-            for name in (TEMPERATURE, ABSTENTION):  # fitted to the best model so far
+            for name in (TEMPERATURE, ABSTENTION, THRESHOLDS):  # fitted to the best model so far
                 (self.run.path / name).unlink(missing_ok=True)
         self.save()
 
