@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from vit_keras.evaluation import calibration, metrics, plots
+from vit_keras.data.dataset import label_text
+from vit_keras.evaluation import calibration, metrics, multilabel, plots
 from vit_keras.evaluation.html_report import render_report
 from vit_keras.evaluation.preflight import EVALUATION
 from vit_keras.evaluation.task import EvaluationTask
@@ -32,14 +33,49 @@ def write_artifacts(
         task: the run and its data.
     """
     with atomic.atomic_folder(folder, EVALUATION) as new:
-        _write_classes(new, report, logits, task)
-        _write_calibration(new, report, logits, task)
-        _write_errors(new, report, logits, task)
-        _write_robustness(new, report, task)
+        if task.saved.is_multilabel:
+            _write_labels(new, report, logits, task)
+        else:
+            _write_classes(new, report, logits, task)
+            _write_calibration(new, report, logits, task)
+            _write_errors(new, report, logits, task)
+            _write_robustness(new, report, task)
         text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
         (new / EVALUATION).write_text(text + "\n", encoding="utf-8")
         (new / REPORT).write_text(render_report(report, new), encoding="utf-8")
         yield
+
+
+def _write_labels(
+    folder: Path, report: dict[str, Any], logits: np.ndarray, task: EvaluationTask
+) -> None:
+    """Of several labels: the scores of each, and all that are wrongly there or missing."""
+    names, (images, labels) = task.saved.class_names, task.splits.test
+    thresholds = np.array(list(report["thresholds"].values()))
+    report["per_class"] = multilabel.per_label_metrics(logits, labels, thresholds, names)
+    _write_dicts(folder / "per_class.csv", report["per_class"])
+    wrong = multilabel.most_confident_errors(logits, labels, thresholds)
+    files, probabilities = task.files if wrong else None, multilabel.probabilities(logits)
+    rows = [
+        {
+            "image": index if files is None else files[index],
+            "labels": label_text(labels[index], names),
+            "error": "missing" if labels[index, k] else "added",
+            "label": names[k],
+            "probability": float(probabilities[index, k]),
+        }
+        for index, k in wrong
+    ]
+    header = ("image", "labels", "error", "label", "probability")
+    _write_csv(folder / "mistakes.csv", header, (list(row.values()) for row in rows))
+    report["mistakes"] = rows[: plots.MAX_ERRORS]
+    if rows:
+        shown = images[np.array([index for index, _ in wrong[: plots.MAX_ERRORS]])]
+        titles = [
+            plots.label_error_title(row["error"], row["label"], row["probability"])
+            for row in report["mistakes"]
+        ]
+        plots.most_confident_errors(folder / "mistakes.png", shown, titles)
 
 
 def _write_classes(

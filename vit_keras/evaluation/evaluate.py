@@ -18,6 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from vit_keras import backend, validators
+from vit_keras.config.schema import MULTILABEL
 from vit_keras.data import lazy_images
 from vit_keras.data.dataset import SourceData, Split
 from vit_keras.data.readers import in_memory
@@ -28,6 +29,7 @@ from vit_keras.evaluation import (
     artifacts,
     calibration,
     metrics,
+    multilabel,
     robustness,
     tta,
 )
@@ -38,6 +40,7 @@ from vit_keras.evaluation.preflight import (
     check_data,
     check_sizes,
     check_split,
+    check_task,
     evaluation_config,
     open_evaluable_run,
     uses_training_source,
@@ -51,6 +54,7 @@ from vit_keras.runs.accuracy import FEW_IMAGES, class_text
 from vit_keras.runs.run_dir import Run
 from vit_keras.runs.saved_run import MODEL, SavedRun, open_run
 from vit_keras.runs.temperature import TEMPERATURE
+from vit_keras.runs.thresholds import THRESHOLDS
 from vit_keras.text import counted
 from vit_keras.training import environment, freezing
 
@@ -82,8 +86,9 @@ class Evaluation:
 class _Fitted:
     """What is kept with the run: of each, None if it is not fitted now."""
 
-    temperature: dict[str, Any] | None  # contents of temperature.json
-    abstention: Abstention | None
+    temperature: dict[str, Any] | None = None  # contents of temperature.json
+    abstention: Abstention | None = None
+    thresholds: dict[str, Any] | None = None  # contents of thresholds.json, of several labels
 
     def write(self, run: Run) -> None:
         if self.abstention is not None:  # first: without its temperature it is not used
@@ -91,6 +96,8 @@ class _Fitted:
                 write_abstention(path, self.abstention)
         if self.temperature is not None:
             run.write_json(TEMPERATURE, self.temperature)
+        if self.thresholds is not None:
+            run.write_json(THRESHOLDS, self.thresholds)
 
 
 def evaluate_run(
@@ -131,6 +138,7 @@ def evaluate_run(
     """
     validators.check_bool("flip", flip)
     saved = open_evaluable_run(run, sizes, output)
+    check_task(saved, sizes, flip, ood, has_data=data is not None)
     in_memory_data = None if data is None else _in_memory(data, saved)
     config = in_memory.with_array_source(evaluation_config(saved, overrides), in_memory_data)
     check_split(saved, split, in_memory_data is None and uses_training_source(saved, config))
@@ -142,7 +150,10 @@ def evaluate_run(
         task = evaluation_task(saved, config, in_memory_data, overrides, split)
         folder = task.output_folder(output)
         with lazy_images.report_decode_failures(task.splits):
-            report, logits, fitted = _measure(task, sizes, images, patch_size, flip, other)
+            if saved.is_multilabel:
+                report, logits, fitted = _measure_labels(task)
+            else:
+                report, logits, fitted = _measure(task, sizes, images, patch_size, flip, other)
         report["positions"] = positions
         with artifacts.write_artifacts(folder, report, logits, task):
             fitted.write(locked)  # before the folder is renamed: all or nothing
@@ -230,6 +241,61 @@ def _measure(
     return report, logits, _Fitted(contents, rule)
 
 
+def _measure_labels(task: EvaluationTask) -> tuple[dict[str, Any], np.ndarray, _Fitted]:
+    """As `_measure`, of a run with several labels."""
+    saved, test = task.saved, task.splits.test
+    validation = task.splits.validation if task.is_training_data else None
+    total = len(test.labels) + (len(validation.labels) if validation else 0)
+    with tqdm(total=total, unit=" images", delay=2, disable=None) as bar:
+        classifier = Classifier(
+            saved.model, task.config.train.batch_size, task.config.data.prefetch, bar
+        )
+        logits = classifier.logits(test, task.split)
+        speed = classifier.images_per_second
+        found, fitted = saved.thresholds, None
+        assert found is not None  # as the run has several labels
+        thresholds, source = np.array(found.values), found.source
+        if validation is not None:
+            thresholds, fitted = _fitted_thresholds(task, classifier)
+            source = f"fitted on {len(validation.labels):,} images of the validation split"
+    report = {
+        "task": saved.config.task,
+        **_metadata(task),
+        **multilabel.overall_metrics(logits, test.labels, thresholds),
+        "images_per_second": speed,
+        "thresholds": dict(zip(saved.class_names, thresholds.tolist(), strict=True)),
+        "thresholds_from": source,
+    }
+    return report, logits, _Fitted(thresholds=fitted)
+
+
+def _fitted_thresholds(
+    task: EvaluationTask, classifier: Classifier
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """The thresholds (K,), and the contents of `thresholds.json`."""
+    names, validation = task.saved.class_names, task.splits.validation
+    probabilities = multilabel.probabilities(classifier.logits(validation, "validation"))
+    values, is_fitted = multilabel.fit_thresholds(probabilities, validation.labels)
+    return values, {
+        "thresholds": dict(zip(names, values.tolist(), strict=True)),
+        "not_fitted": [name for name, fitted in zip(names, is_fitted, strict=True) if not fitted],
+        "method": "highest F1 of each label",
+        "fitted_on": _fitted_on(task),
+    }
+
+
+def _fitted_on(task: EvaluationTask) -> dict[str, Any]:
+    """What the temperature, or the thresholds, are fitted on."""
+    return {
+        "data": task.config.data.name,
+        "data_fingerprint": task.fingerprint,
+        "split": "validation",
+        "images": len(task.splits.validation.labels),
+        "model": MODEL,
+        "model_sha256": _sha256(task.saved.model_file),
+    }
+
+
 def _temperature(
     task: EvaluationTask, validation: Outputs | None
 ) -> tuple[float, str, dict[str, Any] | None]:
@@ -248,14 +314,7 @@ def _temperature(
         "loss_calibrated": found.calibrated_loss,
         "cross_validated_gain": found.gain,
         "cross_validated_gain_error": found.gain_error,
-        "fitted_on": {
-            "data": task.config.data.name,
-            "data_fingerprint": task.fingerprint,
-            "split": "validation",
-            "images": len(labels),
-            "model": MODEL,
-            "model_sha256": _sha256(task.saved.model_file),
-        },
+        "fitted_on": _fitted_on(task),
     }
     return found.value, found.note or source, contents
 
@@ -309,6 +368,10 @@ def _log_summary(folder: Path, report: dict[str, Any]) -> None:
 
 
 def _summary(report: dict[str, Any]) -> Iterator[str]:
+    if report.get("task") == MULTILABEL:
+        yield multilabel.describe(report)
+        yield f"thresholds: {report['thresholds_from']}"
+        return
     low, high = report["accuracy_interval"]
     top5, speed = report["top5_accuracy"], report["images_per_second"]
     test = "test " if report["data"]["split"] == TEST else ""

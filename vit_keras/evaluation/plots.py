@@ -84,6 +84,10 @@ def error_title(label: str, predicted: str, confidence: float) -> str:
     return f"{_short(predicted)} {confidence:.1%}\nlabelled {_short(label)}"
 
 
+def label_error_title(error: str, label: str, probability: float) -> str:
+    return f"{error}\n{_short(label)} {probability:.1%}"
+
+
 def robustness(path: Path, rows: list[dict[str, Any]], clean: float) -> None:
     """Accuracy by severity, a line per corruption; `clean` is the accuracy without corruption."""
     figure = plotting.figure(6, 3.8)

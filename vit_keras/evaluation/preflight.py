@@ -35,6 +35,7 @@ def check_evaluation(settings: Any) -> None:
         SettingError: the run, the data, an image size or the output folder cannot be used.
     """
     saved = open_evaluable_run(settings.run, settings.sizes, settings.output)
+    check_task(saved, settings.sizes, settings.flip, settings.ood)
     config = evaluation_config(saved, settings.data)
     check_split(saved, settings.split, uses_training_source(saved, config))
     check_data(saved, config)
@@ -60,6 +61,30 @@ def open_evaluable_run(
         patch_size = preflight.architecture(saved.config.model).patch_size
         check_sizes(sizes, patch_size, own or (1, 1))
     return saved
+
+
+def check_task(
+    saved: SavedRun,
+    sizes: Sequence[int],
+    flip: bool,
+    ood: str | None = None,
+    has_data: bool = False,
+) -> None:
+    """Refuse what is measured of runs with one label alone."""
+    if not saved.is_multilabel:
+        return
+    asked = {"sizes": sizes and sizes[0], "flip": str(flip).lower() if flip else "", "ood": ood}
+    for name, value in asked.items():
+        if value:
+            raise SettingError(
+                f"{name}={value} is not measured of several labels (run={saved.path} is of "
+                "task=multilabel); leave it out"
+            )
+    if has_data:
+        raise SettingError(
+            f"data of a program have one label an image, and run={saved.path} is of "
+            "task=multilabel; name a table by data=csv data.path=..."
+        )
 
 
 def evaluation_folder(saved: SavedRun, output: str | Path | None, other_data: str = "") -> Path:
@@ -163,7 +188,7 @@ def check_data(saved: SavedRun, config: Config) -> None:
             "evaluate it there, by vit_keras.evaluate_run, or name other data, such "
             "as data=npz data.path=..."
         )
-    preflight.check_settings(Config(data=config.data))
+    preflight.check_settings(Config(task=config.task, data=config.data))
     if config.data.path == saved.config.data.path:
         saved.check_data_path()
     registry.image_counts(config.data)

@@ -191,10 +191,19 @@ def _with_classes(splits: Splits, class_names: list[str]) -> Splits:
     names = spelled_as(class_names, splits.class_names)
     labels = np.array([class_names.index(name) for name in names], np.int32)
     parts: dict[str, Any] = {
-        name: Split(part.images, np.where(part.labels < 0, -1, labels[part.labels]))
+        name: Split(part.images, _relabelled(part.labels, labels, len(class_names)))
         for name, part in splits.as_dict().items()
     }
     return replace(splits, **parts, class_names=class_names)
+
+
+def _relabelled(labels: np.ndarray, numbers: np.ndarray, classes: int) -> np.ndarray:
+    """Labels, (n,) or (n, K), with class k as `numbers[k]` of `classes`; -1 stays -1."""
+    if labels.ndim == 2:
+        result = np.zeros((len(labels), classes), labels.dtype)
+        result[:, numbers] = labels
+        return result
+    return np.where(labels < 0, -1, numbers[labels])
 
 
 def _check_splits(saved: SavedRun, splits: Splits, data: DataConfig) -> None:
