@@ -1,6 +1,7 @@
 """Large images by overlapping tiles: the grid, the prediction of the image, and the maps."""
 
 import csv
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,10 +11,12 @@ from PIL import Image
 from vit_keras import SettingError
 from vit_keras.cli import arguments
 from vit_keras.cli import predict as cli_predict
+from vit_keras.config.schema import Config
 from vit_keras.data.pixel_options import PixelOptions
 from vit_keras.predict import preflight, tile_maps, tiles
 from vit_keras.predict.inputs import find_files
 from vit_keras.predict.predictor import Candidate, Prediction
+from vit_keras.runs.saved_run import SavedRun
 
 
 class Brightness:
@@ -22,6 +25,7 @@ class Brightness:
     class_names = ("dark", "bright")
     input_shape = (8, 4, 3)
     pixel_options = PixelOptions()
+    run = SavedRun(Path(), Config(), list(class_names))
     engine = SimpleNamespace(name="none")
 
     def __init__(self):

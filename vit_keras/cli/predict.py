@@ -128,7 +128,7 @@ def predict(settings: argparse.Namespace) -> None:
         raise SettingError(
             f"none of {counted(len(done.unreadable), 'file[s]')} could be read; see above"
         )
-    print(predictor.run.calibration.sentence, file=sys.stderr)
+    print(predictor.run.decision, file=sys.stderr)
     print(done, file=sys.stderr)
     _write(done, table, settings)
     if settings.engine == AUTO and (reason := outdated_onnx(predictor.run)):

@@ -10,6 +10,7 @@ there.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import numpy as np
 from keras import ops
 
 from vit_keras.data import decode, splits
+from vit_keras.data.dataset import label_text
 from vit_keras.data.pixel_options import PixelOptions
 from vit_keras.errors import SettingError
 from vit_keras.explain import plots
@@ -46,8 +48,10 @@ class Explanation:
         image: (X, Y, C), the model's input.
         probabilities: (classes,).
         target: class of `relevance`.
+        labels: (L,) further classes, each with its map: the other labels of an image with several.
         rollout: (R, S).
         relevance: (R, S).
+        label_relevance: (L, R, S), of `labels`.
         features: (R, S, 3), the first three principal components of the last layer as RGB.
         heads: (blocks, H, R, S), attention of the pooled token in each head.
         distance: (blocks, H), mean attention distance in pixels.
@@ -61,10 +65,24 @@ class Explanation:
     features: np.ndarray
     heads: np.ndarray
     distance: np.ndarray
+    labels: np.ndarray
+    label_relevance: np.ndarray
 
 
-def explain_image(model: keras.Model, image: Any, target: int | None = None) -> Explanation:
-    """An image (X, Y, C) in 0..255 -> its `Explanation`; `target` None is the predicted class.
+def explain_image(
+    model: keras.Model,
+    image: Any,
+    target: int | None = None,
+    thresholds: Sequence[float] | None = None,
+) -> Explanation:
+    """An image (X, Y, C) in 0..255 -> its `Explanation`.
+
+    Args:
+        model: of `build_vit`, or a run's.
+        image: one.
+        target: class of the relevance map; None is the predicted one.
+        thresholds: of a model of several labels, from which probability on an image has each. Then
+            every label that it has gets a relevance map, unless `target` names one.
 
     Raises:
         SettingError: as `attention` and `relevance`.
@@ -72,17 +90,26 @@ def explain_image(model: keras.Model, image: Any, target: int | None = None) -> 
     batch = np.asarray(image)[None]
     weights = attention(model, batch)
     logits = model(batch, training=False)
-    probabilities = ops.convert_to_numpy(ops.softmax(ops.cast(logits, "float32")))[0]
-    target = int(probabilities.argmax()) if target is None else target
+    activation = ops.softmax if thresholds is None else ops.sigmoid
+    probabilities = ops.convert_to_numpy(activation(ops.cast(logits, "float32")))[0]
+    labels = np.empty(0, int)
+    if target is None:
+        target = int(probabilities.argmax())
+        if thresholds is not None:
+            found = np.flatnonzero(probabilities >= np.array(thresholds))
+            labels = found[found != target]
+    maps = [relevance(model, batch, int(label))[0] for label in [target, *labels]]
     return Explanation(
         image=batch[0],
         probabilities=probabilities,
         target=target,
         rollout=pooled_map(model, batch, joint_attention(weights))[0],
-        relevance=relevance(model, batch, target)[0],
+        relevance=maps[0],
         features=feature_pca(model, batch)[0],
         heads=np.stack([pooled_map(model, batch, block[0]) for block in weights]),
         distance=attention_distance(model, batch),
+        labels=labels,
+        label_relevance=np.array(maps[1:]),
     )
 
 
@@ -98,7 +125,8 @@ def explain_run(
     Args:
         run: the folder of a training run.
         image: an image file, or the index of an image in the run's test split.
-        target: the class of the relevance map, by name or index; None is the predicted class.
+        target: the class of the relevance map, by name or index; None is the predicted class, or,
+            of a run with several labels, every label of the image.
         layer: the block whose heads the overview shows; None is the last one.
         output: the folder to write; None is `<run>/explanations/<image>`.
 
@@ -114,7 +142,8 @@ def explain_run(
         layer = encoder_blocks(saved.model)[-1].name
     check_layer(saved.model, layer)
     pixels, label = _load_image(saved, image)
-    explanation = explain_image(saved.model, pixels, target)
+    thresholds = None if saved.thresholds is None else saved.thresholds.values
+    explanation = explain_image(saved.model, pixels, target, thresholds)
     with atomic.atomic_folder(folder, EXPLANATION) as new:
         _plot_image(explanation, saved, layer, label, new)
         np.savez_compressed(new / "maps.npz", **_arrays(explanation))
@@ -125,8 +154,8 @@ def explain_run(
     return folder
 
 
-def _load_image(saved: SavedRun, image: str | Path | int) -> tuple[np.ndarray, int | None]:
-    """The image (X, Y, C) uint8, and its label; None for a file."""
+def _load_image(saved: SavedRun, image: str | Path | int) -> tuple[np.ndarray, str | None]:
+    """The image (X, Y, C) uint8, and its class, or labels, by name; None for a file."""
     rows, columns, channels = saved.model.input_shape[1:]
     index = test_index(image)
     if index is None:
@@ -140,11 +169,12 @@ def _load_image(saved: SavedRun, image: str | Path | int) -> tuple[np.ndarray, i
         raise SettingError(
             f"image={image} is more than the test split has; use 0 to {len(test.labels) - 1}"
         )
-    return resize_to_input(test.images[[index]], saved.model)[0], int(test.labels[index])
+    pixels = resize_to_input(test.images[[index]], saved.model)[0]
+    return pixels, label_text(test.labels[index], saved.class_names)
 
 
 def _plot_image(
-    explanation: Explanation, saved: SavedRun, layer: str, label: int | None, folder: Path
+    explanation: Explanation, saved: SavedRun, layer: str, label: str | None, folder: Path
 ) -> None:
     image, names = explanation.image, saved.class_names
     maps = {
@@ -158,17 +188,31 @@ def _plot_image(
         "input": plots.enlarged(image),
         "attention rollout": maps["rollout"],
         f"relevance for\n{names[explanation.target]}": maps["relevance"],
+        **{
+            f"relevance for\n{names[index]}": plots.overlay(image, one)
+            for index, one in zip(explanation.labels, explanation.label_relevance, strict=True)
+        },
         "PCA of the\npatch features": maps["feature_pca"],
     }
     block = [block.name for block in encoder_blocks(saved.model)].index(layer)
     heads = np.stack([plots.overlay(image, head) for head in explanation.heads[block]])
-    best = int(explanation.probabilities.argmax())
-    labelled = "" if label is None else f", labelled {names[label]}"
-    title = f"{names[best]} ({explanation.probabilities[best]:.0%}){labelled}"
+    labelled = "" if label is None else f", labelled {label}"
+    title = f"{_predicted(explanation, saved)}{labelled}"
     plots.overview(folder / "overview.png", shown, heads, layer, title)
     heads_title = "attention of the pooled token in each head"
     plots.mosaic(folder / "heads.png", explanation.heads, heads_title, ("block", "head"))
     plots.attention_distances(folder / "attention_distance.png", explanation.distance)
+
+
+def _predicted(explanation: Explanation, saved: SavedRun) -> str:
+    """The predicted class, or all labels, with their probabilities."""
+    found = [int(explanation.probabilities.argmax())]
+    if saved.thresholds is not None:
+        is_there = explanation.probabilities >= np.array(saved.thresholds.values)
+        found = [int(index) for index in np.flatnonzero(is_there)]
+    probabilities = explanation.probabilities
+    shown = [f"{saved.class_names[index]} ({probabilities[index]:.0%})" for index in found]
+    return ", ".join(shown) or "no label"
 
 
 def _plot_embeddings(saved: SavedRun, folder: Path) -> dict[str, str]:
@@ -193,13 +237,14 @@ def _arrays(explanation: Explanation) -> dict[str, Any]:
 
 
 def _report(
-    explanation: Explanation, saved: SavedRun, image: str | Path | int, label: int | None
+    explanation: Explanation, saved: SavedRun, image: str | Path | int, label: str | None
 ) -> dict[str, Any]:
     names = saved.class_names
     order = explanation.probabilities.argsort()[::-1][:5]
     return {
         "image": str(image),
-        "label": None if label is None else names[label],
+        "label": label,
         "predicted": {names[i]: round(float(explanation.probabilities[i]), 6) for i in order},
         "relevance_for": names[explanation.target],
+        **({} if saved.thresholds is None else {"labels": _predicted(explanation, saved)}),
     }

@@ -1,7 +1,8 @@
 """Whether the export in a run directory is still what the run would export now. Imports no Keras.
 
-An export holds the weights and the class names of its run, and what an evaluation has calibrated:
-the temperature, and when to abstain. More training, an evaluation or an edit changes them.
+An export holds the weights and the class names of its run, and what an evaluation has fitted: the
+temperature, when to abstain, and the thresholds of several labels. More training, an evaluation or
+an edit changes them.
 """
 
 import hashlib
@@ -84,12 +85,21 @@ def _difference(saved: SavedRun, file: Path, report: dict[str, Any]) -> str:
         return f"it is of other weights than {MODEL}"
     if report["temperature"] != saved.temperature:
         return f"it has temperature {report['temperature']:.3f}, the run {saved.temperature:.3f}"
+    if report.get("thresholds") != thresholds_of(saved):
+        return "it has other thresholds than the run"
     if report["class_names"] != saved.class_names:
         return "it has other class names than the run"
     # Those of earlier versions have none, as has a run that was not evaluated since.
     if report.get(ABSTENTION) != (saved.abstention.summary if saved.abstention else None):
         return "it does not abstain as the run does since its evaluation"
     return ""
+
+
+def thresholds_of(saved: SavedRun) -> dict[str, float] | None:
+    """The threshold of each of several labels by its name, as an export has them."""
+    if saved.thresholds is None:
+        return None
+    return dict(zip(saved.class_names, saved.thresholds.values, strict=True))
 
 
 def make_again(saved: SavedRun, format: str, reason: str) -> None:

@@ -79,16 +79,17 @@ def export_run(
 def write_export(saved: SavedRun, format: str, folder: Path, test: ComparisonImages) -> Export:
     """Write the export of a run to `folder`, compared with Keras on `test`; see `export_run`."""
     model = serving_model(saved)
-    image_input = saved.image_input.describe()
+    image_input, output = saved.image_input.describe(), output_description(saved)
+    metadata = {KEY: image_input, **output}
     abstention = saved.abstention.summary if saved.abstention else None
     with atomic.atomic_folder(folder, EXPORT) as new:
         write = format_module(format).write
         if FORMATS[format].has_ood_score:
             scored = serving_model(saved, with_ood_score=True)
-            write(scored, new, saved.class_names, image_input, abstention)
+            write(scored, new, saved.class_names, metadata, abstention)
         else:
-            write(model, new, saved.class_names, image_input)
-        labels = metadata_files(saved.class_names, image_input)[LABELS]
+            write(model, new, saved.class_names, metadata)
+        labels = metadata_files(saved.class_names, metadata)[LABELS]
         (new / LABELS).write_text(labels, encoding="utf-8")
         saved.image_input.write_preprocess(new)
         report = {
@@ -101,10 +102,13 @@ def write_export(saved: SavedRun, format: str, folder: Path, test: ComparisonIma
             current.FINGERPRINT: current.model_fingerprint(saved.path / MODEL),
             KEY: image_input,
             "images_from": test.source,
-            **compare_with_keras(model, format_module(format).reader(new), *test[:2]),
+            **compare_with_keras(
+                model, format_module(format).reader(new), *test[:2], output.get("thresholds")
+            ),
             "temperature": saved.temperature,
-            "calibration": saved.calibration.sentence,
+            "calibration": saved.decision,
             current.ABSTENTION: abstention,
+            **output,
             "class_names": saved.class_names,
             "versions": _versions(format),
         }
@@ -112,6 +116,13 @@ def write_export(saved: SavedRun, format: str, folder: Path, test: ComparisonIma
         (new / EXPORT).write_text(text + "\n", encoding="utf-8")
     _log_summary(folder, report)
     return Export(folder, report)
+
+
+def output_description(saved: SavedRun) -> dict[str, Any]:
+    """Of several labels: the task, and the threshold from which on an image gets each."""
+    if not saved.is_multilabel:
+        return {}
+    return {"task": saved.config.task, "thresholds": current.thresholds_of(saved)}
 
 
 def test_images(saved: SavedRun, count: int) -> ComparisonImages:
@@ -142,12 +153,23 @@ def images_of_split(saved: SavedRun, test: Split, count: int = IMAGES) -> Compar
 
 
 def compare_with_keras(
-    model: keras.Model, predict: Reader, images: np.ndarray, labels: np.ndarray | None
+    model: keras.Model,
+    predict: Reader,
+    images: np.ndarray,
+    labels: np.ndarray | None,
+    thresholds: dict[str, float] | None = None,
 ) -> dict[str, Any]:
-    """Compare an exported file with its Keras model: difference, agreement, accuracy, latency."""
+    """Compare an exported file with its Keras model: difference, agreement, accuracy, latency.
+
+    Of several labels, which `thresholds` decide, agreement and accuracy are shares of all labels.
+    """
     expected = predict_in_batches(lambda batch: np.asarray(model.predict_on_batch(batch)), images)
     found = predict_in_batches(predict, images)
-    keras_classes, classes = expected.argmax(axis=-1), found.argmax(axis=-1)
+    if thresholds is None:
+        keras_classes, classes = expected.argmax(axis=-1), found.argmax(axis=-1)
+    else:
+        limits = np.array(list(thresholds.values()))
+        keras_classes, classes = expected >= limits, found >= limits
     accuracies = {}
     if labels is not None:
         accuracies = {

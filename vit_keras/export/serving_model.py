@@ -19,6 +19,8 @@ from vit_keras.runs.saved_run import SavedRun
 def serving_model(saved: SavedRun, with_ood_score: bool = False) -> keras.Model:
     """The run's model in float32, followed by temperature scaling and a softmax.
 
+    Of several labels each has a probability of its own, by a sigmoid.
+
     Args:
         saved: the run.
         with_ood_score: output a dictionary with the OOD scores (B,) beside the probabilities, if
@@ -26,6 +28,9 @@ def serving_model(saved: SavedRun, with_ood_score: bool = False) -> keras.Model:
     """
     vit = in_float32(saved.model)
     pixels = keras.Input(vit.input_shape[1:], dtype=saved.image_input.dtype, name="pixels")
+    if saved.is_multilabel:
+        sigmoid = keras.layers.Activation("sigmoid", dtype="float32", name=PROBABILITIES)
+        return keras.Model(pixels, sigmoid(vit(pixels)), name="serving")
     abstention = saved.abstention if with_ood_score else None
     logits, features = (vit(pixels), None) if abstention is None else with_head_input(vit)(pixels)
     # Guo et al. 2017: softmax(logits / T), with T fitted on the validation split.

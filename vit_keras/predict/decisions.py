@@ -79,8 +79,8 @@ def rule(
     """The rule by which a run abstains; None without a coverage.
 
     Raises:
-        SettingError: a level is outside of (0, 1), the run is not calibrated for it, or the images
-            are mirrored too, which it is not calibrated for.
+        SettingError: a level is outside of (0, 1), the run has several labels or is not calibrated
+            for it, or the images are mirrored too, which it is not calibrated for.
     """
     if coverage is None:
         if ood_quantile is not None:
@@ -95,6 +95,11 @@ def rule(
         raise SettingError(
             f"coverage={coverage} is calibrated for images as they are, and not for their mean "
             "with mirror images; leave out flip"
+        )
+    if saved.is_multilabel:
+        raise SettingError(
+            f"coverage={coverage} is of a set of classes, one of them true, and run={saved.path} is "
+            "of task=multilabel, where none may be; leave it out"
         )
     if saved.abstention is None:
         raise SettingError(

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -16,7 +17,7 @@ from vit_keras.errors import SettingError
 from vit_keras.io import atomic
 from vit_keras.predict import inputs
 from vit_keras.predict.decisions import OUTLIER
-from vit_keras.predict.predictor import Prediction, Predictor, Unreadable
+from vit_keras.predict.predictor import Candidate, Prediction, Predictor, Unreadable
 from vit_keras.text import counted, format_table, one_line
 
 DECISION = ["abstain", "reason", "classes", "ood_score", "ood_percentile"]  # columns of a CSV file
@@ -91,7 +92,12 @@ def write(content: bytes, file: Path) -> None:
 
 
 def to_table(predictions: Sequence[Prediction]) -> bytes:
-    """One line per image: file, class, confidence, what is decided and the next best classes."""
+    """One line per image: file, class, confidence, what is decided and the next best classes.
+
+    Of several labels: the file, all labels and the most probable of the others.
+    """
+    if _have_labels(predictions):
+        return f"{format_table(_label_rows(predictions))}\n".encode()
     rows = [("file", "class", "confidence", "decision", "next best")]
     for one in predictions:
         others = ", ".join(f"{one_line(c.label)} {c.confidence:.4f}" for c in one.top[1:])
@@ -114,6 +120,25 @@ def decision_text(prediction: Prediction) -> str:
     return f"abstain: {found.reason}{names}"
 
 
+def _have_labels(predictions: Sequence[Prediction]) -> bool:
+    """Whether they are of a run with several labels."""
+    return bool(predictions) and predictions[0].labels is not None
+
+
+def _label_rows(predictions: Sequence[Prediction]) -> list[tuple[str, str, str]]:
+    """Each file with its labels, and with the most probable of the others."""
+    rows = [("file", "labels", "below their thresholds")]
+    for one in predictions:
+        given = one.labels or ()
+        others = [c for c in one.top if c not in given]
+        rows.append((one_line(one.source), _listed(given) or "none", _listed(others)))
+    return rows
+
+
+def _listed(candidates: Sequence[Candidate]) -> str:
+    return ", ".join(f"{one_line(c.label)} {c.confidence:.4f}" for c in candidates)
+
+
 def to_json(predictions: Sequence[Prediction]) -> bytes:
     """A list of objects; bytes of file names that are not UTF-8 become \\udc80 to \\udcff."""
     objects = [
@@ -121,9 +146,8 @@ def to_json(predictions: Sequence[Prediction]) -> bytes:
             "file": one.source,
             "class": one.label,
             "confidence": one.confidence,
-            "top": [
-                {"class": c.label, "index": c.index, "confidence": c.confidence} for c in one.top
-            ],
+            **({} if one.labels is None else {"labels": _objects(one.labels)}),
+            "top": _objects(one.top),
             **(asdict(one.decision) if one.decision else {}),
         }
         for one in predictions
@@ -132,11 +156,18 @@ def to_json(predictions: Sequence[Prediction]) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
+def _objects(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
+    return [{"class": c.label, "index": c.index, "confidence": c.confidence} for c in candidates]
+
+
 def to_csv(predictions: Sequence[Prediction]) -> bytes:
     """file, class, confidence, class_2, confidence_2, ...; bytes of file names are kept.
 
-    With a decision also abstain, reason, classes (one a line), ood_score and ood_percentile.
+    With a decision also abstain, reason, classes (one a line), ood_score and ood_percentile. Of
+    several labels: file, labels and confidences as JSON lists, which `data=csv` reads.
     """
+    if _have_labels(predictions):
+        return _labels_csv(predictions)
     count = max(len(one.top) for one in predictions)
     header = ["file", "class", "confidence"]
     header += [f"{name}_{k}" for k in range(2, count + 1) for name in ("class", "confidence")]
@@ -156,6 +187,17 @@ def _decision_cells(prediction: Prediction) -> list[str]:
         return []
     scores = (f"{found.ood_score:.6g}", f"{found.ood_percentile:.2f}")
     return [str(found.abstain).lower(), found.reason, "\n".join(found.classes), *scores]
+
+
+def _labels_csv(predictions: Sequence[Prediction]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "labels", "confidences"])
+    for one in predictions:
+        given = one.labels or ()
+        labels = json.dumps([c.label for c in given], ensure_ascii=False)
+        writer.writerow([one.source, labels, json.dumps([round(c.confidence, 6) for c in given])])
+    return text.getvalue().encode("utf-8", "surrogateescape")
 
 
 WRITERS: dict[str, Callable[[Sequence[Prediction]], bytes]] = {

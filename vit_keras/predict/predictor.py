@@ -8,7 +8,7 @@ Threads decode files while the model computes, by one of `engines`.
 
 import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,11 +54,14 @@ class Prediction:
         source: path of the file, or position of the image: `image`, `images[3]`.
         top: the most probable classes, in descending order.
         decision: whether to abstain; None unless a coverage was asked for.
+        labels: of a run with task=multilabel, all labels above their thresholds, in descending
+            order; None of a run with one label.
     """
 
     source: str
     top: tuple[Candidate, ...]
     decision: Decision | None = None
+    labels: tuple[Candidate, ...] | None = None
 
     @property
     def label(self) -> str:
@@ -221,8 +224,8 @@ class Predictor:
 
     def _classify(
         self, images: list[np.ndarray], top_k: int, flip: bool, rule: Rule | None
-    ) -> list[tuple[tuple[Candidate, ...], Decision | None]]:
-        """n images (X, Y, C) -> the `top_k` classes of each, and what is decided."""
+    ) -> list[tuple[tuple[Candidate, ...], Decision | None, tuple[Candidate, ...] | None]]:
+        """n images (X, Y, C) -> of each `Prediction.top`, `decision` and `labels`."""
         if not images:
             return []
         batch = np.stack(images)
@@ -230,13 +233,25 @@ class Predictor:
         if flip:
             mirrored = np.ascontiguousarray(batch[:, :, ::-1])
             probabilities = (probabilities + self.engine.outputs(mirrored).probabilities) / 2
-        tops = [self._top(row, top_k) for row in probabilities]
-        if rule is None:
-            return [(top, None) for top in tops]
-        return list(zip(tops, rule.decide(probabilities, scores, self.class_names), strict=True))
+        decided: Sequence[Decision | None] = [None] * len(images)
+        if rule is not None:
+            decided = rule.decide(probabilities, scores, self.class_names)
+        return [
+            (self._top(row, top_k), decision, self._labels(row))
+            for row, decision in zip(probabilities, decided, strict=True)
+        ]
 
     def _top(self, probabilities: np.ndarray, top_k: int) -> tuple[Candidate, ...]:
-        order = np.argsort(-probabilities, kind="stable")[:top_k]
+        return self._candidates(probabilities, np.argsort(-probabilities, kind="stable")[:top_k])
+
+    def _labels(self, probabilities: np.ndarray) -> tuple[Candidate, ...] | None:
+        if self.run.thresholds is None:
+            return None
+        order = np.argsort(-probabilities, kind="stable")
+        is_there = probabilities >= np.array(self.run.thresholds.values)
+        return self._candidates(probabilities, order[is_there[order]])
+
+    def _candidates(self, probabilities: np.ndarray, order: np.ndarray) -> tuple[Candidate, ...]:
         return tuple(
             Candidate(self.class_names[index], int(index), float(probabilities[index]))
             for index in order

@@ -22,7 +22,8 @@ def check_prediction(settings: Any) -> None:
     """
     saved = open_run(settings.run)
     saved.check_model()
-    saved.abstention  # noqa: B018  (reads files that may be damaged)
+    saved.decision  # noqa: B018  (reads files that may be damaged)
+    saved.abstention  # noqa: B018
     decisions.rule(saved, settings.coverage, settings.ood_quantile, settings.flip)
     if not tables.find_table(settings.images, settings.image_column):
         inputs.find_files(settings.images)
@@ -30,7 +31,7 @@ def check_prediction(settings: Any) -> None:
     engines.check_engine(saved, settings.engine)
     check_tile_settings(settings)
     if settings.tile_size is not None:
-        tiles.check_value_range(saved.config.data.value_range)
+        tiles.check_run(saved)
     if settings.output is not None:
         file = Path(settings.output).expanduser()
         atomic.check_output_file(file, settings.overwrite, "--overwrite")

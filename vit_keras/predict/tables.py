@@ -70,8 +70,9 @@ def _read(path: Path, image_column: str | None) -> ImageTable:
 def to_csv(table: Table, results: Sequence[Prediction | Unreadable]) -> bytes:
     """The columns of the table, then predicted, confidence, predicted_2, confidence_2, ...
 
-    With a decision also those of `outputs.DECISION`. Those of an image that cannot be read are
-    empty. A column of such a name is replaced.
+    With a decision also those of `outputs.DECISION`. Of several labels: predicted and confidence,
+    each a JSON list. Those of an image that cannot be read are empty. A column of such a name is
+    replaced.
     """
     text = io.StringIO()
     rows = _rows(table, results)
@@ -93,10 +94,13 @@ def _rows(table: Table, results: Sequence[Prediction | Unreadable]) -> list[dict
     read = [one for one in results if isinstance(one, Prediction)]
     top_k = max((len(one.top) for one in read), default=0)
     decided = DECISION if read and read[0].decision else []
+    has_labels = bool(read) and read[0].labels is not None
     rows = []
     for cells, result in zip(zip(*table.columns.values(), strict=True), results, strict=True):
         row: dict[str, Any] = dict(zip(names, cells, strict=True))
-        for rank in range(top_k):
+        if has_labels:
+            row |= _label_cells(result)
+        for rank in range(0 if has_labels else top_k):
             found = result.top[rank] if isinstance(result, Prediction) else None
             end = f"_{rank + 1}" if rank else ""
             row[f"predicted{end}"] = found and found.label
@@ -105,6 +109,15 @@ def _rows(table: Table, results: Sequence[Prediction | Unreadable]) -> list[dict
         row |= {name: getattr(decision, name, None) for name in decided}
         rows.append(row)
     return rows
+
+
+def _label_cells(result: Prediction | Unreadable) -> dict[str, Any]:
+    """All labels of an image, and how confident the model is of each."""
+    found = result.labels if isinstance(result, Prediction) else None
+    return {
+        "predicted": None if found is None else [one.label for one in found],
+        "confidence": None if found is None else [round(one.confidence, 6) for one in found],
+    }
 
 
 def _cell(value: Any) -> Any:

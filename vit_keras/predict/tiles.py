@@ -20,6 +20,7 @@ from vit_keras.data.image_formats import MIN_SIDE
 from vit_keras.errors import SettingError
 from vit_keras.predict import inputs
 from vit_keras.predict.predictor import Candidate, Prediction, Predictor
+from vit_keras.runs.saved_run import SavedRun
 from vit_keras.validators import Bounds
 
 MAX_TILES = 2**16  # of an image
@@ -80,7 +81,7 @@ def predict_by_tiles(
         OSError, UnreadableError: the file cannot be read.
     """
     check_tiles(tile_size, overlap, combine)
-    check_value_range(predictor.pixel_options.value_range)
+    check_run(predictor.run)
     items = list(inputs.iter_items(image, predictor.pixel_options))
     if len(items) != 1:
         raise SettingError(
@@ -125,12 +126,18 @@ def check_tiles(tile_size: int | None, overlap: float = OVERLAP, combine: str = 
     validators.check_choice("combine", combine, COMBINE)
 
 
-def check_value_range(value_range: Any) -> None:
-    """Refuse tiles of images that a run reads in full depth.
+def check_run(run: SavedRun) -> None:
+    """Refuse tiles for a run that gives several labels, or reads images in full depth.
 
     Raises:
-        SettingError: the run has a `data.value_range`.
+        SettingError: the run has task=multilabel, or a `data.value_range`.
     """
+    if run.is_multilabel:
+        raise SettingError(
+            f"tiles give an image one class, and run={run.path} is of task=multilabel; leave out "
+            "tile_size"
+        )
+    value_range = run.config.data.value_range
     if value_range is not None:
         raise SettingError(
             f"tiles are cut of images of 8 bits, and the run has data.value_range={value_range}; "

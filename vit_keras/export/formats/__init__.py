@@ -1,9 +1,10 @@
 """Export formats, one module each: how a model is written, and how the file is opened again.
 
-Each module has `write(model, folder, class_names, image_input)`, which writes its file into the
+Each module has `write(model, folder, class_names, metadata)`, which writes its file into the
 folder, and `reader(folder)`, which opens it with the format's own runtime and returns a function of
 images (B, X, Y, C) uint8 -> probabilities (B, classes). The file itself holds the labels and the
-description of its image input (`vit_keras.data.image_input`). This module imports no Keras.
+metadata: the description of its image input (`vit_keras.data.image_input`) and, of several labels,
+the task and the thresholds. This module imports no Keras.
 
 `keras.Model.export` was tried for the same formats and not taken: it writes no labels and does not
 name the output. ViT-S/16 (Keras 3.15.1, TensorFlow 2.21, two shared CPU cores), ours and Keras':
@@ -19,8 +20,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-from vit_keras.data.image_input import KEY
 
 LABELS = "labels.txt"
 Reader = Callable[[Any], Any]
@@ -59,12 +58,15 @@ FORMATS = {
 }
 
 
-def metadata_files(class_names: list[str], image_input: dict[str, Any]) -> dict[str, str]:
+def metadata_files(class_names: list[str], metadata: dict[str, Any]) -> dict[str, str]:
     """Name -> text of the files that a format with files inside holds."""
     lines = [" ".join(name.splitlines()) for name in class_names]  # a line for each class
     return {
         LABELS: "\n".join(lines) + "\n",
-        f"{KEY}.json": json.dumps(image_input, indent=2, ensure_ascii=False) + "\n",
+        **{
+            f"{key}.json": json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+            for key, value in metadata.items()
+        },
     }
 
 

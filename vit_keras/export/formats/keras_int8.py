@@ -8,14 +8,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from vit_keras.data.image_input import KEY
 from vit_keras.export.formats import Reader
 
 METADATA = "metadata.json"
 
 
 def write(
-    model: keras.Model, folder: Path, class_names: list[str], image_input: dict[str, Any]
+    model: keras.Model, folder: Path, class_names: list[str], metadata: dict[str, Any]
 ) -> None:
     """`model.keras`, which `keras.models.load_model` opens after `import vit_keras`.
 
@@ -25,7 +24,7 @@ def write(
     copy.set_weights(model.get_weights())
     copy.quantize("int8", filters=_is_dense)
     copy.save(folder / "model.keras")
-    _add_metadata(folder / "model.keras", {KEY: image_input, "labels": class_names})
+    _add_metadata(folder / "model.keras", {**metadata, "labels": class_names})
 
 
 def _is_dense(layer: Any) -> bool:

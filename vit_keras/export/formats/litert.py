@@ -12,7 +12,7 @@ from vit_keras.export.formats import Reader, tf_saved_model
 
 
 def write(
-    model: keras.Model, folder: Path, class_names: list[str], image_input: dict[str, Any]
+    model: keras.Model, folder: Path, class_names: list[str], metadata: dict[str, Any]
 ) -> None:
     """`model.tflite`, of built-in LiteRT operations only: none needs TensorFlow on the device.
 
@@ -22,12 +22,12 @@ def write(
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as place:
-        tf_saved_model.write(model, Path(place), class_names, image_input)
+        tf_saved_model.write(model, Path(place), class_names, metadata)
         converter = tf.lite.TFLiteConverter.from_saved_model(str(Path(place, "1")))
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         (folder / "model.tflite").write_bytes(converter.convert())
     with zipfile.ZipFile(folder / "model.tflite", "a") as archive:
-        for name, text in formats.metadata_files(class_names, image_input).items():
+        for name, text in formats.metadata_files(class_names, metadata).items():
             archive.writestr(name, text)
 
 

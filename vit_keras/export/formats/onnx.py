@@ -20,7 +20,6 @@ from typing import Any
 
 import keras
 
-from vit_keras.data.image_input import KEY
 from vit_keras.errors import SettingError
 from vit_keras.export.formats import Reader, onnx_graph, tf_saved_model
 from vit_keras.export.onnx_session import PROBABILITIES, OnnxSession
@@ -34,16 +33,16 @@ def write(
     model: keras.Model,
     folder: Path,
     class_names: list[str],
-    image_input: dict[str, Any],
+    metadata: dict[str, Any],
     abstention: dict[str, Any] | None = None,
 ) -> None:
-    """`model.onnx` in float32, with labels, image input and thresholds in its metadata.
+    """`model.onnx` in float32, with labels, thresholds and the other metadata in its own.
 
     Args:
         model: of `serving_model`, with the OOD score or without.
         folder: to write to.
         class_names: the labels.
-        image_input: how an image comes to the input.
+        metadata: how an image comes to the input, and more.
         abstention: the thresholds of a decision to abstain; None without an OOD score.
 
     Raises:
@@ -51,7 +50,7 @@ def write(
     """
     import onnx
 
-    made = with_metadata(proto(model), class_names, image_input)
+    made = with_metadata(proto(model), class_names, metadata)
     if abstention is not None:
         add_metadata(made, ABSTENTION, abstention)
     onnx.save(made, str(folder / "model.onnx"))
@@ -115,10 +114,10 @@ def _stateless(model: keras.Model) -> Any:
     return run
 
 
-def with_metadata(made: Any, class_names: list[str], image_input: dict[str, Any]) -> Any:
-    """Add the image input, and the labels as `names`, {index: name}, the key of other tools."""
-    add_metadata(made, "names", dict(enumerate(class_names)))
-    add_metadata(made, KEY, image_input)
+def with_metadata(made: Any, class_names: list[str], metadata: dict[str, Any]) -> Any:
+    """Add the metadata, and the labels as `names`, {index: name}, the key of other tools."""
+    for key, value in {"names": dict(enumerate(class_names)), **metadata}.items():
+        add_metadata(made, key, value)
     return made
 
 

@@ -15,7 +15,7 @@ reader = formats_onnx.reader
 
 
 def write(
-    model: keras.Model, folder: Path, class_names: list[str], image_input: dict[str, Any]
+    model: keras.Model, folder: Path, class_names: list[str], metadata: dict[str, Any]
 ) -> None:
     """`model.onnx`: int8 weights, a scale per output channel, activations quantised at run time.
 
@@ -42,7 +42,7 @@ def write(
         )
         quantised = onnx.load(str(target))
     del quantised.graph.value_info[:]  # notes on shapes
-    made = formats_onnx.with_metadata(quantised, class_names, image_input)
+    made = formats_onnx.with_metadata(quantised, class_names, metadata)
     onnx.save(made, str(folder / "model.onnx"))
 
 

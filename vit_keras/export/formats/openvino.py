@@ -8,20 +8,20 @@ from typing import Any
 
 import keras
 
-from vit_keras.data.image_input import KEY
 from vit_keras.export.formats import Reader, tf_saved_model
 
 
 def write(
-    model: keras.Model, folder: Path, class_names: list[str], image_input: dict[str, Any]
+    model: keras.Model, folder: Path, class_names: list[str], metadata: dict[str, Any]
 ) -> None:
-    """The IR in float32, with labels and image input in JSON in its runtime information."""
+    """The IR in float32, with labels and metadata in JSON in its runtime information."""
     openvino = _imported()
     with tempfile.TemporaryDirectory() as place:
-        tf_saved_model.write(model, Path(place), class_names, image_input)
+        tf_saved_model.write(model, Path(place), class_names, metadata)
         converted = openvino.convert_model(str(Path(place, "1")))
         converted.set_rt_info(json.dumps(class_names), ["vit_keras", "labels"])
-        converted.set_rt_info(json.dumps(image_input), ["vit_keras", KEY])
+        for key, value in metadata.items():
+            converted.set_rt_info(json.dumps(value), ["vit_keras", key])
         openvino.save_model(converted, str(folder / "model.xml"), compress_to_fp16=False)
 
 

@@ -10,7 +10,7 @@ from vit_keras.export.formats import Reader
 
 
 def write(
-    model: keras.Model, folder: Path, class_names: list[str], image_input: dict[str, Any]
+    model: keras.Model, folder: Path, class_names: list[str], metadata: dict[str, Any]
 ) -> None:
     """A SavedModel with the signatures `serve` and `serving_default`.
 
@@ -27,7 +27,7 @@ def write(
     # The folder of a SavedModel for files that its graph does not read.
     extra = folder / "1" / "assets.extra"
     extra.mkdir()
-    for name, text in formats.metadata_files(class_names, image_input).items():
+    for name, text in formats.metadata_files(class_names, metadata).items():
         (extra / name).write_text(text, encoding="utf-8")
 
 
