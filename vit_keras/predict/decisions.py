@@ -98,8 +98,8 @@ def rule(
         )
     if saved.is_multilabel:
         raise SettingError(
-            f"coverage={coverage} is of a set of classes, one of them true, and run={saved.path} is "
-            "of task=multilabel, where none may be; leave it out"
+            f"coverage={coverage} is of a set with one true class, and run={saved.path} is of "
+            "task=multilabel; leave it out"
         )
     if saved.abstention is None:
         raise SettingError(

@@ -29,7 +29,10 @@ UNPACKING = threading.Lock()
 OTHER = "another set of TensorFlow Datasets"
 MANY = 50  # files that are listed
 FOLDER_SETTINGS = ("data.layout", "data.missing_classes", "data.suffixes", "data.follow_links")
-COLUMNS = ("data.image_column", "data.label_column", "data.split_column", "data.follow_links")
+COLUMNS = (
+    *("data.image_column", "data.label_column", "data.label_separator", "data.split_column"),
+    "data.follow_links",
+)
 
 
 def select_data(root: Path) -> tuple[str, tuple[str, ...]]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-from vit_keras.evaluation import abstention, calibration, tta
+from vit_keras.config.schema import MULTILABEL
+from vit_keras.evaluation import abstention, calibration, multilabel, tta
 from vit_keras.evaluation.html_report import render_report
 from vit_keras.evaluation.preflight import EVALUATION
 from vit_keras.runs.accuracy import class_text
@@ -15,7 +16,8 @@ from vit_keras.studio.components import display
 from vit_keras.studio.components.display import escape_markdown, show_errors
 
 # A report of version 0.1 has no balanced accuracy.
-SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "loss", "images")
+CLASS_METRICS: tuple[str, ...] = ("accuracy", "balanced_accuracy", "macro_f1", "loss", "images")
+LABEL_METRICS: tuple[str, ...] = ("map", "micro_f1", "macro_f1", "hamming_loss", "images")
 CLASS_COLUMNS = ("class", "images", "precision", "recall", "f1")
 PLOTS = {
     "confusion.png": "Confusion matrix",
@@ -43,11 +45,15 @@ def show(run: Path) -> None:
 def _show_evaluation(run: Path, folder: Path) -> None:
     try:
         report: dict[str, Any] = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
-        metrics = {name: report[name] for name in SHOWN if name in report}
-        by_class = _by_class(report["per_class"])
-        notes = [class_text(report).removeprefix(", "), tta.describe(report)]
-        notes.append(calibration.describe(report["calibration"]))
-        notes += abstention.describe(report.get("abstention"))
+        by_class: list[list[str]] = []
+        if report.get("task") == MULTILABEL:
+            names, notes = LABEL_METRICS, [multilabel.describe(report)]
+        else:
+            names, by_class = CLASS_METRICS, _by_class(report["per_class"])
+            notes = [class_text(report).removeprefix(", "), tta.describe(report)]
+            notes.append(calibration.describe(report["calibration"]))
+            notes += abstention.describe(report.get("abstention"))
+        metrics = {name: report[name] for name in names if name in report}
         html = render_report(report, folder)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         st.error(
@@ -60,8 +66,9 @@ def _show_evaluation(run: Path, folder: Path) -> None:
         column.metric(name.replace("_", " "), format_metric(value))
     for note in filter(None, notes):
         st.caption(escape_markdown(note))
-    with st.expander("Scores of each class"):
-        st.markdown(display.table(by_class))
+    if by_class:
+        with st.expander("Scores of each class"):
+            st.markdown(display.table(by_class))
     # Rendered from the metrics: the HTML file of a run from elsewhere could contain anything.
     name = f"{run.name}-{folder.name}.html"
     st.download_button("Download the report", html, name, "text/html", key=f"report {folder}")

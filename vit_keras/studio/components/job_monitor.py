@@ -7,6 +7,7 @@ import streamlit as st
 
 from vit_keras.errors import SettingError
 from vit_keras.runs import run_end, tables
+from vit_keras.runs.history import monitored
 from vit_keras.studio.components import run_metrics
 from vit_keras.studio.components.display import escape_markdown, show_errors, table
 from vit_keras.studio.jobs import live_run, runner
@@ -178,8 +179,10 @@ def _show_sweep_table(job: Job, views: list[live_run.RunView]) -> None:
     rows: list[list[str]] = []
     for view in views:
         settings = live_run.settings_of(view.path, job.swept)
-        best = max((row["val_accuracy"] for row in view.rows), default=None)
-        found = {"validation": best, "test": view.metrics.get("test_accuracy")}
+        name = monitored(view.rows)
+        best = max((row[name] for row in view.rows), default=None)
+        test = view.metrics.get(name.replace("val", "test"))
+        found = {"validation": best, "test": test}
         accuracies = [
             tables.accuracy_text(value, view.images.get(split)) for split, value in found.items()
         ]

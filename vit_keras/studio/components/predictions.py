@@ -1,6 +1,7 @@
 """Predict images, and show confidences as bars and explanations as overlays."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,6 @@ from vit_keras.predict.decisions import NONE_OF_THESE, Decision
 from vit_keras.predict.predictor import Candidate, Prediction
 from vit_keras.runs import saved_run
 from vit_keras.runs.status import RunState
-from vit_keras.runs.temperature import read_temperature
 from vit_keras.studio.components import display
 from vit_keras.studio.components.display import escape_markdown, show_errors, table
 from vit_keras.studio.worker.client import worker
@@ -71,7 +71,7 @@ def show(run: RunState, images: list[Upload]) -> None:
     number = 0
     if len(readable) > 1:
         rows = [_row(prediction) for _, prediction in readable]
-        st.markdown(table([("file", "class", "confidence", "decision"), *rows]))
+        st.markdown(table([_heads([prediction for _, prediction in readable]), *rows]))
         number = st.selectbox(
             "Image in detail",
             range(len(readable)),
@@ -80,7 +80,8 @@ def show(run: RunState, images: list[Upload]) -> None:
         )
     _show_detail(run, *readable[number])
     by = st.session_state.get(ENGINES, {}).get(run.name)
-    st.caption(escape_markdown(f"{read_temperature(run.path).sentence}; computed by {by}"))
+    decision = saved_run.open_run(run.path).decision
+    st.caption(escape_markdown(f"{decision}; computed by {by}"))
 
 
 def _predict(run: RunState, images: list[Upload]) -> list[Prediction | str]:
@@ -106,15 +107,16 @@ def _predict_batch(
             results[key] = str(response["unreadable"])
             continue
         top = tuple(Candidate(*candidate) for candidate in response["top"])
-        found = response["decision"]
+        found, given = response["decision"], response["labels"]
         decision = Decision(**{**found, "classes": tuple(found["classes"])}) if found else None
-        prediction = results[key] = Prediction(image.name, top, decision)
+        labels = None if given is None else tuple(c for c in top if c.index in given)
+        prediction = results[key] = Prediction(image.name, top, decision, labels)
         st.session_state.setdefault(ENGINES, {})[run.name] = response["engine"]
         st.session_state.setdefault(HISTORY, []).append(HistoryEntry(run.name, prediction))
 
 
 def _show_detail(run: RunState, image: Upload, prediction: Prediction) -> None:
-    st.subheader(escape_markdown(f"{prediction.label}: {prediction.confidence:.1%}"))
+    st.subheader(escape_markdown(_title(prediction)))
     _show_decision(prediction)
     left, right = st.columns([2, 3])
     with right:
@@ -133,7 +135,7 @@ def _show_decision(prediction: Prediction) -> None:
 
 
 def _show_explanation(run: RunState, image: Upload, prediction: Prediction) -> None:
-    targets = [None, *prediction.top[:BARS]]
+    targets = [None, *(prediction.labels or prediction.top[:BARS])]
     number = st.selectbox(
         "Explanation",
         range(len(targets)),
@@ -192,13 +194,16 @@ def show_history() -> None:
     entries: list[HistoryEntry] = st.session_state.get(HISTORY, [])
     if not entries:
         return
-    content = outputs.to_csv([entry.prediction for entry in entries])
+    shown = [entry.prediction for entry in entries]
+    is_mixed = len({one.labels is None for one in shown}) > 1  # of runs of either task
+    content = outputs.to_json(shown) if is_mixed else outputs.to_csv(shown)
+    name = "predictions.json" if is_mixed else "predictions.csv"
     with st.container(horizontal=True):
         st.download_button(
-            "Predictions as CSV",
+            f"Predictions as {name[-4:].removeprefix('.').upper()}",
             content,
-            "predictions.csv",
-            "text/csv",
+            name,
+            "application/json" if is_mixed else "text/csv",
             on_click="ignore",  # nothing on the page changes
             help="all predictions of this session",
         )
@@ -207,9 +212,28 @@ def show_history() -> None:
             st.rerun()
     with st.expander("Predictions of this session"):
         rows = [(entry.run, *_row(entry.prediction)) for entry in reversed(entries[-100:])]
-        st.markdown(table([("run", "file", "class", "confidence", "decision"), *rows]))
+        heads = _heads([entry.prediction for entry in entries])
+        st.markdown(table([("run", *heads), *rows]))
+
+
+def _heads(predictions: Sequence[Prediction]) -> tuple[str, str, str, str]:
+    """The heads of `_row`: a run with several labels has no single class."""
+    has_labels = any(one.labels is not None for one in predictions)
+    named = ("labels", "confidences") if has_labels else ("class", "confidence")
+    return ("file", *named, "decision")
+
+
+def _title(prediction: Prediction) -> str:
+    """The class with its confidence, or each label with its own."""
+    if prediction.labels is None:
+        return f"{prediction.label}: {prediction.confidence:.1%}"
+    return ", ".join(f"{c.label}: {c.confidence:.1%}" for c in prediction.labels) or "no label"
 
 
 def _row(prediction: Prediction) -> tuple[str, str, str, str]:
+    if prediction.labels is not None:
+        labels = ", ".join(c.label for c in prediction.labels) or "none"
+        confidences = ", ".join(f"{c.confidence:.4f}" for c in prediction.labels)
+        return prediction.source, labels, confidences, "-"
     confidence, decision = f"{prediction.confidence:.4f}", outputs.decision_text(prediction)
     return prediction.source, prediction.label, confidence, decision or "-"

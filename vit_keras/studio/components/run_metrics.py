@@ -6,14 +6,16 @@ from typing import Any
 import streamlit as st
 
 from vit_keras.runs import accuracy
-from vit_keras.runs.curves import PANELS
+from vit_keras.runs.curves import panels_of
+from vit_keras.runs.history import ACCURACY, VAL_MAP
 from vit_keras.studio.components.display import escape_markdown
 from vit_keras.studio.jobs.live_run import RunView
 
 METRICS = {  # column of history.csv -> label and number format
-    "val_accuracy": ("validation accuracy", "{:.1%}"),
+    ACCURACY: ("validation accuracy", "{:.1%}"),
     "val_balanced_accuracy": ("balanced accuracy", "{:.1%}"),  # where it is monitored
     "val_macro_f1": ("macro F1", "{:.4f}"),  # likewise
+    VAL_MAP: ("validation mAP", "{:.1%}"),  # of several labels, in place of the accuracy
     "val_loss": ("validation loss", "{:.4f}"),
     "learning_rate": ("learning rate", "{:.3g}"),
     "images_per_second": ("images/s", "{:,.0f}"),
@@ -37,10 +39,11 @@ WIDTH = 110  # pixels of an image
 def show(view: RunView) -> None:
     """Show the test accuracy of a finished run, and its curves from the first epoch on."""
     if view.metrics:
-        reached = view.metrics.get("test_accuracy", float("nan"))
+        name = "mAP" if "test_map" in view.metrics else "accuracy"
+        reached = view.metrics.get(f"test_{name.lower()}", float("nan"))
         by_class = escape_markdown(accuracy.class_text(view.metrics, "test_"))
         st.success(
-            f"Finished: test accuracy {reached:.4f}{by_class}, in "
+            f"Finished: test {name} {reached:.4f}{by_class}, in "
             f"{escape_markdown(_short_path(view.path))}"
         )
     if not view.rows:
@@ -48,9 +51,12 @@ def show(view: RunView) -> None:
     last = view.rows[-1]
     st.markdown(f"**After epoch {last['epoch']:.0f}**")
     shown = {key: look for key, look in METRICS.items() if key in last}
+    if VAL_MAP in shown:
+        del shown[ACCURACY]  # high also where no label is ever given
     for column, (key, (name, pattern)) in zip(st.columns(len(shown)), shown.items(), strict=True):
         column.metric(name, pattern.format(last[key]))
-    for column, (title, lines) in zip(st.columns(len(PANELS)), PANELS.items(), strict=True):
+    panels = panels_of([view.rows])
+    for column, (title, lines) in zip(st.columns(len(panels)), panels.items(), strict=True):
         with column:
             _show_curve(title, lines, view.rows)
     _show_samples(view)

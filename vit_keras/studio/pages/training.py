@@ -28,7 +28,7 @@ from vit_keras.studio.jobs.queue import Job, Jobs
 COMMON = ("train.epochs", "train.batch_size", "optim.learning_rate", "train.sample_predictions")
 # Set elsewhere on the page, or not applicable to a new run.
 HIDDEN = (
-    *("data.name", "data.path", *data_source.FOLDER_SETTINGS),
+    *("data.name", "data.path", "data.several_labels", *data_source.FOLDER_SETTINGS),
     *("run.root", "run.resume"),
 )
 TITLES = {

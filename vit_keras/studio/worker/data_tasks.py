@@ -10,7 +10,7 @@ from vit_keras.augment.preview import augmentation_sheet
 from vit_keras.config import compose
 from vit_keras.config.schema import Config
 from vit_keras.data import quality_report
-from vit_keras.data.dataset import Split, Splits
+from vit_keras.data.dataset import Split, Splits, label_text
 from vit_keras.data.lazy_images import LazyImages
 from vit_keras.data.splits import image_size, load_splits
 from vit_keras.explain.plots import enlarged
@@ -45,9 +45,7 @@ class DataTasks:
         findings = list(splits.findings)
         return {
             "class_names": splits.class_names,
-            "counts": {
-                n: np.bincount(p.labels, minlength=classes).tolist() for n, p in parts.items()
-            },
+            "counts": {name: part.class_counts(classes).tolist() for name, part in parts.items()},
             "not_read": sum(finding.problem in quality_report.NOT_READ for finding in findings),
             "sizes": _sizes(list(parts.values())),
             "samples": _samples(splits, samples, label),
@@ -101,12 +99,11 @@ def _sizes(parts: list[Split]) -> list[list]:
 def _samples(splits: Splits, count: int, label: int | None) -> list[dict[str, Any]]:
     """Evenly spaced training images with the names of their classes."""
     train = splits.train
-    every = np.arange(len(train.labels))
-    indices = every if label is None else np.flatnonzero(train.labels == label)
+    indices = np.arange(len(train.labels)) if label is None else train.of_class(label)
     places = np.linspace(0, len(indices) - 1, min(count, len(indices))).astype(int)
     return [
         {
-            "label": splits.class_names[train.labels[index]],
+            "label": label_text(train.labels[index], splits.class_names),
             "image": encode_png(_thumbnail(enlarged(np.asarray(train.images[int(index)])))),
         }
         for index in indices[np.unique(places)]

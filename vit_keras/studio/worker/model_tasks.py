@@ -45,7 +45,8 @@ class ModelTasks:
     def predict(self, run: str, images: list[str]) -> list[dict[str, Any]]:
         """Confidence of every class for each image file in base64, or why it cannot be read.
 
-        With what is decided at the usual coverage, if the run has been evaluated.
+        With what is decided at the usual coverage, if the run has been evaluated. Of several
+        labels, also the indices of those above their thresholds.
         """
         predictor = self._open(run)
         contents = [base64.b64decode(image) for image in images]
@@ -57,6 +58,7 @@ class ModelTasks:
             else {
                 "top": [[c.label, c.index, c.confidence] for c in result.top],
                 "decision": asdict(result.decision) if result.decision else None,
+                "labels": None if result.labels is None else [c.index for c in result.labels],
                 "engine": predictor.engine.name,
             }
             for result in results
