@@ -90,8 +90,9 @@ def test_the_best_epoch_is_that_of_the_highest_map():
         {"epoch": 1, "val_accuracy": 0.9, "val_loss": 0.3, "val_map": 0.2},
         {"epoch": 2, "val_accuracy": 0.8, "val_loss": 0.4, "val_map": 0.6},
     ]
-    assert best_epoch(rows) == 2
-    assert best_epoch([{**row, "val_map": 0.5} for row in rows]) == 1  # ties: the lowest loss
+    monitor = monitor_of(compose("task=multilabel"))
+    assert best_epoch(rows, monitor) == 2
+    assert best_epoch([{**row, "val_map": 0.5} for row in rows], monitor) == 1  # ties: lowest loss
 
 
 @pytest.mark.parametrize(

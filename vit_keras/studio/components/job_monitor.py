@@ -7,7 +7,7 @@ import streamlit as st
 
 from vit_keras.errors import SettingError
 from vit_keras.runs import run_end, tables
-from vit_keras.runs.history import monitored
+from vit_keras.runs.history import ACCURACY, VAL_MAP
 from vit_keras.studio.components import run_metrics
 from vit_keras.studio.components.display import escape_markdown, show_errors, table
 from vit_keras.studio.jobs import live_run, runner
@@ -179,7 +179,7 @@ def _show_sweep_table(job: Job, views: list[live_run.RunView]) -> None:
     rows: list[list[str]] = []
     for view in views:
         settings = live_run.settings_of(view.path, job.swept)
-        name = monitored(view.rows)
+        name = VAL_MAP if view.rows and VAL_MAP in view.rows[0] else ACCURACY
         best = max((row[name] for row in view.rows), default=None)
         test = view.metrics.get(name.replace("val", "test"))
         found = {"validation": best, "test": test}
