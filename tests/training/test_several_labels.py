@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -17,11 +18,12 @@ from vit_keras.config.compose import compose, with_data
 from vit_keras.explain import explain_run
 from vit_keras.export.exporter import export_run
 from vit_keras.model.vit import build_vit
-from vit_keras.predict import outputs
-from vit_keras.runs.history import best_epoch
+from vit_keras.predict import outputs, tables, tiles
+from vit_keras.runs.history import best_epoch, monitor_of
 from vit_keras.runs.saved_run import open_run
 from vit_keras.runs.status import run_status
 from vit_keras.training.average_precision import MeanAveragePrecision
+from vit_keras.training.soup_checks import check_soup
 from vit_keras.training.training_model import TrainingModel
 
 MODEL = ("patch_size=8", "width=8", "depth=1", "num_heads=2", "mlp_dim=8")
@@ -105,9 +107,12 @@ def test_the_best_epoch_is_that_of_the_highest_map():
         (["task=multilabel"], ["data.name=digits", "data=csv"]),
         (["data=csv", "data.path=x", "data.several_labels=true"], ["set it instead", "multilabel"]),
         (["data=csv", "data.path=x", 'data.label_separator="|"'], ["has no effect", "multilabel"]),
-        (
-            ["task=multilabel", "data=csv", "data.path=x", "train.sample_predictions=3"],
-            ["train.sample_predictions=3", "leave it out"],
+        *(
+            (["task=multilabel", "data=csv", "data.path=x", word], [word, "leave it out"])
+            for word in (
+                *("train.sample_predictions=3", "train.class_weight=balanced", "train.folds=5"),
+                *("data.sampling=sqrt", "data.fold=2/5", "train.monitor=val_loss"),
+            )
         ),
     ],
 )
@@ -151,9 +156,16 @@ def test_several_labels_from_a_table_to_predictions(table, tmp_path):
     assert kept["fitted_on"]["images"] == 21
     assert kept["not_fitted"] == []
     assert "Hamming loss" in (run.path / "evaluation/report.html").read_text()
-    for bad, name in ((dict(sizes=[32]), "sizes=32"), (dict(flip=True), "flip=true")):
-        with pytest.raises(SettingError, match=name):
+    assert not (run.path / "abstention.npz").exists()
+    for bad in (dict(sizes=[32]), dict(flip=True), dict(ood="digits")):
+        with pytest.raises(SettingError, match=f"^{next(iter(bad))}=.*multilabel"):
             evaluate_run(run.path, **bad)
+    with pytest.raises(SettingError, match=r"coverage=0\.95.*multilabel"):
+        Predictor(run.path, engine="keras").predict([], coverage=0.95)
+    with pytest.raises(SettingError, match=r"multilabel.*tile_size"):
+        tiles.check_run(saved)
+    with pytest.raises(SettingError, match="multilabel"):
+        check_soup([run.path, stopped])
 
     files = sorted(map(str, table.parent.glob("1?.png")))
     by_keras = Predictor(run.path, engine="keras").predict(files)
@@ -171,6 +183,12 @@ def test_several_labels_from_a_table_to_predictions(table, tmp_path):
     assert [json.loads(row["labels"]) for row in rows] == [
         [c.label for c in one.labels] for one in by_onnx
     ]
+    images = tables.find_table([str(table)]).table
+    kept = {"image": [Path(file).name for file in files], "note": ["x"] * len(files)}
+    images = images._replace(columns=kept)
+    predicted = list(csv.DictReader(tables.to_csv(images, by_onnx).decode().splitlines()))
+    assert [*predicted[0]] == ["image", "note", "predicted", "confidence"]
+    assert [row["predicted"] for row in predicted] == [row["labels"] for row in rows]
     assert outputs.to_table(by_onnx).startswith(b"file")
     assert "labels" in json.loads(outputs.to_json(by_onnx))[0]
 

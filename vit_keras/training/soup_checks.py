@@ -12,8 +12,8 @@ def check_soup(runs: Sequence[str | Path]) -> list[SavedRun]:
     """The opened runs.
 
     Raises:
-        SettingError: there are fewer than two, one is named twice, has no model, is an ensemble,
-            or was trained on other data than the first.
+        SettingError: there are fewer than two, one is named twice, has no model, is an ensemble or
+            of several labels, or was trained on other data than the first.
     """
     saved = [open_run(run) for run in runs]
     paths = [one.path for one in saved]
@@ -27,6 +27,11 @@ def check_soup(runs: Sequence[str | Path]) -> list[SavedRun]:
             raise SettingError(
                 f"{one.path} is an ensemble, which has no weights of its own to average; leave it "
                 "out"
+            )
+        if one.is_multilabel:
+            raise SettingError(
+                f"{one.path} is of task=multilabel, and a soup is chosen by the accuracy of one "
+                "class; leave it out"
             )
         if _fingerprint(one) != _fingerprint(saved[0]):
             raise SettingError(

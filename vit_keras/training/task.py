@@ -1,5 +1,7 @@
 """Checks of `task`, and of what a task of several labels cannot do. Imports no Keras."""
 
+from vit_keras.config.compose import get_setting
+from vit_keras.config.fields import options
 from vit_keras.config.schema import MULTILABEL, Config
 from vit_keras.errors import SettingError
 
@@ -8,6 +10,15 @@ OTHERS = {
     "ordinal": "use task=classification with the grades as classes",
     "regression": "use task=classification with ranges of the number as classes, or train "
     "vit_keras.build_vit(num_classes=1) by Keras",
+}
+# Settings that a task of several labels has at their defaults -> why.
+OF_ONE_LABEL = {
+    "train.sample_predictions": "shows the one class of an image",
+    "train.class_weight": "weights an image by its one class",
+    "data.sampling": "draws images by their one class",
+    "train.monitor": "has no effect: the best model is that of the highest mean average precision",
+    "train.folds": "draws folds by the one class of an image",
+    "data.fold": "draws folds by the one class of an image",
 }
 
 
@@ -43,8 +54,7 @@ def check(config: Config) -> None:
         )
     if config.data.label_separator == "":
         raise SettingError("data.label_separator is empty; name the text between two labels")
-    if count := config.train.sample_predictions:
-        raise SettingError(
-            f"train.sample_predictions={count} shows the one class of an image; leave it out with "
-            f"task={MULTILABEL}"
-        )
+    for name, reason in OF_ONE_LABEL.items():
+        value = get_setting(config, name)
+        if value != options()[name].default:
+            raise SettingError(f"{name}={value} {reason}; leave it out with task={MULTILABEL}")
