@@ -174,6 +174,8 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
             path="a",
             image_column="file",
             label_column="kind",
+            label_separator="|",
+            several_labels=True,
             split_column="part",
             group_column="patient",
             fold="2/5",
@@ -225,7 +227,7 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
             *(3, 7, 2**32 - 1, "mixed_bfloat16", False, False, 2, 5, True, 8, 9, 4, ["onnx"]),
             *([2], "val_macro_f1", {"cat": 2.5, "7": 0.5}, 0.99, 5),
         ),
-        loss=LossConfig("focal", 1.5),
+        loss=LossConfig("focal", 1.5, 0.1),
         run=RunConfig(str(tmp_path), str(tmp_path / "run: #1")),
     )
     for group in ("data", "model", "pretrained", "augment", "optim", "loss", "train"):
