@@ -15,7 +15,8 @@ from helpers.fake_runs import RELEASED, in_process
 from vit_keras import Predictor, SettingError
 from vit_keras.cli import arguments
 from vit_keras.cli import predict as cli_predict
-from vit_keras.predict import inputs, outputs, predictor, preflight
+from vit_keras.data.readers.annotation_json import Table
+from vit_keras.predict import inputs, outputs, predictor, preflight, tables
 from vit_keras.predict.decisions import OUTLIER, SEVERAL, Decision
 
 BAD = ("empty.png", "half.jpeg", "text.jpg")
@@ -234,6 +235,23 @@ def test_what_cannot_be_predicted_is_refused_before_keras(photos, tmp_path):
 
 def test_the_script_refuses_without_importing_keras(refusal):
     assert "is not a run" in refusal("nowhere", "image.png", name="predict")
+
+
+def test_a_table_gets_what_is_decided():
+    table = Table(Path("t.csv"), {"path": ["a.png", "b.png", "c.png"]}, [2, 3, 4], "line")
+    top = (predictor.Candidate("cat", 0, 0.5), predictor.Candidate("dog", 1, 0.5))
+    several = Decision(("cat", "dog"), 0.25, 75.0, True, SEVERAL)
+    results = [
+        predictor.Unreadable("a.png", "damaged"),
+        predictor.Prediction("b.png", top, several),
+        predictor.Prediction("c.png", top, Decision(("cat",), 0.125, 50.0, False, "")),
+    ]
+    found = list(csv.DictReader(io.StringIO(tables.to_csv(table, results).decode())))
+    assert [row["abstain"] for row in found] == ["", "true", "false"]
+    assert found[1]["classes"] == "cat\ndog"
+    assert (found[1]["reason"], found[1]["ood_score"]) == (SEVERAL, "0.25")
+    objects = json.loads(tables.to_json(table, results))
+    assert [one["classes"] for one in objects] == [None, ["cat", "dog"], ["cat"]]
 
 
 def test_a_table_keeps_its_rows_and_gets_the_predictions(predict, photos):

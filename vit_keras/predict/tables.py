@@ -124,7 +124,7 @@ def _cell(value: Any) -> Any:
     """A cell of CSV: nothing for None, JSON for what is nested, as in exports of annotations."""
     if isinstance(value, tuple):  # the classes of a decision, as `outputs.to_csv` has them
         return "\n".join(value)
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, bool | list | dict) else value
 
 
 WRITERS = {"csv": to_csv, "json": to_json}
