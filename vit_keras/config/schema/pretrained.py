@@ -1,0 +1,29 @@
+"""The settings `pretrained.*`."""
+
+from dataclasses import dataclass
+
+from vit_keras.validators import setting
+
+
+@dataclass
+class PretrainedConfig:
+    """Which trained ViT to start from, if any; its file decides the architecture."""
+
+    handle: str | None = setting(
+        None, "A path, an address on Kaggle or tfhub.dev, or a Hugging Face id."
+    )
+    load_weights: bool = setting(
+        True, "Load the file's weights; false trains the same architecture from fresh ones."
+    )
+    wrap_saved_model: bool = setting(
+        False, "Wrap a SavedModel as one trainable layer even if its weights can be converted."
+    )
+    train_all: bool = setting(
+        False, "Of a wrapped SavedModel, also train variables that were saved as not trainable."
+    )
+    ignore_weights: list[str] = setting(
+        list, "Patterns of weight names in the file that may be left unused."
+    )
+    baseline: bool = setting(
+        False, "Afterwards train the same model from fresh weights, for comparison."
+    )
