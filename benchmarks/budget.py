@@ -1,10 +1,7 @@
-"""Train a contender of `time_to_accuracy.py` for a number of seconds.
-
-The learning rate follows the share of the budget that is spent, so that its decay ends with the
-budget, however fast the machine is at the moment.
-"""
+"""Time the steps of a contender of `time_to_accuracy.py`, and train it for a number of them."""
 
 import math
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +24,8 @@ class Task(NamedTuple):
         depth: encoder blocks of timm's and keras-hub's ViT.
         recipe: ours.
         overrides: further settings of ours.
-        compare: time a few steps of each way to compile a peer, and keep the fastest.
+        compare: every way to compile a peer, instead of the first alone.
+        trial_steps: of each way, after the first; the median time counts.
     """
 
     seconds: float
@@ -37,6 +35,7 @@ class Task(NamedTuple):
     recipe: str
     overrides: tuple[str, ...]
     compare: bool
+    trial_steps: int
 
 
 class Contender(NamedTuple):
@@ -92,32 +91,28 @@ def warmup_cosine(peak, share, warmup=0.05):
     return peak * 0.5 * (1 + math.cos(math.pi * min(1.0, (share - warmup) / (1 - warmup))))
 
 
-def fastest(makes, task, augment):
-    """(name, contender) of the one with the shortest step, built again.
+def speed(makes, task, augment):
+    """The way with the shortest step: {"way": its name, "step_seconds": median}.
 
     Args:
         makes: name -> function that builds a contender.
         task: its images are trained on for a few steps.
         augment: as in `batches`.
     """
-    if len(makes) == 1 or not task.compare:
-        name = next(iter(makes))
-        return name, makes[name]()
-    took = {}
-    for name, make in makes.items():
-        took[name] = min(_step_seconds(make(), task, augment))
-    name = min(took, key=took.get)
+    ways = makes if task.compare else dict(list(makes.items())[:1])
+    took = {name: _step_seconds(make(), task, augment) for name, make in ways.items()}
     print("  step:", *(f"{way} {seconds:.3f} s" for way, seconds in took.items()), flush=True)
-    return name, makes[name]()
+    way = min(took, key=took.__getitem__)
+    return {"way": way, "step_seconds": took[way]}
 
 
-def _step_seconds(contender, task, augment, steps=5):
+def _step_seconds(contender, task, augment):
     stream, seconds = _stream(task, augment), []
-    for _ in range(steps):
+    for _ in range(1 + task.trial_steps):
         started = time.perf_counter()
         contender.step(*next(stream), 0.0)
         seconds.append(time.perf_counter() - started)
-    return seconds[1:]  # the first one compiles
+    return statistics.median(seconds[1:])  # the first one compiles
 
 
 def _stream(task, augment):
@@ -125,32 +120,27 @@ def _stream(task, augment):
     return batches(arrays["x_train"], arrays["y_train"], task.batch_size, augment)
 
 
-def train(contender, task, augment):
-    """Train for the seconds of `task`; what it took, and the accuracy of the final weights.
-
-    Counted is the time from the end of the first step, which compiles, to that of the last one,
-    with the loading and the augmentation of the batches.
-    """
-    stream, steps = _stream(task, augment), 0
-    contender.step(*next(stream), 0.0)
+def train(contender, task, augment, step_seconds):
+    """Train for the steps that fit into the seconds of `task`; a row of the table."""
+    stream, steps = _stream(task, augment), max(1, round(task.seconds / step_seconds))
     started = time.perf_counter()
-    while (spent := time.perf_counter() - started) < task.seconds:
-        loss = contender.step(*next(stream), spent / task.seconds)
-        steps += 1
+    for number in range(steps):
+        loss = contender.step(*next(stream), number / steps)
         if not math.isfinite(loss):
-            raise FloatingPointError(f"the loss became {loss} at step {steps + 1}")
-    return result(contender, task, spent, steps * task.batch_size, task.batch_size)
+            raise FloatingPointError(f"the loss became {loss} at step {number + 1}")
+    took = time.perf_counter() - started
+    return result(contender, task, steps * task.batch_size, task.batch_size / step_seconds, took)
 
 
-def result(contender, task, seconds, images, uncounted, train_images=None) -> dict[str, Any]:
-    """A row of the table.
+def result(contender, task, images, images_per_second, took, train_images=None) -> dict[str, Any]:
+    """A row of the table, with the accuracy of the final weights.
 
     Args:
         contender: trained.
         task: its test images are used, all of them.
-        seconds: of training, counted.
-        images: trained on in that time.
-        uncounted: further images, of the steps that compiled.
+        images: trained on.
+        images_per_second: of the trial.
+        took: seconds that the training took, on a machine that may have been shared.
         train_images: of an epoch; those of `task` unless given.
     """
     arrays = cifar10_arrays.load(task.file)
@@ -161,8 +151,8 @@ def result(contender, task, seconds, images, uncounted, train_images=None) -> di
     ]
     return {
         "accuracy": round(float(np.mean(np.concatenate(parts) == test_labels)), 4),
-        "images_per_second": round(images / seconds, 1),
-        "epochs": round((images + uncounted) / (train_images or len(arrays["y_train"])), 2),
+        "images_per_second": round(images_per_second, 1),
+        "epochs": round(images / (train_images or len(arrays["y_train"])), 2),
         "parameters": contender.params,
-        "seconds": round(seconds, 1),
+        "took_seconds": round(took, 1),
     }

@@ -8,35 +8,62 @@ from pathlib import Path
 
 from budget import Contender, result
 
-TRIAL_CALLS = 8  # of the compiled step in each stage, to time it
 
+def speed(task):
+    """What `auto` is for `task.recipe`, and the seconds of a step in each stage.
 
-def ours(task):
-    """Train `task.recipe` as `vit-keras train` does, and evaluate its final weights.
-
-    A trial of each stage tells how many steps fit into the budget; the stages keep their shares of
-    it, and each learning-rate schedule is completed. Not counted are the validation and the files
-    that end an epoch: the final weights, those of `last.keras`, do not depend on them.
+    Not counted are the validation and the files that end an epoch: the final weights, those of
+    `last.keras`, do not depend on them.
     """
-    from vit_keras.config import stages
+    from vit_keras.training.preflight import load_config
+    from vit_keras.training.step_time import Pair
+    from vit_keras.training.train import prepare
+
+    config = load_config(*_recipe(task))
+    chosen = prepare(config, may_measure=True).plan.config.train
+    pair = Pair(chosen.precision, chosen.jit_compile)
+    settings = [f"train.precision={pair.policy}", f"train.jit_compile={pair.xla}".lower()]
+    calls = 1 + task.trial_steps
+    trial = _words(config, dict.fromkeys(_epochs(config), 1), calls * _per_call(config))
+    with tempfile.TemporaryDirectory() as folder:
+        clocks, _ = _train(load_config(*_recipe(task), *settings, *trial, f"run.dir={folder}/run"))
+    seconds = {name: clock.step_seconds for name, clock in clocks.items()}
+    print("  step:", *(f"{name} {step:.3f} s" for name, step in seconds.items()), flush=True)
+    return {"way": f"{task.recipe}, {pair}", "settings": settings, "step_seconds": seconds}
+
+
+def train(task, settings, step_seconds):
+    """Train `task.recipe` for the steps that fit into the seconds of `task`; a row of the table.
+
+    The stages keep their shares of it, and each learning-rate schedule is completed.
+    """
     from vit_keras.training.preflight import load_config
     from vit_keras.training.train import prepare
 
-    words = [f"recipe={task.recipe}", *task.overrides]
+    words = [*_recipe(task), *settings]
+    prepared = prepare(load_config(*words))
+    config = prepared.plan.config
+    full = len(prepared.splits.train.labels) // config.train.batch_size
+    epochs, steps = fitted(_epochs(config), full, step_seconds, task.seconds)
+    per_call = _per_call(config)
+    final = _words(config, epochs, max(2, round(steps / per_call)) * per_call)
     with tempfile.TemporaryDirectory() as folder:
-        config = load_config(*words)
-        prepare(config, may_measure=True)  # what `auto` is: the trial and the run recall it
-        epochs = {stage.name: stage.epochs for stage in stages.plan(config)}
-        per_call = config.train.steps_per_execution
-        trial = _words(config, dict.fromkeys(epochs, 1), TRIAL_CALLS * per_call)
-        clocks, prepared = _train(load_config(*words, *trial, f"run.dir={folder}/trial"))
-        seconds = {name: clock.step_seconds for name, clock in clocks.items()}
-        print("  step:", *(f"{name} {step:.3f} s" for name, step in seconds.items()), flush=True)
-        full = len(prepared.splits.train.labels) // prepared.plan.config.train.batch_size
-        epochs, steps = fitted(epochs, full, seconds, task.seconds)
-        final = _words(config, epochs, max(2, round(steps / per_call)) * per_call)
         clocks, prepared = _train(load_config(*words, *final, f"run.dir={folder}/run"))
-        return _row(task, clocks.values(), prepared, Path(folder, "run/last.keras"))
+        return _row(task, clocks, prepared, step_seconds, Path(folder, "run/last.keras"))
+
+
+def _recipe(task):
+    return [f"recipe={task.recipe}", *task.overrides]
+
+
+def _epochs(config):
+    from vit_keras.config import stages
+
+    return {stage.name: stage.epochs for stage in stages.plan(config)}
+
+
+def _per_call(config):
+    return config.train.steps_per_execution
 
 
 def fitted(epochs, full, step_seconds, budget):
@@ -123,22 +150,19 @@ def _clock():
     return Clock()
 
 
-def _row(task, clocks, prepared, file):
+def _row(task, clocks, prepared, step_seconds, file):
     import keras
 
-    from vit_keras.training.step_time import Pair
-
     model = keras.saving.load_model(file, compile=False)
-    config = prepared.plan.config
-    timed = [step for clock in clocks for step in clock.steps]
-    uncounted = sum(clock.uncounted for clock in clocks)
-    way = Pair(config.train.precision, config.train.jit_compile)
-    row = result(
+    batch_size = prepared.plan.config.train.batch_size
+    counts = {name: sum(n for _, n in clock.steps) for name, clock in clocks.items()}
+    uncounted = sum(clock.uncounted for clock in clocks.values())
+    quiet = sum(count * step_seconds[name] for name, count in counts.items())
+    return result(
         Contender(step=None, predict=model.predict_on_batch, params=model.count_params()),
         task,
-        seconds=sum(seconds for seconds, _ in timed),
-        images=sum(steps for _, steps in timed) * config.train.batch_size,
-        uncounted=uncounted * config.train.batch_size,
+        images=(sum(counts.values()) + uncounted) * batch_size,
+        images_per_second=sum(counts.values()) * batch_size / quiet,
+        took=sum(seconds for clock in clocks.values() for seconds, _ in clock.steps),
         train_images=len(prepared.splits.train.labels),
     )
-    return {"way": f"{task.recipe}, {way}", **row}

@@ -1,13 +1,14 @@
 """The peers of `time_to_accuracy.py`: timm, Keras' published CCT example and keras-hub.
 
-Each function trains for the seconds of its task and returns a row of the table. Imports are inside
-the functions, because torch and TensorFlow must not share a process.
+The functions of `PEERS` give the ways to build a peer, and whether its images are augmented.
+Imports are inside the functions, because torch and TensorFlow must not share a process.
 """
 
 import functools
 import os
 
-from budget import Contender, fastest, train, warmup_cosine
+import budget
+from budget import Contender, warmup_cosine
 from contenders import CLASSES, DECAY, RATE, keras_hub_model
 from tools.torchvision_stand_in import torchvision_or_stand_in
 
@@ -23,11 +24,10 @@ def timm_vit(task):
     its default, SGD at 0.1, is for convolutional networks. Crop and flip as DeiT, which trains
     with timm, on images of 32 pixels.
     """
-    makes = {"eager": functools.partial(_timm_vit, task, compiled=False)}
-    if task.compare:
-        makes["torch.compile"] = functools.partial(_timm_vit, task, compiled=True)
-    way, contender = fastest(makes, task, augment=True)
-    return {"way": way, **train(contender, task, augment=True)}
+    ways = {"eager": False, "torch.compile": True}
+    return {
+        way: functools.partial(_timm_vit, task, compiled) for way, compiled in ways.items()
+    }, True
 
 
 def _timm_vit(task, compiled):
@@ -79,13 +79,13 @@ def keras_cct(task):
 
     AdamW at a constant rate of 1e-3, weight decay of 1e-4, label smoothing of 0.1, batch size 128.
     """
-    return _train_keras(task, _cct, lambda share: RATE, weight_decay=1e-4, augment=False)
+    return _keras_ways(_cct, lambda share: RATE, weight_decay=1e-4), False
 
 
 def keras_cct_cosine(task):
     """The same with a warm-up and a cosine decay, which the example does not have."""
     rate = functools.partial(warmup_cosine, RATE)
-    return _train_keras(task, _cct, rate, weight_decay=1e-4, augment=False)
+    return _keras_ways(_cct, rate, weight_decay=1e-4), False
 
 
 def keras_hub_vit(task):
@@ -95,16 +95,14 @@ def keras_hub_vit(task):
         return keras_hub_model(HEADS, task.depth)
 
     rate = functools.partial(warmup_cosine, RATE)
-    return _train_keras(task, build, rate, weight_decay=DECAY, augment=True)
+    return _keras_ways(build, rate, weight_decay=DECAY), True
 
 
-def _train_keras(task, build, rate, weight_decay, augment):
-    makes = {
+def _keras_ways(build, rate, weight_decay):
+    return {
         way: functools.partial(_keras_contender, build, rate, weight_decay, jit)
         for way, jit in (("without XLA", False), ("XLA", True))
     }
-    way, contender = fastest(makes, task, augment)
-    return {"way": way, **train(contender, task, augment)}
 
 
 def _keras_contender(build, rate, weight_decay, jit):
@@ -161,3 +159,23 @@ def _cct():
     weights = layers.Softmax(axis=1)(layers.Dense(1)(x))  # sequence pooling
     pooled = ops.squeeze(ops.matmul(ops.transpose(weights, (0, 2, 1)), x), 1)
     return keras.Model(pixels, layers.Dense(CLASSES)(pooled))
+
+
+PEERS = {
+    "timm_vit": timm_vit,
+    "keras_cct": keras_cct,
+    "keras_cct_cosine": keras_cct_cosine,
+    "keras_hub_vit": keras_hub_vit,
+}
+
+
+def speed(name, task):
+    """The faster way to compile a peer, and the seconds of its step."""
+    makes, augment = PEERS[name](task)
+    return budget.speed(makes, task, augment)
+
+
+def train(name, task, way, step_seconds):
+    """Train a peer; a row of the table."""
+    makes, augment = PEERS[name](task)
+    return budget.train(makes[way](), task, augment, step_seconds)

@@ -1,12 +1,13 @@
-"""Test accuracy on CIFAR-10 after the same minutes of training on the same machine.
+"""Test accuracy on CIFAR-10 after the steps of the same minutes on the same machine.
 
-    python benchmarks/time_to_accuracy.py                    # about an hour
+    python benchmarks/time_to_accuracy.py speed      # 10 minutes, on a quiet machine
+    python benchmarks/time_to_accuracy.py train      # an hour; other work only makes it take longer
 
-Each contender trains alone, in its own process. Counted are the training steps, with the loading
-and augmentation of their batches; not counted are imports, reading the data, compilation (the first
-step of each compiled program), a few steps that choose how a contender is compiled, validation,
-and the evaluation of the final weights on all test images at the end. Ours goes first. If its steps
-take longer than its trial promised, the others get that longer time.
+`speed` times a step of each contender, with the loading and augmentation of its batch. `train`
+trains each for as many steps as fit into `--minutes` at that speed, alone and in its own process,
+and evaluates its final weights on all test images. Not counted are imports, reading the data,
+compilation, validation and the evaluation. Both keep what they measured in `--save`; an interrupted
+`train` goes on with the contenders that are missing.
 """
 
 import json
@@ -15,42 +16,48 @@ import tempfile
 import traceback
 from pathlib import Path
 
+import budget_ours
+import budget_peers
 import cifar10_arrays
 from budget import Task
-from budget_ours import ours
-from budget_peers import keras_cct, keras_cct_cosine, keras_hub_vit, timm_vit
 from figures import argument_parser, is_installed, machine, parse_arguments
 
 from vit_keras import backend
+from vit_keras.io import atomic
 from vit_keras.training.preflight import load_config
 
-CONTENDERS = {
-    "ours": ours,
-    "timm_vit": timm_vit,
-    "keras_cct": keras_cct,
-    "keras_cct_cosine": keras_cct_cosine,
-    "keras_hub_vit": keras_hub_vit,
-}
+CONTENDERS = ("ours", *budget_peers.PEERS)
 # The package of requirements-peers.txt that a contender needs.
 NEEDS = {"timm_vit": "timm", "keras_hub_vit": "keras_hub"}
+STEPS = ("speed", "train")
 
 
-def worker(name, task, pipe):
-    """Train one contender and send its row of the table."""
+def work(name, task, speed):
+    """Time the steps of a contender, or train it if its `speed` is known; what came out of it."""
     if name != "timm_vit":
         backend.import_keras()
+    if speed is None:
+        return budget_ours.speed(task) if name == "ours" else budget_peers.speed(name, task)
+    if name == "ours":
+        row = budget_ours.train(task, speed["settings"], speed["step_seconds"])
+    else:
+        row = budget_peers.train(name, task, speed["way"], speed["step_seconds"])
+    return {**row, "way": speed["way"]}
+
+
+def worker(pipe, *job):
     try:
-        pipe.send(CONTENDERS[name](task))
+        pipe.send(work(*job))
     except Exception as error:
         traceback.print_exc()
         pipe.send({"error": f"{type(error).__name__}: {error}"})
 
 
-def measure(name, task):
-    """The row of one contender, trained in its own process."""
+def measure(*job):
+    """What `work` returns, in a process of its own, or {"error": ...}."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=worker, args=(name, task, there), daemon=True)
+    process = context.Process(target=worker, args=(there, *job), daemon=True)
     process.start()
     there.close()
     try:
@@ -59,41 +66,40 @@ def measure(name, task):
         process.join()
         row = {"error": f"the process ended with status {process.exitcode}"}
     process.join()
-    return {"name": name, **row}
+    return row
 
 
 def table(rows):
-    """Lines of text, one for each contender."""
-    lines = [
-        f"{'':<18}{'accuracy':>9}{'images/s':>10}{'epochs':>8}{'parameters':>12}{'minutes':>9}"
-    ]
-    for row in rows:
+    """Lines of text, one for each contender that was trained."""
+    lines = [f"{'':<18}{'accuracy':>9}{'images/s':>10}{'epochs':>8}{'parameters':>12}{'took':>9}"]
+    for name, row in rows.items():
         if "error" in row:
-            lines.append(f"{row['name']:<18} failed: {row['error']}")
+            lines.append(f"{name:<18} failed: {row['error']}")
             continue
         lines.append(
-            f"{row['name']:<18}{row['accuracy']:>9.4f}{row['images_per_second']:>10.1f}"
-            f"{row['epochs']:>8.2f}{row['parameters']:>12,}{row['seconds'] / 60:>9.2f}"
+            f"{name:<18}{row['accuracy']:>9.4f}{row['images_per_second']:>10.1f}"
+            f"{row['epochs']:>8.2f}{row['parameters']:>12,}{row['took_seconds'] / 60:>8.2f}m"
             f"  {row['way']}"
         )
-    accuracies = {row["name"]: row["accuracy"] for row in rows if "accuracy" in row}
-    ours_accuracy = accuracies.pop("ours", None)
-    if accuracies and ours_accuracy is not None:
-        best = max(accuracies, key=accuracies.get)
-        points = 100 * (ours_accuracy - accuracies[best])
+    accuracies = {name: row["accuracy"] for name, row in rows.items() if "accuracy" in row}
+    ours = accuracies.pop("ours", None)
+    if accuracies and ours is not None:
+        best = max(accuracies, key=accuracies.__getitem__)
+        points = 100 * (ours - accuracies[best])
         lines.append(f"ours is {points:+.1f} points from the best of the others, {best}")
     return lines
 
 
 def settings():
     options = argument_parser(__doc__)
+    options.add_argument("step", nargs="?", choices=STEPS, help="both in turn unless given")
     options.add_argument("--minutes", type=float, default=10, help="of training, per contender")
     options.add_argument("--recipe", default="cifar10_ten_minutes", help="ours")
+    options.add_argument("--overrides", nargs="*", default=[], help="further settings of ours")
     options.add_argument("--batch-size", type=int, default=128, help="of the others")
     options.add_argument("--depth", type=int, default=9, help="of timm's and keras-hub's ViT")
     options.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     options.add_argument("--save", type=Path, default=Path("build/time_to_accuracy.json"))
-    options.add_argument("overrides", nargs="*", help="further settings of ours")
     smallest = dict(minutes=1 / 60, recipe="cifar10", batch_size=8, depth=1)
     return parse_arguments(options, **smallest)
 
@@ -107,6 +113,7 @@ def main():
             cifar10_arrays.write_random(file)
             overrides += ["data.name=npz", f"data.path={file}", "model.depth=1"]
             overrides += [f"train.batch_size={chosen.batch_size}"]
+            chosen.save = Path(folder) / "log.json"
         load_config(f"recipe={chosen.recipe}", *overrides)  # refuses what is wrong, at once
         if not chosen.smoke:
             backend.import_keras()  # without TensorFlow's messages, which TFDS would load
@@ -119,28 +126,45 @@ def main():
             recipe=chosen.recipe,
             overrides=tuple(overrides),
             compare=not chosen.smoke,
+            trial_steps=2 if chosen.smoke else 20,
         )
-        rows = run(chosen, task)
-    if any("error" in row for row in rows):
+        log = read(chosen)
+        for step in [chosen.step] if chosen.step else STEPS:
+            run(step, chosen, task, log)
+    if any("error" in row for rows in (log["speed"], log["train"]) for row in rows.values()):
         raise SystemExit(1)
 
 
-def run(chosen, task):
-    """Train the contenders one after another; the table is printed, and saved after each."""
-    rows = []
-    for name in sorted(chosen.only, key=list(CONTENDERS).index):
+def read(chosen):
+    """The log of these settings: what stands in `--save`, or an empty one."""
+    names = ("minutes", "recipe", "overrides", "batch_size", "depth")
+    kept = {"machine": machine(), **{name: getattr(chosen, name) for name in names}}
+    log = json.loads(chosen.save.read_text(encoding="utf-8")) if chosen.save.exists() else {}
+    if any(log.get(name) != value for name, value in kept.items()):
+        log = {**kept, "speed": {}, "train": {}}
+    return log
+
+
+def run(step, chosen, task, log):
+    """Time or train the contenders one after another; the log is saved after each."""
+    for name in (name for name in CONTENDERS if name in chosen.only):
         if name in NEEDS and not is_installed(NEEDS[name]):
             continue
-        print(f"\n{name}: {task.seconds:.0f} s of training", flush=True)
-        rows.append(measure(name, task))
-        print(*table(rows), sep="\n", flush=True)
-        if name == "ours":
-            task = task._replace(seconds=max(task.seconds, rows[0].get("seconds", 0)))
-        kept = {key: getattr(chosen, key) for key in ("minutes", "recipe", "batch_size", "depth")}
-        content = {"machine": machine(), **kept, "overrides": chosen.overrides, "results": rows}
+        speed = log["speed"].get(name) if step == "train" else None
+        if step == "train" and (speed is None or "error" in speed):
+            print(f"{name}: its speed is not known; run `speed` first", flush=True)
+            continue
+        if step == "train" and "accuracy" in log["train"].get(name, {}):
+            continue
+        print(f"\n{name}: {step}", flush=True)
+        log[step][name] = measure(name, task, speed)
+        if step == "speed":
+            log["train"].pop(name, None)
         chosen.save.parent.mkdir(parents=True, exist_ok=True)
-        chosen.save.write_text(json.dumps(content, indent=2) + "\n")
-    return rows
+        with atomic.atomic_file(chosen.save) as new:
+            new.write_text(json.dumps(log, indent=2) + "\n", encoding="utf-8")
+    if step == "train":
+        print(*table(log["train"]), sep="\n", flush=True)
 
 
 if __name__ == "__main__":
