@@ -6,8 +6,10 @@ from vit_keras import backend
 from vit_keras.config import stages
 from vit_keras.config.schema import Config
 from vit_keras.config.stages import Stage
+from vit_keras.text import counted
 from vit_keras.training import overfit_check, preflight
 
+MAX_FIRST_WEIGHTS = 0.05  # share of the first weights in an average, above which is a warning
 ON_GPU = 32  # `train.steps_per_execution=auto`
 
 
@@ -30,6 +32,23 @@ class TrainingPlan:
     def total_epochs(self) -> int:
         """Epochs of all stages."""
         return self.stages[-1].end
+
+    @property
+    def average_problem(self) -> str | None:
+        """What is wrong with an average of the weights that outlasts the training.
+
+        The average begins with the first weights, and keeps the share momentum^updates of them.
+        """
+        optim = self.config.optim
+        updates = self.total_epochs * self.steps_per_epoch // optim.gradient_accumulation_steps
+        if optim.ema_momentum is None or optim.ema_momentum**updates <= MAX_FIRST_WEIGHTS:
+            return None
+        way_out = f"set {1 - 20 / updates:.3g} or less, or null" if updates > 40 else "set null"
+        return (
+            f"after {counted(updates, 'update[s]')} the average of the weights still has "
+            f"{optim.ema_momentum**updates:.0%} of those that the training begins with "
+            f"(optim.ema_momentum={optim.ema_momentum:g}); {way_out}"
+        )
 
     @property
     def steps_per_execution(self) -> int:

@@ -183,6 +183,8 @@ def _describe_run(run: Run, config: Config, prepared: Prepared) -> None:
     log.info("data: %s\n%s", config.data.name, splits.table())
     _report_data_quality(run, splits, vit)
     _report_imbalance(config, splits, prepared.model)
+    if problem := prepared.plan.average_problem:
+        log.warning("warning: %s", problem)
     log.info("precision: %s (%s)", precision.policy, precision.reason)
     _report_steps_per_execution(prepared.plan)
     description = environment.describe(precision, splits)
