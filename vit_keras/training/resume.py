@@ -1,4 +1,4 @@
-"""Which runs can be resumed, and with which settings."""
+"""Which runs can be resumed, with which settings, and with which schedules."""
 
 import zipfile
 from collections.abc import Iterable
@@ -13,8 +13,10 @@ from vit_keras.config.schema import Config, setting_names
 from vit_keras.data import splits
 from vit_keras.errors import SettingError
 from vit_keras.io import zip_files
+from vit_keras.logs import log
 from vit_keras.runs import history, run_dir
 from vit_keras.runs.run_dir import CHECKPOINTS, Run, config_of_run, damaged_checkpoints
+from vit_keras.text import counted
 
 MODELS = ("last.keras", "best.keras")
 
@@ -140,6 +142,22 @@ def with_schedules(config: Config) -> Config:
         return config
     lengths = _schedule_epochs(config, config_of_run(config.run.resume))
     return replace(config, train=replace(config.train, schedule_epochs=lengths))
+
+
+def record_epochs(run: Run, config: Config, planned: Iterable[stages.Stage]) -> None:
+    """Write and log the schedules that follow where `train.epochs` is another than before."""
+    before = config_of_run(str(run.path)).train.epochs
+    run_dir.write_config(run, config)
+    if before == config.train.epochs:
+        return
+    log.info("train.epochs is %s instead of %s:", config.train.epochs, before)
+    for stage in planned:
+        cut = f", cut short after {stage.epochs}" if stage.epochs < stage.schedule_epochs else ""
+        log.info(
+            "  epochs %d to %d: a learning-rate schedule of %s%s",
+            *(stage.first_epoch + 1, stage.end),
+            *(counted(stage.schedule_epochs, "epoch[s]"), cut),
+        )
 
 
 def _schedule_epochs(config: Config, kept: Config) -> list[int]:

@@ -8,25 +8,30 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
-from vit_keras import backend
 from vit_keras.config.schema import Config
 from vit_keras.config.stages import Stage
 from vit_keras.data import device_resident
 from vit_keras.data.dataset import Split, Splits
 from vit_keras.data.input_pipeline import evaluation_batches, training_batches
 from vit_keras.logs import log
-from vit_keras.runs import accuracy, run_dir, run_end
+from vit_keras.runs import run_end
 from vit_keras.runs.history import monitor_of
 from vit_keras.runs.run_dir import Run
 from vit_keras.text import counted
-from vit_keras.training import checkpoint, export_at_end, freezing, out_of_memory, overfit_check
+from vit_keras.training import (
+    checkpoint,
+    export_at_end,
+    freezing,
+    out_of_memory,
+    overfit_check,
+    resume,
+)
 from vit_keras.training.callbacks import saving, stopping
 from vit_keras.training.callbacks.history import HistoryLogger, Progress, TensorBoard
 from vit_keras.training.callbacks.sample_predictions import SamplePredictions
-from vit_keras.training.class_scores import ClassScores
 from vit_keras.training.plan import TrainingPlan
+from vit_keras.training.run_metrics import run_metrics, scores_text
 from vit_keras.training.training_model import TrainingModel
 
 
@@ -85,7 +90,7 @@ class Trainer:
         if self.config.run.resume:
             done, total = len(self.history.rows), self.plan.total_epochs
             log.info("resuming %s after epoch %d of %d", self.run.path, done, total)
-            self._record_epochs()
+            resume.record_epochs(self.run, self.config, self.plan.stages)
         for stage in self.plan.stages:
             self.fit_stage(stage)
         overfit_check.warn_if_not_overfit(self.config, self.history.rows)
@@ -114,12 +119,14 @@ class Trainer:
         config = self.config
         test = evaluation_batches(self.splits.test, config.train.batch_size, config.data.prefetch)
         scores = self.model.evaluate(test, verbose=_verbosity(), return_dict=True)
-        metrics = {**self._metrics(scores), **self._trust(scores, by_class)}
+        metrics = run_metrics(
+            scores, by_class, self.history, self.plan, self.splits, self.model.vit
+        )
         self.run.write_json("metrics.json", metrics)
         log.info(
             "%s with best.keras of epoch %d; "
             "trained in %.0f s, %.0f s with loading, saving and this evaluation",
-            _scores_text(metrics),
+            scores_text(metrics),
             metrics["best_epoch"],
             metrics["train_seconds"],
             metrics["total_seconds"],
@@ -163,23 +170,6 @@ class Trainer:
             names, validation = self.splits.class_names, self.splits.validation
             result.append(SamplePredictions(run, vit, validation, names, count))
         return result
-
-    def _record_epochs(self) -> None:
-        """Write and log the schedules that follow where `train.epochs` is another than before."""
-        before = run_dir.config_of_run(str(self.run.path)).train.epochs
-        run_dir.write_config(self.run, self.config)
-        if before == self.config.train.epochs:
-            return
-        log.info("train.epochs is %s instead of %s:", self.config.train.epochs, before)
-        for stage in self.plan.stages:
-            cut = (
-                f", cut short after {stage.epochs}" if stage.epochs < stage.schedule_epochs else ""
-            )
-            log.info(
-                "  epochs %d to %d: a learning-rate schedule of %s%s",
-                *(stage.first_epoch + 1, stage.end),
-                *(counted(stage.schedule_epochs, "epoch[s]"), cut),
-            )
 
     def _configure(self, stage: Stage) -> None:
         # Counted in recorded epochs: early stopping may have shortened earlier stages.
@@ -267,68 +257,6 @@ class Trainer:
             log.info("%.0f MB of training images are kept on the device", train.images.nbytes / 1e6)
             model.resident_images = device_resident.ResidentImages(train.images)
         return Split(model.resident_images, train.labels)
-
-    def _metrics(self, scores: dict[str, float]) -> dict[str, Any]:
-        """The content of `metrics.json`: test scores, the best epoch, size, speed and memory."""
-        rows = self.history.rows
-        best, monitor = self.history.best_epoch, self.history.monitor
-        reason, _ = stopping.end_of(self.plan, self.history)
-        # The first epoch includes compilation; it counts only where it is the only one.
-        speeds = [row["images_per_second"] for row in rows[1:] or rows]
-        peaks = backend.peak_memory_mb()
-        return {
-            "test_accuracy": scores["accuracy"],
-            "test_loss": scores["loss"],
-            "best_val_accuracy": rows[best - 1]["val_accuracy"],
-            f"best_{monitor}": rows[best - 1][monitor],
-            "best_epoch": best,
-            "epochs": len(rows),
-            "ended_by": "last epoch" if reason == run_end.FINISHED else reason,
-            "params": freezing.count_params(self.model.vit),
-            "images_per_second": float(np.median(speeds)),
-            "train_seconds": round(sum(row["seconds"] for row in rows), 1),
-            "total_seconds": round(self.history.total_seconds, 1),
-            "peak_memory_mb": peaks["host"],
-            "peak_gpu_memory_mb": peaks.get("gpu"),
-        }
-
-    def _trust(self, scores: dict[str, float], by_class: ClassScores | None) -> dict[str, Any]:
-        """How far the accuracies can be trusted, by the test images of each class and the hits.
-
-        Where images have several labels: the mean average precision, beside which accuracies say
-        little.
-        """
-        if by_class is None:
-            return {
-                "validation_images": len(self.splits.validation.labels),
-                "test_images": len(self.splits.test.labels),
-                "test_map": scores["map"],
-            }
-        hits, images, predicted = by_class.counts()
-        of_classes = accuracy.class_scores(hits, images, self.splits.class_names)
-        return {
-            "validation_images": len(self.splits.validation.labels),
-            "test_images": sum(images),
-            "test_accuracy_interval": accuracy.wilson_interval(sum(hits), sum(images)),
-            **{f"test_{name}": value for name, value in of_classes.items()},
-            "test_macro_f1": accuracy.macro_f1(hits, images, predicted),
-        }
-
-
-def _scores_text(metrics: dict[str, Any]) -> str:
-    """The test scores of `metrics.json` in a line."""
-    if "test_map" in metrics:
-        return (
-            f"test mAP {metrics['test_map']:.4f} on {counted(metrics['test_images'], 'image[s]')}, "
-            f"{metrics['test_accuracy']:.4f} of all labels right at a threshold of 1/2 (loss "
-            f"{metrics['test_loss']:.4f})"
-        )
-    interval = accuracy.interval_text(metrics["test_accuracy_interval"], metrics["test_images"])
-    by_class = accuracy.class_text(metrics, "test_")
-    return (
-        f"test accuracy {metrics['test_accuracy']:.4f} ({interval}; loss "
-        f"{metrics['test_loss']:.4f}){by_class}"
-    )
 
 
 def _verbosity() -> int:
