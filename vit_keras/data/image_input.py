@@ -4,14 +4,12 @@ Every model that leaves a run takes it along: an export in `export.json` and in 
 `save_pretrained` as the processor of Hugging Face.
 """
 
-import pprint
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vit_keras.config.schema import DataConfig
-from vit_keras.data import preprocess
+from vit_keras.data.preprocess.program import program_text
 from vit_keras.data.value_range import WINDOW, as_setting
 
 PREPROCESS = "preprocess.py"  # the program's name beside a model
@@ -118,9 +116,7 @@ class ImageInput:
         """`preprocess.py`; empty for arrays of 2 or 4 channels, which no file makes."""
         if self.channels not in COLORS and self.value_range is None:
             return ""
-        settings = pprint.pformat(vars(self), sort_dicts=False)
-        text = Path(preprocess.__file__).read_text(encoding="utf-8")
-        return re.sub(r"(?ms)^INPUT = \{.*?^\}$", lambda _: f"INPUT = {settings}", text, count=1)
+        return program_text(vars(self))
 
     def write_preprocess(self, folder: Path) -> None:
         """Write `preprocess.py` beside a model, if there is one for its input."""
