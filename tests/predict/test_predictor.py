@@ -12,6 +12,7 @@ import vit_keras
 from helpers.paths import SAVED_MODELS
 from vit_keras import Predictor, SettingError
 from vit_keras.predict import predictor as predict_predictor
+from vit_keras.predict import reader
 
 pytestmark = pytest.mark.jax
 
@@ -125,7 +126,7 @@ def test_an_endless_iterable_is_read_lazily(predictor):
     first = [next(results) for _ in range(3)]
     results.close()
     assert [one.source for one in first] == ["images[0]", "images[1]", "images[2]"]
-    assert len(read) <= 8 * (predict_predictor.PREFETCHED_BATCHES + 1)
+    assert len(read) <= 8 * (reader.PREFETCHED_BATCHES + 1)
 
 
 REFUSED = [

@@ -8,7 +8,7 @@ n images, (X, Y, C) shape of the model's input.
 """
 
 import logging
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from vit_keras.export import current, preflight
 from vit_keras.export.formats import FORMATS
 from vit_keras.export.onnx_session import OOD_SCORE, PROBABILITIES, OnnxSession, Outputs
 from vit_keras.runs.saved_run import SavedRun
+
+if TYPE_CHECKING:
+    import keras
 
 ENGINES = AUTO, KERAS, ONNX = ("auto", "keras", "onnx")
 RUNTIME = {"onnxruntime": "onnxruntime"}  # the one package that reading an ONNX file takes
@@ -80,21 +83,38 @@ class KerasEngine:
 
         self.model = serving_model(saved, with_ood_score=True)
         self.input_shape: tuple[int, int, int] = self.model.input_shape[1:]
-        self._largest = batch_size
-        self._sizes: set[int] = set()  # of batches that a step was compiled for
+        self._compute = PaddedModel(self.model, batch_size)
 
     def outputs(self, images: np.ndarray) -> Outputs:
-        """As of `Engine`. A batch is padded with zeros to a size that was, or is now, compiled."""
+        """As of `Engine`."""
+        found = self._compute(images)
+        if not isinstance(found, dict):
+            return Outputs(found, None)
+        return Outputs(found[PROBABILITIES], found[OOD_SCORE])
+
+
+class PaddedModel:
+    """A Keras model for batches of any size up to the largest, for few of which it is compiled.
+
+    A batch is padded with zeros to a size that was, or is now, compiled.
+    """
+
+    def __init__(self, model: "keras.Model", largest: int) -> None:
+        self.model, self._largest = model, largest
+        self._sizes: set[int] = set()  # of batches that a step was compiled for
+
+    def __call__(self, images: np.ndarray) -> Any:
+        """(n, X, Y, C) -> the output (n, ...) as an array, or a dictionary of several."""
         count = len(images)
         new = min(self._largest, _next_power_of_two(count))
         size = min((size for size in self._sizes if size >= count), default=new)
         self._sizes.add(size)
-        batch = np.zeros((size, *self.input_shape), images.dtype)
+        batch = np.zeros((size, *images.shape[1:]), images.dtype)
         batch[:count] = images
         found = self.model.predict_on_batch(batch)
-        if not isinstance(found, dict):
-            return Outputs(np.asarray(found)[:count], None)
-        return Outputs(*(np.asarray(found[name])[:count] for name in (PROBABILITIES, OOD_SCORE)))
+        if isinstance(found, dict):
+            return {name: np.asarray(one)[:count] for name, one in found.items()}
+        return np.asarray(found)[:count]
 
 
 def check_engine(saved: SavedRun, engine: str) -> None:

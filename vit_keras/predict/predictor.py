@@ -6,29 +6,22 @@
 Threads decode files while the model computes, by one of `engines`.
 """
 
-import itertools
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vit_keras import validators
-from vit_keras.data import decode
 from vit_keras.data.pixel_options import PixelOptions
-from vit_keras.errors import SettingError
-from vit_keras.io import parallel
 from vit_keras.predict import decisions, engines, inputs
 from vit_keras.predict.decisions import Decision, Rule
+from vit_keras.predict.embedder import Embedder
 from vit_keras.predict.inputs import Item
+from vit_keras.predict.reader import BatchReader, Unreadable, check_all_read, check_reading
 from vit_keras.runs.saved_run import SavedRun, open_run
-from vit_keras.text import counted
-
-PREFETCHED_BATCHES = 3  # read in advance while the model computes
-MAX_REPORTED = 3  # unreadable images that one message names
 
 
 @dataclass(frozen=True)
@@ -72,14 +65,6 @@ class Prediction:
         return self.top[0].confidence
 
 
-@dataclass(frozen=True)
-class Unreadable:
-    """The result for a file that cannot be read as an image, with the reason."""
-
-    source: str
-    reason: str
-
-
 class Predictor:
     """A run's best model, for images of any size and kind.
 
@@ -110,15 +95,14 @@ class Predictor:
             SettingError: it is not a run, its model is missing or damaged, or the engine cannot be
                 used.
         """
-        validators.check_int("batch_size", batch_size)
-        if workers is not None:
-            validators.check_int("workers", workers)
+        check_reading(batch_size, workers)
         self.run = run if isinstance(run, SavedRun) else open_run(run)
         self.class_names = self.run.class_names
-        self.batch_size, self.workers = batch_size, workers or parallel.available_cores()
         self.pixel_options = PixelOptions.of(self.run.config.data)
         self.engine = engines.open_engine(self.run, engine, batch_size)
         self.input_shape = self.engine.input_shape
+        mode = self.run.config.data.resize_mode
+        self._reader = BatchReader(self.input_shape, mode, self.pixel_options, batch_size, workers)
 
     def predict(
         self,
@@ -150,12 +134,8 @@ class Predictor:
         """
         results = list(self.results(images, top_k, flip, coverage, ood_quantile))
         bad = [result for result in results if isinstance(result, Unreadable)]
-        if bad:
-            reasons = "; ".join(f"{one.source}: {one.reason}" for one in bad[:MAX_REPORTED])
-            raise SettingError(
-                f"{len(bad)} of {counted(len(results), 'image[s]')} cannot be read ({reasons}); "
-                "leave them out, or call results(), which yields the reason for each of them"
-            )
+        way_out = "call results(), which yields the reason for each of them"
+        check_all_read(bad, len(results), way_out)
         return [result for result in results if isinstance(result, Prediction)]
 
     def results(
@@ -180,30 +160,33 @@ class Predictor:
     def _results(
         self, items: Iterator[Item], top_k: int, flip: bool, rule: Rule | None
     ) -> Iterator[Prediction | Unreadable]:
-        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="predict")
-        try:
-            for chunk in self._prefetch(pool, items):
-                decoded = [future.result() for future in chunk]
-                readable = [pixels for pixels in decoded if not isinstance(pixels, Unreadable)]
-                found = iter(self._classify(readable, top_k, flip, rule))
-                for item, pixels in zip(chunk.values(), decoded, strict=True):
-                    if isinstance(pixels, Unreadable):
-                        yield pixels
-                    else:
-                        yield Prediction(item.source, *next(found))
-        finally:
-            pool.shutdown(cancel_futures=True)  # the caller may stop before the end
+        for batch in self._reader.batches(items):
+            readable = [pixels for _, pixels in batch if not isinstance(pixels, Unreadable)]
+            found = iter(self._classify(readable, top_k, flip, rule))
+            for item, pixels in batch:
+                if isinstance(pixels, Unreadable):
+                    yield pixels
+                else:
+                    yield Prediction(item.source, *next(found))
 
-    def _prefetch(
-        self, pool: ThreadPoolExecutor, items: Iterator[Item]
-    ) -> Iterator[dict[Future, Item]]:
-        """Yield a batch of items at a time, after submitting the next ones to the threads."""
-        submitted: deque[dict[Future, Item]] = deque()
-        while chunk := list(itertools.islice(items, self.batch_size)):
-            submitted.append({pool.submit(self._read, item): item for item in chunk})
-            if len(submitted) > PREFETCHED_BATCHES:
-                yield submitted.popleft()
-        yield from submitted
+    def embed(self, images: Any) -> np.ndarray:
+        """Embed each image: -> (n, D) float32, what the classification head reads.
+
+        By Keras, whichever engine predicts. `embedder.batches` embeds more images than fit in
+        memory, and goes on after one that cannot be read.
+
+        Args:
+            images: as for `predict`.
+
+        Raises:
+            SettingError: an image cannot be read.
+        """
+        return self.embedder.embed(images)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The run's model without its head, loaded on first use."""
+        return Embedder(self.run, self._reader.batch_size, self._reader.workers)
 
     def pixels(self, item: Item) -> np.ndarray:
         """A single image -> (X, Y, C) uint8, the input of the model, as in training.
@@ -212,15 +195,7 @@ class Predictor:
             OSError: the file cannot be read.
             UnreadableError: the file is not an image, or is damaged.
         """
-        mode = self.run.config.data.resize_mode
-        return inputs.to_pixels(item, self.input_shape, mode, self.pixel_options)
-
-    def _read(self, item: Item) -> np.ndarray | Unreadable:
-        """An item -> (X, Y, C) uint8."""
-        try:
-            return self.pixels(item)
-        except (OSError, decode.UnreadableError) as error:
-            return Unreadable(item.source, decode.error_reason(error))
+        return self._reader.pixels(item)
 
     def _classify(
         self, images: list[np.ndarray], top_k: int, flip: bool, rule: Rule | None
