@@ -81,6 +81,11 @@ REFUSED = {
     "explain RUN --image 1 --target cat": "--target cat is not a class",
     "export RUN --format keras_int8 --output RUN": "--output RUN is not empty",
     "split nowhere there": "error: nowhere is no folder",
+    "embed RUN RUN/curves.png --output x.csv": "--output x.csv does not say its format",
+    "embed nowhere RUN/curves.png --output x.npz": "error: nowhere does not exist and is no",
+    "embed RUN RUN/curves.png --output x.npz --map x.png": "a map takes 5 images or more",
+    "neighbours RUN/config.yaml RUN/curves.png": "config.yaml is no file of vit-keras embed",
+    "probe RUN data=digitts": "data=digitts is unknown; did you mean digits?",
     "runs describe EMPTY": "is not a run (it is empty)",
     "train run.resume=RUN run.dir=x": "run.dir=x has no effect on a run that is resumed",
 }
@@ -154,7 +159,7 @@ def piped_to_nobody(command, folder, stderr=subprocess.PIPE):
 
 # What is typed, the last word still being written -> words that it is completed to.
 COMPLETED = {
-    "e": {"estimate", "evaluate", "explain", "export"},
+    "e": {"embed", "estimate", "evaluate", "explain", "export"},
     "export run --format o": {"onnx", "onnx_int8", "openvino"},
     "evaluate run --s": {"--split", "--sizes"},
     "runs cl": {"clean"},

@@ -143,6 +143,12 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     complete_files(parser.add_argument("run", metavar="RUN", help="the folder of a training run"))
 
 
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The argument MODEL, a run or pretrained weights."""
+    help = "the folder of a training run, or pretrained weights as of pretrained.handle"
+    complete_files(parser.add_argument("model", metavar="MODEL", help=help))
+
+
 def complete_files(argument: argparse.Action) -> None:
     """Let a shell complete an argument by the names of files and folders."""
     argument.complete = shtab.FILE  # type: ignore[attr-defined]

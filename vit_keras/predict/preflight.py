@@ -5,7 +5,16 @@ from typing import Any
 
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
-from vit_keras.predict import decisions, engines, inputs, tables, tiles
+from vit_keras.predict import (
+    decisions,
+    embedding_files,
+    embedding_map,
+    engines,
+    inputs,
+    tables,
+    tiles,
+)
+from vit_keras.predict.backbone import find_run
 from vit_keras.runs.saved_run import open_run
 from vit_keras.validators import check_choice
 
@@ -61,6 +70,41 @@ def check_tile_settings(settings: Any) -> None:
         )
     if settings.maps is not None:
         atomic.output_folder(settings.maps, tiles.MAPS)
+
+
+def check_embedding(settings: Any) -> None:
+    """Refuse settings with which images cannot be embedded.
+
+    Raises:
+        SettingError: the model or an image does not exist, or a file cannot be written.
+    """
+    find_run(settings.model)
+    file = Path(settings.output).expanduser()
+    embedding_files.check_file(file)
+    atomic.check_output_file(file, settings.overwrite, "--overwrite")
+    table = tables.find_table(settings.images, settings.image_column)
+    images = table.files if table else inputs.find_files(settings.images).images
+    if settings.map is not None:
+        embedding_map.check_file(settings.map, settings.overwrite)
+        embedding_map.check_count(len(images))
+
+
+def check_neighbours(settings: Any) -> None:
+    """Refuse what has no nearest neighbours; the embeddings are kept in `settings.found`.
+
+    Raises:
+        SettingError: the embeddings cannot be read, their model is not there, or it is not one
+            image.
+    """
+    settings.found = embedding_files.read_embeddings(Path(settings.embeddings).expanduser())
+    if len(images := inputs.find_files([settings.image]).images) != 1:
+        raise SettingError(f"image={settings.image} has {len(images)} images; name one")
+    try:
+        find_run(settings.model or settings.found.made_by.model)
+    except SettingError as error:
+        if settings.model is not None:
+            raise
+        raise SettingError(f"{error}; if it was moved, name its place by model=...") from None
 
 
 def prediction_format(format: str | None, output: str | None) -> str:
