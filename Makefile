@@ -88,7 +88,7 @@ $(VENV)/.peers: requirements-peers.txt | setup
 check-peers: $(VENV)/.peers
 	$(BIN)/python -m pytest tests/reference -m reference
 
-BENCHMARKS := train_step abstention augment cached_features folder_decode folder_scan imbalance int8 \
+BENCHMARKS := train_step abstention augment cached_features embed folder_decode folder_scan imbalance int8 \
 	multilabel predict scientific_images studio time_to_accuracy
 
 # Speed compared with peers: training, augmentation, decoding, int8, prediction, studio, caches; what
