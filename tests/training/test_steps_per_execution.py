@@ -36,9 +36,13 @@ def test_what_is_no_number_of_steps_is_refused(word):
 def test_neither_steps_in_a_call_nor_images_on_the_device_change_a_training(
     tmp_path, monkeypatch, capsys
 ):
-    """An epoch of 9 batches, of which three make an update; resumed without either of the two."""
+    """An epoch of 9 batches, of which three make an update; resumed without either of the two.
+
+    Classes are weighted and drawn by the root of their sizes.
+    """
     settings = ("model.dropout=0.1", "optim.ema_momentum=0.9", "train.jit_compile=auto")
     settings += ("train.limit_train_batches=9", "optim.gradient_accumulation_steps=3")
+    settings += ("train.class_weight={1: 3}", "data.sampling=sqrt")
     settings += ("augment=shift", "augment.flip=alternating", "augment.repeated_augmentation=2")
     trained(tmp_path / "plain", *settings)
     keep_snapshots(monkeypatch, tmp_path)
