@@ -44,6 +44,19 @@ def test_named_weights_leave_the_others_at_one():
     assert weights({"cat": 8}).tolist() == [1, 1, 8]
 
 
+def test_weights_of_several_labels_balance_what_is_there_and_what_is_not():
+    labels = np.array([[1, 1, 1, 0]] + [[1, 0, 1, 0]] * 3 + [[0, 0, 1, 0]] * 4, "float32")
+
+    def found(asked, beta=0.999):
+        train = TrainConfig(class_weight=asked, class_weight_beta=beta)
+        return class_weights(Config(train=train), labels, ["ant", "bee", "cat", "dog"])
+
+    assert found("balanced").tolist() == [1, 7, 1, 1]  # cats are everywhere, dogs nowhere
+    np.testing.assert_allclose(found("effective", 1 - 1e-9), found("balanced"), rtol=1e-4)
+    np.testing.assert_allclose(found("effective", 0.5)[1], sum(0.5**i for i in range(7)), rtol=1e-6)
+    assert found({"bee": 5}).tolist() == [1, 5, 1, 1]
+
+
 REFUSED = {
     "train.class_weight=balancd": "train.class_weight=balancd is unknown; did you mean balanced?",
     "train.class_weight={10: 2}": "train.class_weight of 10=2: 10 is no class of these data; did y",
@@ -76,8 +89,8 @@ def vit():
     return model
 
 
-def training_model(vit, own, loss="cross_entropy", **augment):
-    config = Config(optim=OptimConfig(label_smoothing=0.2), loss=LossConfig(loss))
+def training_model(vit, own, loss="cross_entropy", task="classification", **augment):
+    config = Config(task=task, optim=OptimConfig(label_smoothing=0.2), loss=LossConfig(loss))
     for name, value in augment.items():
         setattr(config.augment, name, value)
     model = TrainingModel(vit, config, own)
@@ -134,6 +147,25 @@ def test_mixed_images_have_the_mixed_losses_of_both(vit):
     expected = -(mixed * log_p).sum(axis=-1).mean()
     assert float(model.compute_loss(y_pred=made, training=True)) == pytest.approx(
         expected, rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("mixup", [0.0, 1.0])
+def test_weights_of_several_labels_are_of_those_that_are_there(vit, mixup):
+    """-w t log p - (1 - t) log(1 - p), as torch's BCEWithLogitsLoss(pos_weight=w), by NumPy."""
+    labels, own = np.array([[0, 1, 1], [0, 0, 0], [1, 0, 0], [1, 1, 1]], "float32"), [2, 5, 0.5]
+    model = training_model(vit, np.array(own, "float32"), task="multilabel", mixup=mixup)
+    made = model((IMAGES, labels), training=True)
+    t, logits = (ops.convert_to_numpy(made[name]) for name in ("targets", "logits"))
+    expected = (own * t * np.logaddexp(0, -logits) + (1 - t) * np.logaddexp(0, logits)).mean()
+    assert float(model.compute_loss(y_pred=made, training=True)) == pytest.approx(
+        expected, rel=1e-5
+    )
+    held_out = model((IMAGES, labels), training=False)
+    t, logits = (ops.convert_to_numpy(held_out[name]) for name in ("targets", "logits"))
+    expected = (t * np.logaddexp(0, -logits) + (1 - t) * np.logaddexp(0, logits)).mean()
+    assert float(model.compute_loss(y_pred=held_out, training=False)) == pytest.approx(
+        expected, rel=1e-5
     )
 
 

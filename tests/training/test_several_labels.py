@@ -110,8 +110,8 @@ def test_the_best_epoch_is_that_of_the_highest_map():
         *(
             (["task=multilabel", "data=csv", "data.path=x", word], [word, "leave it out"])
             for word in (
-                *("train.sample_predictions=3", "train.class_weight=balanced", "train.folds=5"),
-                *("data.sampling=sqrt", "data.fold=2/5", "train.monitor=val_loss"),
+                *("train.sample_predictions=3", "train.folds=5", "data.sampling=sqrt"),
+                *("data.fold=2/5", "train.monitor=val_loss"),
             )
         ),
     ],
@@ -132,8 +132,12 @@ def test_other_data_of_a_run_are_read_by_its_task(table):
 def test_several_labels_from_a_table_to_predictions(table, tmp_path):
     words = (*SETTINGS, *data(table))
     run = train_model(
-        load_config(*words, "train.epochs=2", "loss=asymmetric", f"run.dir={tmp_path / 'run'}")
+        load_config(
+            *(*words, "train.epochs=2", "loss=asymmetric", "train.class_weight=balanced"),
+            f"run.dir={tmp_path / 'run'}",
+        )
     )
+    assert "weights of the classes in the training loss" in (run.path / "train.log").read_text()
     assert 0 < run.metrics["test_map"] <= 1
     assert "best_val_map" in run.metrics
     stopped = tmp_path / "stopped"

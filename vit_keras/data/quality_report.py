@@ -112,7 +112,7 @@ def crop(splits: Splits) -> list[str]:
 def imbalance(splits: Splits) -> list[str]:
     """A line if the largest class has ten times the images of the smallest to train on, or more."""
     labels = splits.train.labels
-    if labels.ndim == 2:  # of several labels, to which neither weights nor sampling apply
+    if labels.ndim == 2:  # of several labels, each of which most images do not have
         return []
     counts = np.bincount(labels[labels >= 0], minlength=len(splits.class_names))
     present = np.flatnonzero(counts)

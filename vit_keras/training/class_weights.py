@@ -1,6 +1,7 @@
 """Weights of the classes in the training loss (`train.class_weight`).
 
-K classes with images, n_c images of class c, n of all.
+K classes with images, n_c images of class c, n of all. Of several labels, a weight is that of a
+label that is there, and one that is not has weight 1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,13 +19,16 @@ SETTING = "train.class_weight"
 def class_weights(
     config: Config, labels: np.ndarray, class_names: Sequence[str]
 ) -> np.ndarray | None:
-    """(n,) labels of the training images -> (classes,) float32 weights; None for no weights.
+    """Labels of the training images, (n,) or (n, K), -> (K,) float32 weights; None for no weights.
 
     balanced is n / (K n_c), as scikit-learn has it. effective is the inverse of the effective
     number of samples, (1 - beta) / (1 - beta^n_c) (Cui et al. 2019, eq. 2). Both have a mean of 1
     over the images, so that a learning rate goes on to fit; the paper's are of sum K. With
     beta = 0 effective is none, and for beta -> 1 balanced. Classes that a mapping does not name
     have weight 1.
+
+    Of several labels, balanced is (n - n_c) / n_c, by which the label that is there weighs as much
+    in all as the label that is not, and effective the ratio of the effective numbers of both.
 
     Raises:
         SettingError: as `check`.
@@ -36,12 +40,20 @@ def class_weights(
     if isinstance(asked, Mapping):
         own = {str(name): weight for name, weight in asked.items()}
         return np.array([own.get(name, 1.0) for name in class_names], "float32")
-    counts = np.bincount(labels[labels >= 0], minlength=len(class_names)).astype("float64")
     beta = config.train.class_weight_beta
-    number = counts if asked == "balanced" else (1 - beta**counts) / (1 - beta)
+
+    def number(counts: np.ndarray) -> np.ndarray:
+        return counts if asked == "balanced" else (1 - beta**counts) / (1 - beta)
+
+    weights = np.ones(len(class_names))
+    if labels.ndim == 2:
+        there = labels.sum(axis=0, dtype="float64")
+        both = (there > 0) & (there < len(labels))
+        weights[both] = number(len(labels) - there[both]) / number(there[both])
+        return weights.astype("float32")
+    counts = np.bincount(labels[labels >= 0], minlength=len(class_names)).astype("float64")
     present = counts > 0
-    weights = np.ones(len(counts))
-    weights[present] = 1 / number[present]
+    weights[present] = 1 / number(counts[present])
     weights[present] *= counts.sum() / (counts * weights).sum()
     return weights.astype("float32")
 

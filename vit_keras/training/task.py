@@ -14,7 +14,6 @@ OTHERS = {
 # Settings that a task of several labels has at their defaults -> why.
 OF_ONE_LABEL = {
     "train.sample_predictions": "shows the one class of an image",
-    "train.class_weight": "weights an image by its one class",
     "data.sampling": "draws images by their one class",
     "train.monitor": "has no effect: the best model is that of the highest mean average precision",
     "train.folds": "draws folds by the one class of an image",

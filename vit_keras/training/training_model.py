@@ -43,7 +43,8 @@ class TrainingModel(keras.Model):
     Class weights are weights of images, each by its label: w_y loss(smoothed target of y). Every
     loss is linear in the targets, so targets are weighted before they are mixed, which makes of
     two images lambda w_a loss(a) + (1 - lambda) w_b loss(b). They are of training alone: losses of
-    validation and test are unweighted, and metrics always.
+    validation and test are unweighted, and metrics always. Of several labels, they are weights of
+    the targets: -w t log p - (1 - t) log(1 - p).
 
     Attributes:
         vit: pixels to logits.
@@ -97,11 +98,14 @@ class TrainingModel(keras.Model):
                 logits = vit(to_model_input(images, shape), training=training)
         if not training or self.class_weights is None:
             return {"logits": logits, "targets": targets}
-        targets, weighted = ops.split(targets, 2, axis=-1)
+        if self.is_multilabel:
+            weighted = self.class_weights * targets
+        else:
+            targets, weighted = ops.split(targets, 2, axis=-1)
         return {"logits": logits, "targets": targets, "weighted_targets": weighted}
 
     def _targets(self, labels: Any, training: bool) -> Any:
-        """Labels -> (B, classes), or (B, 2 classes): the targets, and beside them the weighted."""
+        """Labels -> targets (B, classes); weighted by class, (B, 2 classes) with those beside."""
         if self.is_multilabel:
             one_hot = targets = ops.cast(labels, "float32")
             outcomes = 2  # of each label: it is there or not
@@ -112,7 +116,7 @@ class TrainingModel(keras.Model):
             return targets
         uniform = self.label_smoothing / outcomes
         targets = targets * (1 - self.label_smoothing) + uniform
-        if self.class_weights is None:
+        if self.class_weights is None or self.is_multilabel:
             return targets
         weights = ops.sum(one_hot * self.class_weights, axis=-1, keepdims=True)
         return ops.concatenate([targets, weights * targets], axis=-1)
@@ -122,15 +126,20 @@ class TrainingModel(keras.Model):
         return self._stage.vit
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        targets = y_pred["targets"]
-        if "weighted_targets" in y_pred:
+        targets, logits = y_pred["targets"], y_pred["logits"]
+        if "weighted_targets" in y_pred and self.is_multilabel:
+            # The weights w t + 1 - t of the labels, each as an image of its own: (B classes, 1).
+            weights = y_pred["weighted_targets"] + 1 - targets
+            targets = ops.reshape(y_pred["weighted_targets"] / weights, (-1, 1))
+            logits, sample_weight = ops.reshape(logits, (-1, 1)), ops.reshape(weights, (-1,))
+        elif "weighted_targets" in y_pred:
             # As distributions and weights: TensorFlow's gradient of the cross-entropy is wrong
             # for targets of another sum than 1. Keras divides by the images, not by their weights,
             # so that accumulated batches make up one large batch.
             weighted = y_pred["weighted_targets"]
             sample_weight = ops.sum(weighted, axis=-1)
             targets = weighted / ops.maximum(sample_weight, 1e-12)[:, None]
-        return super().compute_loss(x, targets, y_pred["logits"], sample_weight, training=training)
+        return super().compute_loss(x, targets, logits, sample_weight, training=training)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         return super().compute_metrics(x, y_pred["targets"], y_pred["logits"], sample_weight)

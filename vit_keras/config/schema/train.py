@@ -92,7 +92,7 @@ class TrainConfig:
         "none",
         "Weights of the classes in the training loss: none, balanced (n / (K n_c), as in "
         "scikit-learn), effective (by the effective number of samples), or {name: weight}, with 1 "
-        "for the others.",
+        "for the others. With task=multilabel, of the labels that images have.",
     )
     class_weight_beta: float = setting(
         0.999,
