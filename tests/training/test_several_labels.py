@@ -15,6 +15,7 @@ from sklearn.metrics import average_precision_score
 from helpers.trained_runs import assert_same
 from vit_keras import Predictor, SettingError, evaluate_run, load_config, train_model
 from vit_keras.config.compose import compose, with_data
+from vit_keras.data import registry
 from vit_keras.explain import explain_run
 from vit_keras.export.exporter import export_run
 from vit_keras.model.vit import build_vit
@@ -104,7 +105,7 @@ def test_the_best_epoch_is_that_of_the_highest_map():
         (["task=regression"], ["task=regression", "num_classes=1"]),
         (["task=multilable"], ["task=multilable", "did you mean multilabel"]),
         (["loss=asymmetric"], ["loss.name=asymmetric", "task=multilabel"]),
-        (["task=multilabel"], ["data.name=digits", "data=csv"]),
+        (["task=multilabel"], ["data.name=digits", "data=csv", "data=folder", "data=arrays"]),
         (["data=csv", "data.path=x", "data.several_labels=true"], ["set it instead", "multilabel"]),
         (["data=csv", "data.path=x", 'data.label_separator="|"'], ["has no effect", "multilabel"]),
         *(
@@ -150,6 +151,15 @@ def test_several_labels_from_a_table_to_predictions(table, tmp_path):
     assert state.state == "finished"
     assert state.metrics["best_val_map"] > 0
 
+    source = registry.read_dataset(load_config(*words).data)
+    names = [[source.class_names[i] for i in np.flatnonzero(row)] for row in source.train.labels]
+    images = source.train.decoded().images
+    given = load_config(
+        *(*SETTINGS, "data=arrays", "train.epochs=2", "loss=asymmetric"),
+        *("train.class_weight=balanced", f"run.dir={tmp_path / 'arrays'}"),
+    )
+    assert_same(train_model(given, (images, names)).path, run.path)
+
     before = open_run(run.path)
     assert before.thresholds.values == (0.5, 0.5, 0.5)
     report = evaluate_run(run.path).report
@@ -161,6 +171,11 @@ def test_several_labels_from_a_table_to_predictions(table, tmp_path):
     assert kept["not_fitted"] == []
     assert "Hamming loss" in (run.path / "evaluation/report.html").read_text()
     assert not (run.path / "abstention.npz").exists()
+    other = evaluate_run(
+        run.path, data=(images[::6], names[::6]), split="all", output=tmp_path / "other"
+    ).report
+    assert other["thresholds"] == report["thresholds"]
+    assert 0 < other["map"] <= 1
     for bad in (dict(sizes=[32]), dict(flip=True), dict(ood="digits")):
         with pytest.raises(SettingError, match=f"^{next(iter(bad))}=.*multilabel"):
             evaluate_run(run.path, **bad)

@@ -97,7 +97,7 @@ def evaluate_run(
     """
     validators.check_bool("flip", flip)
     saved = open_evaluable_run(run, sizes, output)
-    check_task(saved, sizes, flip, ood, has_data=data is not None)
+    check_task(saved, sizes, flip, ood)
     in_memory_data = None if data is None else _in_memory(data, saved)
     config = in_memory.with_array_source(evaluation_config(saved, overrides), in_memory_data)
     check_split(saved, split, in_memory_data is None and uses_training_source(saved, config))

@@ -68,7 +68,6 @@ def check_task(
     sizes: Sequence[int],
     flip: bool,
     ood: str | None = None,
-    has_data: bool = False,
 ) -> None:
     """Refuse what is measured of runs with one label alone."""
     if not saved.is_multilabel:
@@ -80,11 +79,6 @@ def check_task(
                 f"{name}={value} is not measured of several labels (run={saved.path} is of "
                 "task=multilabel); leave it out"
             )
-    if has_data:
-        raise SettingError(
-            f"data of a program have one label an image, and run={saved.path} is of "
-            "task=multilabel; name a table by data=csv data.path=..."
-        )
 
 
 def evaluation_folder(saved: SavedRun, output: str | Path | None, other_data: str = "") -> Path:

@@ -3,6 +3,7 @@
 from vit_keras.config.compose import get_setting
 from vit_keras.config.fields import options
 from vit_keras.config.schema import MULTILABEL, Config
+from vit_keras.data import registry
 from vit_keras.errors import SettingError
 
 # Tasks that people look for, and what to do.
@@ -45,11 +46,11 @@ def check(config: Config) -> None:
         return
     if not config.data.several_labels:  # the task was changed in a program, and the data not
         raise SettingError(f"task={MULTILABEL} needs data.several_labels=true; set it too")
-    if config.data.name != "csv":
+    if config.data.name not in (*registry.OF_PATH, registry.IN_MEMORY):
         raise SettingError(
-            f"task={MULTILABEL} needs the labels of each image from a table, data=csv, and "
-            f"data.name={config.data.name} has one for each image; name a table, or leave the task "
-            "out"
+            f"task={MULTILABEL} needs several labels an image, and data.name={config.data.name} "
+            "has one for each; name a table (data=csv), folders (data=folder) or arrays (data=npz, "
+            "or data=arrays for those of a program), or leave the task out"
         )
     if config.data.label_separator == "":
         raise SettingError("data.label_separator is empty; name the text between two labels")

@@ -129,7 +129,10 @@ REFUSED = (
         "only data.name=folder and data.name=csv read image files",
     ),
     Rule(
-        ("data.image_column", "data.label_column", "data.split_column", "data.group_column"),
+        (
+            *("data.image_column", "data.label_column", "data.label_separator"),
+            *("data.split_column", "data.group_column"),
+        ),
         _has_not_source("csv"),
         "only data.name=csv has columns",
     ),

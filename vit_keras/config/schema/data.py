@@ -26,8 +26,10 @@ class DataConfig:
     image_column: str | None = setting(
         None, "Column of a table with the paths of the images; found by its name unless set."
     )
-    label_column: str | None = setting(
-        None, "Column of a table with the labels; found by its name unless set."
+    label_column: Any = setting(
+        None,
+        "Column of a table with the labels, or a list of columns of 0 and 1, one for each label; "
+        "found by its name unless set.",
     )
     label_separator: str | None = setting(
         None,

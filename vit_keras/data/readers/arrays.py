@@ -2,7 +2,8 @@
 
 Images may be (n, X, Y), grey, or (n, X, Y, C) with 1, 3, 4 or `data.channels` channels, of a range
 of `data.pixel_range`; where `data.value_range` is set they stay as they are until the splits are
-drawn. Labels may be integers from 0 on, (n,) or (n, 1), or one-hot, (n, classes).
+drawn. Labels may be integers from 0 on, (n,) or (n, 1), or one-hot, (n, classes); with
+task=multilabel they are as `multi_hot` has them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 from vit_keras.data import pixel_range
 from vit_keras.data.dataset import SourceData, Split
 from vit_keras.data.pixel_range import RangeError
+from vit_keras.data.readers.multi_hot import label_rows
 from vit_keras.data.value_range import (
     AUTO,
     PERCENTILE,
@@ -35,6 +37,7 @@ def convert(
     bit_depth: int | None = None,
     value_range: Any = None,
     channels: int | None = None,
+    several_labels: bool = False,
 ) -> tuple[SourceData, str]:
     """Check the splits, each by itself and against the others, and convert them to one form.
 
@@ -45,6 +48,7 @@ def convert(
         bit_depth: `data.bit_depth`, the bits that integers wider than uint8 use.
         value_range: `data.value_range`.
         channels: `data.channels`.
+        several_labels: whether images have any number of labels, in rows of 0 and 1.
 
     Returns:
         the data, and a line about how the pixels were converted.
@@ -54,20 +58,20 @@ def convert(
     """
     labels: dict[str, np.ndarray] = {}
     images: dict[str, np.ndarray] = {}
-    classes = 0
+    classes: dict[str, int] = {}
     for split, (split_images, split_labels) in arrays.items():
         name = f"{source}: {split}"
         image_shape(np.shape(split_images), name, channels)
-        labels[split], label_classes = class_numbers(split_labels, name)
+        read_labels = label_rows if several_labels else class_numbers
+        labels[split], classes[split] = read_labels(split_labels, name)
         if len(split_images) != len(labels[split]):
             raise SettingError(
                 f"{name} has {counted(len(split_images), 'image[s]')} and "
                 f"{counted(len(labels[split]), 'label[s]')}; give one label for each image"
             )
-        classes = max(classes, label_classes)
         images[split] = _check_pixels(split_images, name, value_range is not None)
     _check_consistent(images, source)
-    names = check_names(class_names, classes, len(labels["train"]), source)
+    names = check_names(class_names, classes, len(labels["train"]), source, several_labels)
     if value_range is not None:
         return _as_they_are(images, labels, names, source, as_setting(value_range), bit_depth)
     is_unit = all(_is_float(array) and array.max() <= 1 for array in images.values())
@@ -176,17 +180,38 @@ def _from_one_hot(rows: np.ndarray, name: str) -> tuple[np.ndarray, int]:
     if len(wrong := np.flatnonzero(rows.sum(axis=1) != 1)):
         raise SettingError(
             f"{name} has {int(rows[wrong[0]].sum())} classes for image {wrong[0]} in its one-hot "
-            "labels; give each image one class"
+            "labels; give each image one class, or set task=multilabel"
         )
     return rows.argmax(axis=1).astype(np.int32), rows.shape[1]
 
 
 def check_names(
-    class_names: Iterable[Any] | None, classes: int, images: int, source: str
+    class_names: Iterable[Any] | None,
+    classes_of: Mapping[str, int],
+    images: int,
+    source: str,
+    several_labels: bool = False,
 ) -> list[str]:
-    """One name for each class; "0", "1", ... if `class_names` is None."""
+    """One name for each class; "0", "1", ... if `class_names` is None.
+
+    Args:
+        class_names: the names.
+        classes_of: split -> the classes that its labels have.
+        images: to train on.
+        source: the beginning of a message.
+        several_labels: whether labels are rows of 0 and 1, all of one length.
+    """
+    classes = max(classes_of.values())
+    class_names = None if class_names is None else list(class_names)
+    if several_labels:
+        lengths = {**classes_of, **({"class_names": len(class_names)} if class_names else {})}
+        if other := [name for name in lengths if lengths[name] != lengths["train"]]:
+            raise SettingError(
+                f"{source} has {lengths['train']} labels for each image in train and "
+                f"{lengths[other[0]]} in {other[0]}; give all of them the same labels in one order"
+            )
     if class_names is None:
-        if classes > max(images, 2):
+        if classes > max(images, 2) and not several_labels:
             raise SettingError(
                 f"{source} has the label {classes - 1} and only "
                 f"{counted(images, 'image[s]')} to train on; number the classes 0, 1, 2, ... "

@@ -1,6 +1,11 @@
-"""Read a folder of images: its files as lazy images, and what is found to be wrong with them."""
+"""Read a folder of images: its files as lazy images, and what is found to be wrong with them.
 
+With task=multilabel, an image that is in the folders of several classes has all of their labels.
+"""
+
+import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +23,8 @@ from vit_keras.data.resize import requested_size
 from vit_keras.errors import SettingError
 from vit_keras.text import counted
 
+Scanned = list[tuple[ListedFile, FileRecord]]
+
 
 def read(config: DataConfig) -> SourceData:
     """The folder's splits as lazy images, and a finding for each bad file.
@@ -26,11 +33,28 @@ def read(config: DataConfig) -> SourceData:
         SettingError: a class has no image; or a file is bad and `data.on_bad_file` is fail.
     """
     requested_size(config)  # is checked before the folder is listed
-    return read_listing(config, folder_layout.root(config), folder_layout.list_folder(config))
+    return read_listing(
+        config,
+        folder_layout.root(config),
+        folder_layout.list_folder(config),
+        _with_all_labels if config.several_labels else None,
+    )
 
 
-def read_listing(config: DataConfig, root: Path, listing: Listing) -> SourceData:
-    """The splits of the files in `listing`, whose paths are in `root`; see `read`."""
+def read_listing(
+    config: DataConfig,
+    root: Path,
+    listing: Listing,
+    join: Callable[[DataConfig, Scanned], Scanned] | None = None,
+) -> SourceData:
+    """The splits of the files in `listing`, whose paths are in `root`; see `read`.
+
+    Args:
+        config: of the data.
+        root: the folder.
+        listing: its files.
+        join: what makes one image of several of the files that can be used.
+    """
     size, class_names = requested_size(config), listing.class_names
     options, scanned = with_pixel_options(config, scan_files(config, listing.files, root))
 
@@ -51,19 +75,18 @@ def read_listing(config: DataConfig, root: Path, listing: Listing) -> SourceData
         )
     _check_classes(config, listing, scanned, findings)
     findings = [*folder_layout.layout_findings(listing), *findings, *listing.others]
+    images = [(file, record) for file, record in scanned if not record.reason]
+    if join is not None:
+        images = join(config, images)
     splits = {}
-    for name in dict.fromkeys(file.split for file, _ in scanned):
-        usable = [
-            (file, record) for file, record in scanned if file.split == name and not record.reason
-        ]
+    for name in dict.fromkeys(file.split for file, _ in images):
+        usable = [(file, record) for file, record in images if file.split == name]
         records = [record for _, record in usable]
         labels = _label_array(config, [file for file, _ in usable], len(class_names))
         groups = [file.group for file, _ in usable] if config.group_column else None
-        images = LazyImages(
-            root, records, size, config.resize_mode, config.workers, options, groups
-        )
-        splits[name or "train"] = Split(images, labels)
-        findings += image_findings(images, [named(file) for file, _ in usable], name)
+        lazy = LazyImages(root, records, size, config.resize_mode, config.workers, options, groups)
+        splits[name or "train"] = Split(lazy, labels)
+        findings += image_findings(lazy, [named(file) for file, _ in usable], name)
     return SourceData(
         train=splits["train"],
         validation=splits.get("validation"),
@@ -73,6 +96,31 @@ def read_listing(config: DataConfig, root: Path, listing: Listing) -> SourceData
         bit_depth=options.bit_depth,
         value_range=options.value_range,
     )
+
+
+def _with_all_labels(config: DataConfig, scanned: Scanned) -> Scanned:
+    """Equal files of a split as one image, with the labels of all, in the order of a table.
+
+    They are known by their SHA-256, whether they are links, hard links or copies.
+
+    Raises:
+        SettingError: no image is in the folders of two classes.
+    """
+    found: dict[tuple[str, str], tuple[ListedFile, FileRecord]] = {}
+    for file, record in scanned:
+        key = (file.split, record.sha256)
+        first, first_record = found.get(key, (file, record))
+        labels = tuple(sorted({*first.labels, *file.labels}))
+        found[key] = (first._replace(several=labels), first_record)
+    images = list(found.values())
+    if all(len(file.labels) == 1 for file, _ in images):
+        raise SettingError(
+            f"data.path={config.path} has each image in the folder of one class; leave "
+            "task=multilabel out, or put an image, or a link to it, into the folder of each of its "
+            "labels"
+        )
+    splits = list(dict.fromkeys(file.split for file, _ in images))
+    return sorted(images, key=lambda one: (splits.index(one[0].split), one[0].labels, one[0].path))
 
 
 def _label_array(config: DataConfig, files: list[ListedFile], classes: int) -> np.ndarray:
@@ -96,7 +144,16 @@ def class_names(config: DataConfig) -> list[str]:
 
 
 def image_counts(config: DataConfig) -> dict[str, int]:
-    return dict(Counter(file.split or "train" for file in folder_layout.list_files(config)))
+    files = folder_layout.list_files(config)
+    if not config.several_labels:
+        return dict(Counter(file.split or "train" for file in files))
+    # Links lead to one file; copies count as several images, as they are not compared yet.
+    root, kept = folder_layout.root(config), set[tuple]()
+    for file in files:
+        status = None if file.reason else os.stat(root / file.path)
+        one = (status.st_dev, status.st_ino) if status else file.path
+        kept.add((file.split or "train", one))
+    return dict(Counter(split for split, _ in kept))
 
 
 def problem_of(record: FileRecord) -> str:

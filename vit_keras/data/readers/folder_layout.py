@@ -174,7 +174,10 @@ def list_folder(config: DataConfig) -> Listing:
         candidates = [file for file in found if file.is_candidate]
         if folders and not candidates:
             _check_has_images(config, names, split, name, folders[0])
-        files += [ListedFile(file.path, split, label, file.reason) for file in candidates]
+        several = (label,) if config.several_labels else None  # until the files are compared
+        files += [
+            ListedFile(file.path, split, label, file.reason, several=several) for file in candidates
+        ]
         others += [
             Finding("ignored", file.path, split, name, file.reason)
             for file in found

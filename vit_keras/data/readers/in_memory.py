@@ -15,6 +15,7 @@ import numpy as np
 
 from vit_keras.config.schema import GROUP_DUPLICATES, Config, DataConfig
 from vit_keras.data.dataset import SourceData, Splits
+from vit_keras.data.readers import multi_hot
 from vit_keras.data.readers.arrays import CHANNELS, convert
 from vit_keras.data.splits import load_splits
 from vit_keras.errors import SettingError
@@ -27,7 +28,7 @@ FORMS = (
     "(images, labels), a tf.data.Dataset or a Keras PyDataset of these, or a dictionary of them "
     "with the keys train and, optionally, validation and test"
 )
-Arrays = tuple[np.ndarray, np.ndarray]  # images and labels
+Arrays = tuple[np.ndarray, Any]  # images, and labels: an array, or lists of names
 
 
 def build_splits(
@@ -38,6 +39,7 @@ def build_splits(
     validation_fraction: float = 0.1,
     seed: int = 0,
     group_duplicates: str = "equal",
+    several_labels: bool = False,
 ) -> Splits:
     """Make the splits for `train_model(config, data=...)` from in-memory data.
 
@@ -46,10 +48,12 @@ def build_splits(
             `vit_keras.data.readers.arrays` for the forms of the arrays.
         validation: likewise; by default a stratified part of `train`.
         test: likewise; by default a stratified fifth of `train`, the same for every seed.
-        class_names: one for each class; "0", "1", ... by default.
+        class_names: one for each class; by default "0", "1", ..., or those that the labels name.
         validation_fraction: of `train`, without the test images drawn from it.
         seed: of the draw of the validation split.
         group_duplicates: which images stay together in a draw, as `data.group_duplicates`.
+        several_labels: whether images have any number of labels each, for task=multilabel: rows of
+            0 and 1, (n, classes), or a list of names for each image.
 
     Raises:
         SettingError: naming the split, what is wrong, and the way out.
@@ -61,9 +65,12 @@ def build_splits(
     check_choice("group_duplicates", group_duplicates, GROUP_DUPLICATES)
     parts = {"train": train, "validation": validation, "test": test, "class_names": class_names}
     config = DataConfig(
-        name="arrays", validation_fraction=validation_fraction, group_duplicates=group_duplicates
+        name="arrays",
+        validation_fraction=validation_fraction,
+        group_duplicates=group_duplicates,
+        several_labels=several_labels,
     )
-    return load_splits(config, seed, to_in_memory(parts))
+    return load_splits(config, seed, to_in_memory(parts, config))
 
 
 def to_in_memory(data: Any, config: DataConfig = DataConfig()) -> SourceData:  # noqa: B008
@@ -71,7 +78,8 @@ def to_in_memory(data: Any, config: DataConfig = DataConfig()) -> SourceData:  #
 
     Args:
         data: in any form.
-        config: the run's, of which `bit_depth`, `value_range` and `channels` count.
+        config: the run's, of which `bit_depth`, `value_range`, `channels` and `several_labels`
+            count.
 
     Raises:
         SettingError: naming the split, what is wrong, and the way out.
@@ -95,9 +103,20 @@ def to_in_memory(data: Any, config: DataConfig = DataConfig()) -> SourceData:  #
         check_choice("data", name, (*SPLITS, "class_names"))
     if data.get("train") is None:
         raise SettingError(f"data has no train; give {FORMS}")
-    arrays = {name: _to_arrays(data[name], name) for name in SPLITS if data.get(name) is not None}
+    several = config.several_labels
+    given = [name for name in SPLITS if data.get(name) is not None]
+    arrays = {name: _to_arrays(data[name], name, several) for name in given}
+    class_names = data.get("class_names")
+    if several:
+        arrays, class_names = multi_hot.from_names(arrays, class_names)
     converted, report = convert(
-        arrays, data.get("class_names"), "data", bit_depth, config.value_range, config.channels
+        arrays,
+        class_names,
+        "data",
+        bit_depth,
+        config.value_range,
+        config.channels,
+        several,
     )
     log.info("data: %s", report)
     return converted
@@ -114,8 +133,8 @@ def _is_pair(data: Any) -> bool:
     return isinstance(data, tuple) and len(data) == 2
 
 
-def _to_arrays(data: Any, name: str) -> Arrays:
-    """The images and labels of one split."""
+def _to_arrays(data: Any, name: str, several_labels: bool) -> Arrays:
+    """The images and labels of one split; several labels may be lists of names."""
     import keras
 
     if hasattr(data, "as_numpy_iterator") and hasattr(data, "cardinality"):
@@ -124,7 +143,8 @@ def _to_arrays(data: Any, name: str) -> Arrays:
         return _concatenate(_pydataset_elements(data, name), name)
     if isinstance(data, tuple | list) and len(data) == 2:
         images, labels = data
-        return _array(images), _array(labels)
+        are_names = several_labels and multi_hot.are_names(labels)
+        return _array(images), labels if are_names else _array(labels)
     raise SettingError(f"data: {name} is {type(data).__name__}; give {FORMS}")
 
 

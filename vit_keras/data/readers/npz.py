@@ -16,6 +16,7 @@ from numpy.lib import format as npy
 from vit_keras.config.schema import DataConfig
 from vit_keras.data.dataset import DatasetInfo, SourceData
 from vit_keras.data.readers.arrays import check_names, class_numbers, convert, image_shape
+from vit_keras.data.readers.multi_hot import label_rows
 from vit_keras.errors import SettingError
 from vit_keras.io.zip_files import UNREADABLE
 from vit_keras.text import counted, first_line
@@ -34,7 +35,7 @@ class _Contents(NamedTuple):
 
 
 def read(config: DataConfig) -> SourceData:
-    """The splits of the file `data.path`, converted to uint8 images and int32 labels.
+    """The splits of the file `data.path`, its images and labels converted as `arrays` says.
 
     Raises:
         SettingError: there is no such file, it is damaged, or has unsuitable arrays.
@@ -53,6 +54,7 @@ def read(config: DataConfig) -> SourceData:
         config.bit_depth,
         config.value_range,
         config.channels,
+        config.several_labels,
     )
     log.info("%s: %s", config.path, report)
     return data
@@ -74,27 +76,34 @@ def image_counts(config: DataConfig) -> dict[str, int]:
 def _contents(config: DataConfig) -> _Contents:
     path = _path(config)
     status = path.stat()
-    return _contents_of(path, status.st_mtime_ns, status.st_size, config.channels)
+    return _contents_of(
+        path, status.st_mtime_ns, status.st_size, config.channels, config.several_labels
+    )
 
 
 @functools.lru_cache(maxsize=1)  # several checks ask for it; a changed file has another key
-def _contents_of(path: Path, mtime: int, size: int, channels: int | None) -> _Contents:
+def _contents_of(
+    path: Path, mtime: int, size: int, channels: int | None, several_labels: bool
+) -> _Contents:
     source = f"data.path={path}"
     headers = _headers(path)
-    shapes, counts, classes = [], {}, 0
+    shapes, counts, classes = [], {}, {}
+    read_labels = label_rows if several_labels else class_numbers
     for split, (images, labels) in _keys(headers, source).items():
         shape = headers[images][0]
         shapes.append(image_shape(shape, f"{source}: {images}", channels))
-        numbers, label_classes = class_numbers(_read(path, labels), f"{source}: {labels}")
+        numbers, classes[split] = read_labels(_read(path, labels), f"{source}: {labels}")
         if len(numbers) != shape[0]:
             raise SettingError(
                 f"{source}: {images} has {counted(shape[0], 'image[s]')} and {labels} "
                 f"{counted(len(numbers), 'label[s]')}; give one label for each image"
             )
-        counts[split], classes = shape[0], max(classes, label_classes)
+        counts[split] = shape[0]
     if len(set(shapes)) > 1:
         raise SettingError(f"{source} has images of {shapes[0]} and of {shapes[1]}; use one size")
-    names = check_names(_class_names(path, headers), classes, counts["train"], source)
+    names = check_names(
+        _class_names(path, headers), classes, counts["train"], source, several_labels
+    )
     return _Contents(shapes[0], names, counts)
 
 

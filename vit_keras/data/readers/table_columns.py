@@ -1,7 +1,8 @@
 """Which columns of a table name the images, their labels and their splits, and what cells mean.
 
 A column is found by its usual names; where two have one, the person is asked. With task=multilabel
-a cell has several labels: a list, `["cat", "dog"]`, or text between separators, `cat; dog`.
+a cell has several labels: a list, `["cat", "dog"]`, or text between separators, `cat; dog`. Several
+columns of 0 and 1, one for each label, are read as such a list.
 """
 
 import ast
@@ -30,6 +31,10 @@ SPLITS = ("split", "subset", "partition")
 DRAWN = "none"  # data.split_column of a table whose own splits are not used
 NO_LABEL = "no label"
 SEPARATORS = (";", "|", ",")  # of labels in a cell, in the order in which they are looked for
+IS_THERE = {
+    **dict.fromkeys(("1", "1.0", "true"), True),
+    **dict.fromkeys(("0", "0.0", "false"), False),
+}
 
 
 class Row(NamedTuple):
@@ -57,15 +62,16 @@ def read_rows(config: DataConfig, table: Table, separator: str = "") -> list[Row
             group, or a split that is none.
     """
     image = image_column(table, config.image_column)
-    label = _label_column(config, table)
-    if image == label:
+    label_columns = _label_columns(config, table)
+    if image in label_columns:
         raise SettingError(
             f"{table.path}: the column {image} cannot hold both images and labels; set "
             "data.image_column and data.label_column"
         )
-    splits, groups = _splits(config, table), _groups(config, table, label)
+    splits, groups = _splits(config, table), _groups(config, table, label_columns)
+    cells = _label_cells(config, table)
     rows = []
-    for index, (file, cell) in enumerate(zip(*_cells(table, image, label), strict=True)):
+    for index, (file, cell) in enumerate(zip(table.columns[image], cells, strict=True)):
         if not isinstance(file, str) or not file.strip():
             raise SettingError(f"{table.path.parent / table.place(index)}: no image in {image}")
         if config.several_labels:
@@ -96,18 +102,41 @@ def label_separator(config: DataConfig, tables: Sequence[Table]) -> str:
     cells = [
         cell
         for table in tables
-        for cell in table.columns[_label_column(config, table)]
+        for cell in _label_cells(config, table)
         if isinstance(cell, str) and not _is_list(cell)
     ]
     return next((one for one in SEPARATORS if any(one in cell for cell in cells)), "")
 
 
-def _label_column(config: DataConfig, table: Table) -> str:
-    return _column(table, "label_column", config.label_column or table.label, LABELS)
+def _label_columns(config: DataConfig, table: Table) -> list[str]:
+    asked = config.label_column
+    if not isinstance(asked, list | tuple):
+        known = table.label if asked is None else str(asked)
+        return [_column(table, "label_column", known, LABELS)]
+    if not asked:
+        raise SettingError("data.label_column=[] names no column; name one for each label")
+    return [_column(table, "label_column", str(name), LABELS) for name in dict.fromkeys(asked)]
 
 
-def _cells(table: Table, *names: str) -> list[list[Any]]:
-    return [table.columns[name] for name in names]
+def _label_cells(config: DataConfig, table: Table) -> list[Any]:
+    """The labels of each row, as the column has them; of columns of 0 and 1 the list of the 1."""
+    names = _label_columns(config, table)
+    if not isinstance(config.label_column, list | tuple):
+        return table.columns[names[0]]
+    cells: list[Any] = []
+    for index, row in enumerate(zip(*(table.columns[name] for name in names), strict=True)):
+        known = [IS_THERE.get(str(cell).strip().casefold()) for cell in row]
+        for name, cell, is_there in zip(names, row, known, strict=True):
+            if is_there is None and _label(cell)[1] != NO_LABEL:
+                raise SettingError(
+                    f"{table.path.parent / table.place(index)}: {name} is {one_line(str(cell))}; "
+                    "write 1 where an image has the label and 0 where not, or name a column of "
+                    "labels by data.label_column"
+                )
+        is_known = None not in known  # an empty cell may be of a label that nobody looked for
+        found = [name for name, is_there in zip(names, known, strict=True) if is_there]
+        cells.append(found if is_known else None)
+    return cells
 
 
 def _column(table: Table, setting: str, asked: str, usual: Sequence[str]) -> str:
@@ -175,12 +204,12 @@ def _splits(config: DataConfig, table: Table) -> list[str]:
     return [split_of[cell] for cell in cells]
 
 
-def _groups(config: DataConfig, table: Table, label: str) -> list[str]:
+def _groups(config: DataConfig, table: Table, label_columns: Sequence[str]) -> list[str]:
     """The group of each row; "" without `data.group_column`."""
     if config.group_column is None:
         return [""] * len(table.numbers)
     column = _column(table, "group_column", config.group_column, ())
-    if column == label:
+    if column in label_columns:
         raise SettingError(
             f"{table.path}: data.group_column={column} is the column of the labels, each of which "
             "would stay in one split; name that of the patients, cameras or bursts"
