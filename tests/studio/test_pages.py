@@ -219,6 +219,55 @@ def test_data_are_inspected_and_augmented(page, studio, runs, shot, serious_barr
     no_traceback(page)
 
 
+def test_several_labels_are_predicted_counted_and_trained_on(page, studio, runs, shot, tmp_path):
+    """By the digits' model, whose logits are taken as those of labels."""
+    run = shutil.copytree(runs / "other", runs / "labels")
+    settings = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(f"task: multilabel\n{settings}")
+    kept = json.loads((run / "metrics.json").read_text())
+    (run / "metrics.json").write_text(json.dumps({**kept, "best_val_map": 0.9, "test_map": 0.9}))
+    for index in range(60):
+        (tmp_path / f"{index}.png").write_bytes(digit(index)[0])
+    rows = [f"{index}.png,{('ant', 'ant;bee', '[]')[index % 3]}" for index in range(60)]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,labels", *rows]))
+
+    page.goto(f"{studio.url}/inference?run=labels")
+    content, label = digit(0)
+    give(page, [("zero.png", content), ("one.png", digit(1)[0])])
+    page.get_by_role("heading", name=re.compile(rf"^{label}: \d+\.\d%, ")).wait_for()
+    run = page.get_by_role("combobox", name="Run")
+    assert run.input_value() == "labels (validation mAP 0.9000)"
+    page.get_by_role("columnheader", name="labels").first.wait_for()
+    page.get_by_text("labels are those above their thresholds, 1/2 each").wait_for()
+    click(page.get_by_role("combobox", name="Explanation"))
+    click(page.get_by_role("option", name=f"Class relevance: {label}"))
+    page.get_by_role("img", name=f"Class relevance: {label}").wait_for()
+    shot(page, "labels")
+    text = downloaded(page, "Predictions as CSV").read_text(encoding="utf-8")
+    (first, _) = csv.DictReader(io.StringIO(text))
+    assert label in json.loads(first["labels"])
+    no_traceback(page)
+
+    for name, said in (
+        ("Data", "60 images of 2 labels: train"),
+        ("Training", "settings are valid"),
+    ):
+        page.goto(f"{studio.url}/{name.lower() if name == 'Data' else ''}")
+        page.get_by_role("heading", name=name, exact=True).wait_for()
+        if name == "Training":
+            click(page.get_by_role("tab", name="New training"))
+        click(page.get_by_text("A table of images and labels"))
+        enter(page.get_by_role("textbox", name="Path of the table"), str(tmp_path / "labels.csv"))
+        click(page.get_by_text("An image can have several labels"))
+        page.get_by_text(said).wait_for()
+        page.get_by_text("task=multilabel").first.wait_for()
+        if name == "Data":
+            click(page.locator("summary").get_by_text("Images of each class"))
+            page.get_by_role("row", name=re.compile("^bee ")).wait_for()
+        shot(page, f"labels-{name.lower()}")
+        no_traceback(page)
+
+
 def test_a_run_is_evaluated_and_described(page, studio, runs, shot):
     page.goto(f"{studio.url}/inference?run=other")
     click(page.get_by_role("tab", name="Evaluate"))

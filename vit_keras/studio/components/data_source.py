@@ -9,8 +9,9 @@ import streamlit as st
 
 from vit_keras.config.fields import options
 from vit_keras.config.quoting import quote_override
+from vit_keras.config.schema import MULTILABEL
 from vit_keras.data import download, unzip_images
-from vit_keras.data.registry import WELL_KNOWN
+from vit_keras.data.registry import OF_PATH, WELL_KNOWN
 from vit_keras.io import zip_files
 from vit_keras.studio.components import setting_inputs
 from vit_keras.studio.components.display import escape_markdown, table
@@ -61,6 +62,18 @@ def select_data(root: Path) -> tuple[str, tuple[str, ...]]:
         )
         return "folder", _folder_overrides(path)
     return "folder", _folder_overrides(_unpack_upload(root))
+
+
+def select_task(data: str) -> tuple[str, ...]:
+    """Choose whether images have several labels, where data of this name can have them."""
+    if data not in OF_PATH:
+        return ()
+    several = st.checkbox(
+        "An image can have several labels",
+        key=f"several labels {data}",
+        help=f"`task={MULTILABEL}`: {options()['task'].help}",
+    )
+    return (f"task={MULTILABEL}",) if several else ()
 
 
 def _folder_overrides(path: str) -> tuple[str, ...]:

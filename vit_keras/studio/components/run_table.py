@@ -60,6 +60,8 @@ def select_run(root: Path) -> RunState | None:
 
 
 def _title(run: RunState) -> str:
+    if average_precision := tables.figure_text(run, "best_val_map"):  # of several labels
+        return f"{run.name} (validation mAP {average_precision})"
     accuracy = tables.figure_text(run, "best_val_accuracy")
     return f"{run.name} (validation accuracy {accuracy})" if accuracy else run.name
 

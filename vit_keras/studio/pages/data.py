@@ -40,7 +40,7 @@ def show(root: Path) -> None:
         if not words:
             st.info("Choose the images.")
             return
-        words = (*words, *_size_override(name))
+        words = (*words, *data_source.select_task(name), *_size_override(name))
         reload = st.button("Read the data again", key="reload")
         with st.spinner("reading; a large folder is scanned once"):
             summary = _summary(words, reload)
@@ -80,11 +80,11 @@ def _summary(words: tuple[str, ...], reload: bool = False, label: int | None = N
 
 def _show_counts(summary: dict) -> None:
     """Images of each class in each split, and image sizes."""
-    names, counts = summary["class_names"], summary["counts"]
-    totals = {split: sum(class_counts) for split, class_counts in counts.items()}
+    names, counts, totals = summary["class_names"], summary["counts"], summary["images"]
     splits = ", ".join(f"{split} {total:,}" for split, total in totals.items())
     images = counted(sum(totals.values()), "image[s]")
-    text = f"{images} of {counted(len(names), 'class[es]')}: {splits}"
+    classes = counted(len(names), "label[s]" if summary["several_labels"] else "class[es]")
+    text = f"{images} of {classes}: {splits}"
     if summary["not_read"]:
         text += f"; not read: {summary['not_read']:,}"
     st.markdown(escape_markdown(text))

@@ -8,7 +8,7 @@ import streamlit as st
 from vit_keras.config import compose
 from vit_keras.config.fields import options, stage_options
 from vit_keras.config.quoting import quote_override
-from vit_keras.config.schema import Config
+from vit_keras.config.schema import MULTILABEL, Config
 from vit_keras.errors import SettingError
 from vit_keras.runs import run_dir
 from vit_keras.studio.components import data_source, estimate, job_monitor, setting_inputs, sweep
@@ -24,12 +24,13 @@ from vit_keras.studio.jobs.command import (
     recipes,
 )
 from vit_keras.studio.jobs.queue import Job, Jobs
+from vit_keras.training.task import OF_ONE_LABEL
 
 COMMON = ("train.epochs", "train.batch_size", "optim.learning_rate", "train.sample_predictions")
 # Set elsewhere on the page, or not applicable to a new run.
 HIDDEN = (
     *("data.name", "data.path", "data.several_labels", *data_source.FOLDER_SETTINGS),
-    *("run.root", "run.resume"),
+    *(*data_source.COLUMNS, "task", "run.root", "run.resume"),
 )
 TITLES = {
     "": "Name",
@@ -80,10 +81,11 @@ def _edit_command(root: Path) -> Command | None:
     if not data_words:
         st.info("Choose the images.")
         return None
+    task_words = data_source.select_task(data)
     recipe = _select_recipe(is_pretrained, data)
     # The recipe itself sets `data=<its data set>`, the first of the overrides.
-    words = [f"recipe={recipe.name}", *data_words[data == recipe.data :]]
-    key = f"{recipe.name} {data} "
+    words = [f"recipe={recipe.name}", *task_words, *data_words[data == recipe.data :]]
+    key = f"{recipe.name} {data} {' '.join(task_words)}"
     left, right = st.columns(2)
     for group, column in zip(("model", "augment"), (left, right), strict=True):
         with column:
@@ -132,7 +134,13 @@ def _edit_common(base: Config, key: str) -> list[str]:
 
 def _common_names(base: Config) -> list[str]:
     # Each stage has its own number of epochs.
-    return [name for name in COMMON if not (base.stages and name == "train.epochs")]
+    names = [name for name in COMMON if not (base.stages and name == "train.epochs")]
+    return [name for name in names if name not in _not_applicable(base)]
+
+
+def _not_applicable(base: Config) -> tuple[str, ...]:
+    """Settings that the task does not have."""
+    return tuple(OF_ONE_LABEL) if base.task == MULTILABEL else ()
 
 
 def _edit_stages(base: Config, key: str) -> list[str]:
@@ -149,7 +157,8 @@ def _edit_others(base: Config, key: str) -> list[str]:
     words = []
     for group, title in TITLES.items():
         names = [name for name in options() if name.rpartition(".")[0] == group]
-        names = [name for name in names if name not in (*COMMON, *HIDDEN)]
+        hidden = (*COMMON, *HIDDEN, *_not_applicable(base))
+        names = [name for name in names if name not in hidden]
         node = getattr(base, group) if group else base
         with st.expander(title):
             pairs = [(options()[name], getattr(node, name.rpartition(".")[2])) for name in names]

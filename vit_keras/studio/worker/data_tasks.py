@@ -45,6 +45,8 @@ class DataTasks:
         findings = list(splits.findings)
         return {
             "class_names": splits.class_names,
+            "several_labels": splits.train.labels.ndim == 2,
+            "images": splits.image_counts,
             "counts": {name: part.class_counts(classes).tolist() for name, part in parts.items()},
             "not_read": sum(finding.problem in quality_report.NOT_READ for finding in findings),
             "sizes": _sizes(list(parts.values())),
@@ -65,7 +67,7 @@ class DataTasks:
     def augment(self, words: list[str], columns: int, draws: int, seed: int) -> str:
         """A PNG of the first training images, each above `draws` augmented versions of it."""
         config = compose.compose(*words)
-        preflight.check_settings(Config(data=config.data, augment=config.augment))
+        preflight.check_settings(Config(task=config.task, data=config.data, augment=config.augment))
         data_words = [word for word in words if not word.startswith(("augment", "recipe="))]
         images = self._read(data_words, False).train.images[:columns]
         size = image_size(config.data)
@@ -75,7 +77,7 @@ class DataTasks:
         if self._splits is None or words != self._words or reload:
             self._splits = None
             config = compose.compose(*words)
-            preflight.check_settings(Config(data=config.data))
+            preflight.check_settings(Config(task=config.task, data=config.data))
             # Without a cache the images of a folder stay `LazyImages`, which know their sizes.
             config.data.cache_mb = 0
             self._splits, self._words = load_splits(config.data, config.train.seed), words
