@@ -46,7 +46,8 @@ def test_options_have_kind_default_bounds_and_choices():
     assert (rate.kind, rate.default, rate.bounds) == ("number", 1e-3, "above 0")
     position = options()["model.position"]
     assert position.kind == "choice"
-    assert position.choices == ("learned", "sincos2d", "rope2d", "rope_mixed", "none")
+    rotary = ("rope2d", "rope_mixed", "rope_dinov3")
+    assert position.choices == ("learned", "sincos2d", *rotary, "none")
     assert position.is_optional
     kinds = {name: options()[name].kind for name in ("data.download", "train.seed", "data.path")}
     assert kinds == {"data.download": "switch", "train.seed": "whole", "data.path": "text"}

@@ -54,6 +54,7 @@ CASES = {
         dict(
             position="rope_mixed",
             registers=2,
+            pre_norm=True,
             layer_scale=0.1,
             qk_norm=True,
             mlp="swiglu",
@@ -65,7 +66,7 @@ CASES = {
         sum(
             (
                 -D - (N + 1) * D + L * 2 * H * (K // 2),  # neither class token nor positions
-                2 * D,
+                2 * D + NORM,
                 L * (2 * D + 2 * K + D * M + M - NORM),
                 D + 4 * (D * D + D) + NORM + MLP,
                 9 * (3 * 8 + 8 * D) + 4 * (8 + D) + D * D - P * P * 3 * D,

@@ -10,7 +10,7 @@ from typing import Any
 from vit_keras.errors import SettingError, did_you_mean
 from vit_keras.validators import check_choice, setting
 
-ROTARY = ("rope2d", "rope_mixed")
+ROTARY = ("rope2d", "rope_mixed", "rope_dinov3")
 
 
 def _size(patch_size: int, width: int, depth: int, num_heads: int, mlp_dim: int) -> dict[str, int]:
@@ -20,12 +20,18 @@ def _size(patch_size: int, width: int, depth: int, num_heads: int, mlp_dim: int)
 
 
 # Ti and S: Touvron et al. 2021 (DeiT), table 1. B, L and H: Dosovitskiy et al. 2021, table 1.
+# Patches of 14, as of H: DINOv2 (Oquab et al. 2023). so400m: Alabdulmohsin et al. 2023.
 VARIANTS: dict[str, dict[str, int]] = {
     "ti16": _size(16, 192, 12, 3, 768),
+    "ti14": _size(14, 192, 12, 3, 768),
     "s16": _size(16, 384, 12, 6, 1536),
+    "s14": _size(14, 384, 12, 6, 1536),
     "b16": _size(16, 768, 12, 12, 3072),
+    "b14": _size(14, 768, 12, 12, 3072),
     "b32": _size(32, 768, 12, 12, 3072),
     "l16": _size(16, 1024, 24, 16, 4096),
+    "l14": _size(14, 1024, 24, 16, 4096),
+    "so400m14": _size(14, 1152, 27, 16, 4304),
     "h14": _size(14, 1280, 32, 16, 5120),
     "tiny_mnist": _size(7, 16, 4, 4, 64),  # for 28x28: 16 patches, 14,410 parameters
 }
@@ -53,15 +59,18 @@ class Architecture:
     )
     position: str = setting(
         "learned",
-        # eq. 1; Beyer et al. 2022; Heo et al. 2024, for both rotary embeddings.
+        # eq. 1; Beyer et al. 2022; Heo et al. 2024, for rope2d and rope_mixed; Siméoni et al. 2025.
         "Position embedding: learned, fixed 2-D sine-cosine (sincos2d), axial 2-D RoPE (rope2d), "
-        "RoPE with learned mixed frequencies (rope_mixed), or none.",
+        "RoPE with learned mixed frequencies (rope_mixed), axial RoPE of patch centres scaled to "
+        "[-1, 1] (rope_dinov3), or none.",
         choices=("learned", "sincos2d", *ROTARY, "none"),
     )
     gelu: str = setting(
         "exact",
-        "GELU: exact (timm, Hugging Face), or its tanh approximation (Google's weights).",
-        choices=("exact", "tanh"),
+        # Hendrycks & Gimpel 2016, section 2, has both approximations.
+        "GELU: exact (timm, Hugging Face), or an approximation: tanh (Google's weights), or quick, "
+        "x sigmoid(1.702 x) (OpenAI's CLIP).",
+        choices=("exact", "tanh", "quick"),
     )
     mlp: str = setting(
         "gelu",
@@ -82,6 +91,11 @@ class Architecture:
         "Attention and MLP of a block in parallel, after one normalisation.",
     )
     qk_norm: bool = setting(False, "Normalise the queries and keys of each head.")  # ViT-22B
+    pre_norm: bool = setting(
+        False,
+        # CLIP, Radford et al. 2021, section 2.4.
+        "Layer normalisation of the embedded tokens, before the first block.",
+    )
     layer_scale: float = setting(
         0.0,
         # CaiT, Touvron et al. 2021: 0.1 up to 18 blocks, 1e-5 up to 24, 1e-6 beyond.

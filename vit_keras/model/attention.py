@@ -24,8 +24,8 @@ class Attention(Composite):
         dropout: rate on the attention weights, during training only.
         qk_norm: layer normalisation of queries and keys over the K channels of a head, with a
             scale that the heads share and no bias (ViT-22B, Dehghani et al. 2023, section 2).
-        rotary: rotary position embedding of queries and keys, `rope2d` or `rope_mixed`; None for
-            no rotation.
+        rotary: rotary position embedding of queries and keys, `rope2d`, `rope_mixed` or
+            `rope_dinov3`; None for no rotation.
         grid: (rows, columns) of patches, needed with `rotary`.
         epsilon: of `qk_norm`.
         bias: whether the two projections have one.
@@ -87,7 +87,7 @@ class Attention(Composite):
     def queries_keys_values(self, x, kept=None):
         """(B, N, D) -> q, k and v, each (B, N, H, K), after QK normalisation and rotation. Eq. 5.
 
-        `kept` (B, N): with patch dropout, the indices of the tokens of `x` in the full sequence.
+        `kept`: see `Rotary.call`.
         """
         tokens, width = x.shape[1:]
         qkv = ops.reshape(self.qkv(x), (-1, tokens, 3, self.num_heads, width // self.num_heads))

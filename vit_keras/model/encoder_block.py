@@ -28,7 +28,7 @@ class EncoderBlock(Composite):
         dropout: rate on the output of each branch.
         attention_dropout: rate on the attention weights.
         stochastic_depth: drop-path rate of each branch.
-        gelu: `exact` or `tanh`.
+        gelu: `exact`, `tanh` or `quick`.
         epsilon: of the layer normalisations.
         mlp: `gelu` or `relu2` for an MLP with that activation, `swiglu` for a gated one.
         parallel: z + Attention(LN(z)) + MLP(LN(z)) with one LN (ViT-22B, Dehghani et al. 2023).

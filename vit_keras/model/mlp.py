@@ -18,7 +18,8 @@ class MLP(Composite):
 
     Args:
         hidden_dim: M.
-        gelu: `exact`, x Φ(x), or `tanh`, its approximation (Hendrycks & Gimpel 2016, section 2).
+        gelu: `exact`, x Φ(x), or one of its approximations, `tanh` and `quick`, x sigmoid(1.702 x)
+            (Hendrycks & Gimpel 2016, https://arxiv.org/abs/1606.08415, section 2).
         activation: `gelu`, or `relu2`, max(x, 0)² (So et al. 2021, https://arxiv.org/abs/2109.08668,
             section 4).
         bias: whether the two dense layers have one.
@@ -42,6 +43,8 @@ class MLP(Composite):
         x = self.hidden(x)
         if self.activation == "relu2":
             return self.output_projection(ops.square(ops.relu(x)))
+        if self.gelu == "quick":
+            return self.output_projection(x * ops.sigmoid(1.702 * x))
         return self.output_projection(gelu(x, approximate=self.gelu == "tanh"))
 
     def compute_output_shape(self, input_shape):

@@ -93,7 +93,7 @@ class AttentionPooling(Composite):
     Args:
         num_heads: H; must divide D.
         mlp_dim: hidden width of the MLP.
-        gelu: of the MLP, `exact` or `tanh`.
+        gelu: of the MLP, `exact`, `tanh` or `quick`.
         epsilon: of the layer normalisation.
         registers: number of register tokens before the patches, which are excluded.
 

@@ -4,6 +4,7 @@ Letters: B batch, N tokens, D width, H heads, K = D / H width of a head. A grid 
 of patches.
 """
 
+import contextlib
 import math
 
 import keras
@@ -14,8 +15,9 @@ from PIL import Image
 serializable = keras.saving.register_keras_serializable("vit_keras")
 
 # RoPE frequencies are base^(-4t / K), t = 0 ... K / 4 - 1. Bases from Heo et al. 2024: an image has
-# fewer positions per side than a text, so they are smaller than a language model's 10,000.
-BASES = {"rope2d": 100.0, "rope_mixed": 10.0}
+# fewer positions per side than a text, so they are smaller than a language model's 10,000. That of
+# `rope_dinov3` is from Siméoni et al. 2025.
+BASES = {"rope2d": 100.0, "rope_mixed": 10.0, "rope_dinov3": 100.0}
 
 
 @serializable
@@ -97,8 +99,11 @@ class Rotary(keras.layers.Layer):
 
     Args:
         grid: (rows, columns) of patches, which are the last of the N tokens.
-        kind: `rope2d` rotates half of the points by x and half by y (axial 2-D RoPE, as in EVA-02
-            and DINOv3); `rope_mixed` learns the frequencies fx and fy in each head (RoPE-Mixed).
+        kind: `rope2d` rotates half of the points by x and half by y (axial 2-D RoPE, as in EVA-02);
+            `rope_mixed` learns the frequencies fx and fy in each head (RoPE-Mixed); `rope_dinov3`
+            is axial, y before x, of patch centres that are scaled to [-1, 1] times 2π, so that an
+            image of any size has the same range of angles (DINOv3, Siméoni et al. 2025,
+            https://arxiv.org/abs/2508.10104).
 
     Raises:
         ValueError: K is not a multiple of 4, or N does not fit the grid.
@@ -111,23 +116,21 @@ class Rotary(keras.layers.Layer):
 
     def build(self, input_shape):
         _, tokens, heads, width = input_shape
-        rows, columns = np.indices(self.grid).reshape(2, -1)
-        extra = tokens - len(rows)
+        extra = tokens - self.grid[0] * self.grid[1]
         if width % 4 or extra < 0:
             raise ValueError(
                 f"{tokens} tokens with heads of width {width} do not fit a grid of {self.grid} "
                 "patches and a width that 4 divides"
             )
-        positions = np.stack([columns, rows], axis=-1).astype("float32")
-        # (N, 2) of x, y. Tokens before the patches are at (0, 0), where the angle is 0.
-        self.positions = np.pad(positions, ((extra, 0), (0, 0)))
+        self.extra = extra
+        self.positions = self._positions(self.grid)
         magnitudes = BASES[self.kind] ** -np.linspace(0, 1, width // 4, endpoint=False)
         magnitudes = magnitudes.astype("float32")
-        if self.kind == "rope2d":
+        if self.kind != "rope_mixed":
             zeros = np.zeros_like(magnitudes)
-            self.frequencies = np.stack(
-                [np.append(magnitudes, zeros)[None], np.append(zeros, magnitudes)[None]]
-            )  # (2, 1, K / 2): fx and fy, the same in each head
+            halves = np.append(magnitudes, zeros)[None], np.append(zeros, magnitudes)[None]
+            # (2, 1, K / 2): fx and fy, the same in each head
+            self.frequencies = np.stack(halves if self.kind == "rope2d" else halves[::-1])
             return
         self.frequencies = self.add_weight(
             shape=(2, heads, width // 2),
@@ -151,6 +154,26 @@ class Rotary(keras.layers.Layer):
         cos, sin = ops.cast(ops.cos(angles), q.dtype), ops.cast(ops.sin(angles), q.dtype)
         return _rotate(q, cos, sin), _rotate(k, cos, sin)
 
+    @contextlib.contextmanager
+    def at(self, grid):
+        """Within this context, the patches are those of another grid."""
+        own, self.positions = self.positions, self._positions(grid)
+        try:
+            yield
+        finally:
+            self.positions = own
+
+    def _positions(self, grid):
+        """(N, 2) of x, y. Tokens before the patches are at (0, 0), where the angle is 0."""
+        rows, columns = np.indices(grid).reshape(2, -1)
+        if self.kind == "rope_dinov3":
+            rows, columns = (
+                2 * math.pi * ((2 * index + 1) / size - 1)
+                for index, size in zip((rows, columns), grid, strict=True)
+            )
+        positions = np.stack([columns, rows], axis=-1).astype("float32")
+        return np.pad(positions, ((self.extra, 0), (0, 0)))
+
     def compute_output_shape(self, input_shape):
         return input_shape, input_shape
 
@@ -159,20 +182,30 @@ class Rotary(keras.layers.Layer):
 
 
 def resize_positions(
-    embedding: np.ndarray, old: tuple[int, int], new: tuple[int, int]
+    embedding: np.ndarray,
+    old: tuple[int, int],
+    new: tuple[int, int],
+    interpolation: str = "bicubic",
 ) -> np.ndarray:
     """Interpolate a position embedding to a new grid: (1, E + old N, D) -> (1, E + new N, D).
 
-    Bicubic with antialiasing, as in timm's `resample_abs_pos_embed`. The E tokens before the
-    patches (a class token) are not part of the grid and are kept unchanged.
+    The E tokens before the patches (a class token) are not part of the grid and are kept unchanged.
 
     Args:
         embedding: (1, E + rows * columns, D) of the old grid.
         old: (rows, columns) of patches.
         new: (rows, columns) of patches.
+        interpolation: `bicubic` with antialiasing, as in timm's `resample_abs_pos_embed`; or
+            `bicubic_aliased`, as in most models of Hugging Face.
     """
     extra = embedding.shape[1] - old[0] * old[1]
     width = embedding.shape[-1]
+    if interpolation == "bicubic_aliased":
+        rows, columns = (_cubic(*sizes) for sizes in zip(old, new, strict=True))
+        planes = embedding[0, extra:].reshape(*old, width)
+        patches = np.einsum("Rr,Cc,rcd->RCd", rows, columns, planes, optimize=True)
+        patches = patches.reshape(1, -1, width).astype("float32")
+        return np.concatenate([embedding[:, :extra], patches], axis=1)
     planes = embedding[0, extra:].reshape(*old, width).transpose(2, 0, 1).astype("float32")
     size = (new[1], new[0])  # Pillow takes (width, height)
     resized = [
@@ -181,6 +214,23 @@ def resize_positions(
     ]
     patches = np.stack(resized, axis=-1).reshape(1, -1, width)
     return np.concatenate([embedding[:, :extra], patches], axis=1)
+
+
+def _cubic(old: int, new: int) -> np.ndarray:
+    """Weights (new, old) of the cubic kernel of Keys 1981 with a = -0.75, as torch interpolates.
+
+    Four points each, however much smaller the new grid is: no antialiasing.
+    """
+    centres = (np.arange(new) + 0.5) * old / new - 0.5
+    weights = np.zeros((new, old))
+    for offset in (-1, 0, 1, 2):
+        index = np.floor(centres) + offset
+        x, a = np.abs(centres - index), -0.75
+        near = (a + 2) * x**3 - (a + 3) * x**2 + 1
+        far = a * (x**3 - 5 * x**2 + 8 * x - 4)
+        inside = index.clip(0, old - 1).astype(int)  # the border repeats
+        np.add.at(weights, (np.arange(new), inside), np.where(x <= 1, near, far))
+    return weights
 
 
 def _rotate(points, cos, sin):

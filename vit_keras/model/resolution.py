@@ -36,6 +36,8 @@ def at_image_size(vit: keras.Model, image_size: tuple[int, int]) -> keras.Model:
     old, new = grid(vit.input_shape[1:3], patch_size), grid(image_size, patch_size)
 
     def layer_of(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, EncoderBlock) and layer.attention.rotary:
+            return BlockOnGrid(layer, new)
         if isinstance(layer, PositionEmbedding):
             return ResizedPositionEmbedding(layer, old, new)
         if isinstance(layer, SinCos2D):
@@ -45,8 +47,6 @@ def at_image_size(vit: keras.Model, image_size: tuple[int, int]) -> keras.Model:
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(layer, PatchEmbedding):  # which refuses images of another size
             return layer.projection(cut_patches(args[0], layer.patch_size))
-        if isinstance(layer, EncoderBlock) and layer.attention.rotary:
-            kwargs["kept"] = _indices(layer.attention.rotary, old, new, kwargs.get("kept"))
         return layer(*args, **kwargs)
 
     pixels = keras.Input((*image_size, vit.input_shape[-1]), name="pixels")
@@ -77,13 +77,22 @@ class ResizedPositionEmbedding(keras.layers.Layer):
         return input_shape
 
 
-def _indices(rotary: Any, old: Grid, new: Grid, kept: Any) -> Any:
-    """Indices, among the tokens of the grid `old`, of those of `new` or of the `kept` ones of them.
+class BlockOnGrid(keras.layers.Layer):
+    """An encoder block with RoPE on the patches of another grid: (B, N, D) -> (B, N, D).
 
-    The position of a patch is its row and column, in either grid.
+    Args:
+        block: an `EncoderBlock` of the other model, whose variables it shares.
+        grid: (rows, columns) of patches of the input.
     """
-    extra = len(rotary.positions) - old[0] * old[1]  # tokens before the patches
-    rows, columns = np.indices(new)
-    patches = extra + (rows * old[1] + columns).ravel()
-    indices = np.concatenate([np.arange(extra), patches]).astype("int32")
-    return indices if kept is None else ops.take(indices, kept, axis=0)
+
+    def __init__(self, block: Any, grid: Grid) -> None:
+        super().__init__(name=block.name, dtype=block.dtype_policy)
+        self.block = block
+        self.grid = grid
+
+    def call(self, z, kept=None, training=None):
+        with self.block.attention.rotary.at(self.grid):
+            return self.block(z, kept, training=training)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape

@@ -45,7 +45,8 @@ def build_vit(
     inner tensor. Normalisation is the first layer; inputs are raw pixels, uint8 or float.
 
     Args:
-        variant: `ti16 s16 b16 b32 l16 h14 tiny_mnist`, or None when `overrides` sets every size.
+        variant: `ti16 s16 b16 l16`, `ti14 s14 b14 l14`, `b32 h14 so400m14` or `tiny_mnist`, or None
+            when `overrides` sets every size.
         image_size: X = Y, or (X, Y), in pixels; multiples of the patch size.
         num_classes: number of logits; 0 for the features before the head, (B, D).
         channels: C, usually 1 or 3.
@@ -95,6 +96,10 @@ def _embed(images: Any, arch: architecture.Architecture, dtype: Any) -> tuple[An
             arch.patch_dropout, extra, dtype=dtype, name="patch_dropout"
         )(x)
     x = keras.layers.Dropout(arch.dropout, dtype=dtype, name="embedding_dropout")(x)
+    if arch.pre_norm:
+        x = keras.layers.LayerNormalization(
+            epsilon=arch.norm_epsilon, dtype=dtype, name="pre_norm"
+        )(x)
     return x, kept_indices if arch.position in architecture.ROTARY else None
 
 
@@ -184,6 +189,7 @@ def describe(model: keras.Model) -> dict[str, Any]:
         "pool": pool,
         "position": _position_kind(by_name.get("position_embedding"), block),
         "registers": getattr(by_name.get("registers"), "count", 0),
+        "pre_norm": "pre_norm" in by_name,
         "stem": next(name for name, kind in patch_embedding.STEMS.items() if type(stem) is kind),
         "patch_dropout": getattr(by_name.get("patch_dropout"), "rate", 0.0),
         # Rounded: 1 / (255 / (255 * 0.247)) differs from 0.247 in the last bit.
