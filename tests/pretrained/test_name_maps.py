@@ -94,12 +94,13 @@ def test_weights_that_are_no_vit_of_ours_are_named(case, tmp_path):
 TIMM = {
     "distilled": ("dist_token", (1, 1, 16), "distillation (DeiT)"),
     "distilled_head": ("head_dist.weight", (5, 16), "distillation (DeiT)"),
-    "registers": ("reg_token", (1, 4, 16), "register tokens"),
     "pre_logits": ("pre_logits.fc.weight", (16, 16), "hidden layer before the head"),
     "fc_norm": ("fc_norm.weight", (16,), "after the mean pooling"),
     "layer_scale_shape": ("blocks.0.ls1.gamma", (15,), "no such weight"),
     "layer_scale_number": ("blocks.0.ls2.gamma", (), "no such weight"),
-    "query_norm": ("blocks.0.attn.q_norm.weight", (8,), "no such weight"),
+    "query_norm": ("blocks.0.attn.q_norm.weight", (8,), "queries and keys are normalised"),
+    "eva": ("blocks.0.mlp.norm.weight", (24,), "looks like EVA-02, normalised inside the MLP"),
+    "beit": ("blocks.0.attn.relative_position_bias_table", (9, 2), "looks like BEiT or Swin"),
 }
 
 

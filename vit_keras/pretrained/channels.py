@@ -11,8 +11,8 @@ import numpy as np
 
 from vit_keras.errors import SettingError
 from vit_keras.pretrained.infer_architecture import InferredModel
-from vit_keras.pretrained.name_maps import PATCH, PATCH_BIAS
 from vit_keras.pretrained.weight_files import WeightFile
+from vit_keras.pretrained.weight_format import PATCH, PATCH_BIAS
 
 BT_601 = (0.299, 0.587, 0.114)  # grey = 0.299 R + 0.587 G + 0.114 B, as images are read
 
@@ -69,6 +69,8 @@ def _summed(
     shared = np.repeat(grey[:, None], channels, axis=1) / channels  # (PP, C, D)
     ours = shared.reshape(-1, grey.shape[-1]).astype("float32")
     weights = {**weight_file.weights, kernel_name: layout.to_theirs(ours, arch)}
+    if bias_name not in weights and inferred.weight_format.lacks(bias_name):
+        weights[bias_name] = np.zeros_like(shift)
     if (
         bias_name in weights and weights[bias_name].shape == shift.shape
     ):  # else it is reported when it is loaded

@@ -1,7 +1,6 @@
 """Weight conversion between other libraries' formats and our ViT, by name and shape."""
 
 import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -13,10 +12,18 @@ import numpy as np
 from vit_keras.errors import SettingError
 from vit_keras.model import architecture
 from vit_keras.model.position_embedding import resize_positions
-from vit_keras.pretrained import name_maps
+from vit_keras.pretrained import families, name_maps, stacked_arrays
 from vit_keras.pretrained.infer_architecture import InferredModel
-from vit_keras.pretrained.name_maps import HEAD, POSITIONS, WeightFormat, WeightMapping, Weights
 from vit_keras.pretrained.weight_files import WeightFile
+from vit_keras.pretrained.weight_format import (
+    HEAD,
+    POSITIONS,
+    PRE_LOGITS,
+    WITH_HEAD,
+    WeightFormat,
+    WeightMapping,
+    Weights,
+)
 from vit_keras.text import counted
 
 
@@ -83,7 +90,7 @@ def load_weights(
     weight_format = inferred.weight_format
     if not new_head:
         _check_classes(weight_file, inferred)
-    weights = fold_layer_scale(weight_file.weights)
+    weights = stacked_arrays.fold_layer_scale(weight_file.weights)
     paths = [variable.path for variable in vit.weights]
     mappings = name_maps.weight_mappings(weight_format, inferred.arch.depth, paths)
     report = ConversionReport(
@@ -95,8 +102,13 @@ def load_weights(
         if new_head and path in HEAD:
             report.initialised.append(path)
             continue
+        if path not in mappings:
+            raise SettingError(
+                f"handle={weight_file.path} has no weights for {path} of this model; leave out "
+                "settings that change the file's own architecture"
+            )
         values[path] = _value(weight_file, inferred, mappings[path], weights, variable)
-    used = {name for path in values for name in mappings[path].names}
+    used = {name for path in values for name in mappings[path].names if name in weights}
     dropped = {name: "a new head" for path in HEAD for name in mappings[path].names if new_head}
     _check_left_over(weight_file, weight_format, weights, used, dropped, allow, report)
     if POSITIONS in values:
@@ -123,11 +135,11 @@ def require_format(weight_file: WeightFile, allow: Iterable[str], new_head: bool
         examples = ", ".join(sorted(weight_file.weights)[:4]) or "none"
         known = ", ".join(known.name for known in name_maps.FORMATS)
         raise SettingError(
-            f"handle={weight_file.path} has weights in an unknown format ({examples} ...); use a "
-            f"ViT of {known}"
+            f"handle={weight_file.path} has weights in an unknown format ({examples} ...)"
+            f"{families.resemblance(weight_file.weights)}; use a ViT of {known}"
         )
     for name, why in weight_format.refused.items():
-        goes_with_head = new_head and why == name_maps.PRE_LOGITS
+        goes_with_head = new_head and why in WITH_HEAD
         if name in weight_file.weights and not goes_with_head and not _is_allowed(name, allow):
             raise SettingError(_left_over(weight_file, name, why))
     return weight_format
@@ -147,6 +159,11 @@ def _is_allowed(name: str, allow: Iterable[str]) -> bool:
 
 
 def _left_over(weight_file: WeightFile, name: str, why: str) -> str:
+    if why in WITH_HEAD and why != PRE_LOGITS:
+        return (
+            f"handle={weight_file.path} has {name}: {why}; pass num_classes= for a new head, or 0 "
+            "for the features"
+        )
     return (
         f'handle={weight_file.path} has {name}: {why}; to load the rest, pass allow=["{name}"], '
         "which changes what the model computes"
@@ -160,11 +177,12 @@ def _value(
     weights: Weights,
     variable: Any,
 ) -> np.ndarray:
-    missing = [name for name in mapping.names if name not in weights]
+    weight_format = inferred.weight_format
+    missing = [n for n in mapping.names if n not in weights and not weight_format.lacks(n)]
     if missing:
         raise SettingError(
             f"handle={weight_file.path} lacks {', '.join(missing)}, which a ViT of "
-            f"{inferred.weight_format.name} has; download it again, or use a file of the complete "
+            f"{weight_format.name} has; download it again, or use a file of the complete "
             "model"
         )
     shape = list(variable.shape)
@@ -172,16 +190,15 @@ def _value(
         shape[1] = weights[mapping.names[0]].shape[-2]
     shape[-1] //= len(mapping.names)
     expected = mapping.layout.to_theirs(np.empty(shape, "float32"), inferred.arch).shape
-    for name in mapping.names:
-        if weights[name].shape != expected:
+    arrays = {name: weights.get(name, np.zeros(expected, "float32")) for name in mapping.names}
+    for name, array in arrays.items():
+        if array.shape != expected:
             raise SettingError(
-                f"handle={weight_file.path}: {name} has shape {weights[name].shape}, and this "
+                f"handle={weight_file.path}: {name} has shape {array.shape}, and this "
                 f"model ({variable.path}) needs {expected}; leave out settings that change the "
                 "file's own sizes, or download it again"
             )
-    return np.concatenate(
-        [mapping.layout.to_ours(weights[name]) for name in mapping.names], axis=-1
-    )
+    return np.concatenate([mapping.layout.to_ours(array) for array in arrays.values()], axis=-1)
 
 
 def _check_left_over(
@@ -194,36 +211,17 @@ def _check_left_over(
     report: ConversionReport,
 ) -> None:
     """Report the arrays that are left over; raise unless each of them may be."""
-    allowed = {**weight_format.droppable, **dropped}
+    allowed = dict(dropped)
     if dropped:  # a new head also replaces the pre-logits layer before the old head
-        pre_logits = name_maps.PRE_LOGITS
-        allowed |= {name: why for name, why in weight_format.refused.items() if why == pre_logits}
+        allowed |= {name: why for name, why in weight_format.refused.items() if why in WITH_HEAD}
     for name in sorted(set(weights) - used):
-        if name in allowed:
-            report.left_over[name] = allowed[name]
+        if why := allowed.get(name) or weight_format.drops(name):
+            report.left_over[name] = why
         elif _is_allowed(name, allow):
             report.left_over[name] = "allowed"
         else:
-            raise SettingError(_left_over(weight_file, name, "this ViT has no such weight"))
-
-
-def fold_layer_scale(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Fold the layer scale of timm's files into the weights of its branch.
-
-    diag(λ) (W x + b) = (diag(λ) W) x + λ b (CaiT, Touvron et al. 2021, eq. 4).
-    """
-    result = dict(weights)
-    for name in weights:
-        if scale := re.fullmatch(r"(blocks\.\d+\.)ls([12])\.gamma", name):
-            branch = scale[1] + {"1": "attn.proj", "2": "mlp.fc2"}[scale[2]]
-            kernel, bias = (result.get(f"{branch}.{part}") for part in ("weight", "bias"))
-            factor = weights[name]
-            if kernel is None or bias is None or not factor.shape == bias.shape == kernel.shape[:1]:
-                continue  # then the branch's weights are reported missing, or this one left over
-            result[f"{branch}.weight"] = kernel * factor[:, None]
-            result[f"{branch}.bias"] = bias * factor
-            del result[name]
-    return result
+            why = f"this ViT has no such weight{families.resemblance([name])}"
+            raise SettingError(_left_over(weight_file, name, why))
 
 
 def _resize_position_embedding(
@@ -236,7 +234,9 @@ def _resize_position_embedding(
     if new == inferred.grid:
         return embedding
     report.resized.append(f"{POSITIONS} from {inferred.grid} to {new} patches")
-    return resize_positions(embedding, inferred.grid, new)
+    # Hugging Face's DINOv2 with registers is antialiased, and the one without is not.
+    how = "bicubic" if inferred.arch.registers else inferred.weight_format.interpolation
+    return resize_positions(embedding, inferred.grid, new, how)
 
 
 def weights_in_format(
@@ -250,4 +250,4 @@ def weights_in_format(
         parts = np.split(keras.ops.convert_to_numpy(variable), len(mapping.names), axis=-1)
         for name, part in zip(mapping.names, parts, strict=True):
             result[name] = np.ascontiguousarray(mapping.layout.to_theirs(part, arch), "float32")
-    return result
+    return stacked_arrays.join(result)

@@ -1,5 +1,6 @@
 """Download of pretrained models: a handle -> a local path, cached by the downloading library."""
 
+import difflib
 import functools
 import os
 import re
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vit_keras.errors import SettingError
+from vit_keras.pretrained.backbones import BACKBONES
 from vit_keras.text import first_line
 
 KAGGLE = re.compile(r"https?://(?:www\.)?kaggle\.com/models/([^/?#]+(?:/[^/?#]+){3,4})/?")
@@ -18,7 +20,7 @@ HUGGING_FACE = re.compile(r"(?:hf://|https?://huggingface\.co/)?([\w.-]+/[\w.-]+
 HANDLE_FORMS = (
     "a local path, "
     "https://www.kaggle.com/models/<owner>/<model>/<framework>/<variation>/<version>, "
-    "https://tfhub.dev/..., or <owner>/<name> of huggingface.co"
+    "https://tfhub.dev/..., <owner>/<name> of huggingface.co, or a short name such as dinov2_s14"
 )
 
 
@@ -37,8 +39,11 @@ def check(handle: str, setting: str = "handle") -> None:
             "this in a clone of it, or set another handle"
         )
     if _on_disk(handle) is None and _fetcher(str(handle)) is None:
+        near = difflib.get_close_matches(str(handle), BACKBONES, n=1, cutoff=0.7)
+        meant = f"; did you mean {near[0]}? Or" if near else ";"
         raise SettingError(
-            f"{setting}={handle} does not exist and is no address of a model; use {HANDLE_FORMS}"
+            f"{setting}={handle} does not exist and is no address of a model{meant} use "
+            f"{HANDLE_FORMS}"
         )
 
 
@@ -80,6 +85,8 @@ def _on_disk(handle: str) -> Path | None:
 
 
 def _fetcher(handle: str) -> Callable[[], str | Path] | None:
+    if handle in BACKBONES:
+        return functools.partial(_hugging_face, BACKBONES[handle].hub_id)
     if kaggle := KAGGLE.fullmatch(handle):
         return functools.partial(_kaggle, kaggle[1])
     if TFHUB.match(handle):

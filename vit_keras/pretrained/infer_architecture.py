@@ -7,12 +7,26 @@ from typing import Any
 from vit_keras import validators
 from vit_keras.errors import SettingError
 from vit_keras.model import architecture
-from vit_keras.pretrained import name_maps
-from vit_keras.pretrained.name_maps import CLASS_TOKEN, HEAD, PATCH, POSITIONS, WeightFormat
+from vit_keras.pretrained import backbone_maps, name_maps
 from vit_keras.pretrained.weight_files import WeightFile
+from vit_keras.pretrained.weight_format import (
+    CLASS_TOKEN,
+    HEAD,
+    LAYER_SCALES,
+    PATCH,
+    POSITIONS,
+    PROBE,
+    REGISTERS,
+    WeightFormat,
+    Weights,
+    names_in_block,
+)
 
 QKV = "encoder_block_{i}/attention/qkv/kernel"
 HIDDEN = "encoder_block_{i}/mlp/hidden/bias"
+OUTPUT = "encoder_block_{i}/mlp/output/kernel"
+PRE_NORM = "pre_norm/gamma"
+DEFAULT_SIZE = 224  # where neither the file nor a position embedding says it
 
 
 @dataclass(frozen=True)
@@ -53,11 +67,15 @@ def infer_architecture(
         patch_size=patch,
         width=width,
         depth=_depth(weights, weight_format),
-        # Our own files state it, and may have no biases.
-        mlp_dim=metadata.get("mlp_dim") or _shape(weight_file, weight_format, HIDDEN, axes=1)[0],
-        pool="token" if weight_format.mappings[CLASS_TOKEN].names[0] in weights else "mean",
+        pool=_pool(weights, weight_format),
+        registers=_registers(weight_file, weight_format),
+        pre_norm=_has(weights, weight_format, PRE_NORM),
+        layer_scale=float(_has(weights, weight_format, LAYER_SCALES[0])),
         gelu=weight_format.gelu,
+        **weight_format.arch,
     )
+    if "mlp_dim" not in metadata:  # our own files state it, and may have no biases
+        arch |= _mlp(weight_file, weight_format)
     if (
         weight_format is name_maps.GOOGLE
         and not weight_file.is_saved_model
@@ -70,25 +88,68 @@ def infer_architecture(
     arch |= {name: value for name, value in overrides.items() if value is not None}
     if "num_heads" not in arch:
         arch["num_heads"] = _heads(weight_file, weight_format, arch, assumed)
-    # All of Google's models take pixels in [-1, 1], our default.
-    has_known_pixels = weight_format in (name_maps.GOOGLE, name_maps.OWN)
-    if not has_known_pixels and not {"pixel_mean", "pixel_std"} & set(arch):
-        assumed.append("pixel_mean and pixel_std of 0.5; DeiT needs ImageNet's, pass them")
-    has_head = weight_format.mappings[HEAD[1]].names[0] in weights
+    if arch.get("mlp") == "swiglu" and weight_format is not name_maps.OWN:  # which has no GELU
+        arch["gelu"] = "exact"
+    if not {"pixel_mean", "pixel_std"} & set(arch):
+        arch |= _pixels(weight_format, assumed)
+    has_head = _has(weights, weight_format, HEAD[1])
     return InferredModel(
         weight_format,
         architecture.architecture(None, **arch),
-        _image_size(weight_file, weight_format, patch, image_size),
+        _image_size(weight_file, weight_format, patch, image_size, assumed),
         channels,
         num_classes=_shape(weight_file, weight_format, HEAD[1], axes=1)[0] if has_head else 0,
         assumed=assumed,
     )
 
 
+def _pixels(weight_format: WeightFormat, assumed: list[str]) -> dict[str, Any]:
+    """The mean and deviation of the family's pixels, which are assumed; of our default if empty."""
+    if weight_format in (name_maps.GOOGLE, name_maps.OWN):
+        return {}  # all of Google's models take pixels in [-1, 1], our default
+    if pixels := weight_format.pixels:
+        assumed.append(f"pixel_mean and pixel_std of {pixels.name}; pass others if they are wrong")
+        return {"pixel_mean": list(pixels.mean), "pixel_std": list(pixels.std)}
+    assumed.append("pixel_mean and pixel_std of 0.5; DeiT needs ImageNet's, pass them")
+    return {}
+
+
+def _has(weights: Weights, weight_format: WeightFormat, ours: str) -> bool:
+    mapping = weight_format.mappings.get(ours)
+    return mapping is not None and names_in_block(mapping.names, 0)[0] in weights
+
+
+def _pool(weights: Weights, weight_format: WeightFormat) -> str:
+    """What the head reads. SigLIP's classifier reads the mean, beside its attention pooling."""
+    if _has(weights, weight_format, CLASS_TOKEN):
+        return "token"
+    reads_mean = weight_format is backbone_maps.SIGLIP and _has(weights, weight_format, HEAD[1])
+    return "map" if _has(weights, weight_format, PROBE) and not reads_mean else "mean"
+
+
+def _registers(weight_file: WeightFile, weight_format: WeightFormat) -> int:
+    if not _has(weight_file.weights, weight_format, REGISTERS):
+        return 0
+    return _shape(weight_file, weight_format, REGISTERS, axes=3)[1]
+
+
+def _mlp(weight_file: WeightFile, weight_format: WeightFormat) -> dict[str, Any]:
+    """Hidden width of the MLP, and its kind: a SwiGLU makes twice the width that it reduces."""
+    hidden = _shape(weight_file, weight_format, HIDDEN, axes=1)[0]
+    hidden *= len(weight_format.mappings[HIDDEN].names)
+    _shape(weight_file, weight_format, OUTPUT, axes=2)
+    mapping = weight_format.mappings[OUTPUT]
+    kernel = weight_file.weights[names_in_block(mapping.names, 0)[0]]
+    rows = mapping.layout.to_ours(kernel).shape[0]
+    if hidden == 2 * rows:
+        return {"mlp": "swiglu", "mlp_dim": rows}
+    return {"mlp_dim": hidden}
+
+
 def _shape(
     weight_file: WeightFile, weight_format: WeightFormat, ours: str, axes: int
 ) -> tuple[int, ...]:
-    name = name_maps.names_in_block(weight_format.mappings[ours].names, 0)[0]
+    name = names_in_block(weight_format.mappings[ours].names, 0)[0]
     if name not in weight_file.weights:
         raise SettingError(
             f"handle={weight_file.path} lacks {name}, which a ViT of {weight_format.name} has; "
@@ -114,7 +175,7 @@ def _patch(weight_file: WeightFile, weight_format: WeightFormat) -> tuple[int, i
     return patch, channels, width
 
 
-def _depth(weights: name_maps.Weights, weight_format: WeightFormat) -> int:
+def _depth(weights: Weights, weight_format: WeightFormat) -> int:
     """Number of blocks, up to the last of which there is any weight."""
     # Not up to the first gap: a missing weight is then reported by name.
     blocks = [mapping.names for ours, mapping in weight_format.mappings.items() if "{i}" in ours]
@@ -122,7 +183,7 @@ def _depth(weights: name_maps.Weights, weight_format: WeightFormat) -> int:
         i
         for i in range(len(weights))
         for names in blocks
-        if any(name in weights for name in name_maps.names_in_block(names, i))
+        if any(name in weights for name in names_in_block(names, i))
     )
     return max(found, default=-1) + 1
 
@@ -148,21 +209,29 @@ def _heads(
 
 
 def _image_size(
-    weight_file: WeightFile, weight_format: WeightFormat, patch: int, stated: Any
+    weight_file: WeightFile,
+    weight_format: WeightFormat,
+    patch: int,
+    stated: Any,
+    assumed: list[str],
 ) -> tuple[int, int]:
     """The stated image size, or the square image that the position embedding fits."""
     if weight_format is name_maps.OWN:
         return validators.height_and_width(stated)
-    extra = int(weight_format.mappings[CLASS_TOKEN].names[0] in weight_file.weights)
+    if POSITIONS not in weight_format.mappings:  # RoPE takes any size
+        if not stated:
+            assumed.append(f"image_size={DEFAULT_SIZE // patch * patch}")
+        return validators.height_and_width(stated or DEFAULT_SIZE // patch * patch)
+    extra = int(_has(weight_file.weights, weight_format, CLASS_TOKEN))
     tokens = _shape(weight_file, weight_format, POSITIONS, axes=2)[-2]
     counts = [tokens - extra]
     sizes = [validators.height_and_width(stated)] if stated else []
-    if weight_format is name_maps.TIMM:
+    if weight_format in (name_maps.TIMM, name_maps.TIMM_CLIP):
         counts += [tokens]  # DeiT III's class token has no position
     for patches in counts:
         side = math.isqrt(patches) * patch
         # timm's config may state the size of pre-training, not of later fine-tuning.
-        also = [(side, side)] if weight_format is name_maps.TIMM or not stated else []
+        also = [(side, side)] if len(counts) > 1 or not stated else []
         for size in sizes + also:
             if math.prod(architecture.grid(size, patch)) == patches:
                 return size

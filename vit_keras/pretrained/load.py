@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,17 @@ from vit_keras import validators
 from vit_keras.data.image_input import ImageInput
 from vit_keras.errors import SettingError
 from vit_keras.model.vit import build_vit
-from vit_keras.pretrained import convert, download, infer_architecture, tfhub, weight_files
+from vit_keras.pretrained import (
+    backbones,
+    convert,
+    download,
+    infer_architecture,
+    stacked_arrays,
+    tfhub,
+    weight_files,
+)
 from vit_keras.pretrained.channels import with_channels
-from vit_keras.pretrained.name_maps import PATCH
+from vit_keras.pretrained.weight_format import PATCH
 from vit_keras.text import counted
 
 log = logging.getLogger("vit_keras")
@@ -41,7 +50,8 @@ def load_pretrained(
     Args:
         handle: a SavedModel folder, a Google `.npz`, a `.safetensors` file, a folder of Hugging
             Face, timm or keras-hub, a run or `.keras` file of vit_keras; or an address on Kaggle
-            Models or tfhub.dev, or a Hugging Face id, which are downloaded once.
+            Models or tfhub.dev, a Hugging Face id, or a short name of
+            `vit_keras.pretrained.backbones`, such as `dinov2_s14`, which are downloaded once.
         image_size: side, or (height, width), in pixels; the position embedding is interpolated to
             it. None keeps the file's.
         num_classes: number of logits of a new head; 0 for features (B, D); None keeps the file's
@@ -82,12 +92,19 @@ def load_with_report(
 ) -> tuple[keras.Model, convert.ConversionReport]:
     """`load_pretrained` that also returns the report on the conversion."""
     path = download.fetch(handle)
+    if known := backbones.BACKBONES.get(str(handle)):
+        log.info("%s: %s of %s, licence: %s", handle, known.family, known.hub_id, known.licence)
     allow = [allow] if isinstance(allow, str) else list(allow)
     weight_file = None if opaque else weight_files.read(path)
     if weight_file is None:
         return _wrap(path, image_size, num_classes, name, channels, **overrides)
     new_head = num_classes is not None
     weight_format = convert.require_format(weight_file, allow, new_head)
+    weight_file = replace(
+        weight_file,
+        weights=stacked_arrays.split(weight_file.weights, weight_format),
+        metadata=backbones.stated(handle) | weight_file.metadata,
+    )
     inferred = infer_architecture.infer_architecture(weight_file, weight_format, **overrides)
     classes = inferred.num_classes if num_classes is None else num_classes
     if image_size is not None:

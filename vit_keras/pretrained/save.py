@@ -14,10 +14,11 @@ import numpy as np
 from vit_keras.data.image_input import PREPROCESS, RESIZE, ImageInput
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
-from vit_keras.model.architecture import architecture
+from vit_keras.model.architecture import Architecture, architecture
 from vit_keras.model.vit import describe
-from vit_keras.pretrained import convert, name_maps
+from vit_keras.pretrained import convert, hugging_face, name_maps
 from vit_keras.pretrained.channels import rgb_kernel
+from vit_keras.pretrained.weight_format import PATCH
 from vit_keras.text import counted
 from vit_keras.validators import check_choice
 
@@ -28,19 +29,6 @@ FILE_SUFFIXES = (".safetensors", ".keras", ".h5", ".hdf5", ".bin", ".pt", ".pth"
 # What readers of Google's .npz assume, because the file does not state it.
 NPZ_ASSUMES = {"gelu": "tanh", "norm_epsilon": 1e-6, "pixel_mean": 0.5, "pixel_std": 0.5}
 
-# The only options that both formats support.
-SUPPORTED = {
-    "pool": "token",
-    "position": "learned",
-    "mlp": "gelu",
-    "bias": True,
-    "parallel": False,
-    "qk_norm": False,
-    "layer_scale": 0.0,
-    "registers": 0,
-    "stem": "patch",
-}
-
 
 def save_pretrained(
     model: keras.Model,
@@ -50,6 +38,9 @@ def save_pretrained(
 ) -> Path:
     """Save a ViT as a Google `.npz` file or as a folder for Hugging Face's transformers.
 
+    The folder has a ViT, or the features of the family that has such an architecture: DINOv2 (with
+    layer scale), DINOv3 (with its RoPE), or the vision tower of CLIP (with a normalisation before
+    the blocks) or of SigLIP (with attention pooling).
     The folder has the processor that does with an image what the run did. A model of grey images is
     saved as one of RGB that computes the same: Hugging Face's pipelines have no grey images.
 
@@ -73,12 +64,13 @@ def save_pretrained(
     )
     arch = architecture(None, **facts)
     names = _names(class_names, classes)
-    _check(path, arch, image_size)
+    target = hugging_face.target_of(arch, npz=path.suffix == ".npz")
+    _check(path, arch, image_size, classes, target)
     shape: tuple[int, int, int] = (*image_size, channels)
     pixels = _image_input(model, shape, resize_mode)
     if path.suffix == ".npz":
         return _write_npz(model, path, arch, pixels)
-    return _write_hugging_face(model, path, arch, pixels or ImageInput(*shape), names)
+    return _write_hugging_face(model, path, arch, pixels or ImageInput(*shape), names, target)
 
 
 def _names(class_names: Sequence[str] | None, classes: int) -> list[str]:
@@ -92,9 +84,15 @@ def _names(class_names: Sequence[str] | None, classes: int) -> list[str]:
     return [str(name) for name in class_names]
 
 
-def _check(path: Path, arch: Any, image_size: tuple[int, int]) -> None:
+def _check(
+    path: Path,
+    arch: Architecture,
+    image_size: tuple[int, int],
+    classes: int,
+    target: hugging_face.Target,
+) -> None:
     """Refuse a path that exists, and a model that the format does not support."""
-    kind = "Google's .npz" if path.suffix == ".npz" else "Hugging Face's ViT"
+    kind = target.name
     if path.suffix in FILE_SUFFIXES:
         raise SettingError(
             f"path={path} would be a folder of model.safetensors and two JSON files; "
@@ -102,12 +100,16 @@ def _check(path: Path, arch: Any, image_size: tuple[int, int]) -> None:
         )
     if path.exists() and (path.is_file() or any(path.iterdir())):
         raise SettingError(f"path={path} exists and is not overwritten; choose a new name")
-    for setting, needed in SUPPORTED.items():
-        if getattr(arch, setting) != needed:
-            raise SettingError(
-                f"{setting}={getattr(arch, setting)} is not supported by {kind}, only "
-                f"{setting}={needed} is; save the model as .keras instead"
-            )
+    for setting, needed in target.unsupported(arch).items():
+        raise SettingError(
+            f"{setting}={getattr(arch, setting)} is not supported by {kind}, only "
+            f"{setting}={needed} is; save the model as .keras instead"
+        )
+    if classes and not target.has_head:
+        raise SettingError(
+            f"num_classes={classes} is not supported by {kind}, which has no head of one vector; "
+            "save vit_keras.features(model), or the model as .keras"
+        )
     if image_size[0] != image_size[1]:
         raise SettingError(
             f"image_size={image_size} is not square, which {kind} needs; save the model as .keras"
@@ -142,17 +144,21 @@ def _write_npz(model: keras.Model, path: Path, arch: Any, pixels: ImageInput | N
 
 
 def _write_hugging_face(
-    model: keras.Model, path: Path, arch: Any, pixels: ImageInput, names: list[str]
+    model: keras.Model,
+    path: Path,
+    arch: Architecture,
+    pixels: ImageInput,
+    names: list[str],
+    target: hugging_face.Target,
 ) -> Path:
     from safetensors.numpy import save_file
 
-    arrays = convert.weights_in_format(model, name_maps.HUGGING_FACE, arch)
+    arrays = convert.weights_in_format(model, target.weight_format, arch)
     if pixels.channels == 1:
-        kernel = name_maps.HUGGING_FACE.mappings[name_maps.PATCH].names[0]
+        kernel = target.weight_format.mappings[PATCH].names[0]
         arrays[kernel] = rgb_kernel(arrays[kernel], axis=1)
-    if names:  # ViTForImageClassification prefixes the ViT's names
-        arrays = {n if n.startswith("classifier") else f"vit.{n}": a for n, a in arrays.items()}
-    config = _config(arch, pixels, names)
+    arrays, config = target.files(arch, arrays, names)
+    config |= {"image_size": pixels.height, "num_channels": _saved_channels(pixels)}
     with atomic.atomic_folder(path) as new:
         save_file(arrays, new / "model.safetensors", {"format": "pt"})
         (new / "config.json").write_text(json.dumps(config, indent=2) + "\n")
@@ -175,28 +181,6 @@ def _beyond_a_processor(pixels: ImageInput) -> str:
     if pixels.value_range is not None:
         return "maps stored values as data.value_range does"
     return "pads as data.resize_mode=pad does" if pixels.resize_mode == "pad" else ""
-
-
-def _config(arch: Any, pixels: ImageInput, names: list[str]) -> dict[str, Any]:
-    """Content of Hugging Face's config.json."""
-    return {
-        "architectures": ["ViTForImageClassification" if names else "ViTModel"],
-        "model_type": "vit",
-        "hidden_size": arch.width,
-        "num_hidden_layers": arch.depth,
-        "num_attention_heads": arch.num_heads,
-        "intermediate_size": arch.mlp_dim,
-        "hidden_act": {"exact": "gelu", "tanh": "gelu_pytorch_tanh"}[arch.gelu],
-        "hidden_dropout_prob": arch.dropout,
-        "attention_probs_dropout_prob": arch.attention_dropout,
-        "layer_norm_eps": arch.norm_epsilon,
-        "image_size": pixels.height,
-        "patch_size": arch.patch_size,
-        "num_channels": _saved_channels(pixels),
-        "qkv_bias": True,
-        "id2label": {str(label): name for label, name in enumerate(names)},
-        "label2id": {name: label for label, name in enumerate(names)},
-    }
 
 
 def _saved_channels(pixels: ImageInput) -> int:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from vit_keras.errors import SettingError
-from vit_keras.pretrained.name_maps import GOOGLE, HEAD, Weights, weight_mappings
+from vit_keras.pretrained.name_maps import GOOGLE, weight_mappings
+from vit_keras.pretrained.weight_format import HEAD, Weights
 from vit_keras.text import first_line
 
 VARIABLE_KEY = re.compile(r"^(.*?)(\d+)/\.ATTRIBUTES/VARIABLE_VALUE$")

@@ -3,7 +3,6 @@
 No file is ever unpickled.
 """
 
-import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator
@@ -18,12 +17,14 @@ from omegaconf import OmegaConf
 from vit_keras.config import renamed_settings
 from vit_keras.config.schema import DataConfig
 from vit_keras.errors import SettingError
-from vit_keras.pretrained import tfhub
+from vit_keras.pretrained import model_config, tfhub
 from vit_keras.text import first_line
 
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
-# Hugging Face's `hidden_act` -> our `gelu`.
-GELUS = {"gelu": "exact", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "gelu_fast": "tanh"}
+# Models with a head, and the vision towers, have a prefix before the names of the ViT's weights.
+PREFIX = re.compile(
+    r"^(?:(?:vit|deit|dinov2|dinov2_with_registers|vision_model)\.(?!classifier)|model\.(?=layer\.))"
+)
 
 
 @dataclass
@@ -108,7 +109,11 @@ def _npz(path: Path) -> WeightFile:
 
 
 def _safetensors(path: Path) -> WeightFile:
-    return WeightFile(path, _floats(path, _tensors(path)), _metadata(path.parent))
+    return WeightFile(path, _floats(path, _tensors(path)), model_config.read(path.parent))
+
+
+def _open_clip(path: Path) -> WeightFile:
+    return _safetensors(path / "open_clip_model.safetensors")
 
 
 def _hugging_face(path: Path) -> WeightFile:
@@ -116,25 +121,23 @@ def _hugging_face(path: Path) -> WeightFile:
     index = path / "model.safetensors.index.json"
     shards = ["model.safetensors"]
     if index.exists():
-        shards = sorted(set(_json(index)["weight_map"].values()))
+        shards = sorted(set(model_config.read_json(index)["weight_map"].values()))
     weights: dict[str, np.ndarray] = {}
     for shard in shards:
         if not (path / shard).is_file() or Path(shard).name != shard:
             raise SettingError(f"handle={path} lacks {shard}; download it again")
         weights |= _tensors(path / shard)
-    return WeightFile(path, _floats(path, weights), _metadata(path))
+    return WeightFile(path, _floats(path, weights), model_config.read(path))
 
 
 def _tensors(path: Path) -> dict[str, np.ndarray]:
     from safetensors.numpy import load_file
 
-    # Models with a head have a prefix before the names of the ViT's weights.
-    prefix = re.compile(r"^(vit|deit)\.(?=(embeddings|encoder|layernorm|pooler)\.)")
-    return {prefix.sub("", name): value for name, value in load_file(path).items()}
+    return {PREFIX.sub("", name): value for name, value in load_file(path).items()}
 
 
 def _keras_hub(path: Path) -> WeightFile:
-    config = _json(path / "config.json")["config"]
+    config = model_config.read_json(path / "config.json")["config"]
     metadata = {
         "norm_epsilon": config["layer_norm_epsilon"],
         "image_size": config["image_shape"][:2],
@@ -142,7 +145,7 @@ def _keras_hub(path: Path) -> WeightFile:
     weights = _h5(path / "model.weights.h5")
     task = path / "task.json"
     if task.exists():
-        head = _json(task)["config"]
+        head = model_config.read_json(task)["config"]
         if head.get("intermediate_dim") is not None or head.get("pooling") != "token":
             raise SettingError(
                 f"handle={path} has a keras-hub head with pooling={head.get('pooling')} and "
@@ -206,54 +209,6 @@ def _data_of_run(config: Path) -> DataConfig:
     return DataConfig(**{name: value for name, value in data.items() if name in known})
 
 
-def _metadata(folder: Path) -> dict[str, Any]:
-    """Metadata from config.json and preprocessor_config.json, with our names."""
-    metadata: dict[str, Any] = {}
-    config = _json(folder / "config.json")
-    if "hidden_size" in config:
-        if config.get("hidden_act", "gelu") not in GELUS:
-            raise SettingError(
-                f"{folder / 'config.json'}: hidden_act={config['hidden_act']} is not "
-                f"supported; use {', '.join(GELUS)}"
-            )
-        metadata = {
-            "num_heads": config.get("num_attention_heads"),
-            "norm_epsilon": config.get("layer_norm_eps"),
-            "gelu": GELUS[config.get("hidden_act", "gelu")],
-            "dropout": config.get("hidden_dropout_prob"),
-            "attention_dropout": config.get("attention_probs_dropout_prob"),
-            "image_size": config.get("image_size"),
-            "num_classes": config.get("num_labels", len(config.get("id2label") or {})),
-        }
-    timm = config.get("pretrained_cfg") or {}
-    if timm:
-        metadata = {
-            "image_size": timm.get("input_size", [None])[1:],
-            "num_classes": config.get("num_classes"),
-        }
-        modes = {"center": "crop", "squash": "stretch", "border": "pad"}
-        metadata["data"] = DataConfig(resize_mode=modes.get(str(timm.get("crop_mode")), "crop"))
-    pixels = _json(folder / "preprocessor_config.json")
-    if pixels:
-        mode = "crop" if pixels.get("do_center_crop") else "stretch"
-        metadata["data"] = DataConfig(resize_mode=mode)
-    if pixels.get("do_normalize") is False:
-        pixels |= {"image_mean": 0.0, "image_std": 1.0}
-    metadata["pixel_mean"] = timm.get("mean", pixels.get("image_mean"))
-    metadata["pixel_std"] = timm.get("std", pixels.get("image_std"))
-    return {name: value for name, value in metadata.items() if value or value == 0}
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty if there is no file."""
-    if not path.is_file():
-        return {}
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise ValueError(f"{path.name} is no object")
-    return content
-
-
 def _floats(path: Path, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     result = {}
     for name, value in weights.items():
@@ -280,4 +235,5 @@ READERS: tuple[tuple[Callable[[Path], bool], Callable[[Path], WeightFile | None]
     (_has("config.json", "model.weights.h5"), _keras_hub),
     (_has("config.json", "model.safetensors"), _hugging_face),
     (_has("config.json", "model.safetensors.index.json"), _hugging_face),
+    (_has("open_clip_model.safetensors"), _open_clip),
 )

@@ -10,7 +10,9 @@ class PretrainedConfig:
     """Which trained ViT to start from, if any; its file decides the architecture."""
 
     handle: str | None = setting(
-        None, "A path, an address on Kaggle or tfhub.dev, or a Hugging Face id."
+        None,
+        "A path, an address on Kaggle or tfhub.dev, a Hugging Face id, or the short name of a "
+        "backbone, such as dinov2_s14.",
     )
     load_weights: bool = setting(
         True, "Load the file's weights; false trains the same architecture from fresh ones."
