@@ -84,6 +84,7 @@ REFUSED = {
     "embed RUN RUN/curves.png --output x.csv": "--output x.csv does not say its format",
     "embed nowhere RUN/curves.png --output x.npz": "error: nowhere does not exist and is no",
     "embed RUN RUN/curves.png --output x.npz --map x.png": "a map takes 5 images or more",
+    "audit RUN/config.yaml --output RUN/audited": "config.yaml is no file of vit-keras embed",
     "neighbours RUN/config.yaml RUN/curves.png": "config.yaml is no file of vit-keras embed",
     "probe RUN data=digitts": "data=digitts is unknown; did you mean digits?",
     "runs describe EMPTY": "is not a run (it is empty)",

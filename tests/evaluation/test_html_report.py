@@ -131,7 +131,7 @@ def test_pictures_take_any_name(tmp_path):
     plots.confusion_matrix(tmp_path / "confusion.png", matrix, names)
     titles = [plots.error_title(name, name, 0.5) for name in names]
     images = np.zeros((5, 8, 8, 3), "uint8")
-    plots.most_confident_errors(tmp_path / "mistakes.png", images, titles)
+    plots.contact_sheet(tmp_path / "mistakes.png", images, titles)
     for file in tmp_path.iterdir():
         with Image.open(file) as image:
             image.load()

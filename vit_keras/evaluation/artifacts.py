@@ -75,7 +75,7 @@ def _write_labels(
             plots.label_error_title(row["error"], row["label"], row["probability"])
             for row in report["mistakes"]
         ]
-        plots.most_confident_errors(folder / "mistakes.png", shown, titles)
+        plots.contact_sheet(folder / "mistakes.png", shown, titles)
 
 
 def _write_classes(
@@ -135,7 +135,7 @@ def _write_errors(
             plots.error_title(row["class"], row["predicted"], row["confidence"])
             for row in report["mistakes"]
         ]
-        plots.most_confident_errors(folder / "mistakes.png", shown, titles)
+        plots.contact_sheet(folder / "mistakes.png", shown, titles)
 
 
 def _write_robustness(folder: Path, report: dict[str, Any], task: EvaluationTask) -> None:

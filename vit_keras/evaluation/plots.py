@@ -66,7 +66,7 @@ def reliability_diagrams(path: Path, diagrams: dict[str, list[Bin]]) -> None:
     plotting.save_chart(figure, path)
 
 
-def most_confident_errors(path: Path, images: np.ndarray, titles: list[str]) -> None:
+def contact_sheet(path: Path, images: np.ndarray, titles: list[str]) -> None:
     """Contact sheet of images (m, X, Y, C) in 0..255, each with its title."""
     rows = -(-len(images) // ERRORS_PER_ROW)
     figure = plotting.figure(1.75 * ERRORS_PER_ROW, 2.1 * rows)
@@ -82,6 +82,10 @@ def most_confident_errors(path: Path, images: np.ndarray, titles: list[str]) -> 
 
 def error_title(label: str, predicted: str, confidence: float) -> str:
     return f"{_short(predicted)} {confidence:.1%}\nlabelled {_short(label)}"
+
+
+def labelled_title(label: str, detail: str) -> str:
+    return f"{_short(label)}\n{detail}"
 
 
 def label_error_title(error: str, label: str, probability: float) -> str:

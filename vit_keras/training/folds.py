@@ -28,7 +28,7 @@ from vit_keras.export.serving_model import in_float32
 from vit_keras.logs import console, log
 from vit_keras.model.ensemble import build_ensemble
 from vit_keras.model.preprocessing import OnBatches
-from vit_keras.runs import accuracy, run_dir, run_end
+from vit_keras.runs import accuracy, out_of_fold, run_dir, run_end
 from vit_keras.runs.run_dir import FOLDS, Run, log_file
 from vit_keras.runs.saved_run import MODEL, SavedRun, open_run
 from vit_keras.runs.temperature import TEMPERATURE
@@ -37,8 +37,6 @@ from vit_keras.training import export_at_end, freezing, preflight, resume
 from vit_keras.training.combined_run import check_alike, describe_run, logits_of, scores
 from vit_keras.training.train import train_model
 from vit_keras.training.trainer import Result
-
-OUT_OF_FOLD = "out_of_fold.csv"
 
 
 def train_folds(config: Config, data: Any = None) -> Result:
@@ -183,12 +181,12 @@ def _write_out_of_fold(run: Run, source: SourceData, folds: np.ndarray, logits: 
     exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
     probabilities = exponents / exponents.sum(axis=-1, keepdims=True)
     with (
-        run.atomic_write(OUT_OF_FOLD) as path,
+        run.atomic_write(out_of_fold.FILE) as path,
         open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
         header = ["image", "class", "fold", "predicted", "confidence"]
-        writer.writerow([*header, *(f"probability of {name}" for name in names)])
+        writer.writerow([*header, *(f"{out_of_fold.PROBABILITY}{name}" for name in names)])
         for index, row in enumerate(probabilities):
             image = files[index] if files else index
             found = [names[row.argmax()], f"{row.max():.6f}", *(f"{value:.6f}" for value in row)]
@@ -206,7 +204,7 @@ def _report(run: Run, metrics: dict[str, Any]) -> None:
         "%.4f of fold %d, the best on validation\nmodel: %s",
         *(metrics["folds"], mean("best_val_accuracy"), mean("mean_fold_test_accuracy")),
         metrics["out_of_fold_accuracy"],
-        *(counted(metrics["validation_images"], "image[s]"), run.path / OUT_OF_FOLD),
+        *(counted(metrics["validation_images"], "image[s]"), run.path / out_of_fold.FILE),
         metrics["test_accuracy"],
         accuracy.interval_text(metrics["test_accuracy_interval"], metrics["test_images"]),
         *(metrics["fold_test_accuracies"][best - 1], best, run.path / MODEL),
