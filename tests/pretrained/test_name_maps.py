@@ -191,6 +191,7 @@ CONFIGS = {
     "image size in words": ({"image_size": "large"}, ["image_size=large"]),
     "epsilon": ({"layer_norm_eps": "small"}, ["norm_epsilon=small"]),
     "labels": ({"id2label": 3}, ["is damaged"]),
+    "rope": ({"rope_theta": 10_000}, ["rope_theta=10000 is not supported"]),
 }
 
 

@@ -57,6 +57,11 @@ def _hugging_face(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
             f"{folder / 'config.json'}: hidden_act={activation} is not supported; use "
             f"{', '.join(known)}"
         )
+    if (base := config.get("rope_theta", 100)) != 100:
+        raise SettingError(
+            f"{folder / 'config.json'}: rope_theta={base} is not supported; use 100, which "
+            "DINOv3's models have"
+        )
     dropouts = ("attention_probs_dropout_prob", "attention_dropout")
     return {
         "num_heads": config.get("num_attention_heads"),
