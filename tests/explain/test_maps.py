@@ -12,6 +12,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 from helpers import numpy_vit
 from vit_keras import SettingError, build_vit
 from vit_keras.explain import attention_maps, embedding_maps, explanation, relevance_maps
+from vit_keras.model.ensemble import build_ensemble
 
 pytestmark = pytest.mark.jax
 
@@ -181,6 +182,24 @@ def test_a_class_that_is_none_is_refused():
     for wrong in (CLASSES, -1, 0.5, [0, 1, 2]):
         with pytest.raises(SettingError, match="class_index="):
             relevance_maps.relevance(model, images(2), wrong)
+
+
+def test_maps_of_an_ensemble_are_the_mean_of_its_members():
+    members = {"fold_1": vit(), "fold_2": vit()}
+    for weight in members["fold_2"].weights:
+        weight.assign(weight * 1.5)
+    ensemble, batch = build_ensemble(members), images()
+    of_each = [attention_maps.rollout(one, batch) for one in members.values()]
+    np.testing.assert_allclose(attention_maps.rollout(ensemble, batch), np.mean(of_each, axis=0))
+    predicted = ensemble.predict(batch, verbose=0).argmax(axis=-1)
+    of_each = [relevance_maps.relevance(one, batch, predicted) for one in members.values()]
+    shares = [one / one.sum(axis=(1, 2), keepdims=True) for one in of_each]
+    found = relevance_maps.relevance(ensemble, batch)
+    np.testing.assert_allclose(found, np.mean(shares, axis=0), rtol=1e-5)
+    with pytest.raises(SettingError, match=r"explain one .*get_layer\('fold_1'\)"):
+        attention_maps.attention(ensemble, batch)
+    with pytest.raises(SettingError, match="do not fit ensemble"):
+        relevance_maps.relevance(ensemble, batch[:, 1:])
 
 
 def test_distance_of_uniform_attention_is_that_of_the_patches():

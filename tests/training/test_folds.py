@@ -1,26 +1,30 @@
 """`train.folds`: runs of folds, their ensemble as one model, and what cannot be folded."""
 
+import base64
 import csv
+import io
 import json
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from helpers.trained_runs import SMALL
 from vit_keras import (
     Predictor,
     SettingError,
     evaluate_run,
+    explain_run,
     export_run,
     load_config,
     load_splits,
     train_model,
 )
-from vit_keras.explain import preflight as explain_preflight
 from vit_keras.model.ensemble import LogMeanProbability
 from vit_keras.runs.listing import list_runs
 from vit_keras.runs.saved_run import open_run
+from vit_keras.studio.worker.model_tasks import ModelTasks
 from vit_keras.training import folds
 from vit_keras.training.combined_run import check_alike
 
@@ -102,13 +106,33 @@ def test_folds_are_resumed_and_make_one_model(tmp_path, monkeypatch):
     assert report["accuracy"] == result.metrics["test_accuracy"]
     assert report["calibration"]["temperature"] == 1
     assert "other folds were trained on" in report["calibration"]["temperature_from"]
-    with pytest.raises(SettingError, match=r"is an ensemble.*name one of them, such as .*folds/1"):
-        explain_preflight.open_run_and_folder(place, 0, None)
+    assert_explained(place)
     mapping = place / "folds" / "2" / "class_mapping.json"
     mapping.write_text(json.dumps(dict(enumerate("ABCDEFGHIJ"))))
     with pytest.raises(SettingError, match=r"folds/2 and .*folds/1 have different classes, 10 \(A"):
         check_alike([open_run(place / "folds" / number) for number in "12"])
     assert config.is_file()
+
+
+def assert_explained(place):
+    """The maps of the ensemble are those of its members together, in the studio as well."""
+    folder = explain_run(place, 0)
+    maps = np.load(folder / "maps.npz")
+    assert maps["members"].tolist() == ["fold_1", "fold_2"]
+    np.testing.assert_allclose(maps["rollout"], maps["member_rollout"].mean(axis=0))
+    assert maps["relevance"].sum() == pytest.approx(1)
+    report = json.loads((folder / "explanation.json").read_text())
+    assert report["relevance_for"] == next(iter(report["predicted"]))
+    assert {"overview.png", "rollout.png", "relevance.png"} == {
+        file.name for file in folder.glob("*.png")
+    }
+    assert "heads.png" in report["left_out"]
+    with pytest.raises(SettingError, match=r"layer=x is .* an ensemble; .* such as run=.*folds/1"):
+        explain_run(place, 0, layer="x")
+    stream = io.BytesIO()
+    Image.fromarray(maps["image"][..., 0]).save(stream, "PNG")
+    file = base64.b64encode(stream.getvalue()).decode()
+    assert "overlay" in ModelTasks().overlay(str(place), file, None)
 
 
 def assert_means(metrics):

@@ -16,6 +16,7 @@ from keras import ops
 from vit_keras.errors import SettingError
 from vit_keras.explain.preflight import check_layer_name
 from vit_keras.model.encoder_block import EncoderBlock
+from vit_keras.model.ensemble import members_of
 
 
 def attention(
@@ -53,6 +54,11 @@ def encoder_blocks(model: keras.Model) -> list[EncoderBlock]:
     Raises:
         SettingError: there are none.
     """
+    if members := members_of(model):
+        raise SettingError(
+            f"{model.name} is made of several models, of which rollout and relevance alone have a "
+            f"common map; explain one of them, such as model.get_layer('{members[0].name}')"
+        )
     found = [layer for layer in model.layers if isinstance(layer, EncoderBlock)]
     if not found:
         raise SettingError(
@@ -74,6 +80,13 @@ def logits_with_hook(model: keras.Model, images: Any, hook: Callable[[int, Any],
 
     The return value of the hook replaces the weights (B, H, N, N). Not thread-safe.
     """
+    images = checked_images(model, images)
+    with _hooked([block.attention for block in encoder_blocks(model)], hook):
+        return model(images, training=False)
+
+
+def checked_images(model: keras.Model, images: Any) -> np.ndarray:
+    """A batch (B, X, Y, C), or a `SettingError` if the model takes other images."""
     shape = tuple(model.input_shape[1:])
     images = np.asarray(images)
     if images.shape[1:] != shape:
@@ -81,8 +94,7 @@ def logits_with_hook(model: keras.Model, images: Any, hook: Callable[[int, Any],
             f"images of shape {images.shape} do not fit {model.name}, which takes (B, {shape[0]}, "
             f"{shape[1]}, {shape[2]}); resize them, and pass a single image as images[None]"
         )
-    with _hooked([block.attention for block in encoder_blocks(model)], hook):
-        return model(images, training=False)
+    return images
 
 
 @contextlib.contextmanager
@@ -107,7 +119,10 @@ def rollout(model: keras.Model, images: Any) -> np.ndarray:
 
     How much each patch contributes to the pooled representation, if attention of all blocks is
     followed back to the patches; independent of the class. https://arxiv.org/abs/2005.00928
+    Of an ensemble, the mean of its members' maps.
     """
+    if members := members_of(model):
+        return np.mean([rollout(member, images) for member in members], axis=0)
     return pooled_map(model, images, joint_attention(attention(model, images)))
 
 

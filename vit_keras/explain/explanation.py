@@ -33,9 +33,17 @@ from vit_keras.explain.attention_maps import (
     pooled_map,
 )
 from vit_keras.explain.embedding_maps import feature_pca, patch_filters, position_similarity
-from vit_keras.explain.preflight import EXPLANATION, class_index, open_run_and_folder, test_index
+from vit_keras.explain.ensemble_maps import EnsembleExplanation, explain_by_members, plot_members
+from vit_keras.explain.preflight import (
+    EXPLANATION,
+    check_layer_of,
+    class_index,
+    open_run_and_folder,
+    test_index,
+)
 from vit_keras.explain.relevance_maps import relevance
 from vit_keras.io import atomic
+from vit_keras.model.ensemble import members_of
 from vit_keras.model.preprocessing import resize_to_input
 from vit_keras.runs.saved_run import SavedRun
 
@@ -122,6 +130,8 @@ def explain_run(
 ) -> Path:
     """Explain the prediction of a run's model for one image, as plots in a folder.
 
+    Of an ensemble, the mean of its members' rollout and relevance maps, and each of them.
+
     Args:
         run: the folder of a training run.
         image: an image file, or the index of an image in the run's test split.
@@ -138,17 +148,29 @@ def explain_run(
     """
     saved, folder = open_run_and_folder(run, image, output)
     target = None if target is None else class_index(saved, target)
-    if layer is None:
+    is_ensemble = bool(members_of(saved.model))
+    if layer is None and not is_ensemble:
         layer = encoder_blocks(saved.model)[-1].name
-    check_layer(saved.model, layer)
+    if layer is not None:
+        check_layer_of(saved, layer)
+        check_layer(saved.model, layer)
     pixels, label = _load_image(saved, image)
     thresholds = None if saved.thresholds is None else saved.thresholds.values
-    explanation = explain_image(saved.model, pixels, target, thresholds)
+    explanation: Explanation | EnsembleExplanation
+    if is_ensemble:
+        explanation = explain_by_members(saved.model, pixels, target)
+    else:
+        explanation = explain_image(saved.model, pixels, target, thresholds)
+    title = _predicted(explanation, saved) + ("" if label is None else f", labelled {label}")
     with atomic.atomic_folder(folder, EXPLANATION) as new:
-        _plot_image(explanation, saved, layer, label, new)
+        if isinstance(explanation, EnsembleExplanation):
+            class_name = saved.class_names[explanation.target]
+            left_out = plot_members(explanation, class_name, title, new)
+        else:
+            _plot_image(explanation, saved, str(layer), title, new)
+            left_out = _plot_embeddings(saved, new)
         np.savez_compressed(new / "maps.npz", **_arrays(explanation))
-        report = _report(explanation, saved, image, label)
-        report["left_out"] = _plot_embeddings(saved, new)
+        report = {**_report(explanation, saved, image, label), "left_out": left_out}
         text = json.dumps(report, indent=2, ensure_ascii=False)
         (new / EXPLANATION).write_text(text + "\n", encoding="utf-8")
     return folder
@@ -174,7 +196,7 @@ def _load_image(saved: SavedRun, image: str | Path | int) -> tuple[np.ndarray, s
 
 
 def _plot_image(
-    explanation: Explanation, saved: SavedRun, layer: str, label: str | None, folder: Path
+    explanation: Explanation, saved: SavedRun, layer: str, title: str, folder: Path
 ) -> None:
     image, names = explanation.image, saved.class_names
     maps = {
@@ -195,16 +217,17 @@ def _plot_image(
         "PCA of the\npatch features": maps["feature_pca"],
     }
     block = [block.name for block in encoder_blocks(saved.model)].index(layer)
-    heads = np.stack([plots.overlay(image, head) for head in explanation.heads[block]])
-    labelled = "" if label is None else f", labelled {label}"
-    title = f"{_predicted(explanation, saved)}{labelled}"
-    plots.overview(folder / "overview.png", shown, heads, layer, title)
+    heads = {
+        f"{layer}, head {index}" if not index else f"head {index}": plots.overlay(image, head)
+        for index, head in enumerate(explanation.heads[block])
+    }
+    plots.overview(folder / "overview.png", shown, heads, title)
     heads_title = "attention of the pooled token in each head"
     plots.mosaic(folder / "heads.png", explanation.heads, heads_title, ("block", "head"))
     plots.attention_distances(folder / "attention_distance.png", explanation.distance)
 
 
-def _predicted(explanation: Explanation, saved: SavedRun) -> str:
+def _predicted(explanation: Explanation | EnsembleExplanation, saved: SavedRun) -> str:
     """The predicted class, or all labels, with their probabilities."""
     found = [int(explanation.probabilities.argmax())]
     if saved.thresholds is not None:
@@ -232,12 +255,15 @@ def _plot_embeddings(saved: SavedRun, folder: Path) -> dict[str, str]:
     return left_out
 
 
-def _arrays(explanation: Explanation) -> dict[str, Any]:
+def _arrays(explanation: Explanation | EnsembleExplanation) -> dict[str, Any]:
     return {name: np.asarray(value) for name, value in vars(explanation).items()}
 
 
 def _report(
-    explanation: Explanation, saved: SavedRun, image: str | Path | int, label: str | None
+    explanation: Explanation | EnsembleExplanation,
+    saved: SavedRun,
+    image: str | Path | int,
+    label: str | None,
 ) -> dict[str, Any]:
     names = saved.class_names
     order = explanation.probabilities.argsort()[::-1][:5]

@@ -7,25 +7,24 @@ import numpy as np
 from vit_keras import plotting
 
 COLORMAP = "inferno"  # dark is little, bright is much
-HEADS_PER_ROW = 8
+MAPS_PER_ROW = 8
 FILTERS_PER_ROW = 7
 MIN_SIDE = 160  # pixels of an enlarged image
 
 
 def overview(
-    path: Path, shown: dict[str, np.ndarray], heads: np.ndarray, layer: str, title: str
+    path: Path, shown: dict[str, np.ndarray], below: dict[str, np.ndarray], title: str
 ) -> None:
-    """The main maps side by side, and below them the attention of each head of one block.
+    """The main maps side by side, and below them the smaller ones, as of each head of a block.
 
     Args:
         path: of the PNG.
         shown: title -> image (X, Y, 3) in 0..1.
-        heads: (H, X, Y, 3), the overlay of each head.
-        layer: the block's name.
+        below: likewise.
         title: of the figure.
     """
-    columns = min(HEADS_PER_ROW, max(len(shown), len(heads)))
-    rows = 1 + -(-len(heads) // columns)
+    columns = min(MAPS_PER_ROW, max(len(shown), len(below)))
+    rows = 1 + -(-len(below) // columns)
     figure = plotting.figure(2.2 * columns, 2.35 * rows + 0.5)
     figure.suptitle(title)
     grid = figure.subplots(rows, columns, squeeze=False)
@@ -34,9 +33,9 @@ def overview(
     for axes, (name, image) in zip(grid[0], shown.items(), strict=False):
         axes.imshow(image)
         axes.set_title(name, fontsize=9)
-    for index, (axes, head) in enumerate(zip(grid[1:].flat, heads, strict=False)):
-        axes.imshow(head)
-        axes.set_title(f"{layer}, head {index}" if not index else f"head {index}", fontsize=9)
+    for axes, (name, image) in zip(grid[1:].flat, below.items(), strict=False):
+        axes.imshow(image)
+        axes.set_title(name, fontsize=9)
     plotting.save_figure(figure, path)
 
 

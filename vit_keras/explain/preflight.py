@@ -25,8 +25,8 @@ def check_explanation(settings: Any) -> None:
     saved, _ = open_run_and_folder(settings.run, settings.image, settings.output)
     if settings.target is not None:
         class_index(saved, settings.target)
-    if settings.layer is not None and (blocks := saved.layer_names("EncoderBlock")):
-        check_layer_name(settings.layer, blocks, "this run's model")
+    if settings.layer is not None:
+        check_layer_of(saved, settings.layer)
     index = test_index(settings.image)
     if index is not None:
         _check_index(saved.config.data, index)
@@ -41,11 +41,6 @@ def open_run_and_folder(
     """The run, and the checked output folder: `output`, or `<run>/explanations/<image>`."""
     saved, index = open_run(run), test_index(image)
     saved.check_model()
-    if saved.config.train.folds is not None:
-        raise SettingError(
-            f"run={run} is an ensemble, of which each member has an explanation of its own; name "
-            f"one of them, such as {saved.path / FOLDS / '1'}"
-        )
     if index is not None:
         saved.check_data_path()
     name = f"test-{index}" if index is not None else Path(str(image)).stem
@@ -65,6 +60,17 @@ def test_index(image: str | Path | int) -> int | None:
             f"image={image} is not a file; name an image, or an index of the run's test split"
         )
     return None
+
+
+def check_layer_of(saved: SavedRun, layer: str) -> None:
+    """Refuse a block that the run's model does not have, as far as that is known without Keras."""
+    if saved.config.train.folds is not None:
+        raise SettingError(
+            f"layer={layer} is a block of one model, and run={saved.path} is an ensemble; leave "
+            f"it out, or explain one of its members, such as run={saved.path / FOLDS / '1'}"
+        )
+    if blocks := saved.layer_names("EncoderBlock"):
+        check_layer_name(layer, blocks, "this run's model")
 
 
 def check_layer_name(layer: str, blocks: list[str], model: str) -> None:

@@ -12,7 +12,13 @@ import numpy as np
 from keras import ops
 
 from vit_keras.errors import SettingError
-from vit_keras.explain.attention_maps import attention, logits_with_hook, pooled_map
+from vit_keras.explain.attention_maps import (
+    attention,
+    checked_images,
+    logits_with_hook,
+    pooled_map,
+)
+from vit_keras.model.ensemble import members_of
 from vit_keras.text import counted
 
 
@@ -20,7 +26,8 @@ def relevance(model: keras.Model, images: Any, class_index: Any = None) -> np.nd
     """Images (B, X, Y, C) in 0..255 -> (B, R, S), the relevance of each patch for a class.
 
     R ← R + E[(∇A ⊙ A)⁺] R from R = I, block after block (the paper's eq. 5 and 6), with E the mean
-    over heads and ∇A the gradient of the class's logit.
+    over heads and ∇A the gradient of the class's logit. Of an ensemble, the mean of its members'
+    maps for the class, each scaled to a sum of 1 so that all count alike.
 
     Args:
         model: of `build_vit`, or a run's.
@@ -31,6 +38,12 @@ def relevance(model: keras.Model, images: Any, class_index: Any = None) -> np.nd
     Raises:
         SettingError: as `attention`; an unknown class; a backend without gradients.
     """
+    if members := members_of(model):
+        if class_index is None:
+            logits = model(checked_images(model, images), training=False)
+            class_index = ops.convert_to_numpy(logits).argmax(axis=-1)
+        maps = [relevance(member, images, class_index) for member in members]
+        return mean_of_members(np.stack(maps))
     weights = attention(model, images)
     gradients = attention_gradients(model, images, class_index, weights)
     identity = np.eye(weights[0].shape[-1])
@@ -38,6 +51,12 @@ def relevance(model: keras.Model, images: Any, class_index: Any = None) -> np.nd
     for block, gradient in zip(weights, gradients, strict=True):
         joint = joint + np.maximum(gradient * block, 0).mean(axis=1) @ joint
     return pooled_map(model, images, joint - identity)
+
+
+def mean_of_members(maps: np.ndarray) -> np.ndarray:
+    """Maps (M, B, R, S) of M models -> their mean (B, R, S), each scaled to a sum of 1."""
+    totals = maps.sum(axis=(2, 3), keepdims=True)
+    return (maps / np.maximum(totals, 1e-12)).mean(axis=0)
 
 
 def attention_gradients(

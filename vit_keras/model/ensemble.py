@@ -25,6 +25,13 @@ class LogMeanProbability(keras.layers.Layer):
         return largest + ops.log(total) - math.log(len(logits))
 
 
+def members_of(model: keras.Model) -> list[keras.Model]:
+    """The members of an ensemble; none of any other model."""
+    if not any(isinstance(layer, LogMeanProbability) for layer in model.layers):
+        return []
+    return [layer for layer in model.layers if isinstance(layer, keras.Model)]
+
+
 def build_ensemble(members: Mapping[str, keras.Model]) -> keras.Model:
     """One model of several: (B, X, Y, C) pixels -> (B, K) logits.
 
