@@ -109,11 +109,13 @@ def test_compilation_is_not_taken_for_a_step(monkeypatch, tmp_path):
         TrainingModel, "fit", lambda model, *words, **named: clock.fit(*words, **named)
     )
     one_step = ("data.limit=100", "train.batch_size=60", "train.epochs=50")
-    found = estimate(load_config(*one_step, f"run.root={tmp_path / 'runs'}"))
+    folds = ("train.folds=3", f"run.root={tmp_path / 'runs'}")
+    found = estimate(load_config(*one_step, *folds))
     assert clock.asked == {"epochs": 2, "steps_per_epoch": 5}
     assert found.epoch_seconds == (0.5 + 1 + 2,)
     assert found.start_seconds == 100 + 20
-    assert found.seconds == 120 + 50 * 3.5
+    assert found.seconds == 3 * (120 + 50 * 3.5)
+    assert "= 3 folds of 120 s to start + 50 epochs of 3.5 s" in "\n".join(found.lines())
     assert found.images_per_second == 60 / 0.5
 
 

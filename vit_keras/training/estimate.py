@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from vit_keras import backend
+from vit_keras.config.folds import fold_config
 from vit_keras.config.schema import Config, RunConfig
 from vit_keras.config.stages import Stage
 from vit_keras.data.input_pipeline import evaluation_batches, training_batches
@@ -39,6 +40,7 @@ class Estimate:
         epoch_seconds: of an epoch of each stage, validation and saving included.
         epochs: of each stage.
         images_per_second: training speed of the last stage.
+        runs: how many such are trained, one after the other: the folds of `train.folds`.
     """
 
     params: int
@@ -47,12 +49,13 @@ class Estimate:
     epoch_seconds: tuple[float, ...]
     epochs: tuple[int, ...]
     images_per_second: float
+    runs: int = 1
 
     @property
     def seconds(self) -> float:
         """Of the whole training."""
         pairs = zip(self.epoch_seconds, self.epochs, strict=True)
-        return self.start_seconds + sum(epoch * count for epoch, count in pairs)
+        return self.runs * (self.start_seconds + sum(epoch * count for epoch, count in pairs))
 
     def lines(self) -> list[str]:
         """Printable lines, `<quantity>: <value>` each."""
@@ -61,11 +64,12 @@ class Estimate:
         epochs = " + ".join(
             f"{counted(count, 'epoch[s]')} of {seconds:.1f} s" for count, seconds in pairs
         )
+        of_one = f"{self.start_seconds:.0f} s to start + {epochs}"
+        all_runs = of_one if self.runs == 1 else f"{self.runs} folds of {of_one}"
         return [
             f"parameters: {self.params:,}",
             f"memory: {memory}",
-            f"time: {format_duration(self.seconds)} = {self.start_seconds:.0f} s to start + "
-            f"{epochs}",
+            f"time: {format_duration(self.seconds)} = {all_runs}",
             f"speed: {self.images_per_second:,.0f} images/s",
         ]
 
@@ -74,14 +78,18 @@ def estimate(config: Config) -> Estimate:
     """Train `config` for a few steps of each stage, in a temporary run directory.
 
     A stage that would be trained on cached features is timed without the cache: it will be faster.
+    Of the folds of `train.folds` the first is timed, and the others are taken to be like it.
 
     Raises:
         SettingError: the configuration or its data cannot work.
         ResourceError: there is not enough memory.
     """
     preflight.check(config)
+    folds = config.train.folds
+    if folds is not None:
+        config = fold_config(config, 1)
     with out_of_memory.in_one_line(config):
-        return _estimate(config)
+        return replace(_estimate(config), runs=folds or 1)
 
 
 def _estimate(config: Config) -> Estimate:
