@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from helpers.trained_runs import SMALL
 from vit_keras import (
@@ -23,6 +24,7 @@ from vit_keras import (
 )
 from vit_keras.model.ensemble import LogMeanProbability
 from vit_keras.runs.listing import list_runs
+from vit_keras.runs.run_dir import read_config
 from vit_keras.runs.saved_run import open_run
 from vit_keras.studio.worker.model_tasks import ModelTasks
 from vit_keras.training import folds
@@ -112,6 +114,33 @@ def test_folds_are_resumed_and_make_one_model(tmp_path, monkeypatch):
     with pytest.raises(SettingError, match=r"folds/2 and .*folds/1 have different classes, 10 \(A"):
         check_alike([open_run(place / "folds" / number) for number in "12"])
     assert config.is_file()
+
+
+@pytest.mark.slow
+def test_folds_of_stored_values_have_one_range(tmp_path):
+    """`percentile` is of all images that are folded, and out-of-fold predictions are by it."""
+    digits, labels = load_digits(return_X_y=True)
+    stored = (digits.reshape(-1, 8, 8)[:200] * 255 - 100).astype("float32")
+    data = {"train": (stored[:160], labels[:160]), "test": (stored[160:], labels[160:200])}
+    words = ("data=arrays", "data.value_range=percentile", *SMALL[3:], *CHEAP[:2], *CHEAP[3:])
+    place = tmp_path / "run"
+    result = train_model(load_config("recipe=digits", *words, f"run.dir={place}"), data)
+    expected = pytest.approx(np.percentile(stored[:160], (0.5, 99.5)))
+    for folder in (place, place / "folds" / "1", place / "folds" / "2"):
+        kept = read_config(folder / "config.yaml").data
+        assert (kept.value_range, kept.channels) == (expected, 1)
+    assert result.metrics["out_of_fold_accuracy"] == pytest.approx(
+        np.mean(result.metrics["fold_val_accuracies"]), abs=1e-6
+    )
+    rows = list(csv.DictReader((place / "out_of_fold.csv").read_text().splitlines()))
+    for number in "12":
+        own = [int(row["image"]) for row in rows if row["fold"] == number]
+        found = Predictor(place / "folds" / number).predict(stored[own])
+        kept = [float(rows[index]["confidence"]) for index in own]
+        np.testing.assert_allclose([one.confidence for one in found], kept, atol=2e-6)
+    report = evaluate_run(place, data=data, images=8).report
+    assert report["accuracy"] == result.metrics["test_accuracy"]
+    assert report["data"]["is_the_runs_own"]
 
 
 def assert_explained(place):

@@ -57,8 +57,3 @@ def check_folds(config: Config) -> None:
             f"train.folds={folds} and train.overfit_batches={config.train.overfit_batches}: a "
             "check for overfitting needs no folds; leave one of them out"
         )
-    if config.data.value_range is not None:
-        raise SettingError(
-            f"train.folds={folds} reads images of 8 bits, and data.value_range is "
-            f"{config.data.value_range}; leave one of them out, or train each fold by data.fold"
-        )

@@ -34,18 +34,11 @@ def in_value_range(splits: Splits) -> Splits:
     Raises:
         SettingError: the training images have one value only, or an image is of another depth.
     """
-    value_range = splits.value_range
-    if value_range is None:
+    if splits.value_range is None:
         return splits
-    if value_range != WINDOW:
-        sample = _sample(splits.train.images)
-        if value_range == PERCENTILE:
-            value_range = _percentiles(sample)
-            log.info("data.value_range=percentile is [%g,%g] of these images", *value_range)
-        _warn_of_clipping(sample, value_range)
+    value_range = measured_range(splits.train, splits.value_range)
     parts: dict[str, Any] = {
-        name: Split(_in_range(split.images, value_range, name), split.labels)
-        for name, split in splits.as_dict().items()
+        name: split_in_range(split, value_range, name) for name, split in splits.as_dict().items()
     }
     files = parts["train"].images
     return replace(
@@ -54,6 +47,33 @@ def in_value_range(splits: Splits) -> Splits:
         value_range=value_range,
         train_files=files if isinstance(files, LazyImages) else None,
     )
+
+
+def measured_range(train: Split, value_range: Any) -> Any:
+    """(low, high) or `window`: `percentile` is measured on these images, anything else stays.
+
+    Values that are clipped are warned of.
+
+    Raises:
+        SettingError: the images have one value only.
+    """
+    if value_range == WINDOW:
+        return value_range
+    sample = _sample(train.images)
+    if value_range == PERCENTILE:
+        value_range = _percentiles(sample)
+        log.info("data.value_range=percentile is [%g,%g] of these images", *value_range)
+    _warn_of_clipping(sample, value_range)
+    return value_range
+
+
+def split_in_range(split: Split, value_range: Any, name: str) -> Split:
+    """A split of stored values -> one of 0 to 255; lazy images stay lazy.
+
+    Raises:
+        SettingError: an image is of another depth; arrays are named by `name`.
+    """
+    return Split(_in_range(split.images, value_range, name), split.labels)
 
 
 def _sample(images: np.ndarray | LazyImages) -> np.ndarray:
@@ -88,7 +108,7 @@ def _percentiles(sample: np.ndarray) -> tuple[float, float]:
 def _warn_of_clipping(sample: np.ndarray, value_range: tuple[float, float]) -> None:
     low, high = value_range
     clipped = float(((sample < low) | (sample > high)).mean())
-    if clipped > MAX_CLIPPED:
+    if round(clipped, 3) > MAX_CLIPPED:  # as it is printed
         log.warning(
             "warning: data.value_range=[%g,%g] clips %.1f%% of the values of the training images, "
             "which are %g to %g",

@@ -100,6 +100,18 @@ def class_text(scores: Mapping[str, Any], prefix: str = "") -> str:
     )
 
 
+def folds_text(metrics: Mapping[str, Any]) -> str:
+    """The mean accuracies of the folds of an ensemble with their intervals, by its metrics."""
+
+    def mean(name: str) -> str:
+        return f"{metrics[name]:.4f} ± {metrics[f'{name}_interval'][1] - metrics[name]:.4f}"
+
+    return (
+        f"{metrics['folds']} folds: validation accuracy {mean('best_val_accuracy')}, test accuracy "
+        f"{mean('mean_fold_test_accuracy')} (mean and 95% interval, Student's t)"
+    )
+
+
 def small_splits(counts: Mapping[str, int]) -> list[str]:
     """Warnings of splits that have too few images for what they are there for."""
     purposes = {

@@ -24,6 +24,8 @@ from vit_keras.data.image_hashes import image_hashes
 from vit_keras.data.lazy_images import LazyImages
 from vit_keras.data.readers import in_memory
 from vit_keras.data.splits import load_splits, read_source
+from vit_keras.data.training_range import measured_range, split_in_range
+from vit_keras.data.value_range import PERCENTILE
 from vit_keras.export.serving_model import in_float32
 from vit_keras.logs import console, log
 from vit_keras.model.ensemble import build_ensemble
@@ -35,7 +37,7 @@ from vit_keras.runs.temperature import TEMPERATURE
 from vit_keras.text import counted
 from vit_keras.training import export_at_end, freezing, preflight, resume
 from vit_keras.training.combined_run import check_alike, describe_run, logits_of, scores
-from vit_keras.training.train import train_model
+from vit_keras.training.train import train_model, with_found_values
 from vit_keras.training.trainer import Result
 
 
@@ -58,7 +60,9 @@ def train_folds(config: Config, data: Any = None) -> Result:
         preflight.check(config, arrays)
         run_dir.check_free(config.run)
         resume.check_resumable(config)
-        read_folds(config, arrays)  # too few images of a class: known before a fold is trained
+        # Too few images of a class are known before a fold is trained.
+        source, _ = read_folds(config, arrays)
+        config, arrays = _with_one_range(config, arrays, source)
     resumed = config.run.resume
     run = Run(Path(resumed).resolve()) if resumed else run_dir.create(config)
     try:
@@ -76,6 +80,21 @@ def read_folds(config: Config, data: SourceData | None) -> tuple[SourceData, np.
     seed, count = config.train.seed, int(config.train.folds or 0)
     source = read_source(config.data, seed, data)
     return source, assign_folds(source, count, seed, config.data.group_duplicates)
+
+
+def _with_one_range(
+    config: Config, data: SourceData | None, source: SourceData
+) -> tuple[Config, SourceData | None]:
+    """The configuration and the arrays with the range of values that all folds have.
+
+    The ensemble has one input, so `percentile` is measured once, on the images of all folds.
+    """
+    if source.value_range == PERCENTILE:
+        value_range = measured_range(source.train, PERCENTILE)
+        log.info("it is the same for all folds, measured on the images of all of them")
+        source = source._replace(value_range=value_range)
+        data = None if data is None else data._replace(value_range=value_range)
+    return with_found_values(config, source), data
 
 
 def _train_fold(run: Run, config: Config, number: int, data: SourceData | None) -> None:
@@ -105,6 +124,9 @@ def _combine(run: Run, config: Config, data: SourceData | None) -> Result:
     check_alike(saved)
     members = {f"fold_{number}": in_float32(one.model) for number, one in enumerate(saved, 1)}
     source, folds = read_folds(config, data)
+    if source.value_range is not None:
+        in_range = split_in_range(source.train, source.value_range, "train")
+        source = source._replace(train=in_range)
     batch_size = int(saved[0].config.train.batch_size)
     logits = np.zeros((len(folds), len(source.class_names)), "float32")
     for number, member in enumerate(members.values(), 1):
@@ -194,15 +216,11 @@ def _write_out_of_fold(run: Run, source: SourceData, folds: np.ndarray, logits: 
 
 
 def _report(run: Run, metrics: dict[str, Any]) -> None:
-    def mean(name: str) -> str:
-        return f"{metrics[name]:.4f} ± {metrics[f'{name}_interval'][1] - metrics[name]:.4f}"
-
     best = metrics["best_fold"]
     log.info(
-        "\n%d folds: validation accuracy %s, test accuracy %s (mean and 95%% interval, Student's "
-        "t)\nout of fold: accuracy %.4f of %s, in %s\ntest accuracy %.4f of the ensemble (%s), "
+        "\n%s\nout of fold: accuracy %.4f of %s, in %s\ntest accuracy %.4f of the ensemble (%s), "
         "%.4f of fold %d, the best on validation\nmodel: %s",
-        *(metrics["folds"], mean("best_val_accuracy"), mean("mean_fold_test_accuracy")),
+        accuracy.folds_text(metrics),
         metrics["out_of_fold_accuracy"],
         *(counted(metrics["validation_images"], "image[s]"), run.path / out_of_fold.FILE),
         metrics["test_accuracy"],

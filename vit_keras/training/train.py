@@ -157,13 +157,18 @@ def _load_splits(config: Config, data: SourceData | None) -> tuple[Config, Split
     """The images, and the configuration with the range of values that was found, which is kept."""
     splits = load_splits(config.data, config.train.seed, data)
     sampling.check_classes(splits.train.labels, splits.class_names, config.data.sampling)
-    if splits.bit_depth is not None:
-        config = replace(config, data=replace(config.data, bit_depth=splits.bit_depth))
-    if splits.value_range is not None:
-        value_range, channels = splits.value_range, splits.train.images.shape[-1]
+    return with_found_values(config, splits), splits
+
+
+def with_found_values(config: Config, data: SourceData | Splits) -> Config:
+    """`config` with the bit depth and the range of values that were found, which a run keeps."""
+    if data.bit_depth is not None:
+        config = replace(config, data=replace(config.data, bit_depth=data.bit_depth))
+    if data.value_range is not None:
+        value_range, channels = data.value_range, data.train.images.shape[-1]
         kept = value_range if isinstance(value_range, str) else list(value_range)
         config = replace(config, data=replace(config.data, value_range=kept, channels=channels))
-    return config, splits
+    return config
 
 
 def _report_unused_settings(config: Config, data: SourceData | None) -> None:
