@@ -28,3 +28,8 @@ def test_a_run_is_predicted_by_onnx_and_explained_by_keras(tmp_path):
     assert found["decision"]["abstain"] == bool(found["decision"]["reason"])
     assert bad == {"unreadable": "no image by its content"}
     assert "overlay" in tasks.overlay(run, file, None)
+    tiled = tasks.tiles(run, file, 4, 0.5, "mean")
+    assert (tiled["grid"], tiled["tile"], len(tiled["top"])) == ([3, 3], [4, 4], 10)
+    assert base64.b64decode(tiled["map"]).startswith(b"\x89PNG")
+    small = tasks.tiles(run, file, 16, 0.5, "mean")
+    assert "is smaller than a tile of 16 by 16" in small["unreadable"]

@@ -95,6 +95,26 @@ def test_many_images_the_bad_ones_named_and_all_as_csv(page, studio, runs, shot)
     no_traceback(page)
 
 
+def test_a_large_image_is_predicted_by_tiles(page, studio, runs, shot, serious_barriers):
+    opened(page, studio, "Inference")
+    sheet = Image.new("L", (48, 32))
+    for place, index in enumerate(range(6)):
+        tile = Image.open(io.BytesIO(digit(index)[0])).resize((16, 16))
+        sheet.paste(tile, (place % 3 * 16, place // 3 * 16))
+    stream = io.BytesIO()
+    sheet.save(stream, "PNG")
+    click(page.get_by_text("Cut into tiles"))
+    enter(page.get_by_role("spinbutton", name="Tile height in pixels"), "16")
+    enter(page.get_by_role("spinbutton", name="Overlap"), "0")
+    give(page, [("sheet.png", stream.getvalue())])
+    page.get_by_role("img", name="2 x 3 tiles of 16 x 16 pixels").wait_for()
+    shot(page, "tiles")
+    assert serious_barriers(page) == {}
+    enter(page.get_by_role("spinbutton", name="Tile height in pixels"), "40")
+    page.get_by_text("sheet.png cannot be predicted by tiles: an image 32 pixels high").wait_for()
+    no_traceback(page)
+
+
 def test_a_run_that_is_damaged_or_deleted_while_it_is_open(page, studio, runs):
     for name, harm, said in (
         ("spoilt", lambda run: (run / "best.keras").write_bytes(b"PK"), "best.keras is damaged"),

@@ -112,7 +112,7 @@ def _predict_batch(
         labels = None if given is None else tuple(c for c in top if c.index in given)
         prediction = results[key] = Prediction(image.name, top, decision, labels)
         st.session_state.setdefault(ENGINES, {})[run.name] = response["engine"]
-        st.session_state.setdefault(HISTORY, []).append(HistoryEntry(run.name, prediction))
+        add_to_history(run, prediction)
 
 
 def _show_detail(run: RunState, image: Upload, prediction: Prediction) -> None:
@@ -187,6 +187,10 @@ def _unique_label(candidate: Candidate, others: tuple[Candidate, ...]) -> str:
     """The class name, with its index if another class has the same name: bars must differ."""
     is_unique = sum(other.label == candidate.label for other in others) == 1
     return candidate.label if is_unique else f"{candidate.label} ({candidate.index})"
+
+
+def add_to_history(run: RunState, prediction: Prediction) -> None:
+    st.session_state.setdefault(HISTORY, []).append(HistoryEntry(run.name, prediction))
 
 
 def show_history() -> None:

@@ -22,6 +22,7 @@ from vit_keras.studio.components import (
     run_details,
     run_table,
     script_runner,
+    tiles,
 )
 from vit_keras.studio.components.display import show_errors
 from vit_keras.studio.components.predictions import Upload
@@ -54,9 +55,13 @@ def show(root: Path) -> None:
 
 def _show_predict(run: RunState) -> None:
     images = _upload_images()
+    tile_settings = tiles.edit_settings()
     if images:
         with show_errors():
-            predictions.show(run, images)
+            if tile_settings is None:
+                predictions.show(run, images)
+            else:
+                tiles.show(run, images, tile_settings)
     predictions.show_history()
 
 

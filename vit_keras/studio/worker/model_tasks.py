@@ -5,6 +5,7 @@ Keras, which the maps of an explanation need.
 """
 
 import base64
+import tempfile
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -13,12 +14,15 @@ from typing import Any
 import numpy as np
 
 from vit_keras import backend
+from vit_keras.data.decode import UnreadableError, error_reason
 from vit_keras.errors import SettingError
 from vit_keras.explain import plots
 from vit_keras.io import zip_files
 from vit_keras.predict.engines import OnnxEngine
 from vit_keras.predict.inputs import Item
 from vit_keras.predict.predictor import Predictor, Unreadable
+from vit_keras.predict.tile_maps import draw_map
+from vit_keras.predict.tiles import check_run, predict_by_tiles
 from vit_keras.runs import saved_run
 from vit_keras.runs.saved_run import MODEL
 from vit_keras.studio.worker.png import encode_png
@@ -63,6 +67,31 @@ class ModelTasks:
             }
             for result in results
         ]
+
+    def tiles(
+        self, run: str, image: str, tile_size: int | None, overlap: float, combine: str
+    ) -> dict[str, Any]:
+        """Predict one image file in base64 by tiles; their map, or why it cannot be predicted."""
+        predictor = self._open(run)
+        check_run(predictor.run)
+        classes = predictor.class_names
+        try:
+            content = base64.b64decode(image)
+            found = predict_by_tiles(
+                predictor, content, tile_size, overlap, combine, top_k=len(classes)
+            )
+        except (OSError, UnreadableError, SettingError) as error:
+            return {"unreadable": error_reason(error)}
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "map.png"
+            draw_map(file, found, classes)
+            drawn = base64.b64encode(file.read_bytes()).decode("ascii")
+        return {
+            "top": [[c.label, c.index, c.confidence] for c in found.prediction.top],
+            "grid": list(found.probabilities.shape[:2]),
+            "tile": list(found.tile),
+            "map": drawn,
+        }
 
     def overlay(self, run: str, image: str, target: int | None) -> dict[str, str]:
         """The model input as an image, and the same under an attention or relevance map.

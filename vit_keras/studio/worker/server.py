@@ -24,7 +24,7 @@ from vit_keras.text import first_line
 Task = Callable[..., Any]
 # Class -> its tasks, methods of the one object of it.
 CLASSES = {
-    "model_tasks.ModelTasks": ("open", "predict", "overlay"),
+    "model_tasks.ModelTasks": ("open", "predict", "tiles", "overlay"),
     "data_tasks.DataTasks": ("summary", "augment"),
 }
 WITH_KERAS = ("data_tasks.DataTasks",)  # whose module imports it
