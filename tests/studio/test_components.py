@@ -19,6 +19,8 @@ from vit_keras.runs.notes import Notes
 from vit_keras.studio.components import run_details
 from vit_keras.studio.components.display import table
 from vit_keras.studio.components.run_table import filter_runs, table_rows
+from vit_keras.studio.jobs import live_run
+from vit_keras.studio.jobs.queue import Job
 from vit_keras.studio.worker import client
 from vit_keras.studio.worker.client import WorkerProcess
 from vit_keras.studio.worker.server import respond
@@ -59,6 +61,17 @@ def test_runs_are_found_by_name_setting_tag_and_note():
     head, *lines = table_rows(found, "test_loss")
     assert head[2] == "test loss"
     assert {len(line) for line in lines} == {len(head)}
+
+
+def test_folds_are_followed_one_by_one_and_then_their_ensemble(tmp_path):
+    job = Job("1", "train", (), str(tmp_path), (), "")
+    assert live_run.runs_of(job) == [tmp_path]
+    folds = [tmp_path / "folds" / number for number in ("1", "2")]
+    for folder in folds:
+        folder.mkdir(parents=True)
+    assert live_run.runs_of(job) == folds
+    (tmp_path / "metrics.json").write_text("{}")
+    assert live_run.runs_of(job) == [*folds, tmp_path]
 
 
 def test_a_table_shows_words_as_they_are():

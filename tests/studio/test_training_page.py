@@ -86,6 +86,27 @@ def test_a_training_from_the_first_choice_to_the_test_accuracy(
     assert metrics(typed)["test_loss"] == metrics(run)["test_loss"]
 
 
+def test_folds_are_trained_and_their_mean_is_shown(page, studio, shot, serious_barriers):
+    click(page.get_by_role("tab", name="New training"))
+    choose(page, epochs="1", batch_size="30")
+    quick(page)
+    choose(page, folds="2")
+    page.get_by_text("The settings are valid.").wait_for()
+    start(page)
+    state(page, "running")
+    state(page, "finished")
+    mean = page.get_by_role("paragraph").filter(has_text=re.compile(r"2 folds: .* 0\.\d+ ± "))
+    mean.wait_for()
+    page.get_by_role("cell", name="fold 2", exact=True).wait_for()
+    shot(page, "folds")
+    assert serious_barriers(page) == {}
+    (run,) = [file.parent.parent for file in studio.runs.glob("*/folds/1")]
+    page.goto(f"{studio.url}/runs?run={run.name}")
+    page.get_by_role("cell", name=f"{run.name}/folds/2", exact=True).wait_for()
+    mean.wait_for()
+    no_traceback(page)
+
+
 def test_what_a_training_needs_is_estimated_or_not(page):
     click(page.get_by_role("tab", name="New training"))
     click(page.locator("summary").get_by_text("Training", exact=True))

@@ -8,6 +8,7 @@ import streamlit as st
 from vit_keras.errors import SettingError
 from vit_keras.runs import run_end, tables
 from vit_keras.runs.history import ACCURACY, VAL_MAP
+from vit_keras.runs.run_dir import FOLDS
 from vit_keras.studio.components import run_metrics
 from vit_keras.studio.components.display import escape_markdown, show_errors, table
 from vit_keras.studio.jobs import live_run, runner
@@ -150,10 +151,10 @@ def _show_runs(job: Job) -> None:
     selected = views[-1]
     if len(views) > 1:
         number = st.selectbox(
-            "Run of the sweep",
+            "Run of the sweep" if job.swept else "Fold, or their ensemble",
             range(len(views)),
             index=len(views) - 1,
-            format_func=lambda index: views[index].path.name,
+            format_func=lambda index: _run_name(views[index].path),
             key=f"run {job.id} {len(views)}",
         )
         selected = views[number]
@@ -163,6 +164,10 @@ def _show_runs(job: Job) -> None:
     elif job.state == RUNNING and not selected.metrics:
         st.progress(selected.fraction_done, "reading the data and building the model")
     run_metrics.show(selected)
+
+
+def _run_name(path: Path) -> str:
+    return f"fold {path.name}" if path.parent.name == FOLDS else path.name
 
 
 def _progress_text(progress: dict[str, Any]) -> str:

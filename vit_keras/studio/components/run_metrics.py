@@ -8,7 +8,7 @@ import streamlit as st
 from vit_keras.runs import accuracy
 from vit_keras.runs.curves import panels_of
 from vit_keras.runs.history import ACCURACY, VAL_MAP
-from vit_keras.studio.components.display import escape_markdown
+from vit_keras.studio.components.display import escape_markdown, table
 from vit_keras.studio.jobs.live_run import RunView
 
 METRICS = {  # column of history.csv -> label and number format
@@ -46,6 +46,8 @@ def show(view: RunView) -> None:
             f"Finished: test {name} {reached:.4f}{by_class}, in "
             f"{escape_markdown(_short_path(view.path))}"
         )
+    if "folds" in view.metrics:
+        _show_folds(view.metrics)
     if not view.rows:
         return
     last = view.rows[-1]
@@ -62,6 +64,19 @@ def show(view: RunView) -> None:
     _show_samples(view)
 
 
+def _show_folds(metrics: dict[str, Any]) -> None:
+    """Of an ensemble: the mean of its folds with its interval, and a row for each fold."""
+    st.markdown(escape_markdown(accuracy.folds_text(metrics)))
+    reached = zip(metrics["fold_val_accuracies"], metrics["fold_test_accuracies"], strict=True)
+    rows = [
+        (f"fold {number}", *(f"{value:.4f}" for value in pair))
+        for number, pair in enumerate(reached, 1)
+    ]
+    whole = (f"{metrics[name]:.4f}" for name in ("out_of_fold_accuracy", "test_accuracy"))
+    head = ("", "validation accuracy", "test accuracy")
+    st.markdown(table([head, *rows, ("ensemble, and out of fold", *whole)]))
+
+
 def _short_path(path: Path) -> Path:
     """The path relative to the folder that the studio was started in, if it is below it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
@@ -71,14 +86,14 @@ def _show_curve(title: str, lines: dict[str, str], rows: list[dict[str, Any]]) -
     """One panel of `curves.png`, with its last values as text for screen readers."""
     import pandas as pd  # a dependency of Streamlit; only pages with curves wait for it
 
-    table = pd.DataFrame(
+    points = pd.DataFrame(
         {"epoch": int(row["epoch"]), "value": row[column], "of": label}
         for column, label in lines.items()
         for row in rows
     )
     last = ", ".join(f"{label} {rows[-1][column]:.3g}" for column, label in lines.items())
     st.markdown(f"**{title}**  \n{last}")  # always two lines, so that the charts line up
-    st.vega_lite_chart(table, CURVE, height=220)
+    st.vega_lite_chart(points, CURVE, height=220)
 
 
 def _show_samples(view: RunView) -> None:

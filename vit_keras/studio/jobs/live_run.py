@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from vit_keras.config import renamed_settings
 from vit_keras.errors import SettingError
-from vit_keras.runs import history, run_end, tables
+from vit_keras.runs import history, run_dir, run_end, tables
 from vit_keras.runs.run_dir import CONFIG, PROGRESS, SAMPLES, read_json, read_or_default
 from vit_keras.runs.run_end import RunEnd
 from vit_keras.runs.status import image_counts
@@ -72,10 +72,15 @@ def view(path: Path) -> RunView:
 
 
 def runs_of(job: Job) -> list[Path]:
-    """The run directory of a job, or those of a sweep that have started, in order."""
+    """The run directory of a job, or those of a sweep that have started, in order.
+
+    Of `train.folds`, those of the folds that have started, and that of their ensemble at the end.
+    """
     place = Path(job.place)
     if not job.swept:
-        return [place]
+        folds = run_dir.fold_dirs(place)
+        is_whole = not folds or (place / "metrics.json").is_file()
+        return [*folds, *([place] if is_whole else [])]
     found = [path for path in place.glob("*") if path.name.isdecimal() and path.is_dir()]
     return sorted(found, key=lambda path: int(path.name))
 
