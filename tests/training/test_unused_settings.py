@@ -43,6 +43,7 @@ UNUSED = {
     "data=folder data.path=p data.channels=5": "data.channels=5 has no effect: files are read",
     "data.image_column=a": "data.image_column=a has no effect: only data.name=csv has columns",
     "data.label_column=a": "data.label_column=a has no effect",
+    "task=multilabel data=folder data.path=p data.label_separator=x": "data.label_separator=x has ",
     "data.split_column=a": "data.split_column=a has no effect",
     "data.group_column=a": "data.group_column=a has no effect",
     TUNING
