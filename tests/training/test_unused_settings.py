@@ -17,6 +17,8 @@ UNUSED = {
     "optim=adamw optim.momentum=0.8": "optim.momentum=0.8 has no effect: only optim.name=sgd",
     "optim=adam optim.momentum=0.8": "optim.momentum=0.8 has no effect",
     "optim=lion optim.momentum=0.8": "optim.momentum=0.8 has no effect",
+    "train.teacher_weight=0.2": "train.teacher_weight=0.2 has no effect: train.teacher is not set",
+    "train.teacher_temperature=3": "train.teacher_temperature=3.0 has no effect",
     "loss.gamma=1": "loss.gamma=1.0 has no effect: only loss.name=focal and",
     "loss=focal loss.margin=0.1": "loss.margin=0.1 has no effect: only loss.name=asymmetric",
     "train.class_weight=balanced train.class_weight_beta=0.9": "train.class_weight_beta=0.9 has",

@@ -8,6 +8,8 @@ from vit_keras.config.schema import Config, OptimConfig, StageConfig
 from vit_keras.errors import SettingError
 from vit_keras.validators import check_int, check_patch_multiple, height_and_width, size_text
 
+PARTS = ("bias", "norm", "lora")  # kinds of stages that train parts of all layers
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -15,9 +17,11 @@ class Stage:
 
     Attributes:
         name: its key under `stages`.
-        kind: which layers are trained: `head`; `all`; `last`, which is the last `blocks` encoder
-            blocks, the last norm, the pooling and the head; or `lora`, which is the head and
-            low-rank updates (Hu et al. 2022) of each block's QKV and MLP kernels.
+        kind: what is trained: `head`; `all`; `last`, which is the last `blocks` encoder blocks, the
+            last norm, the pooling and the head; `prompt`, which is the head and the register
+            tokens (Jia et al. 2022); or the head and, of all layers, one of `PARTS`: the biases
+            (`bias`, Ben Zaken et al. 2022), the layer normalisations (`norm`, Basu et al. 2024), or
+            low-rank updates of each block's QKV and MLP kernels (`lora`, Hu et al. 2022).
         first_epoch: number of epochs in earlier stages.
         schedule_epochs: of its learning-rate schedule; more than `epochs` where it is cut short, or
             where it spans the run.
@@ -107,16 +111,16 @@ def _stage(name: str, settings: StageConfig, first_epoch: int, optim: OptimConfi
 
 
 def _trainable(name: str, value: Any) -> tuple[str, int]:
-    """`head`, `all` or `lora`; or `{last: 4}`."""
+    """`head`, `all`, `prompt` or one of `PARTS`; or `{last: 4}`."""
     if isinstance(value, Mapping) and list(value) == ["last"]:
         blocks = value["last"]
         if isinstance(blocks, int) and not isinstance(blocks, bool) and blocks > 0:
             return "last", blocks
-    elif value in ("head", "all", "lora"):
+    elif value in ("head", "all", "prompt", *PARTS):
         return value, 0
     raise SettingError(
-        f"stages.{name}.trainable={value} is unknown; use head, all, lora, or {{last: 4}} for the "
-        "last four blocks"
+        f"stages.{name}.trainable={value} is unknown; use head, all, prompt, {', '.join(PARTS)}, "
+        "or {last: 4} for the last four blocks"
     )
 
 

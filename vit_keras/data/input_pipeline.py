@@ -21,7 +21,8 @@ from vit_keras.data.dataset import Split
 from vit_keras.data.sampling import epoch_order
 from vit_keras.text import counted
 
-Batch = tuple[np.ndarray, ...]  # inputs of the training model: images, labels and maybe flips
+# Inputs of the training model: images, labels, and maybe flips or what else belongs to an image.
+Batch = tuple[np.ndarray, ...]
 
 
 def training_batches(
@@ -35,6 +36,7 @@ def training_batches(
     alternating_flip: bool = False,
     wait: "DataWait | None" = None,
     sampling: str = "none",
+    extra: np.ndarray | None = None,
 ) -> Any:
     """Infinite stream of shuffled batches, for `fit` with `steps_per_epoch`.
 
@@ -53,6 +55,8 @@ def training_batches(
             which differ from epoch to epoch, and from copy to copy of an image.
         wait: measures when each batch is ready.
         sampling: the setting `data.sampling`, see `sampling.epoch_order`.
+        extra: (n, ...) what belongs to each image besides its label, such as a teacher's logits;
+            each batch has that of its images. Not with an alternating flip.
 
     Raises:
         ValueError: a batch has more images than there are.
@@ -76,13 +80,14 @@ def training_batches(
         index = repeated_indices(images, repeats)
         batch = split.images[index], split.labels[index]
         if flip is None:
-            return batch
+            return batch if extra is None else (*batch, extra[index])
         copy = np.arange(len(index)) // len(images)  # all first copies come first, and so on
         return *batch, flip.is_flipped(index, (first_epoch + epoch) * repeats + copy)
 
     if _on_tensorflow():
         load = wait.timed_loader(batch_of, is_ahead=True) if wait else batch_of
-        return _tf_dataset(load, None, split, prefetch, "bool" if alternating_flip else None)
+        third = np.zeros(0, "bool") if alternating_flip else extra
+        return _tf_dataset(load, None, split, prefetch, third)
     return _prefetched(batch_of, prefetch, wait)
 
 
@@ -129,7 +134,7 @@ def evaluation_batches(split: Split, batch_size: int, prefetch: int) -> Any:
     batches = _SequentialBatches(split, batch_size)
     if not _on_tensorflow():
         return batches
-    weights = "float32" if batches.padding else None
+    weights = np.zeros(0, "float32") if batches.padding else None
     return _tf_dataset(batches.arrays, len(batches), split, prefetch, weights)
 
 
@@ -184,19 +189,18 @@ def _tf_dataset(
     count: int | None,
     split: Split,
     prefetch: int,
-    third: str | None = None,
+    third: np.ndarray | None = None,
 ) -> Any:
     """A tf.data.Dataset of `load(0)`, `load(1)`, ...: `count` batches, or infinite if it is None.
 
-    `prefetch` batches are prepared while the device computes. `third` is the dtype of what a batch
-    has besides images and labels: flips in training, weights in evaluation.
+    `prefetch` batches are prepared while the device computes. `third` has the dtype and the shape
+    of what a batch has besides images and labels: flips in training, weights in evaluation.
     """
     import tensorflow as tf
 
-    shapes = [(None, *array.shape[1:]) for array in split]
-    dtypes = [tf.as_dtype(array.dtype) for array in split]
-    if third:
-        shapes, dtypes = [*shapes, (None,)], [*dtypes, tf.as_dtype(third)]
+    arrays_of_batch = [*split] if third is None else [*split, third]
+    shapes = [(None, *array.shape[1:]) for array in arrays_of_batch]
+    dtypes = [tf.as_dtype(array.dtype) for array in arrays_of_batch]
 
     def batch(number: Any) -> Any:
         arrays = tf.numpy_function(lambda n: load(int(n)), [number], dtypes)

@@ -11,13 +11,13 @@ from typing import Any
 from vit_keras.config.schema import Config
 
 PATHS = "paths.json"
-SETTINGS = ("data.path", "data.tfds_dir", "pretrained.handle")
+SETTINGS = ("data.path", "data.tfds_dir", "pretrained.handle", "train.teacher")
 
 
 def absolute_paths(config: Config) -> dict[str, str]:
     """Setting -> absolute path, of each that names something by a relative path."""
     named = {setting: _get(config, setting) for setting in SETTINGS}
-    return {  # a pretrained.handle can also be an address
+    return {  # a pretrained.handle or a train.teacher can also be an address
         setting: os.path.abspath(path)
         for setting, path in named.items()
         if path and not os.path.isabs(path) and os.path.exists(path)

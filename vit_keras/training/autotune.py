@@ -17,7 +17,7 @@ from keras import ops
 
 from vit_keras import backend
 from vit_keras.config.schema import Config, TrainConfig
-from vit_keras.config.stages import Stage
+from vit_keras.config.stages import PARTS, Stage
 from vit_keras.data.dataset import Splits
 from vit_keras.errors import SettingError, is_out_of_memory
 from vit_keras.io.parallel import available_cores
@@ -214,7 +214,7 @@ def _reason(pair: Pair, speeds: dict[str, float], source: str) -> str:
 
 def _largest_stage(stages: Iterable[Stage]) -> Stage:
     """The one that trains most: all layers, else some of them, on the largest images."""
-    order = ("all", "last", "lora", "head")
+    order = ("all", "last", *PARTS, "prompt", "head")
     own = (MAX_SIDE, MAX_SIDE)  # the model's own size, which no stage exceeds
     return min(stages, key=lambda s: (order.index(s.kind), -math.prod(s.image_size or own)))
 
@@ -232,6 +232,7 @@ def _key(config: Config, stage: Stage, vit: keras.Model) -> dict[str, Any]:
         "image_size": stage.image_size,
         "augment": asdict(config.augment) if stage.augment else None,
         "optimizer": config.optim.name,
+        **({"teacher": config.train.teacher} if config.train.teacher else {}),
     }
 
 

@@ -12,8 +12,10 @@ from vit_keras.data.splits import image_size
 from vit_keras.errors import SettingError
 from vit_keras.model.vit import build_vit, describe
 from vit_keras.pretrained import download
+from vit_keras.text import counted
 from vit_keras.training import preflight, resume
 from vit_keras.training.class_weights import class_weights
+from vit_keras.training.teacher import load_teacher
 from vit_keras.training.training_model import TrainingModel
 
 # Argument of `load_pretrained`, as its messages write it -> the setting of the configuration.
@@ -41,12 +43,14 @@ def build_training_model(config: Config, splits: Splits, policy: str) -> tuple[T
         policy: the Keras dtype policy of the model.
 
     Raises:
-        SettingError: the pretrained weights cannot be loaded, or do not fit the data; or weights
-            are of classes that there are not.
+        SettingError: the pretrained weights or the teacher cannot be loaded, or do not fit the
+            data; or weights are of classes that there are not.
     """
     weights = class_weights(config, splits.train.labels, splits.class_names)
     vit, report = _build_vit(config, splits, policy)
-    return TrainingModel(vit, config, weights, dtype=policy, name="training"), report
+    # After the model, whose initial weights are then the same with and without a teacher.
+    teacher = load_teacher(config, splits, policy)
+    return TrainingModel(vit, config, weights, teacher, dtype=policy, name="training"), report
 
 
 def _build_vit(config: Config, splits: Splits, policy: str) -> tuple[keras.Model, str]:
@@ -118,7 +122,31 @@ def _load_pretrained(config: Config, splits: Splits, policy: str) -> tuple[keras
             f"data.name={config.data.name} has {channels} channels and pretrained.handle="
             f"{settings.handle} takes {needed}; choose other data or another model"
         )
+    if settings.prompts:
+        vit = _with_prompts(vit, settings.prompts, policy)
     if not settings.load_weights:
         untrained = build_vit(None, dtype=policy, name=vit.name, **describe(vit))
         return untrained, "random initial weights"
     return vit, str(report)
+
+
+def _with_prompts(vit: keras.Model, count: int, policy: str) -> keras.Model:
+    """The ViT with `count` register tokens, which have no position and which no pooling reads.
+
+    Those are the prompts of VPT-shallow (Jia et al. 2022, https://arxiv.org/abs/2203.12119, eq. 4).
+    """
+    setting = f"pretrained.prompts={count}"
+    if _is_wrapped(vit):
+        raise SettingError(f"{setting} needs a ViT, and {vit.name} is a wrapped SavedModel")
+    architecture = describe(vit)
+    if architecture["registers"]:
+        raise SettingError(
+            f"{setting} would stand beside the {counted(architecture['registers'], 'token[s]')} "
+            f"that {vit.name} has as registers; leave it out, and trainable=prompt trains those"
+        )
+    result = build_vit(None, dtype=policy, name=vit.name, **{**architecture, "registers": count})
+    own = {weight.path: weight for weight in vit.weights}
+    for weight in result.weights:
+        if weight.path in own:
+            weight.assign(own[weight.path])
+    return result

@@ -100,14 +100,17 @@ def _variables(model: keras.Model) -> dict[str, Any]:
     return {
         f"{group}/{index:04d}/{_AUTOMATIC.sub('', variable.path)}": variable
         for group, variables in groups.items()
-        for index, variable in enumerate(_without_metrics(model, variables))
+        for index, variable in enumerate(_of_training(model, variables))
     }
 
 
-def _without_metrics(model: keras.Model, variables: list[Any]) -> list[Any]:
-    """Metrics are reset each epoch, and exist only once the model was called."""
-    metrics = {id(variable) for metric in model.metrics for variable in metric.variables}
-    return [variable for variable in variables if id(variable) not in metrics]
+def _of_training(model: keras.Model, variables: list[Any]) -> list[Any]:
+    """Without those of metrics, which are reset each epoch and made by the first call, and of the
+    teacher, which never change."""
+    teacher = getattr(model, "teacher", None)
+    others = model.metrics if teacher is None else [*model.metrics, teacher]
+    left_out = {id(variable) for other in others for variable in other.variables}
+    return [variable for variable in variables if id(variable) not in left_out]
 
 
 def _name(epoch: int) -> str:

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from vit_keras.config.stages import Stage
+import keras
+
+from vit_keras.config.stages import PARTS, Stage
 from vit_keras.errors import SettingError
 from vit_keras.text import counted
 from vit_keras.training import muon
@@ -34,11 +36,34 @@ def freeze(vit: Any, stage: Stage) -> None:
     """Make exactly the layers of `stage` trainable; takes effect when the model is compiled."""
     trained = trained_layers(vit, stage)
     for layer in vit.layers:
+        layer.trainable = False  # on TensorFlow, weights get a value only where the layer's changes
         layer.trainable = layer.name in trained
     if stage.kind == "lora":
         for layer in vit.layers:
             if layer.name.startswith("encoder_block_"):
                 _add_lora(layer, stage.lora_rank)
+    elif stage.kind in PARTS:
+        for layer in vit.layers:
+            if layer.name != "head":
+                _freeze_all_but(layer, stage.kind)
+
+
+def _freeze_all_but(layer: Any, kind: str) -> None:
+    """Of a layer and those in it, leave the biases trainable, or the layer normalisations.
+
+    The shift of a layer normalisation is a bias, as in BitFit (Ben Zaken et al. 2022,
+    https://arxiv.org/abs/2106.10199, section 3). LN-Tune trains its scale and its shift (Basu et
+    al. 2024, https://arxiv.org/abs/2304.01917).
+    """
+    layer.trainable = True
+    for inner in layer._flatten_layers():
+        if isinstance(inner, keras.layers.BatchNormalization):
+            inner.trainable = False  # of a convolutional stem: its statistics stay
+            continue
+        is_norm = isinstance(inner, keras.layers.LayerNormalization)
+        for weight in inner._trainable_variables:
+            is_bias = weight.name == "bias" or (is_norm and weight.name == "beta")
+            weight.trainable = is_norm if kind == "norm" else is_bias
 
 
 def _add_lora(block: Any, rank: int) -> None:
@@ -80,7 +105,7 @@ def trained_layers(vit: Any, stage: Stage) -> set[str]:
     blocks = sum(name.startswith("encoder_block_") for name in names)
     if stage.kind == "all":
         return names
-    if stage.kind in ("last", "lora") and not blocks:
+    if stage.kind in ("last", *PARTS) and not blocks:
         raise SettingError(
             f"stages.{stage.name}.trainable={stage.kind} needs the encoder blocks of a ViT, and "
             f"{vit.name} is a wrapped SavedModel; use head or all"
@@ -90,17 +115,27 @@ def trained_layers(vit: Any, stage: Stage) -> set[str]:
             f"stages.{stage.name}.trainable={{last: {stage.blocks}}} is more than the "
             f"{counted(blocks, 'block[s]')} of {vit.name}; use {blocks} or less"
         )
+    if stage.kind == "prompt" and "registers" not in names:
+        raise SettingError(
+            f"stages.{stage.name}.trainable=prompt needs prompts, and {vit.name} has none; set "
+            "pretrained.prompts=8, or use another kind of stage"
+        )
     last = {f"encoder_block_{i}" for i in range(blocks - stage.blocks, blocks)}
-    return {"head", *last, *(TOP if last else [])}
+    prompts = {"registers"} if stage.kind == "prompt" else set()
+    return {"head", *prompts, *last, *(TOP if last else [])}
 
 
 def has_newly_trainable(vit: Any, stages: Sequence[Stage], name: str) -> bool:
     """Whether the stage called `name` trains a variable that an earlier stage did not."""
     index = [stage.name for stage in stages].index(name)
-    trained = trained_layers(vit, stages[index])
-    if stages[index].kind == "lora":
-        trained.add(LORA)
-    return any(trained - trained_layers(vit, earlier) for earlier in stages[:index])
+    trained = _trained(vit, stages[index])
+    return any(trained - _trained(vit, earlier) for earlier in stages[:index])
+
+
+def _trained(vit: Any, stage: Stage) -> set[str]:
+    """What tells stages apart by what they train: names of whole layers, and kinds of parts."""
+    parts = {"bias", "norm"} if stage.kind == "all" else {stage.kind} & {*PARTS}
+    return trained_layers(vit, stage) | parts
 
 
 def layer_multipliers(vit: Any, stage: Stage) -> dict[str, float]:

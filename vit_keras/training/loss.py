@@ -1,4 +1,4 @@
-"""The loss that a configuration names: one of Keras' own, or the asymmetric loss."""
+"""The losses that a configuration names: Keras' own, the asymmetric loss, that of a teacher."""
 
 from collections.abc import Callable
 
@@ -57,3 +57,28 @@ def build_loss(config: LossConfig, is_multilabel: bool = False) -> keras.losses.
         is_multilabel: whether an image has several labels; then also the mean over labels.
     """
     return (MULTILABEL_LOSSES if is_multilabel else LOSSES)[config.name](config)
+
+
+class DistillationLoss(keras.losses.Loss):
+    """Knowledge distillation (Hinton, Vinyals & Dean 2015, https://arxiv.org/abs/1503.02531).
+
+    T^2 KL(softmax(t / T) || softmax(z / T)) of the logits t of a teacher and z of the model that it
+    teaches, in the mean over the batch. T^2 makes up for gradients that are 1 / T^2 as large
+    (section 2), so that T can be changed without changing the share of this loss.
+
+    Args:
+        temperature: T.
+    """
+
+    def __init__(self, temperature: float, name: str = "distillation", **kwargs) -> None:
+        super().__init__(name=name, **kwargs)
+        self.temperature = temperature
+
+    def call(self, y_true, y_pred):
+        """(B, K) logits of the teacher, and (B, K) logits -> (B,)."""
+        teacher, student = (
+            ops.log_softmax(ops.cast(logits, "float32") / self.temperature, axis=-1)
+            for logits in (y_true, y_pred)
+        )
+        divergence = ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)
+        return self.temperature**2 * divergence

@@ -1,7 +1,7 @@
 """Overfit a few batches (`train.overfit_batches`): a model that cannot points to a bug.
 
-The model is unchanged, dropout included. Augmentation, mixing, repeated augmentation and label
-smoothing are off, and the validation images are the training images.
+The model is unchanged, dropout included. Augmentation, mixing, repeated augmentation, label
+smoothing and the teacher are off, and the validation images are the training images.
 """
 
 from dataclasses import replace
@@ -19,11 +19,12 @@ OVERFIT_ACCURACY = 0.99  # on the training images, from which on they count as m
 
 
 def disable_regularisation(config: Config) -> Config:
-    """Switch off augmentation and label smoothing under `train.overfit_batches`."""
+    """Switch off augmentation, label smoothing and the teacher under `train.overfit_batches`."""
     if config.train.overfit_batches is None:
         return config
     optim = replace(config.optim, label_smoothing=0.0)
-    return replace(config, augment=AugmentConfig(), optim=optim)
+    train = replace(config.train, teacher=None)
+    return replace(config, augment=AugmentConfig(), optim=optim, train=train)
 
 
 def select_overfit_batches(splits: Splits, config: Config) -> Splits:

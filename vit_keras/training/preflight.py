@@ -23,7 +23,7 @@ from vit_keras.model import architecture_checks
 from vit_keras.pretrained import download
 from vit_keras.runs.run_dir import CONFIG
 from vit_keras.text import counted
-from vit_keras.training import augment_checks, batch_size, class_weights, task
+from vit_keras.training import augment_checks, batch_size, class_weights, task, teacher_checks
 from vit_keras.training.export_at_end import check_export_formats
 from vit_keras.training.resume import resumed_config, saved_architecture
 from vit_keras.training.unused_settings import check_effects
@@ -58,7 +58,9 @@ def check(config: Config, data: dataset.SourceData | None = None) -> None:
         info = registry.dataset_info(config.data)
         counts = registry.image_counts(config.data)
     classes = splits.class_count(config.data, data)
-    class_weights.check(config, splits.class_names(config.data, data))
+    class_names = splits.class_names(config.data, data)
+    class_weights.check(config, class_names)
+    teacher_checks.check(config, class_names)
     size = splits.image_size(config.data, info.size)
     if config.pretrained.handle is not None:
         _check_pretrained(config)

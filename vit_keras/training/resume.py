@@ -93,6 +93,8 @@ def check_resumable(config: Config) -> None:
         new, old = OmegaConf.select(asked, setting), OmegaConf.select(kept, setting)
         if _is_left_open(setting, new):
             continue
+        if setting == "train.teacher" and new and old:
+            continue  # it may have been moved: the fingerprint of its weights is compared
         if setting == "train.schedule_epochs" and new == _schedule_epochs(config, kept_config):
             continue
         if new != old:

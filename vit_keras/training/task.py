@@ -17,6 +17,7 @@ OF_ONE_LABEL = {
     "train.sample_predictions": "shows the one class of an image",
     "data.sampling": "draws images by their one class",
     "train.monitor": "has no effect: the best model is that of the highest mean average precision",
+    "train.teacher": "teaches the one class of an image",
     "train.folds": "draws folds by the one class of an image",
     "data.fold": "draws folds by the one class of an image",
 }

@@ -32,6 +32,7 @@ from vit_keras.training import (
     overfit_check,
     preflight,
     resume,
+    teacher,
 )
 from vit_keras.training.build_model import build_training_model
 from vit_keras.training.callbacks import stopping
@@ -193,11 +194,16 @@ def _describe_run(run: Run, config: Config, prepared: Prepared) -> None:
     log.info("precision: %s (%s)", precision.policy, precision.reason)
     _report_steps_per_execution(prepared.plan)
     description = environment.describe(precision, splits)
+    if (taught_by := prepared.model.teacher) is not None:
+        log.info("teacher: %s", teacher.describe_teacher(config, taught_by))
+        if problem := teacher.trained_on(config, splits):
+            log.warning("warning: %s", problem)
+        description["teacher_fingerprint"] = taught_by.fingerprint
     lines: list[str] = []
     vit.summary(line_length=80, print_fn=lines.append)
     log.info("\n".join(lines))
     if (run.path / "class_mapping.json").exists():  # resumed, and the file that is written last
-        _check_fingerprint(run, description["data_fingerprint"])
+        _check_fingerprints(run, description, config.train.teacher)
     else:
         run.write_text("model_summary.txt", "\n".join(lines) + "\n")
         if program := ImageInput.of_run(config.data, vit.input_shape[1:]).program:
@@ -243,9 +249,15 @@ def _report_imbalance(config: Config, splits: Splits, model: TrainingModel) -> N
             log.warning("warning: %s", problem)
 
 
-def _check_fingerprint(run: Run, fingerprint: str) -> None:
-    if run.read_json("environment.json")["data_fingerprint"] != fingerprint:
+def _check_fingerprints(run: Run, found: dict[str, Any], taught_by: str | None) -> None:
+    kept = run.read_json("environment.json")
+    if kept["data_fingerprint"] != found["data_fingerprint"]:
         raise SettingError(
             f"the images or classes are not those that run.resume={run.path} was trained on "
             "(fingerprint in environment.json); resume with the run's own data, or start a new run"
+        )
+    if kept.get("teacher_fingerprint") != found.get("teacher_fingerprint"):
+        raise SettingError(
+            f"train.teacher={taught_by} has other weights than that of run.resume={run.path} "
+            "(fingerprint in environment.json); resume with the same teacher, or start a new run"
         )

@@ -228,6 +228,10 @@ class Trainer:
         size, prefetch = self.config.train.batch_size, self.config.data.prefetch
         train, validation = self.splits.train, self.splits.validation
         repeats = self.model.augment_config.repeated_augmentation
+        teacher_logits = None
+        if teacher := self.model.cacheable_teacher:
+            log.info("the teacher's logits of the training images are computed once and cached")
+            teacher_logits = teacher.logits_of(train, size)
         if self.model.on_features:
             log.info("the frozen backbone's features are computed once and cached")
             train, validation = (self.model.features(split, size) for split in (train, validation))
@@ -245,6 +249,7 @@ class Trainer:
             alternating_flip=self.model.alternates_flips,
             wait=self.history.data_wait,
             sampling=self.config.data.sampling,
+            extra=teacher_logits,
         )
         return training, evaluation_batches(validation, size, prefetch)
 

@@ -11,7 +11,6 @@ from vit_keras import backend
 from vit_keras.augment.pipeline import augment
 from vit_keras.config.schema import MULTILABEL, AugmentConfig, Config
 from vit_keras.config.stages import Stage
-from vit_keras.data import input_pipeline
 from vit_keras.data.dataset import Split
 from vit_keras.model.compiled_layers import compiled_layers
 from vit_keras.model.preprocessing import OnBatches, to_model_input
@@ -20,9 +19,11 @@ from vit_keras.training import freezing
 from vit_keras.training import optimizer as training_optimizer
 from vit_keras.training.average_precision import MeanAveragePrecision, label_accuracy
 from vit_keras.training.class_scores import MONITORED, BalancedAccuracy, ClassScores
+from vit_keras.training.combined_run import logits_of
 from vit_keras.training.learning_rate import learning_rate_schedule
-from vit_keras.training.loss import build_loss
+from vit_keras.training.loss import DistillationLoss, build_loss
 from vit_keras.training.plan import TrainingPlan
+from vit_keras.training.teacher import Teacher
 
 
 class TrainingModel(keras.Model):
@@ -46,10 +47,15 @@ class TrainingModel(keras.Model):
     validation and test are unweighted, and metrics always. Of several labels, they are weights of
     the targets: -w t log p - (1 - t) log(1 - p).
 
+    With a teacher, the training loss is (1 - w) times that of the targets and w times that of the
+    teacher's logits for the same augmented images, which have no class weights. Where images are
+    not augmented, a third input, (B, classes), may hold these logits.
+
     Attributes:
         vit: pixels to logits.
         stage_vit: the same on images of the current stage's size.
         class_weights: (classes,) float32, of the training loss; None for no weights.
+        teacher: what is learned from besides the labels, or None; w is `teacher_weight`.
         augment_config: the augmentation of the current stage.
         on_features: the first input is what the head reads, (B, D), and not images.
         resident_images: `ResidentImages`, if batches for training name images of it.
@@ -61,9 +67,11 @@ class TrainingModel(keras.Model):
         vit: keras.Model,
         config: Config,
         class_weights: np.ndarray | None = None,
+        teacher: Teacher | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.autocast = False  # pixels and logits stay float32 under half precision
         self.vit = vit
         # In a namespace, which Keras does not look into: the variables are those of `vit`.
         self._stage = SimpleNamespace(vit=vit)
@@ -76,11 +84,15 @@ class TrainingModel(keras.Model):
         self.label_smoothing = config.optim.label_smoothing
         self.loss_config = config.loss
         self.class_weights = class_weights
+        self.teacher = teacher
+        self.teacher_weight = config.train.teacher_weight
+        self.teacher_loss = DistillationLoss(config.train.teacher_temperature)
         self.monitor = config.train.monitor
         self.seed = keras.random.SeedGenerator(config.train.seed)
 
     def call(self, inputs, training=None):
-        images, labels, *is_flipped = inputs
+        images, labels, *third = inputs
+        is_flipped, teacher_logits = (third, []) if self.alternates_flips else ([], third)
         targets = self._targets(labels, bool(training))
         if self.on_features:
             logits = self.vit.get_layer("head")(images)
@@ -96,13 +108,17 @@ class TrainingModel(keras.Model):
                 )
             with compiled_layers(self.compile_layers and bool(training)):
                 logits = vit(to_model_input(images, shape), training=training)
-        if not training or self.class_weights is None:
-            return {"logits": logits, "targets": targets}
-        if self.is_multilabel:
-            weighted = self.class_weights * targets
-        else:
-            targets, weighted = ops.split(targets, 2, axis=-1)
-        return {"logits": logits, "targets": targets, "weighted_targets": weighted}
+                if training and self.teacher is not None and not teacher_logits:
+                    teacher_logits = [self.teacher(images)]
+        result = {"logits": logits, "targets": targets}
+        if training and self.class_weights is not None:
+            if self.is_multilabel:
+                result["weighted_targets"] = self.class_weights * targets
+            else:
+                result["targets"], result["weighted_targets"] = ops.split(targets, 2, axis=-1)
+        if teacher_logits:
+            (result["teacher_logits"],) = teacher_logits
+        return result
 
     def _targets(self, labels: Any, training: bool) -> Any:
         """Labels -> targets (B, classes); weighted by class, (B, 2 classes) with those beside."""
@@ -139,7 +155,11 @@ class TrainingModel(keras.Model):
             weighted = y_pred["weighted_targets"]
             sample_weight = ops.sum(weighted, axis=-1)
             targets = weighted / ops.maximum(sample_weight, 1e-12)[:, None]
-        return super().compute_loss(x, targets, logits, sample_weight, training=training)
+        loss = super().compute_loss(x, targets, logits, sample_weight, training=training)
+        if "teacher_logits" not in y_pred:
+            return loss
+        share = self.teacher_weight
+        return (1 - share) * loss + share * self.teacher_loss(y_pred["teacher_logits"], logits)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         return super().compute_metrics(x, y_pred["targets"], y_pred["logits"], sample_weight)
@@ -277,14 +297,15 @@ class TrainingModel(keras.Model):
             stage.kind == "head" and not is_augmented and not any(layer.rate for layer in dropouts)
         )
 
+    @property
+    def cacheable_teacher(self) -> Teacher | None:
+        """The teacher, if it has the same logits for an image in each epoch of this stage."""
+        return self.teacher if self.augment_config == AugmentConfig() else None
+
     def features(self, split: Split, batch_size: int) -> Split:
         """The split with the features that the head reads, (n, D), instead of images."""
         vit = self.vit
         backbone = keras.Model(vit.input, vit.get_layer("head").input)
         extract = OnBatches(backbone, dtype=self.dtype_policy, name="features")
         # In batches: the images of a large folder are decoded as they are read.
-        values = extract.predict(
-            input_pipeline.evaluation_batches(split, batch_size, prefetch=2), verbose=0
-        )
-        # Batches that several devices share may be padded.
-        return Split(np.asarray(values[: len(split.labels)], "float32"), split.labels)
+        return Split(logits_of(extract, split, batch_size), split.labels)

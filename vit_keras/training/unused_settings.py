@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from vit_keras.config.compose import get_setting
 from vit_keras.config.fields import options, stage_options
 from vit_keras.config.schema import Config, setting_names
-from vit_keras.config.stages import plan
+from vit_keras.config.stages import PARTS, plan
 from vit_keras.data import registry
 from vit_keras.errors import SettingError
 
@@ -36,10 +36,12 @@ def _is_schedule(*names: str) -> Callable[[Config], bool]:
 
 
 def _is_muon_without_blocks(config: Config) -> bool:
-    kinds = {stage.kind for stage in plan(config)}
-    return (
-        config.optim.name == "muon" and not config.pretrained.baseline and kinds <= {"head", "lora"}
-    )
+    kinds, without = {stage.kind for stage in plan(config)}, {"head", "prompt", *PARTS}
+    return config.optim.name == "muon" and not config.pretrained.baseline and kinds <= without
+
+
+def _trains_no_prompts(config: Config) -> bool:
+    return not {"all", "prompt"} & {stage.kind for stage in plan(config)}
 
 
 def _has_not_source(*names: str) -> Callable[[Config], bool]:
@@ -84,6 +86,11 @@ REFUSED = (
         "only train.class_weight=effective has it",
     ),
     Rule(
+        ("train.teacher_temperature", "train.teacher_weight"),
+        lambda config: config.train.teacher is None,
+        "train.teacher is not set",
+    ),
+    Rule(
         ("loss.gamma",),
         lambda config: config.loss.name == "cross_entropy",
         "only loss.name=focal and loss.name=asymmetric have it",
@@ -108,6 +115,7 @@ REFUSED = (
         lambda config: config.pretrained.handle is None,
         "pretrained.handle is not set",
     ),
+    Rule(("pretrained.prompts",), _trains_no_prompts, "no stage trains them"),
     Rule(
         ("augment.policy_ops", "augment.policy_magnitude"),
         lambda config: config.augment.policy != "randaugment",
@@ -186,7 +194,10 @@ REPORTED = (
     Rule(("train.early_stopping",), _is_never_patient, "no stage has more epochs than that"),
 )
 # Settings of a stage -> the kinds of stage that they have no effect on.
-OF_STAGES = {"lora_rank": ("head", "last", "all"), "layer_decay": ("head",)}
+OF_STAGES = {
+    "lora_rank": ("head", "last", "all", "prompt", "bias", "norm"),
+    "layer_decay": ("head",),
+}
 
 
 def check_effects(config: Config) -> None:

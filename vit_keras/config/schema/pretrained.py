@@ -26,6 +26,13 @@ class PretrainedConfig:
     ignore_weights: list[str] = setting(
         list, "Patterns of weight names in the file that may be left unused."
     )
+    prompts: int = setting(
+        0,
+        # Jia et al. 2022, "Visual prompt tuning"; the shallow kind.
+        "Number of prompts: learned tokens that are added beside the patches, as register tokens, "
+        "and trained in stages with trainable=prompt or all.",
+        at_least=0,
+    )
     baseline: bool = setting(
         False, "Afterwards train the same model from fresh weights, for comparison."
     )

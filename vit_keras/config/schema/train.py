@@ -109,6 +109,24 @@ class TrainConfig:
         at_least=2,
         at_most=100,
     )
+    teacher: str | None = setting(
+        None,
+        # Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network".
+        "Knowledge distillation: a run directory, or a pretrained model with a head, of the same "
+        "classes, whose softened probabilities are learned beside the labels.",
+    )
+    teacher_temperature: float = setting(
+        2.0,
+        "Temperature that softens the probabilities of train.teacher and of the model that it "
+        "teaches.",
+        above=0,
+    )
+    teacher_weight: float = setting(
+        0.5,
+        "Share of the training loss that train.teacher has; the labels have the rest.",
+        above=0,
+        at_most=1,
+    )
 
 
 @dataclass
@@ -117,7 +135,9 @@ class StageConfig:
 
     trainable: Any = setting(
         "all",
-        "Which layers are trained: head, all, lora, or {last: n}, the head and the last n blocks.",
+        "What is trained: head, all, {last: n} (the head and the last n blocks), or the head and "
+        "all biases (bias), all layer normalisations (norm), prompts (prompt), or low-rank "
+        "additions (lora).",
     )
     epochs: int = setting(10, "Number of epochs.", at_least=1, at_most=MAX_EPOCHS)
     learning_rate: float | None = setting(
