@@ -30,14 +30,14 @@ def test_embeddings_are_the_input_of_the_head(predictor):
     kernel, bias = model.get_layer("head").get_weights()
     logits = model.predict(DIGITS, verbose=0)
     np.testing.assert_allclose(vectors @ kernel + bias, logits, atol=1e-4)
-    np.testing.assert_allclose(predictor.embed(DIGITS[3]), vectors[3:4], atol=1e-6)
+    np.testing.assert_allclose(predictor.embed(DIGITS[3]), vectors[3:4], atol=1e-5)
     assert predictor.embed([]).shape == (0, 48)
 
 
 def test_a_handle_of_the_same_weights_gives_the_same(predictor):
     by_handle = Embedder(RELEASED / "best.keras")
     assert by_handle.backbone.fingerprint == predictor.embedder.backbone.fingerprint
-    np.testing.assert_allclose(by_handle.embed(DIGITS), predictor.embed(DIGITS), atol=1e-6)
+    np.testing.assert_allclose(by_handle.embed(DIGITS), predictor.embed(DIGITS), atol=1e-5)
     larger = open_backbone(RELEASED / "best.keras", image_size=16)
     assert larger.input_shape == (16, 16, 1)
     assert larger.fingerprint != by_handle.backbone.fingerprint
@@ -67,5 +67,5 @@ def test_images_that_cannot_be_read_are_named_or_stay_in_order(predictor, tmp_pa
     assert batch.sources == [str(file) for file in files]
     assert [bad.reason for bad in batch.unreadable] == ["no image by its content"]
     expected = predictor.embed(DIGITS[[0, 2]])
-    np.testing.assert_allclose(batch.vectors[[0, 2]], expected, atol=1e-6)
+    np.testing.assert_allclose(batch.vectors[[0, 2]], expected, atol=1e-5)
     assert np.isnan(batch.vectors[1]).all()
