@@ -141,6 +141,8 @@ def _given_splits(tree: Tree, asked: Mapping) -> dict[str, str]:
     splits = {}
     for name, folder in asked.items():
         split = next((split for split, words in SPLIT_WORDS.items() if name in words), None)
+        if type(folder) is int:  # as YAML reads the name 2024
+            folder = str(folder)
         if split is None or split in splits or not isinstance(folder, str):
             raise SettingError(
                 f"data.layout={dict(asked)} needs a folder for train, and may have one for "
