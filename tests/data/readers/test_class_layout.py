@@ -5,7 +5,7 @@ import unicodedata
 import pytest
 
 from helpers.image_files import config, write
-from vit_keras import SettingError
+from vit_keras import SettingError, load_config
 from vit_keras.data import registry
 from vit_keras.data.readers import folder_layout, layout_names
 from vit_keras.data.splits import load_splits
@@ -167,6 +167,24 @@ def test_each_answer_is_taken(tmp_path):
     answered = dict(layout={"train": "north", "val": "south"})
     assert read(tmp_path, **answered) == (["cat", "dog"], {"train": 8, "validation": 8})
     assert problems(tmp_path, **answered)["ignored"] == ("raw/3.png", "in no folder of a class")
+
+
+def test_folders_that_are_named_by_numbers_are_taken_as_splits(tmp_path):
+    make(tmp_path, *both("2023", "2024"))
+    with pytest.raises(SettingError, match=r"\{train: 2023, test: 2024\}"):
+        read(tmp_path)
+    layout = load_config("data.layout={train: 2023, test: 2024}").data.layout
+    assert read(tmp_path, layout=layout)[1] == {"train": 8, "test": 8}
+
+
+def test_classes_of_which_no_file_is_read_are_explained(tmp_path):
+    make(tmp_path, "ant", "bee")
+    with pytest.raises(SettingError, match=r"\(ant/0\.png: not among data\.suffixes\)"):
+        read(tmp_path, suffixes=[".gif"])
+    for file in tmp_path.glob("*/*.png"):
+        file.rename(file.with_suffix(".npy"))
+    with pytest.raises(SettingError, match=r"ant/0\.npy: .* where data\.value_range is set"):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -116,9 +116,11 @@ def class_names_of(config: DataConfig, layout: Layout) -> list[str]:
     """The names of the classes of a layout, which all its splits have; see `class_names`."""
     (first, names), *others = ((split, list(found)) for split, found in layout.folders.items())
     if len(names) < (1 if config.missing_classes == ALLOW else 2):
+        passed_over = _passed_over(config, layout.splits[first])
         raise SettingError(
-            f"data.path={config.path} has {len(names)} sub-folders, one for each class, and two "
-            "or more classes are needed; name the folder that contains the classes"
+            f"data.path={config.path} has {len(names)} sub-folders with images, one for each "
+            "class, and two or more classes are needed; name the folder that contains the classes"
+            + (f" ({passed_over.path}: {passed_over.reason})" if passed_over else "")
         )
     for split, own in others:
         _check_same_classes(config, (layout.splits[first], names), (layout.splits[split], own))
@@ -128,6 +130,16 @@ def class_names_of(config: DataConfig, layout: Layout) -> list[str]:
                 f"data.path={config.path}: the class {name!a} is not named in UTF-8; rename it"
             )
     return names
+
+
+def _passed_over(config: DataConfig, folder: str) -> FoundFile | None:
+    """The first file of the sub-folders of `folder` that is not read, as of one more class."""
+    if config.name != "folder":
+        return None
+    depth = len(Path(folder).parts) + 1
+    files = folder_files.find_files(root(config), folder, _rules(config))
+    inner = (file for file in files if len(Path(file.path).parts) > depth)
+    return min((file for file in inner if not file.is_candidate), default=None)
 
 
 def _check_same_classes(

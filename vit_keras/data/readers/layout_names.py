@@ -94,6 +94,8 @@ def not_an_image(name: str, suffixes: tuple[str, ...] | None = None) -> str:
     if suffixes is not None:
         return "" if name.endswith(suffixes) else "not among data.suffixes"
     ending = os.path.splitext(name)[1]
+    if ending == ".npy":
+        return "a NumPy file, which is read where data.value_range is set"
     return f"no image, by its ending {ending}" if ending in COMPANIONS else ""
 
 
