@@ -186,6 +186,7 @@ def test_classes_with_the_same_sub_folders_are_split_when_that_is_said(source, s
     status, text = script(tmp_path / "lights", tmp_path / "out", name="split_images")
     assert status == 2
     assert "--layout classes if they are the classes" in text
+    assert "--layout {" not in text
     run(script, tmp_path / "lights", tmp_path / "out", "--layout", "classes")
     assert {path.name for path in tmp_path.glob("out/*/*")} == {"ant", "bee"}
 

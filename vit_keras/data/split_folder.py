@@ -23,6 +23,7 @@ from vit_keras.config.schema import DataConfig
 from vit_keras.data import duplicates, stratify
 from vit_keras.data.lazy_images import FileRecord, LazyImages
 from vit_keras.data.readers import folder, folder_layout, table, table_columns, table_files
+from vit_keras.data.readers.class_layout import AmbiguousLayoutError
 from vit_keras.data.readers.folder_layout import MANIFEST, ListedFile
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
@@ -97,10 +98,7 @@ def plan_split(
         listing, root = table.list_table(config), table_files.folder_of(source)
     else:
         config = replace(config, name="folder")
-        if list(folder_layout.splits(config)) != [""]:
-            raise SettingError(
-                f"{source} is split already; name a folder with a folder for each class"
-            )
+        _check_not_split(config)
         listing, root = folder_layout.list_folder(config), folder_layout.root(config)
     is_table = config.name == "csv"
     scanned = folder.scan_files(config, listing.files, root if is_table else None)
@@ -146,6 +144,20 @@ def _draw_files(
     """The usable files of a class in random order, `count` at most."""
     usable = [one for one in scanned if one[0].label == label and not one[1].reason]
     return [usable[index] for index in rng.permutation(len(usable))][:count]
+
+
+def _check_not_split(config: DataConfig) -> None:
+    """Refuse a folder that has splits, or that may have them."""
+    way_out = "name a folder with a folder for each class"
+    try:
+        splits = folder_layout.splits(config)
+    except AmbiguousLayoutError as error:  # which names splits to train on as a way out
+        question = str(error).rpartition("; ")[0]
+        raise SettingError(
+            f"{question}; set data.layout=classes if they are the classes, or {way_out}"
+        ) from error
+    if list(splits) != [""]:
+        raise SettingError(f"{config.path} is split already; {way_out}")
 
 
 def _assign_splits(
