@@ -18,7 +18,7 @@ def split(labels, seed=0):
 
 def splits(**changed):
     parts = {name: split([0, 1, 2] * 4) for name in ("train", "validation", "test")}
-    return Splits(**{**parts, **changed}, class_names=NAMES)
+    return Splits(**{**parts, "class_names": NAMES, **changed})
 
 
 def test_nothing_is_said_of_good_data():
@@ -105,3 +105,12 @@ def test_an_imbalance_of_one_to_ten_is_reported_with_what_to_set():
         "train.class_weight=balanced or data.sampling=sqrt, and train.monitor=val_balanced_accuracy"
     )
     assert quality_report.imbalance(splits(train=split([0] * 9))) == []
+
+
+def test_classes_that_are_several_labels_in_one_are_named():
+    names = ["cat", "cat;dog", "dog; owl", "owl", "Äpfel, reif"]
+    (line,) = quality_report.joined_labels(splits(class_names=names))
+    assert line == (
+        "2 classes may be several labels in one: cat;dog, dog; owl; see task=multilabel"
+    )
+    assert quality_report.joined_labels(splits(class_names=["Dogs, big", "Dogs, small"])) == []

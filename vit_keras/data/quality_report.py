@@ -2,6 +2,8 @@
 
 import csv
 import io
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -102,6 +104,32 @@ def rare_classes(splits: Splits) -> list[str]:
     return (
         [f"fewer than {FEW_OF_CLASS} images to train on of {abbreviated_list(few)}"] if few else []
     )
+
+
+def joined_labels(splits: Splits) -> list[str]:
+    """A line that names classes that are several labels in one: `cat;dog` beside `cat`, `dog;owl`.
+
+    A name with a comma of which no part is in another class, as `Dogs, small`, is none of them.
+    """
+    parts = {
+        name: {part.strip() for part in re.split(r"[;|,]", name) if part.strip()}
+        for name in splits.class_names
+    }
+    counts = Counter(part for found in parts.values() for part in found)
+    joined = [
+        name
+        for name, found in parts.items()
+        if len(found) > 1 and all(counts[part] > 1 for part in found)
+    ]
+    if not joined:
+        return []
+    way_out = "see task=multilabel"
+    if splits.train.labels.ndim == 2:
+        way_out = "separate labels by one and the same data.label_separator"
+    return [
+        f"{counted(len(joined), 'class[es]')} may be several labels in one: "
+        f"{abbreviated_list(joined)}; {way_out}"
+    ]
 
 
 def crop(splits: Splits) -> list[str]:

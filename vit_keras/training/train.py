@@ -233,7 +233,7 @@ def _report_data_quality(run: Run, splits: Splits, vit: keras.Model) -> None:
     for line in quality_report.summary(splits.findings):
         log.warning("warning: %s; all in %s", line, run.path / quality_report.REPORT)
     problems = [*quality_report.label_problems(splits), *quality_report.rare_classes(splits)]
-    problems += quality_report.crop(splits)
+    problems += [*quality_report.joined_labels(splits), *quality_report.crop(splits)]
     for problem in [*problems, *accuracy.small_splits(splits.image_counts)]:
         log.warning("warning: %s", problem)
     log.info("pixels: %s", quality_report.pixel_statistics(splits.train, vit))

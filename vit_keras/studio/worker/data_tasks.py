@@ -55,6 +55,7 @@ class DataTasks:
                 *quality_report.summary(findings),
                 *quality_report.label_problems(splits),
                 *quality_report.rare_classes(splits),
+                *quality_report.joined_labels(splits),
                 *quality_report.imbalance(splits),
                 *quality_report.crop(splits),
                 *accuracy.small_splits(splits.image_counts),
