@@ -184,7 +184,8 @@ def check_per_channel(name: str, value: Any, channels: int, positive: bool = Fal
     if len(values) not in (1, channels):
         fitting = join_options(sorted({1, channels}))
         raise SettingError(
-            f"{name}={values} has {counted(len(values), 'value[s]')}; use {fitting} of them"
+            f"{name}={values} has {counted(len(values), 'value[s]')}, and the images "
+            f"{counted(channels, 'channel[s]')}; use {fitting} of them, such as {name}=0.5"
         )
     for one in values:
         check_number(name, one, "above 0, up to 1" if positive else "0 to 1")

@@ -206,7 +206,11 @@ MISTAKES = {
     ),
     "limit": ("data.limit=0", "data.limit=0", "1 or more"),
     "classes_text": ("data.classes=cat", "data.classes=cat", "str is not a ListConfig, list"),
-    "pixel_mean": ("model.pixel_mean=[0.1,0.2]", "[0.1, 0.2] has 2 values", "use 1 of them"),
+    "pixel_mean": (
+        "model.pixel_mean=[0.1,0.2]",
+        "[0.1, 0.2] has 2 values",
+        "1 channel; use 1 of them",
+    ),
     "pixel_mean_text": ("model.pixel_mean=abc", "model.pixel_mean=abc", "use 0 to 1"),
     "one_class": ("data.classes=[3]", "data.classes=", "at least two"),
     "class_twice": ("data.classes=[3,3]", "data.classes", "3 twice", "once"),

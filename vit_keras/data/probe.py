@@ -88,7 +88,8 @@ def open_whole(content: bytes, name: str) -> tuple[Any, str]:
     image = open_image(cleaned, name)
     if profile:
         image.info["icc_profile"] = profile
-    return image, f"metadata that are damaged or too long, and not read: {', '.join(omitted)}"
+    not_read = f", and not read: {', '.join(omitted)}" if omitted else ""
+    return image, f"metadata that are damaged or too long{not_read}"
 
 
 def probe_by_version_1(content: bytes) -> ProbeResult | None:

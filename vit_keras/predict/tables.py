@@ -61,7 +61,10 @@ def _read(path: Path, image_column: str | None) -> ImageTable:
     folder, files = table_files.folder_of(path), []
     for index, cell in enumerate(table.columns[column]):
         if not isinstance(cell, str) or not cell.strip():
-            raise SettingError(f"{path.parent / table.place(index)}: no image in {column}")
+            raise SettingError(
+                f"{path.parent / table.place(index)}: no image in {column}; write its path, or "
+                "remove the row"
+            )
         paths = [os.path.normpath(folder / name) for name in file_paths(cell.strip())]
         files.append(next(filter(os.path.exists, paths), paths[0]))
     return ImageTable(table, files)

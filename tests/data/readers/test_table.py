@@ -323,7 +323,10 @@ WRONG = {
     "no text": (write_bytes(b"\x00\x01\x02"), "is no text"),
     "a quote": (lines('"ant/0.png,ant'), "line 2: no CSV"),
     "a comma too many": (lines("ant/0.png,ant,bee"), "line 2: 3 cells for 2 columns"),
-    "no image": (lines(*GOOD, ",ant"), "line 8: no image in image"),
+    "no image": (
+        lines(*GOOD, ",ant"),
+        "line 8: no image in image; write its path, or remove the row",
+    ),
     "no label at all": (lines("ant/0.png,", "bee/0.png,"), "2 of 2 rows cannot be used"),
     "one class": (lines(*GOOD[:3]), "has the one label ant"),
     "no splits": (
@@ -344,7 +347,7 @@ WRONG = {
     ),
     "another folder": (
         lines("0.png,ant", "1.png,bee"),
-        r"none of the 2 images can be used \(0.png: no such file\).*/0.png is there",
+        r"none of the 2 images can be used \(0.png: no such file\).* to /.*/0.png is there",
     ),
     "JSON": (write_bytes(b'[{"image": '), "damaged JSON"),
     "a list": (write_bytes(b"[[1, 2]]"), "row 1: no object"),

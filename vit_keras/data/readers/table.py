@@ -105,7 +105,7 @@ def _check_files(config: DataConfig, files: list[ListedFile], root: Path) -> Non
     if "" in faults or not files:
         return
     first = files[0]
-    way_out = f"paths are relative to {root}, the folder of the table"
+    way_out = f"paths are relative to {root.absolute()}, the folder of the table"
     if faults == {LEADS_OUT}:
         way_out = "set data.follow_links=true, or move the table"
     elif found := [one for one in root.iterdir() if (one / first.path).is_file()]:

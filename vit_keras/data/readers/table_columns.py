@@ -73,7 +73,10 @@ def read_rows(config: DataConfig, table: Table, separator: str = "") -> list[Row
     rows = []
     for index, (file, cell) in enumerate(zip(table.columns[image], cells, strict=True)):
         if not isinstance(file, str) or not file.strip():
-            raise SettingError(f"{table.path.parent / table.place(index)}: no image in {image}")
+            raise SettingError(
+                f"{table.path.parent / table.place(index)}: no image in {image}; write its path, "
+                "or remove the row"
+            )
         if config.several_labels:
             labels, reason = _labels(cell, separator)
         else:
