@@ -10,7 +10,11 @@ from vit_keras.runs import run_dir
 # What a user types besides a handle; what the answer has to have. VIT is a file,
 # PHOTOS a folder of two classes, the second without an image.
 MISTAKES = {
-    "trains": ("stages.head.trainable=haed", "stages.head.trainable=haed", "use head, all, lora"),
+    "trains": (
+        "stages.head.trainable=haed",
+        "stages.head.trainable=haed",
+        "use head, all, prompt, bias, norm, lora",
+    ),
     "no_last_block": ("'stages.all.trainable={last: 0}'", "stages.all.trainable=", "{last: 4}"),
     "last_block_text": ("'stages.all.trainable={last: x}'", "stages.all.trainable=", "{last: 4}"),
     "lora_first": ("stages.head.trainable=lora", "stages.head.trainable=lora", "put it last"),
@@ -35,7 +39,7 @@ MISTAKES = {
     "no_stages": ("stages={}", "stages={}", "~stages.head"),
     "architecture": ("model.depth=3", "model.depth=3", "pretrained.handle=VIT", "leave it out"),
     "switch": ("model.position=sincos2d", "model.position=sincos2d", "leave it out"),
-    "gelu": ("model.gelu=relu", "model.gelu=relu", "exact, tanh"),
+    "gelu": ("model.gelu=relu", "model.gelu=relu", "exact, quick, tanh"),
     "variant": ("model=b16", "model.variant=b16", "pretrained.handle=VIT", "model=pretrained"),
     "rate": ("model.dropout=1", "model.dropout=1.0", "below 1"),
     "no_file": ("pretrained.handle=./vit.npz", "pretrained.handle=./vit.npz", "a local path"),

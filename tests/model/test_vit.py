@@ -359,7 +359,7 @@ MISTAKES = {
     "stochastic_depth": (dict(stochastic_depth=1.5), "stochastic_depth=1.5", "below 1"),
     "initialization": (dict(initialization="mimetik"), "=mimetik", "did you mean mimetic?"),
     "pool": (dict(pool="tokn"), "pool=tokn", "did you mean token?"),
-    "gelu": (dict(gelu="relu"), "gelu=relu", "exact, tanh"),
+    "gelu": (dict(gelu="relu"), "gelu=relu", "exact, quick, tanh"),
     "position": (dict(position="rope"), "position=rope", "did you mean rope2d?", "sincos2d"),
     "rope_heads": (dict(position="rope2d", num_heads=8), "num_heads=8", "=1, 2 or 4", "width=32"),
     "rope_width": (

@@ -206,13 +206,13 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
         ),
         model=ModelConfig(
             *("ti16", 4, 12, 2, 3, 24, "mean", "sincos2d", "tanh", "swiglu"),
-            *(False, True, True, 1e-5, 4, "conv", 0.4, 0.1, 0.2, 0.3),
+            *(False, True, True, True, 1e-5, 4, "conv", 0.4, 0.1, 0.2, 0.3),
             initialization="mimetic",
             norm_epsilon=1e-12,
             pixel_mean=[0.1, 0.2, 0.3],
             pixel_std=0.25,
         ),
-        pretrained=PretrainedConfig("a.npz", False, True, True, ["pooler.*"], True),
+        pretrained=PretrainedConfig("a.npz", False, True, True, ["pooler.*"], 3, True),
         stages={"one": StageConfig({"last": 2}, 3, 0.1, 0.2, 0.3, 4, False), "two": StageConfig()},
         augment=AugmentConfig(
             *(2, True, [0.5, 1.0], [0.1, 0.2, 0.3, 0.4], "randaugment", 3, 15, 0.25, 0.8, 1.0),
@@ -225,7 +225,7 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
         ),
         train=TrainConfig(
             *(3, 7, 2**32 - 1, "mixed_bfloat16", False, False, 2, 5, True, 8, 9, 4, ["onnx"]),
-            *([2], "val_macro_f1", {"cat": 2.5, "7": 0.5}, 0.99, 5),
+            *([2], "val_macro_f1", {"cat": 2.5, "7": 0.5}, 0.99, 5, "a", 3.0, 0.7),
         ),
         loss=LossConfig("focal", 1.5, 0.1),
         run=RunConfig(str(tmp_path), str(tmp_path / "run: #1")),
