@@ -255,7 +255,13 @@ def test_a_table_gets_what_is_decided():
 
 
 def test_a_table_keeps_its_rows_and_gets_the_predictions(predict, photos):
-    rows = [f"odd/{i}.png" for i in (3, 1)] + ["even/2.png", "odd/half.jpeg", "odd/3.png", "no.png"]
+    rows = [f"odd/{i}.png" for i in (3, 1)] + [
+        "even/2.png",
+        "odd/half.jpeg",
+        "odd/3.png",
+        "no.png",
+        "",
+    ]
     lines = ["path,truth,predicted", *(f"{row},{i},old" for i, row in enumerate(rows))]
     Path("photos", "labels.csv").write_text("\n".join(lines))
     status, out, err = predict("photos/labels.csv", "--format=csv", "--top-k=2")
@@ -264,12 +270,13 @@ def test_a_table_keeps_its_rows_and_gets_the_predictions(predict, photos):
     columns = ["path", "truth", "predicted", "confidence", "predicted_2", "confidence_2"]
     assert list(found[0]) == columns
     assert [row["path"] for row in found] == rows
-    assert [row["truth"] for row in found] == [*"012345"]
-    assert [row["predicted"] for row in found] == ["3", "1", "2", "", "3", ""]
+    assert [row["truth"] for row in found] == [*"0123456"]
+    assert [row["predicted"] for row in found] == ["3", "1", "2", "", "3", "", ""]
     assert found[0] == {**found[4], "truth": "0"}
     assert "photos/no.png: " in err
+    assert "labels.csv, line 8: no image in path" in err
     _, out, _ = predict("photos/labels.csv", "--format=json", "--top-k=1")
-    assert [row["predicted"] for row in json.loads(out)] == ["3", "1", "2", None, "3", None]
+    assert [row["predicted"] for row in json.loads(out)] == ["3", "1", "2", None, "3"] + 2 * [None]
     _, out, _ = predict("photos/labels.csv")  # as files are shown in a terminal
     assert [line.split()[1] for line in out.splitlines()[1:]] == ["3", "1", "2", "3"]
 
@@ -281,7 +288,6 @@ def test_a_table_keeps_its_rows_and_gets_the_predictions(predict, photos):
         (("labels.csv",), "image, file name can all be the images; set --image-column image or"),
         (("labels.csv", "photos"), "labels.csv is a table of images, which is predicted for its"),
         (("photos", "--image-column=a"), "--image-column a is of a table, and photos is none"),
-        (("labels.csv", "--image-column=label"), "labels.csv, line 3: no image in label"),
         (("no.csv",), "no.csv is no file"),
     ],
 )

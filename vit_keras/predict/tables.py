@@ -22,7 +22,7 @@ SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 
 
 class ImageTable(NamedTuple):
-    """A table, and the file that each of its rows names."""
+    """A table, and the file that each of its rows names; one that is not there if none is named."""
 
     table: Table
     files: list[str]
@@ -61,10 +61,9 @@ def _read(path: Path, image_column: str | None) -> ImageTable:
     folder, files = table_files.folder_of(path), []
     for index, cell in enumerate(table.columns[column]):
         if not isinstance(cell, str) or not cell.strip():
-            raise SettingError(
-                f"{path.parent / table.place(index)}: no image in {column}; write its path, or "
-                "remove the row"
-            )
+            # A file that is not there, whose name says why: the other rows are predicted.
+            files.append(f"{path.parent / table.place(index)}: no image in {column}")
+            continue
         paths = [os.path.normpath(folder / name) for name in file_paths(cell.strip())]
         files.append(next(filter(os.path.exists, paths), paths[0]))
     return ImageTable(table, files)
