@@ -217,7 +217,7 @@ MISTAKES = {
     "class_beyond": ("data.classes=[3,10]", "data.classes has 10", "0 to 9"),
     "class_negative": ("data.classes=[3,-1]", "data.classes has -1", "0 to 9"),
     "grid": ("-m train.epochs=1,0", "train.epochs=0", "1 or more"),
-    "grid_option_last": ("train.epochs=1,0 --multirun", "train.epochs=0", "1 or more"),
+    "grid_option_last": ("train.epochs=1,0 --multirun", "train.epochs=0", "(run 2 of 2, "),
     "grid_option_between": ("train.seed=1,2 -m model.depth=0", "model.depth=0", "1 or more"),
     "grid_of_two": ("-m train.seed=1,2 model.patch_size=2,3", "model.patch_size=3", "2, 4 or 8"),
     "grid_of_recipes": ("-m recipe=digits,cifr10", "recipe=cifr10", "did you mean cifar10?"),

@@ -153,12 +153,17 @@ def check_sweep(
         if again := next((value for value in values if values.count(value) > 1), None):
             raise SettingError(f"{again} is listed twice and would be trained twice; remove one")
     seen: dict[str, str] = {}
-    for overrides in itertools.product(*choices):
-        config = load_config(*overrides)
-        check(config)
-        run_dir.check_free(config.run)
-        varied = [word for word, values in zip(overrides, choices, strict=True) if len(values) > 1]
-        _check_new(config, " ".join(varied), seen)
+    for number, overrides in enumerate(itertools.product(*choices), start=1):
+        pairs = zip(overrides, choices, strict=True)
+        varied = " ".join(word for word, values in pairs if len(values) > 1)
+        try:
+            config = load_config(*overrides)
+            check(config)
+            run_dir.check_free(config.run)
+        except SettingError as error:
+            which = f"run {number} of {runs}, {varied}; none was started"
+            raise SettingError(f"{error} ({which})" if varied else str(error)) from None
+        _check_new(config, varied, seen)
     return runs
 
 
