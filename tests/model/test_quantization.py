@@ -10,7 +10,7 @@ from vit_keras.model.vit import describe
 # Keras warns of each layer without weights to quantise.
 pytestmark = [pytest.mark.jax, pytest.mark.filterwarnings("ignore:Layer .*quantize")]
 
-SIZES = dict(image_size=16, num_classes=5, patch_size=4, width=16, depth=2, num_heads=2, mlp_dim=24)
+SIZES = dict(image_size=16, num_classes=5, patch_size=4, width=16, depth=1, num_heads=2, mlp_dim=24)
 OPTIONS = {  # every layer of ours with layers inside
     "plain": {},
     "conv stem, SwiGLU": dict(stem="conv", mlp="swiglu", bias=False),
@@ -44,8 +44,17 @@ def quantised_layers(model):
     return {layer.path: layer.quantization_mode for layer in model._flatten_layers()}
 
 
+SLOW = ("conv stem, SwiGLU", "tokenizer, sequence pooling")
+
+
 @pytest.mark.parametrize("mode", ["int8", pytest.param("int4", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(options, id=name, marks=[pytest.mark.slow] if name in SLOW else [])
+        for name, options in OPTIONS.items()
+    ],
+)
 def test_a_quantised_model_is_loaded_again(options, mode, tmp_path):
     model = built(**options)
     before = logits_of(model)
@@ -68,7 +77,7 @@ def test_a_part_of_a_model_can_be_quantised(tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     modes = {path for path, mode in quantised_layers(again).items() if mode}
-    assert modes == {f"encoder_block_{index}/attention/qkv" for index in range(2)}
+    assert modes == {"encoder_block_0/attention/qkv"}
     np.testing.assert_array_equal(logits_of(again), logits_of(model))
 
 

@@ -126,6 +126,7 @@ def test_a_damaged_file_is_as_none(text, project, monkeypatch):
     assert open_run(run).config.data.path == "photos"
 
 
+@pytest.mark.slow
 def test_a_run_is_evaluated_and_exported_from_another_directory(project, monkeypatch):
     path = train_model(load_config(*SMALL)).path
     zipped = {file.name for file in archive.files_to_archive(path)}
