@@ -16,9 +16,9 @@ from pathlib import Path
 os.environ.setdefault("KERAS_BACKEND", "jax")
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
+import budget_ours  # noqa: E402
 import cifar10_arrays  # noqa: E402
 from budget import Task  # noqa: E402
-from budget_ours import ours  # noqa: E402
 
 
 def main():
@@ -41,8 +41,19 @@ def main():
         else:
             cifar10_arrays.join(options.folder, file)
         words = [*words, "data.name=npz", f"data.path={file}"]
-        task = Task(60 * options.minutes, file, 0, 0, options.recipe, tuple(words), False)
-        row = {"recipe": options.recipe, "settings": options.overrides, **ours(task)}
+        task = Task(
+            seconds=60 * options.minutes,
+            file=file,
+            batch_size=0,  # those of the peers
+            depth=0,
+            recipe=options.recipe,
+            overrides=tuple(words),
+            compare=False,
+            trial_steps=2 if options.smoke else 20,
+        )
+        speed = budget_ours.speed(task)
+        row = budget_ours.train(task, speed["settings"], speed["step_seconds"])
+        row |= {"recipe": options.recipe, "settings": options.overrides, "way": speed["way"]}
     print(json.dumps(row))
     if options.save:
         with options.save.open("a") as saved:
