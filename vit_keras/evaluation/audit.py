@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -138,17 +140,10 @@ def _rows(
 
 def _groups(count: int, near: Sequence[Sequence[int]]) -> list[int]:
     """A number for each of `count` images; of twins, and of twins of twins, the same."""
-    parents = list(range(count))
-
-    def root(index: int) -> int:
-        while parents[index] != index:
-            parents[index] = index = parents[parents[index]]
-        return index
-
-    for index, others in enumerate(near):
-        for other in others:
-            parents[root(int(other))] = root(index)
-    return [root(index) for index in range(count)]
+    pairs = [(index, int(other)) for index, others in enumerate(near) for other in others]
+    rows, columns = np.array(pairs, int).reshape(-1, 2).T
+    twins = coo_array((np.ones(len(pairs)), (rows, columns)), shape=(count, count))
+    return connected_components(twins, directed=False)[1].tolist()
 
 
 def class_numbers(labels: Sequence[str]) -> tuple[list[str], np.ndarray]:
