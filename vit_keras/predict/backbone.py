@@ -16,7 +16,7 @@ from vit_keras import backend
 from vit_keras.config.schema import DataConfig
 from vit_keras.data.image_input import ImageInput
 from vit_keras.pretrained import download
-from vit_keras.runs.run_dir import CONFIG
+from vit_keras.runs.run_dir import is_run
 from vit_keras.runs.saved_run import SavedRun, open_run
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def find_run(source: str | Path) -> SavedRun | None:
     Raises:
         SettingError: the run is damaged, or there is nothing of this name and it is no address.
     """
-    if not (Path(source).expanduser() / CONFIG).is_file():
+    if not is_run(source):
         download.check(str(source), "model")
         return None
     saved = open_run(source)

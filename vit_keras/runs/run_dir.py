@@ -113,6 +113,11 @@ def read_paths(run: Path) -> dict[str, str]:
     return kept if isinstance(kept, dict) else {}
 
 
+def is_run(place: str | Path) -> bool:
+    """Whether `place` is a run directory, and not another file or an address of a model."""
+    return (Path(place).expanduser() / CONFIG).is_file()
+
+
 def check_free(settings: RunConfig) -> None:
     """Check that a new run directory can be made, before any data is read."""
     if settings.resume is not None:

@@ -20,11 +20,12 @@ from vit_keras.errors import SettingError
 from vit_keras.model.preprocessing import OnBatches, to_model_input
 from vit_keras.model.vit import build_vit, describe
 from vit_keras.pretrained import download, load
+from vit_keras.runs.run_dir import is_run
 from vit_keras.runs.saved_run import open_run
 from vit_keras.runs.training_images import read_training_images
 from vit_keras.text import counted
 from vit_keras.training.combined_run import logits_of
-from vit_keras.training.teacher_checks import SETTING, class_order, is_run
+from vit_keras.training.teacher_checks import SETTING, class_order
 
 
 class Teacher(keras.layers.Layer):

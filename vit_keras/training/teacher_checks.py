@@ -1,12 +1,11 @@
 """Checks of `train.teacher`, as far as they need no Keras."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from vit_keras.config.schema import Config
 from vit_keras.errors import SettingError
 from vit_keras.pretrained import download
-from vit_keras.runs.run_dir import CONFIG
+from vit_keras.runs.run_dir import is_run
 from vit_keras.runs.saved_run import open_run
 from vit_keras.text import abbreviated_list, counted
 
@@ -38,11 +37,6 @@ def check(config: Config, class_names: Sequence[str] | None) -> None:
         )
     if class_names is not None:
         class_order(teacher, saved.class_names, class_names)
-
-
-def is_run(teacher: str) -> bool:
-    """Whether it is a run directory, and not another file or address of a model."""
-    return (Path(teacher).expanduser() / CONFIG).is_file()
 
 
 def class_order(teacher: str, of_teacher: Sequence[str], class_names: Sequence[str]) -> list[int]:
