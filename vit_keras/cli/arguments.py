@@ -15,6 +15,8 @@ from vit_keras.cli.main import COMMANDS
 from vit_keras.errors import SettingError, did_you_mean
 
 AddArguments = Callable[[argparse.ArgumentParser], None]
+# As messages about the columns of a table name a setting -> the argument of `add_images`.
+IMAGE_NAMES = {"data.image_column=": "--image-column ", "data.image_column": "--image-column"}
 SETTINGS = "SETTING=VALUE"  # metavar of an option that takes settings of a run
 
 
@@ -152,3 +154,14 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 def complete_files(argument: argparse.Action) -> None:
     """Let a shell complete an argument by the names of files and folders."""
     argument.complete = shtab.FILE  # type: ignore[attr-defined]
+
+
+def add_images(parser: argparse.ArgumentParser) -> None:
+    """The argument IMAGE: files and folders, or a table with `--image-column`."""
+    images = parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="image files, folders or globs, or a table"
+    )
+    complete_files(images)
+    parser.add_argument(
+        "--image-column", help="of a table: the column of the paths (found by its name)"
+    )

@@ -14,23 +14,13 @@ from vit_keras.predict.inputs import FoundFiles, find_files
 from vit_keras.predict.preflight import check_embedding
 from vit_keras.text import one_line
 
-# As messages about the columns of a table and about runs name a setting -> what it is here.
-NAMES = {
-    "data.image_column=": "--image-column ",
-    "data.image_column": "--image-column",
-    "run=": "",
-}
+# As messages name a setting -> what it is here.
+NAMES = {**arguments.IMAGE_NAMES, "run=": ""}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_model(parser)
-    images = parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="image files, folders or globs, or a table"
-    )
-    arguments.complete_files(images)
-    parser.add_argument(
-        "--image-column", help="of a table: the column of the paths (found by its name)"
-    )
+    arguments.add_images(parser)
     output = parser.add_argument(
         "--output",
         required=True,

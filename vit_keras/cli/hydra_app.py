@@ -152,6 +152,12 @@ def check_sweep(
     for values in choices:
         if again := next((value for value in values if values.count(value) > 1), None):
             raise SettingError(f"{again} is listed twice and would be trained twice; remove one")
+    _check_each(choices, runs, check)
+    return runs
+
+
+def _check_each(choices: list[list[str]], runs: int, check: Callable[[Config], None]) -> None:
+    """Refuse a grid of `runs` runs of which one cannot be trained, or two are the same."""
     seen: dict[str, str] = {}
     for number, overrides in enumerate(itertools.product(*choices), start=1):
         pairs = zip(overrides, choices, strict=True)
@@ -164,7 +170,6 @@ def check_sweep(
             which = f"run {number} of {runs}, {varied}; none was started"
             raise SettingError(f"{error} ({which})" if varied else str(error)) from None
         _check_new(config, varied, seen)
-    return runs
 
 
 def _check_new(config: Config, varied: str, seen: dict[str, str]) -> None:

@@ -17,19 +17,10 @@ from vit_keras.predict.preflight import OUTPUT_FORMATS, check_prediction, predic
 from vit_keras.predict.tables import ImageTable
 from vit_keras.text import counted, one_line
 
-# As messages about the columns of a table name a setting -> the argument that it is here.
-NAMES = {"data.image_column=": "--image-column ", "data.image_column": "--image-column"}
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_run(parser)
-    images = parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="image files, folders or globs, or a table"
-    )
-    arguments.complete_files(images)
-    parser.add_argument(
-        "--image-column", help="of a table: the column of the paths (found by its name)"
-    )
+    arguments.add_images(parser)
     parser.add_argument(
         "--top-k",
         type=arguments.positive_int,
@@ -101,7 +92,7 @@ def add_tile_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main() -> None:
-    arguments.run("predict", add_arguments, check_prediction, predict, False, NAMES)
+    arguments.run("predict", add_arguments, check_prediction, predict, False, arguments.IMAGE_NAMES)
 
 
 def predict(settings: argparse.Namespace) -> None:
