@@ -16,7 +16,7 @@ DINOV3 = "DINOv3 License, to be accepted at huggingface.co before the download"
 
 
 @dataclass(frozen=True)
-class Backbone:
+class HostedWeights:
     """Weights that Hugging Face hosts.
 
     Attributes:
@@ -34,24 +34,24 @@ class Backbone:
     arch: dict[str, Any] = field(default_factory=dict)
 
 
-def _dinov2(size: str, suffix: str = "") -> Backbone:
+def _dinov2(size: str, suffix: str = "") -> HostedWeights:
     family = "DINOv2 with registers" if suffix else "DINOv2"
-    return Backbone(family, f"facebook/dinov2{suffix}-{size}", APACHE, IMAGENET_PIXELS)
+    return HostedWeights(family, f"facebook/dinov2{suffix}-{size}", APACHE, IMAGENET_PIXELS)
 
 
-def _dinov3(size: str) -> Backbone:
+def _dinov3(size: str) -> HostedWeights:
     hub_id = f"facebook/dinov3-{size}-pretrain-lvd1689m"
-    return Backbone("DINOv3", hub_id, DINOV3, IMAGENET_PIXELS)
+    return HostedWeights("DINOv3", hub_id, DINOV3, IMAGENET_PIXELS)
 
 
-def _clip(name: str) -> Backbone:
+def _clip(name: str) -> HostedWeights:
     # The files have the names of timm's plain variant, and were trained with the quick GELU.
     arch = {"gelu": "quick"}
-    return Backbone("CLIP", f"timm/vit_{name}_224.openai", APACHE, CLIP_PIXELS, arch)
+    return HostedWeights("CLIP", f"timm/vit_{name}_224.openai", APACHE, CLIP_PIXELS, arch)
 
 
-def _siglip(family: str, name: str) -> Backbone:
-    return Backbone(family, f"google/{name}", APACHE, HALVES)
+def _siglip(family: str, name: str) -> HostedWeights:
+    return HostedWeights(family, f"google/{name}", APACHE, HALVES)
 
 
 BACKBONES = {
@@ -69,23 +69,33 @@ BACKBONES = {
     "clip_b32": _clip("base_patch32_clip"),
     "clip_b16": _clip("base_patch16_clip"),
     "clip_l14": _clip("large_patch14_clip"),
-    "openclip_b32": Backbone("OpenCLIP", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K", MIT, CLIP_PIXELS),
-    "openclip_b16": Backbone("OpenCLIP", "laion/CLIP-ViT-B-16-laion2B-s34B-b88K", MIT, CLIP_PIXELS),
-    "openclip_l14": Backbone("OpenCLIP", "laion/CLIP-ViT-L-14-laion2B-s32B-b82K", MIT, CLIP_PIXELS),
+    "openclip_b32": HostedWeights(
+        "OpenCLIP", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K", MIT, CLIP_PIXELS
+    ),
+    "openclip_b16": HostedWeights(
+        "OpenCLIP", "laion/CLIP-ViT-B-16-laion2B-s34B-b88K", MIT, CLIP_PIXELS
+    ),
+    "openclip_l14": HostedWeights(
+        "OpenCLIP", "laion/CLIP-ViT-L-14-laion2B-s32B-b82K", MIT, CLIP_PIXELS
+    ),
     "siglip_b16": _siglip("SigLIP", "siglip-base-patch16-224"),
     "siglip_so400m14": _siglip("SigLIP", "siglip-so400m-patch14-384"),
     "siglip2_b16": _siglip("SigLIP 2", "siglip2-base-patch16-224"),
     "siglip2_so400m14": _siglip("SigLIP 2", "siglip2-so400m-patch14-384"),
-    "mae_b16": Backbone("MAE", "timm/vit_base_patch16_224.mae", NON_COMMERCIAL, IMAGENET_PIXELS),
-    "mae_l16": Backbone("MAE", "timm/vit_large_patch16_224.mae", NON_COMMERCIAL, IMAGENET_PIXELS),
-    "deit3_s16": Backbone(
+    "mae_b16": HostedWeights(
+        "MAE", "timm/vit_base_patch16_224.mae", NON_COMMERCIAL, IMAGENET_PIXELS
+    ),
+    "mae_l16": HostedWeights(
+        "MAE", "timm/vit_large_patch16_224.mae", NON_COMMERCIAL, IMAGENET_PIXELS
+    ),
+    "deit3_s16": HostedWeights(
         "DeiT III", "timm/deit3_small_patch16_224.fb_in22k_ft_in1k", APACHE, IMAGENET_PIXELS
     ),
-    "deit3_b16": Backbone(
+    "deit3_b16": HostedWeights(
         "DeiT III", "timm/deit3_base_patch16_224.fb_in22k_ft_in1k", APACHE, IMAGENET_PIXELS
     ),
-    "msn_s16": Backbone("MSN", "facebook/vit-msn-small", APACHE, IMAGENET_PIXELS),
-    "msn_b16": Backbone("MSN", "facebook/vit-msn-base", APACHE, IMAGENET_PIXELS),
+    "msn_s16": HostedWeights("MSN", "facebook/vit-msn-small", APACHE, IMAGENET_PIXELS),
+    "msn_b16": HostedWeights("MSN", "facebook/vit-msn-base", APACHE, IMAGENET_PIXELS),
 }
 
 
