@@ -82,3 +82,29 @@ class DistillationLoss(keras.losses.Loss):
         )
         divergence = ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)
         return self.temperature**2 * divergence
+
+
+def weighted_images(weighted, targets, logits):
+    """The arguments of a loss of images that have weights: (targets, logits, weights (B,)).
+
+    Args:
+        weighted: w t, (B, K), of weights w and targets t that sum to 1, mixed or not.
+        targets, logits: (B, K).
+    """
+    # As distributions and weights: TensorFlow's gradient of the cross-entropy is wrong for targets
+    # of another sum than 1. Keras divides by the images, not by their weights, so that accumulated
+    # batches make up one large batch.
+    weights = ops.sum(weighted, axis=-1)
+    return weighted / ops.maximum(weights, 1e-12)[:, None], logits, weights
+
+
+def weighted_labels(weighted, targets, logits):
+    """The same of several labels, each as an image of its own: (B K, 1), (B K, 1), (B K,).
+
+    Args:
+        weighted: w t, (B, K), of weights w of the labels that are there and targets t of 0 to 1.
+        targets, logits: (B, K).
+    """
+    weights = weighted + 1 - targets  # w t + 1 - t
+    targets = ops.reshape(weighted / weights, (-1, 1))
+    return targets, ops.reshape(logits, (-1, 1)), ops.reshape(weights, (-1,))

@@ -21,7 +21,12 @@ from vit_keras.training.average_precision import MeanAveragePrecision, label_acc
 from vit_keras.training.class_scores import MONITORED, BalancedAccuracy, ClassScores
 from vit_keras.training.combined_run import logits_of
 from vit_keras.training.learning_rate import learning_rate_schedule
-from vit_keras.training.loss import DistillationLoss, build_loss
+from vit_keras.training.loss import (
+    DistillationLoss,
+    build_loss,
+    weighted_images,
+    weighted_labels,
+)
 from vit_keras.training.plan import TrainingPlan
 from vit_keras.training.teacher import Teacher
 
@@ -143,23 +148,14 @@ class TrainingModel(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         targets, logits = y_pred["targets"], y_pred["logits"]
-        if "weighted_targets" in y_pred and self.is_multilabel:
-            # The weights w t + 1 - t of the labels, each as an image of its own: (B classes, 1).
-            weights = y_pred["weighted_targets"] + 1 - targets
-            targets = ops.reshape(y_pred["weighted_targets"] / weights, (-1, 1))
-            logits, sample_weight = ops.reshape(logits, (-1, 1)), ops.reshape(weights, (-1,))
-        elif "weighted_targets" in y_pred:
-            # As distributions and weights: TensorFlow's gradient of the cross-entropy is wrong
-            # for targets of another sum than 1. Keras divides by the images, not by their weights,
-            # so that accumulated batches make up one large batch.
-            weighted = y_pred["weighted_targets"]
-            sample_weight = ops.sum(weighted, axis=-1)
-            targets = weighted / ops.maximum(sample_weight, 1e-12)[:, None]
+        if "weighted_targets" in y_pred:
+            weigh = weighted_labels if self.is_multilabel else weighted_images
+            targets, logits, sample_weight = weigh(y_pred["weighted_targets"], targets, logits)
         loss = super().compute_loss(x, targets, logits, sample_weight, training=training)
         if "teacher_logits" not in y_pred:
             return loss
-        share = self.teacher_weight
-        return (1 - share) * loss + share * self.teacher_loss(y_pred["teacher_logits"], logits)
+        of_teacher = self.teacher_loss(y_pred["teacher_logits"], y_pred["logits"])
+        return (1 - self.teacher_weight) * loss + self.teacher_weight * of_teacher
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         return super().compute_metrics(x, y_pred["targets"], y_pred["logits"], sample_weight)
