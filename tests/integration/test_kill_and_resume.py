@@ -27,22 +27,6 @@ def killed_after(epoch, run, *overrides, path=SCRIPT):
     assert not (run / "metrics.json").exists()
 
 
-def test_sigkill_in_the_middle_of_an_epoch_changes_nothing(tmp_path):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    random = ("augment=heavy", "augment.repeated_augmentation=2", "model.dropout=0.1")
-    random += ("augment.flip=alternating",)
-    optim = ("optim=muon", "optim.schedule=wsd", "optim.ema_momentum=0.9")
-    overrides = (*SMALL, *random, *optim, "train.epochs=12")
-    assert script(*overrides, f"run.dir={whole}").returncode == 0
-
-    killed_after(3, killed, *overrides)
-
-    resumed = script(f"run.resume={killed}")
-    assert resumed.returncode == 0, resumed.stderr
-    assert "resuming" in resumed.stdout
-    assert_same(whole, killed)
-
-
 def test_sigkill_in_the_second_stage_of_a_fine_tuning_changes_nothing(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     overrides = (
@@ -61,20 +45,54 @@ def test_sigkill_in_the_second_stage_of_a_fine_tuning_changes_nothing(tmp_path):
     assert_same(whole, killed)
 
 
-# A training that kills itself after the first batch of an epoch.
-KILLED = """
-import os, runpy, signal, sys
+# A training that sends itself a signal after some batch of an epoch.
+SIGNALLED = """
+import os, runpy, sys
 from vit_keras.training.callbacks.stopping import StopOnNaN
 
-epoch, script, *sys.argv[1:] = sys.argv[1:]
+number, epoch, step, script, *sys.argv[1:] = sys.argv[1:]
 
-def kill(callback, batch, logs=None):
-    if callback.epoch + 1 == int(epoch):
-        os.kill(os.getpid(), signal.SIGKILL)
+def send(callback, batch, logs=None):
+    if (callback.epoch + 1, batch + 1) == (int(epoch), int(step)):
+        os.kill(os.getpid(), int(number))
 
-StopOnNaN.on_train_batch_end = kill
+StopOnNaN.on_train_batch_end = send
 runpy.run_path(script, run_name="__main__")
 """
+
+
+def signalled(number, epoch, step, *words):
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED, *map(str, (int(number), epoch, step)), SCRIPT, *words],
+        capture_output=True,
+        text=True,
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_signals_in_the_middle_of_an_epoch_change_nothing(tmp_path):
+    stopped = tmp_path / "stopped"
+    overrides = (
+        *("augment=heavy", "augment.repeated_augmentation=2", "augment.flip=alternating"),
+        *("model.dropout=0.1", "optim=muon", "optim.schedule=wsd", "optim.ema_momentum=0.9"),
+        *("train.batch_size=44", "train.steps_per_execution=2", "train.epochs=3"),
+    )
+    words = (*trained_runs.SMALL, *overrides, f"run.dir={stopped}")
+    ends = ((signal.SIGTERM, 1, 4), (signal.SIGINT, 2, 2), (signal.SIGKILL, 2, 6))
+    for number, epoch, step in ends:
+        done = signalled(number, epoch, step, *words)
+        assert done.returncode == (130 if number == signal.SIGINT else -number)
+        if number != signal.SIGKILL:
+            assert f"stopped in epoch {epoch} of 3, step {step} of 8; go on with" in done.stdout
+        assert len(list((stopped / "checkpoint").glob(f"*_step-{step:07}-*"))) == (step != 6)
+        words = (f"run.resume={stopped}",)
+    resumed = script(*words)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "in epoch 2 of 3, step 2 of 8" in resumed.stdout
+    trained(tmp_path / "whole", *overrides)
+    assert_same(tmp_path / "whole", stopped)
 
 
 def test_sigkill_in_each_stage_of_progressive_resolution_changes_nothing(tmp_path):
@@ -88,7 +106,7 @@ def test_sigkill_in_each_stage_of_progressive_resolution_changes_nothing(tmp_pat
     )
     words = (*trained_runs.SMALL, *overrides, f"run.dir={killed}")
     for epoch in (2, 4, 6):  # the second one of each stage
-        done = subprocess.run([sys.executable, "-c", KILLED, str(epoch), SCRIPT, *words])
+        done = signalled(signal.SIGKILL, epoch, 1, *words)
         assert done.returncode == -signal.SIGKILL
         assert len(history(killed)) == epoch - 1
         words = (f"run.resume={killed}",)

@@ -24,7 +24,7 @@ from vit_keras.data.splits import load_splits, with_test_split
 from vit_keras.errors import DivergedError
 from vit_keras.runs import run_dir, run_end
 from vit_keras.training import checkpoint
-from vit_keras.training.callbacks import history as callbacks_history
+from vit_keras.training.callbacks import stopping
 from vit_keras.training.training_model import TrainingModel
 
 # The design's list; `checkpoint/` besides.
@@ -349,9 +349,7 @@ def test_ctrl_c_waits_for_the_end_of_the_batch(tmp_path, monkeypatch):
         def __del__(self):
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(
-        callbacks_history.HistoryLogger, "on_epoch_begin", lambda *_: Nuisance() and None
-    )
+    monkeypatch.setattr(stopping.StopOnNaN, "on_epoch_begin", lambda *_: Nuisance() and None)
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path / "run")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

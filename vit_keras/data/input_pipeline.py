@@ -37,6 +37,7 @@ def training_batches(
     wait: "DataWait | None" = None,
     sampling: str = "none",
     extra: np.ndarray | None = None,
+    first_step: int = 0,
 ) -> Any:
     """Infinite stream of shuffled batches, for `fit` with `steps_per_epoch`.
 
@@ -57,6 +58,7 @@ def training_batches(
         sampling: the setting `data.sampling`, see `sampling.epoch_order`.
         extra: (n, ...) what belongs to each image besides its label, such as a teacher's logits;
             each batch has that of its images. Not with an alternating flip.
+        first_step: batches of the first epoch that are left out; no image of them is read.
 
     Raises:
         ValueError: a batch has more images than there are.
@@ -75,7 +77,7 @@ def training_batches(
         return epoch_order(split.labels, sampling, np.random.default_rng([seed, epoch]))
 
     def batch_of(number: int) -> Batch:
-        epoch, step = divmod(number, count)
+        epoch, step = divmod(first_step + number, count)
         images = order(first_epoch + epoch)[step * distinct : (step + 1) * distinct]
         index = repeated_indices(images, repeats)
         batch = split.images[index], split.labels[index]
@@ -229,7 +231,7 @@ class DataWait(keras.callbacks.Callback):
         self.ready: dict[int, tuple[float, float]] = {}  # batch -> (load started, load ended)
         self.is_ahead = True
         self.next_batch = self.first_of_call = 0
-        self.epoch_start = self.batch_start = self.batch_end = self.waited = 0.0
+        self.epoch_start = self.batch_start = self.batch_end = self.waited = self.earlier = 0.0
 
     def set_model(self, model: keras.Model) -> None:
         """Keep no reference: TensorFlow never releases the loader of a data set, nor this object.
@@ -254,7 +256,11 @@ class DataWait(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch_start = self.batch_end = time.perf_counter()
-        self.waited = 0.0
+        self.waited = self.earlier = 0.0
+
+    def go_on_with_epoch(self, seconds: float, waited: float) -> None:
+        """Count what the epoch, which has just begun again, took before it was interrupted."""
+        self.earlier, self.waited = seconds, waited
 
     def on_train_batch_begin(self, batch, logs=None):
         self.batch_start, self.first_of_call = time.perf_counter(), batch
@@ -288,5 +294,5 @@ class DataWait(keras.callbacks.Callback):
 
     @property
     def share(self) -> float:
-        seconds = self.batch_end - self.epoch_start
+        seconds = self.earlier + self.batch_end - self.epoch_start
         return self.waited / seconds if seconds > 0 else 0.0

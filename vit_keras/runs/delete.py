@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vit_keras.errors import SettingError
+from vit_keras.runs.checkpoint_name import newest_position
 from vit_keras.runs.describe import size_of
 from vit_keras.runs.listing import ROOT, find_run, list_runs
 from vit_keras.runs.run_dir import LOCK, Run
@@ -51,7 +52,8 @@ def candidates(names: Sequence[str] = (), root: str | Path = ROOT) -> list[Candi
 
 
 def _has_no_epoch(run: RunState) -> bool:
-    return run.state == "started" or (run.state == "failed" and not run.metrics.get("epochs"))
+    is_begun = run.state == "started" or (run.state == "failed" and not run.metrics.get("epochs"))
+    return is_begun and newest_position(run.path) is None  # nothing to go on from
 
 
 def delete(run: RunState) -> None:

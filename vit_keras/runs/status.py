@@ -4,7 +4,6 @@ Imports no Keras and writes nothing.
 """
 
 import os
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from vit_keras.config.schema import Config
 from vit_keras.errors import SettingError
 from vit_keras.io.zip_files import model_fault
 from vit_keras.runs import history, run_end
+from vit_keras.runs.checkpoint_name import newest_position
 from vit_keras.runs.run_dir import (
-    CHECKPOINTS,
     CONFIG,
     LOCK,
     Run,
@@ -37,6 +36,7 @@ STATES = {
     "broken": "a run with missing or damaged files",
     "no run": "any other folder",
 }
+GOES_ON = "run.resume goes on from there"
 # Files and folders that training writes: a folder with one of them is, or was, a run.
 TRACES = (MODEL, "last.keras", "checkpoint", "history.csv", "class_mapping.json", run_end.END)
 
@@ -111,13 +111,15 @@ def _status_with_config(path: Path, config: Config, full_check: bool) -> tuple[s
     Raises:
         SettingError: the run is broken.
     """
-    last, total = _last_epoch(path), stages.total_epochs(config)
+    last, total = newest_position(path), stages.total_epochs(config)
     end = run_end.read_end(path)
     has_ended, has_model = (path / "metrics.json").exists(), (path / MODEL).exists()
     done = len(history.read_history(path))
     if is_locked(path):
         return "running", f"epoch {min(done + 1, total)} of {total}"
-    if not (last or has_ended or has_model):
+    if not (has_ended or has_model) and not (last and last.epochs):
+        if last:  # stopped in the middle of its first epoch
+            return _unfinished(end, last.text(total), GOES_ON, "started")
         return _unfinished(end, "before its first epoch ended", "run.resume restarts it", "started")
     saved = SavedRun(path.resolve(), config, class_names(path))
     fault = model_fault(path / MODEL, full_check)
@@ -131,7 +133,8 @@ def _status_with_config(path: Path, config: Config, full_check: bool) -> tuple[s
     if not last:
         lost = "no usable checkpoint to resume from"
         return _unfinished(end, f"after {done} of {counted(total, 'epoch[s]')}", lost, "stopped")
-    return _unfinished(end, f"at epoch {last} of {total}", "run.resume continues it", "stopped")
+    way_on = GOES_ON if last.step else "run.resume continues it"
+    return _unfinished(end, last.text(total, between="at"), way_on, "stopped")
 
 
 def _finish(config: Config, end: RunEnd | None) -> str:
@@ -170,15 +173,6 @@ def is_locked(path: Path) -> bool:
     except OSError:  # owned by another user: cannot be known
         return False
     return False
-
-
-def _last_epoch(path: Path) -> int:
-    """Epoch of the newest intact checkpoint, counted from 1; 0 without one."""
-    for file in sorted(path.glob(CHECKPOINTS), reverse=True):
-        number = file.stem.removeprefix("epoch-")
-        if number.isdecimal() and zipfile.is_zipfile(file):
-            return int(number)
-    return 0
 
 
 def _metrics(path: Path, config: Config) -> dict[str, float]:

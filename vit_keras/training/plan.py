@@ -1,5 +1,6 @@
 """The training plan: stages, steps per epoch and the configuration to train with, resolved once."""
 
+import math
 from dataclasses import dataclass, replace
 
 from vit_keras import backend
@@ -61,6 +62,12 @@ class TrainingPlan:
             asked = ON_GPU if backend.has_gpu() else 1
         most = min(asked, self.steps_per_epoch)
         return next(n for n in range(most, 0, -1) if self.steps_per_epoch % n == 0)
+
+    def from_step(self, step: int) -> "TrainingPlan":
+        """The plan of which a call begins at `step` of an epoch, as at 0 in any plan."""
+        calls = math.gcd(self.steps_per_execution, step)
+        train = replace(self.config.train, steps_per_execution=calls)
+        return replace(self, config=replace(self.config, train=train)) if step else self
 
 
 def resolve_plan(config: Config, train_images: int) -> TrainingPlan:

@@ -15,6 +15,7 @@ from vit_keras.errors import SettingError
 from vit_keras.io import zip_files
 from vit_keras.logs import log
 from vit_keras.runs import history, run_dir
+from vit_keras.runs.checkpoint_name import newest_position
 from vit_keras.runs.run_dir import CHECKPOINTS, Run, config_of_run, damaged_checkpoints
 from vit_keras.text import counted
 
@@ -189,11 +190,12 @@ def _check_checkpoints(path: Path) -> None:
 
 def _check_best(path: Path, monitor: str) -> None:
     """Refuse a run whose best model is damaged: a checkpoint has only its own epoch's weights."""
-    whole = [file for file in path.glob(CHECKPOINTS) if zipfile.is_zipfile(file)]
-    newest = max((int(file.stem.removeprefix("epoch-")) for file in whole), default=0)
-    rows = [row for row in history.read_history(path) if row["epoch"] <= newest]
-    best = history.best_epoch(rows, monitor) if rows else newest
-    if best == newest:  # which is written again
+    newest = newest_position(path)
+    rows = [row for row in history.read_history(path) if newest and row["epoch"] <= newest.epochs]
+    if not newest or not rows:
+        return
+    best = history.best_epoch(rows, monitor)
+    if best == newest.epochs and not newest.step:  # which is written again
         return
     if fault := zip_files.model_fault(path / "best.keras"):
         raise SettingError(

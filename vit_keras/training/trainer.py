@@ -11,11 +11,11 @@ import keras
 
 from vit_keras.config.schema import Config
 from vit_keras.config.stages import Stage
-from vit_keras.data import device_resident
-from vit_keras.data.dataset import Split, Splits
-from vit_keras.data.input_pipeline import evaluation_batches, training_batches
+from vit_keras.data.dataset import Splits
+from vit_keras.data.input_pipeline import evaluation_batches
 from vit_keras.logs import log
 from vit_keras.runs import run_end
+from vit_keras.runs.checkpoint_name import Position, newest_position
 from vit_keras.runs.history import monitor_of
 from vit_keras.runs.run_dir import Run
 from vit_keras.text import counted
@@ -32,6 +32,7 @@ from vit_keras.training.callbacks.history import HistoryLogger, Progress, Tensor
 from vit_keras.training.callbacks.sample_predictions import SamplePredictions
 from vit_keras.training.plan import TrainingPlan
 from vit_keras.training.run_metrics import run_metrics, scores_text
+from vit_keras.training.stage_inputs import StageInputs, stage_inputs
 from vit_keras.training.training_model import TrainingModel
 
 
@@ -67,15 +68,18 @@ class Trainer:
         model: TrainingModel,
         started: float | None = None,
     ) -> None:
-        self.config, self.run, self.plan = config, run, plan
-        self.splits, self.model = splits, model
         self._checkpoint = checkpoint.load_latest(run) if config.run.resume else None
         state = self._checkpoint.state if self._checkpoint else {"rows": []}
+        first_step = self._checkpoint.step if self._checkpoint else 0
+        self.config, self.run, self.plan = config, run, plan.from_step(first_step)
+        self.splits, self.model = splits, model
+        self._interrupted: checkpoint.Checkpoint | None = None  # within the epoch that goes on
         rows = state["rows"]
         images = plan.steps_per_epoch * config.train.batch_size
         earlier = state.get("seconds", sum(row.get("seconds", 0) for row in rows))
         started = time.perf_counter() if started is None else started
         self.history = HistoryLogger(run, rows, images, started - earlier, monitor_of(config))
+        self.history.interrupted = state.get("epoch", self.history.interrupted)
 
     def fit(self) -> Result:
         """Train every stage that is not finished, then evaluate the best model.
@@ -88,8 +92,7 @@ class Trainer:
 
     def _fit(self) -> Result:
         if self.config.run.resume:
-            done, total = len(self.history.rows), self.plan.total_epochs
-            log.info("resuming %s after epoch %d of %d", self.run.path, done, total)
+            log.info("resuming %s %s", self.run.path, self._position_text())
             resume.record_epochs(self.run, self.config, self.plan.stages)
         for stage in self.plan.stages:
             self.fit_stage(stage)
@@ -101,9 +104,9 @@ class Trainer:
 
         Raises:
             DivergedError: the loss is not finite any more.
-            KeyboardInterrupt: stopped by Ctrl-C, after the last batch's end.
+            KeyboardInterrupt: stopped by Ctrl-C, with a checkpoint after the last batch.
         """
-        if self._checkpoint and self.history.rows[-1]["stage"] != stage.name:
+        if self._checkpoint and self._checkpoint.stage != stage.name:
             return  # the checkpoint is of a later stage
         self._configure(stage)
         if self._checkpoint:
@@ -155,8 +158,9 @@ class Trainer:
         """What happens between the batches and epochs of `stage`; Keras calls them in order."""
         config, run, history, vit = self.config, self.run, self.history, self.model.vit
         result: list[Any] = [history.data_wait, stopping.StopOnNaN(self.plan, stage), history]
-        result.append(Progress(run, self.plan))
-        result.append(saving.TrainingCheckpoint(run, history))
+        result.append(Progress(run, self.plan, self._first_step))
+        steps = self.plan.steps_per_epoch
+        result.append(saving.TrainingCheckpoint(run, history, steps, self._interrupted))
         if config.optim.ema_momentum is not None:
             # After the checkpoint, which holds the raw weights; before the models, which hold the
             # averaged ones.
@@ -188,80 +192,67 @@ class Trainer:
         if "random" in latest.state:  # not in those of version 0.1
             version, numbers, gauss = latest.state["random"]
             random.setstate((version, tuple(numbers), gauss))
-        self.history.write()  # drops epochs that were recorded after the checkpoint
-        self.save_models()  # the run may have been killed before it wrote them
+        if self.history.rows:
+            self.history.write()  # drops epochs that were recorded after the checkpoint
+        if latest.step:
+            self._interrupted = latest
+        else:
+            self.save_models()  # the run may have been killed before it wrote them
 
     def _is_finished(self, stage: Stage) -> bool:
         rows = self.history.rows_of(stage.name)
-        return len(rows) >= stage.epochs or stopping.has_stalled(
-            rows, self.config.train.early_stopping, self.history.monitor
-        )
+        if len(rows) >= stage.epochs:
+            return True
+        patience = self.config.train.early_stopping
+        has_stalled = stopping.has_stalled(rows, patience, self.history.monitor)
+        return has_stalled and not self._interrupted  # an epoch that has begun comes to its end
 
     def _fit_epochs(self, stage: Stage) -> None:
-        done, total = len(self.history.rows), self.plan.total_epochs
-        epochs_left = stage.epochs - len(self.history.rows_of(stage.name))
-        training, validation = self._batches()
-        interrupt = stopping.StopOnInterrupt()
-        try:
-            with interrupt.listening():
-                self.model.fit(
-                    training,
-                    steps_per_epoch=self.plan.steps_per_epoch,
-                    initial_epoch=done,
-                    epochs=done + epochs_left,
-                    validation_data=validation,
-                    callbacks=[*self.callbacks(stage), interrupt],
-                    shuffle=False,  # the batches come shuffled, and Keras would warn
-                    verbose=_verbosity(),
-                )
-        except KeyboardInterrupt:
-            done, path = len(self.history.rows), self.run.path
-            log.info("\nstopped after epoch %d of %d; go on with run.resume=%s", done, total, path)
-            raise
+        inputs = stage_inputs(self.config, self.splits, self.model)
+        while not self._is_finished(stage):
+            try:
+                self._fit_rest(stage, inputs)
+            except KeyboardInterrupt:
+                self._report_stop()
+                raise
+
+    def _fit_rest(self, stage: Stage, inputs: StageInputs) -> None:
+        """Fit the epochs of `stage` that are left, or the rest of one that was interrupted."""
+        done, first, steps = len(self.history.rows), self._first_step, self.plan.steps_per_epoch
+        end = done + (1 if first else stage.epochs - len(self.history.rows_of(stage.name)))
+        callbacks = self.callbacks(stage)
+        (saver,) = (c for c in callbacks if isinstance(c, saving.TrainingCheckpoint))
+        interrupt = stopping.StopAndSave(saver.save_within_epoch, steps, self._report_stop)
+        settings: dict[str, Any] = {"epochs": end, "verbose": _verbosity()}
+        with interrupt.listening():
+            self.model.fit(
+                inputs.training_batches(done, first, steps, self.history.data_wait),
+                steps_per_epoch=steps - first,
+                initial_epoch=done,
+                validation_data=inputs.validation_batches(),
+                callbacks=saving.CallbacksFromStep(
+                    [*callbacks, interrupt], first, steps, model=self.model, **settings
+                ),
+                shuffle=False,  # the batches come shuffled, and Keras would warn
+                **settings,
+            )
+        self._interrupted = None
         is_averaged = self.config.optim.ema_momentum is not None
         if is_averaged and (latest := checkpoint.load_latest(self.run)):
-            # `fit` leaves the averaged weights in the model; the next stage needs the raw ones.
+            # `fit` leaves the averaged weights in the model; the next one needs the raw ones.
             checkpoint.restore_checkpoint(latest, self.model)
 
-    def _batches(self) -> tuple[Any, Any]:
-        """Training batches, from the next epoch on, and validation batches."""
-        size, prefetch = self.config.train.batch_size, self.config.data.prefetch
-        train, validation = self.splits.train, self.splits.validation
-        repeats = self.model.augment_config.repeated_augmentation
-        teacher_logits = None
-        if teacher := self.model.cacheable_teacher:
-            log.info("the teacher's logits of the training images are computed once and cached")
-            teacher_logits = teacher.logits_of(train, size)
-        if self.model.on_features:
-            log.info("the frozen backbone's features are computed once and cached")
-            train, validation = (self.model.features(split, size) for split in (train, validation))
-            repeats = 1
-        else:
-            train = self._resident(train)
-        training = training_batches(
-            train,
-            size,
-            self.config.train.seed,
-            len(self.history.rows),
-            prefetch,
-            steps=self.plan.steps_per_epoch,
-            repeats=repeats,
-            alternating_flip=self.model.alternates_flips,
-            wait=self.history.data_wait,
-            sampling=self.config.data.sampling,
-            extra=teacher_logits,
-        )
-        return training, evaluation_batches(validation, size, prefetch)
+    @property
+    def _first_step(self) -> int:
+        """Steps that are done of the epoch to fit next."""
+        return self._interrupted.step if self._interrupted else 0
 
-    def _resident(self, train: Split) -> Split:
-        """The training split, with images on the device where `data.device_resident` keeps them."""
-        model = self.model
-        if model.resident_images is None:
-            if not device_resident.is_resident(self.config.data, train.images):
-                return train
-            log.info("%.0f MB of training images are kept on the device", train.images.nbytes / 1e6)
-            model.resident_images = device_resident.ResidentImages(train.images)
-        return Split(model.resident_images, train.labels)
+    def _report_stop(self) -> None:
+        log.info("\nstopped %s; go on with run.resume=%s", self._position_text(), self.run.path)
+
+    def _position_text(self) -> str:
+        position = newest_position(self.run.path) or Position(0)
+        return position.text(self.plan.total_epochs)
 
 
 def _verbosity() -> int:

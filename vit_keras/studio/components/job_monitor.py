@@ -85,7 +85,10 @@ def _show_state(jobs: Jobs, job: Job, found: list[Job]) -> None:
         st.warning("Its process has just ended.")
         jobs.check_writable()
     elif job.state == RUNNING and st.session_state.get(STOPPING) == job.id:
-        st.info("Stopping after this batch; a compilation or an evaluation is finished first.")
+        st.info(
+            "Stopping after this batch, with a checkpoint; a compilation or an evaluation is "
+            "finished first."
+        )
     elif job.state not in (RUNNING, "finished"):
         (st.warning if job.state == "stopped" else st.error)(
             escape_markdown(live_run.failure_message(jobs, job))
@@ -101,11 +104,11 @@ def _show_buttons(jobs: Jobs, job: Job) -> None:
                 _run_action(jobs, jobs.resume, job)
             _show_remove_button(jobs, job)
             return
-        if st.button("Stop", key="stop", help="after this batch; Resume continues from there"):
+        if st.button("Stop", key="stop", help="after this batch; Resume goes on from that step"):
             st.session_state[STOPPING] = job.id
             _run_action(jobs, jobs.stop, job)
         if job.state == RUNNING and st.button(
-            "Kill", key="kill", help="at once; the last complete epoch is kept"
+            "Kill", key="kill", help="at once; the steps since the last checkpoint are lost"
         ):
             st.session_state[KILLING] = job.id
     if job.state == RUNNING and st.session_state.get(KILLING) == job.id:
@@ -119,7 +122,7 @@ def _show_remove_button(jobs: Jobs, job: Job) -> None:
 
 def _confirm_kill(jobs: Jobs, job: Job) -> None:
     """Ask for a second click on Kill, with what would be lost."""
-    st.warning("The epoch in progress would be lost; Stop keeps it.")
+    st.warning("The steps since the last checkpoint would be lost; Stop keeps them.")
     with st.container(horizontal=True):
         if st.button("Kill it now", key="kill_now", type="primary"):
             del st.session_state[KILLING]

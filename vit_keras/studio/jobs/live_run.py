@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from vit_keras.config import renamed_settings
 from vit_keras.errors import SettingError
 from vit_keras.runs import history, run_dir, run_end, tables
+from vit_keras.runs.checkpoint_name import newest_position
 from vit_keras.runs.run_dir import CONFIG, PROGRESS, SAMPLES, read_json, read_or_default
 from vit_keras.runs.run_end import RunEnd
 from vit_keras.runs.status import image_counts
@@ -92,7 +93,7 @@ def failure_message(jobs: Jobs, job: Job) -> str:
     resume = (
         "Resume each run that had started by run.resume on the command line."
         if job.swept
-        else "Resume continues after the last complete epoch, with the same result as without an "
+        else f"Resume continues{_from_where(Path(job.place))}, with the same result as without an "
         "interruption."
     )
     if job.state == "stopped":
@@ -112,6 +113,16 @@ def failure_message(jobs: Jobs, job: Job) -> str:
         )
     last = last or (end.message if end else "")
     return (last or "The training failed without an error message; see the log.") + remedy
+
+
+def _from_where(run: Path) -> str:
+    """Where a run that has ended goes on; nothing before its first checkpoint, or of folds."""
+    position = newest_position(run)
+    if position is None:
+        return ""
+    if position.step:
+        return f" in epoch {position.epochs + 1}, after step {position.step} of {position.steps}"
+    return f" after epoch {position.epochs}"
 
 
 def tail(file: Path) -> str:

@@ -30,6 +30,7 @@ class HistoryLogger(keras.callbacks.Callback):
         rows: a dict for each epoch of the run, those before a resume included.
         stage: name of the stage that is trained.
         monitor: by which score the best epoch is chosen, see `monitor_of`.
+        interrupted: `epoch_times` of the epoch that goes on, if one was interrupted.
         data_wait: measures the time spent waiting for input; to be given to the training batches.
 
     Args:
@@ -52,6 +53,7 @@ class HistoryLogger(keras.callbacks.Callback):
         self.run, self.rows, self.images_per_epoch, self.begun = run, rows, images_per_epoch, begun
         self.stage, self.monitor = "all", monitor
         self.data_wait = DataWait()
+        self.interrupted = {"seconds": 0.0, "waited": 0.0}
 
     def rows_of(self, stage: str) -> list[dict[str, Any]]:
         return [row for row in self.rows if row["stage"] == stage]
@@ -67,7 +69,14 @@ class HistoryLogger(keras.callbacks.Callback):
         return time.perf_counter() - self.begun
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.started = time.perf_counter()
+        earlier, self.interrupted = self.interrupted, {"seconds": 0.0, "waited": 0.0}
+        self.started = time.perf_counter() - earlier["seconds"]
+        self.data_wait.go_on_with_epoch(**earlier)  # it comes before this callback
+
+    @property
+    def epoch_times(self) -> dict[str, float]:
+        """Seconds of the epoch so far, and those of them spent waiting for input."""
+        return {"seconds": self.trained - self.started, "waited": self.data_wait.waited}
 
     def on_train_batch_end(self, batch, logs=None):
         self.trained = time.perf_counter()  # after the last batch, before validation
@@ -108,9 +117,9 @@ class TensorBoard(keras.callbacks.TensorBoard):
 class Progress(keras.callbacks.Callback):
     """Writes `progress.json` at most once a second, for whoever watches the run directory."""
 
-    def __init__(self, run: Run, plan: TrainingPlan) -> None:
+    def __init__(self, run: Run, plan: TrainingPlan, first_step: int = 0) -> None:
         super().__init__()
-        self.file = run.path / PROGRESS
+        self.file, self.first_step = run.path / PROGRESS, first_step
         self.epochs, self.steps = plan.total_epochs, plan.steps_per_epoch
         self.written = self.first_call_end = 0.0
         self.first_call = 0  # steps of the epoch's first call
@@ -121,7 +130,8 @@ class Progress(keras.callbacks.Callback):
         self.epoch = epoch
         self.epoch_starts.append(time.perf_counter())
         self.first_call = 0
-        self._write(0, {})
+        self._write(self.first_step, {})
+        self.first_step = 0
 
     def on_train_batch_end(self, batch, logs=None):
         now = time.perf_counter()
@@ -150,7 +160,7 @@ class Progress(keras.callbacks.Callback):
             epoch = statistics.median(known[-5:])
             rest_of_epoch = max(0.0, epoch - (now - self.epoch_starts[-1]))
             return round(epochs_after * epoch + rest_of_epoch, 1)
-        if step <= self.first_call:
+        if not self.first_call or step <= self.first_call:
             return None
         seconds_per_step = (now - self.first_call_end) / (step - self.first_call)
         return round(seconds_per_step * (self.steps * (epochs_after + 1) - step), 1)

@@ -1,8 +1,8 @@
-"""Callbacks that stop a training: NaN loss, Ctrl-C and early stopping."""
+"""Callbacks that stop a training: NaN loss, Ctrl-C and other signals, and early stopping."""
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,32 +50,78 @@ class StopOnInterrupt(keras.callbacks.Callback):
     callback. A second Ctrl-C does not wait for the batch.
     """
 
+    signals: tuple[int, ...] = (signal.SIGINT,)
+
     def __init__(self) -> None:
         super().__init__()
-        self.interrupted = False
+        self.received = 0  # number of the first signal
+        self.previous: dict[int, Any] = {}
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Handle Ctrl-C in this context, unless it is ignored or this is not the main thread."""
-        is_main = threading.current_thread() is threading.main_thread()
-        if not is_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-            yield
+        """Handle signals in this context, unless ignored, or this is not the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # Python sets handlers in the main thread alone
             return
-        self.previous = signal.signal(signal.SIGINT, self._handle_interrupt)
+        before = {number: signal.getsignal(number) for number in self.signals}
+        self.previous = {n: old for n, old in before.items() if old not in (signal.SIG_IGN, None)}
+        for number in self.previous:
+            signal.signal(number, self._handle)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, self.previous)
+            self._stop_listening()
 
-    def _handle_interrupt(self, number, frame):
-        self.interrupted = True
-        signal.signal(signal.SIGINT, self.previous)
+    def _handle(self, number, frame):
+        self.received = number
+        self._stop_listening()
 
-    def _raise_if_interrupted(self, *_args, **_kwargs):
-        if self.interrupted:
+    def _stop_listening(self) -> None:
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.received:
             raise KeyboardInterrupt
 
-    on_train_batch_end = on_test_batch_end = on_epoch_end = _raise_if_interrupted
+    on_test_batch_end = on_epoch_end = on_train_batch_end
+
+
+class StopAndSave(StopOnInterrupt):
+    """Saves a checkpoint at the end of the batch during which a signal arrives, and then ends.
+
+    Within a validation, which a checkpoint cannot go on from, it waits for the end of the epoch. By
+    Ctrl-C it ends with `KeyboardInterrupt`, and otherwise by the signal.
+
+    Args:
+        save: is given how many steps of the epoch are done.
+        steps: of an epoch.
+        report: says where the training was stopped.
+    """
+
+    signals = (signal.SIGINT, *run_end.SIGNALS)
+
+    def __init__(self, save: Callable[[int], None], steps: int, report: Callable[[], None]) -> None:
+        super().__init__()
+        self.save, self.steps, self.report = save, steps, report
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.received and batch + 1 < self.steps:
+            self.save(batch + 1)
+            self._end()
+
+    def on_test_batch_end(self, batch, logs=None):
+        """The epoch's end comes soon, and saves."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.received:
+            self._end()
+
+    def _end(self) -> None:
+        if self.received == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.report()  # before the process ends
+        signal.raise_signal(self.received)
 
 
 class EarlyStopping(keras.callbacks.Callback):
