@@ -89,12 +89,12 @@ check-peers: $(VENV)/.peers
 	$(BIN)/python -m pytest tests/reference -m reference
 
 BENCHMARKS := train_step abstention audit augment cached_features distillation embed folder_decode \
-	folder_scan imbalance int8 multilabel predict scientific_images studio time_to_accuracy
+	folder_scan imbalance int8 multilabel predict scientific_images studio suggest time_to_accuracy
 
 # Speed compared with peers: training, augmentation, decoding, int8, prediction, studio, caches; what
-# can be done for rare classes and wrong labels; several labels; and the accuracy after the same ten
-# minutes, which takes an hour. The log of ideas, small_budget.py, takes many hours and is not among
-# them.
+# can be done for rare classes and wrong labels; which images to label; several labels; and the
+# accuracy after the same ten minutes, which takes an hour. The log of ideas, small_budget.py, takes
+# many hours and is not among them.
 bench: $(VENV)/.peers
 	$(BIN)/python benchmarks/train_step.py --heads 3 12
 	for name in $(filter-out train_step,$(BENCHMARKS)); do \

@@ -85,6 +85,8 @@ REFUSED = {
     "embed nowhere RUN/curves.png --output x.npz": "error: nowhere does not exist and is no",
     "embed RUN RUN/curves.png --output x.npz --map x.png": "a map takes 5 images or more",
     "audit RUN/config.yaml --output RUN/audited": "config.yaml is no file of vit-keras embed",
+    "suggest RUN RUN/curves.png --output RUN": "--output RUN is not empty",
+    "suggest RUN RUN/x.png --output new": "is no file or folder, and matches none",
     "neighbours RUN/config.yaml RUN/curves.png": "config.yaml is no file of vit-keras embed",
     "probe RUN data=digitts": "data=digitts is unknown; did you mean digits?",
     "runs describe EMPTY": "is not a run (it is empty)",

@@ -6,18 +6,14 @@
 <output>/near_duplicates.png  near twins, side by side
 """
 
-import contextlib
 import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from vit_keras.data import decode
-from vit_keras.data.pixel_options import PixelOptions
 from vit_keras.evaluation import plots
 from vit_keras.evaluation.audit import Audited
+from vit_keras.evaluation.contact_sheet import draw_files
 from vit_keras.io import atomic
 from vit_keras.text import counted
 
@@ -27,7 +23,6 @@ SHEETS = {
     "outliers": "images unlike all others",
     "near_duplicates": "near twins",
 }
-SIDE = 96  # pixels of a thumbnail
 
 
 def write(folder: Path, rows: Sequence[Audited]) -> dict[str, int]:
@@ -48,7 +43,8 @@ def write(folder: Path, rows: Sequence[Audited]) -> dict[str, int]:
             writer.writerow(Audited._fields)
             writer.writerows(_cells(row) for row in rows)
         for name, listed in sheets.items():
-            _draw(new / f"{name}.png", name, listed[: plots.MAX_ERRORS])
+            shown = listed[: plots.MAX_ERRORS]
+            draw_files(new / f"{name}.png", [(row.path, _title(name, row)) for row in shown])
     return {name: len(listed) for name, listed in sheets.items()}
 
 
@@ -62,18 +58,6 @@ def _cells(row: Audited) -> list[Any]:
     """Paths absolute, so that the table can be moved and trained on from anywhere."""
     values = {**row._asdict(), "path": Path(row.path).expanduser().absolute()}
     return [f"{one:.6f}" if isinstance(one, float) else one for one in values.values()]
-
-
-def _draw(file: Path, name: str, rows: Sequence[Audited]) -> None:
-    """A contact sheet, unless no image is listed or can still be read."""
-    shown, titles = [], []
-    for row in rows:
-        with contextlib.suppress(OSError, decode.UnreadableError):
-            content = decode.read_regular_file(Path(row.path).expanduser())
-            shown.append(decode.decode_bytes(content, (SIDE, SIDE), "pad", PixelOptions()))
-            titles.append(_title(name, row))
-    if shown:
-        plots.contact_sheet(file, np.stack(shown), titles)
 
 
 def _title(name: str, row: Audited) -> str:
