@@ -1,6 +1,8 @@
 """An audit finds what was put in among scikit-learn's digits: wrong labels, an outlier, twins."""
 
+import base64
 import csv
+import io
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from sklearn.datasets import load_digits
 from vit_keras import SettingError
 from vit_keras.config.schema import DataConfig
 from vit_keras.data.splits import load_splits
-from vit_keras.evaluation import audit, audit_files
+from vit_keras.evaluation import audit, audit_files, audit_map, audit_table
+from vit_keras.evaluation.audit_decisions import Decision, Decisions
 from vit_keras.predict.embedding_files import Embeddings, MadeBy
 from vit_keras.runs import out_of_fold
 
@@ -94,6 +97,38 @@ def test_the_table_trains_on_what_a_person_decided(digits, rows, tmp_path):
     assert sum(split.class_counts(CLASSES)[3] for split in splits.as_dict().values()) == sum(
         row["new_label"] == "digit 3" for row in edited
     )
+
+
+def test_an_audit_is_read_as_it_was_written(rows, tmp_path):
+    audit_table.write(tmp_path, rows)
+    for found, row in zip(audit_table.read(tmp_path), rows, strict=True):
+        assert found._replace(**scores(row)) == row
+        assert scores(found) == pytest.approx(scores(row), abs=1e-6)
+
+
+def scores(row):
+    return {name: value for name, value in row._asdict().items() if isinstance(value, float)}
+
+
+def test_a_table_that_is_no_audit_is_refused(tmp_path):
+    (tmp_path / "audit.csv").write_text("path,label\na.png,cat\n")
+    with pytest.raises(SettingError, match=r"audit.csv is no table of vit-keras audit"):
+        audit_table.read(tmp_path)
+
+
+def test_a_new_audit_keeps_the_decisions_and_has_a_map(digits, rows, tmp_path):
+    found, folder = digits[0], tmp_path / "audited"
+    audit_files.write(folder, rows)
+    made = Decision(rows[0].path, rows[0].label, "digit 3")
+    Decisions(folder).decide([made])
+    audit_files.write(folder, rows, drawn=audit_map.draw(found))
+    assert Decisions(folder).steps == [[made]]
+    drawn = audit_map.read(folder)
+    assert {image["path"] for image in drawn.images} == {row.path for row in rows}
+    assert all(0 <= image[axis] <= 1 for image in drawn.images for axis in "xy")
+    content = base64.b64decode(drawn.images[0]["image"].partition(",")[2])
+    with Image.open(io.BytesIO(content)) as image:
+        assert (image.format, image.size) == ("JPEG", (64, 64))
 
 
 @pytest.mark.parametrize(

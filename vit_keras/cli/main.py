@@ -23,6 +23,7 @@ COMMANDS = {
     "probe": "measure a model's features by kNN and a linear probe, before fine-tuning",
     "audit": "find labels that are likely wrong, outliers and near twins",
     "suggest": "suggest which images without a label to label next",
+    "relabel": "write the labels that were corrected after an audit as a new table",
     "explain": "draw attention and class relevance maps of an image",
     "export": "write a run's model as ONNX, LiteRT, OpenVINO, SavedModel or int8 Keras",
     "soup": "average the weights of runs into one model",

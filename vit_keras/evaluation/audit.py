@@ -13,7 +13,6 @@ n images, D width of the embeddings, K classes.
 import logging
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -26,6 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from vit_keras.errors import SettingError
+from vit_keras.evaluation.audit_table import Audited
 from vit_keras.predict.embedding_files import Embeddings
 from vit_keras.runs import out_of_fold
 from vit_keras.text import abbreviated_list, counted
@@ -36,40 +36,6 @@ MAX_ITERATIONS = 200
 ISSUES = ("label", "outlier", "near_duplicate")
 
 log = logging.getLogger(__name__)
-
-
-class Audited(NamedTuple):
-    """What was found out about an image. Scores are from 0, most likely a problem, to 1.
-
-    Attributes:
-        path: of the image, as the embeddings have it.
-        label: the one it has.
-        new_label: the same, to be edited: the class to train on, or nothing to leave the image out.
-        is_label_error: whether the label is likely wrong.
-        label_score: the probability of the label by a model not trained on the image.
-        most_probable: the class of the highest probability.
-        confidence: its probability.
-        margin: how much higher it is than the second; near 0 of an ambiguous image.
-        is_outlier: whether it is unlike all others.
-        outlier_score: see `is_outlier`.
-        is_near_duplicate: whether it has a near twin.
-        near_duplicate_score: see `is_near_duplicate`.
-        group: near twins share a number; an image without one has its own.
-    """
-
-    path: str
-    label: str
-    new_label: str
-    is_label_error: bool
-    label_score: float
-    most_probable: str
-    confidence: float
-    margin: float
-    is_outlier: bool
-    outlier_score: float
-    is_near_duplicate: bool
-    near_duplicate_score: float
-    group: int
 
 
 def audit(found: Embeddings, folds_run: str | None = None) -> list[Audited]:

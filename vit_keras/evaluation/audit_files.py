@@ -4,20 +4,24 @@
 <output>/label_errors.png     labels that are likely wrong, with the most probable class
 <output>/outliers.png         images unlike all others
 <output>/near_duplicates.png  near twins, side by side
+<output>/audit.json           the data that were audited, and the model, where they are known
+<output>/map.json             the embeddings in two dimensions, with thumbnails
+<output>/decisions.csv        what a person decided; kept when the images are audited again
 """
 
-import csv
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from vit_keras.evaluation import plots
-from vit_keras.evaluation.audit import Audited
+from vit_keras.evaluation import audit_map, audit_source, audit_table, plots
+from vit_keras.evaluation.audit_decisions import DECISIONS
+from vit_keras.evaluation.audit_map import EmbeddingMap
+from vit_keras.evaluation.audit_source import Source
+from vit_keras.evaluation.audit_table import TABLE, Audited
 from vit_keras.evaluation.contact_sheet import draw_files
 from vit_keras.io import atomic
 from vit_keras.text import counted
 
-TABLE = "audit.csv"
 SHEETS = {
     "label_errors": "labels that are likely wrong",
     "outliers": "images unlike all others",
@@ -25,8 +29,20 @@ SHEETS = {
 }
 
 
-def write(folder: Path, rows: Sequence[Audited]) -> dict[str, int]:
-    """Write the files of an audit; the number of images on each list."""
+def write(
+    folder: Path,
+    rows: Sequence[Audited],
+    source: Source | None = None,
+    drawn: EmbeddingMap | None = None,
+) -> dict[str, int]:
+    """Write the files of an audit; the number of images on each list.
+
+    Args:
+        folder: the folder to write; in the place of an earlier audit, whose decisions stay.
+        rows: of the images.
+        source: the data that they are of, if that is known.
+        drawn: the map of their embeddings, if there is one.
+    """
     sheets = {
         "label_errors": [row for row in rows if row.is_label_error],
         "outliers": sorted(
@@ -38,10 +54,13 @@ def write(folder: Path, rows: Sequence[Audited]) -> dict[str, int]:
         ),
     }
     with atomic.atomic_folder(folder, TABLE) as new:
-        with open(new / TABLE, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(Audited._fields)
-            writer.writerows(_cells(row) for row in rows)
+        audit_table.write(new, rows)
+        if source is not None:
+            audit_source.write(new, source)
+        if drawn is not None:
+            audit_map.write(new, drawn)
+        if (folder / DECISIONS).is_file():  # of an earlier audit of these images
+            shutil.copy(folder / DECISIONS, new)
         for name, listed in sheets.items():
             shown = listed[: plots.MAX_ERRORS]
             draw_files(new / f"{name}.png", [(row.path, _title(name, row)) for row in shown])
@@ -52,12 +71,6 @@ def describe(rows: Sequence[Audited], counts: dict[str, int]) -> str:
     """What was found, in a line for each list."""
     lines = [f"{counts[name]:>6,}  {text}" for name, text in SHEETS.items()]
     return f"{counted(len(rows), 'image[s]')} with a label:\n" + "\n".join(lines)
-
-
-def _cells(row: Audited) -> list[Any]:
-    """Paths absolute, so that the table can be moved and trained on from anywhere."""
-    values = {**row._asdict(), "path": Path(row.path).expanduser().absolute()}
-    return [f"{one:.6f}" if isinstance(one, float) else one for one in values.values()]
 
 
 def _title(name: str, row: Audited) -> str:

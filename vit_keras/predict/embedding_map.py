@@ -7,6 +7,7 @@ n images, D width of the embeddings, (X, Y, C) shape of the model's input.
 """
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,7 @@ class MapSample:
     """
 
     def __init__(self, count: int) -> None:
-        chosen = np.linspace(0, count - 1, min(count, MAX_IMAGES)).round().astype(int)
-        self._chosen = {*chosen.tolist()}
+        self._chosen = {*evenly_spaced(count)}
         self.vectors: list[np.ndarray] = []
         self.labels: list[str] = []
         self.thumbnails: list[np.ndarray] = []
@@ -51,7 +51,7 @@ class MapSample:
             if first + index in self._chosen and not isinstance(image, Unreadable):
                 self.vectors.append(rows.vectors[index])
                 self.labels.append(rows.labels[index])
-                self.thumbnails.append(_thumbnail(image))
+                self.thumbnails.append(thumbnail(image))
 
     def draw(self, file: Path) -> str:
         """Write the map as a PNG; returns what it was drawn by.
@@ -60,11 +60,40 @@ class MapSample:
             SettingError: there are fewer than five images.
         """
         check_count(len(self.vectors))
-        points, method = project(np.stack(self.vectors))
-        figure = _figure(points, self.labels, self.thumbnails)
         with atomic.atomic_file(file) as new:
-            plotting.save_figure(figure, new)
-        return method
+            return draw_map(new, np.stack(self.vectors), self.labels, self.thumbnails)
+
+
+def draw_map(
+    file: Path,
+    vectors: np.ndarray,
+    labels: list[str],
+    thumbnails: list[np.ndarray],
+    shown: Sequence[int] | None = None,
+) -> str:
+    """Write the map of embeddings (n, D) as a PNG; returns what it was drawn by.
+
+    Args:
+        file: the PNG.
+        vectors: the embeddings.
+        labels: of each, by which it has its colour.
+        thumbnails: of each, (x, y, 3) uint8.
+        shown: indices of those whose thumbnail is drawn where there is room; None for any.
+    """
+    points, method = project(vectors)
+    plotting.save_figure(_figure(in_unit_square(points), labels, thumbnails, shown), file)
+    return method
+
+
+def evenly_spaced(count: int) -> list[int]:
+    """Up to `MAX_IMAGES` indices among `count`."""
+    return np.linspace(0, count - 1, min(count, MAX_IMAGES)).round().astype(int).tolist()
+
+
+def in_unit_square(points: np.ndarray) -> np.ndarray:
+    """(n, 2) -> the same with both axes from 0 to 1."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    return (points - low) / np.maximum(high - low, 1e-12)
 
 
 def check_file(map: str, overwrite: bool) -> None:
@@ -119,7 +148,7 @@ def spaced(points: np.ndarray, space: float) -> list[int]:
     return kept
 
 
-def _thumbnail(pixels: np.ndarray) -> np.ndarray:
+def thumbnail(pixels: np.ndarray) -> np.ndarray:
     """(X, Y, C) of 0 to 255 -> (x, y, 3) uint8; the first channel of other images than RGB."""
     rgb = pixels if pixels.shape[-1] == 3 else np.repeat(pixels[..., :1], 3, axis=-1)
     image = Image.fromarray(rgb.round().clip(0, 255).astype("uint8"))
@@ -128,19 +157,23 @@ def _thumbnail(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(image.resize(size))  # type: ignore[arg-type]
 
 
-def _figure(points: np.ndarray, labels: list[str], thumbnails: list[np.ndarray]) -> Any:
+def _figure(
+    points: np.ndarray,
+    labels: list[str],
+    thumbnails: list[np.ndarray],
+    shown: Sequence[int] | None,
+) -> Any:
     """Points in the colours of their classes, and thumbnails where there is room."""
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-    low, high = points.min(axis=0), points.max(axis=0)
-    points = (points - low) / np.maximum(high - low, 1e-12)
+    shown = range(len(points)) if shown is None else shown
     colors = _colors(labels)
     figure = plotting.figure(SIDE, SIDE)
     axes = figure.subplots()
     axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=[], yticks=[], aspect="equal")
     point_colors = [colors.get(label, "grey") for label in labels]
     axes.scatter(points[:, 0], points[:, 1], s=14, c=point_colors)
-    for index in spaced(points, SPACE):
+    for index in (shown[place] for place in spaced(points[list(shown)], SPACE)):
         box = AnnotationBbox(
             OffsetImage(thumbnails[index], zoom=0.72),  # points of 1/72 inch, of 100 pixels
             points[index],

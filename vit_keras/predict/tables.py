@@ -50,10 +50,11 @@ def find_table(words: Sequence[str], image_column: str | None = None) -> ImageTa
             f"{tables[0]} is a table of images, which is predicted for itself; leave the other "
             f"{len(words) - 1} out"
         )
-    return _read(Path(tables[0]).expanduser(), image_column)
+    return read_table(Path(tables[0]).expanduser(), image_column)
 
 
-def _read(path: Path, image_column: str | None) -> ImageTable:
+def read_table(path: Path, image_column: str | None) -> ImageTable:
+    """A table of images, and the file of each row."""
     if not path.is_file():
         raise SettingError(f"{path} is no file; name a table of images, or images")
     [table] = table_files.read_tables(path)
@@ -81,7 +82,7 @@ def to_csv(table: Table, results: Sequence[Prediction | Unreadable]) -> bytes:
     names = list(dict.fromkeys(name for row in rows for name in row))
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
@@ -122,7 +123,7 @@ def _label_cells(result: Prediction | Unreadable) -> dict[str, Any]:
     }
 
 
-def _cell(value: Any) -> Any:
+def csv_cell(value: Any) -> Any:
     """A cell of CSV: nothing for None, JSON for what is nested, as in exports of annotations."""
     if isinstance(value, tuple):  # the classes of a decision, as `outputs.to_csv` has them
         return "\n".join(value)

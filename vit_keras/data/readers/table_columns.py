@@ -62,13 +62,13 @@ def read_rows(config: DataConfig, table: Table, separator: str = "") -> list[Row
             group, or a split that is none.
     """
     image = image_column(table, config.image_column)
-    label_columns = _label_columns(config, table)
-    if image in label_columns:
+    labelled_by = label_columns(config, table)
+    if image in labelled_by:
         raise SettingError(
             f"{table.path}: the column {image} cannot hold both images and labels; set "
             "data.image_column and data.label_column"
         )
-    splits, groups = _splits(config, table), _groups(config, table, label_columns)
+    splits, groups = _splits(config, table), _groups(config, table, labelled_by)
     cells = _label_cells(config, table)
     rows = []
     for index, (file, cell) in enumerate(zip(table.columns[image], cells, strict=True)):
@@ -111,7 +111,8 @@ def label_separator(config: DataConfig, tables: Sequence[Table]) -> str:
     return next((one for one in SEPARATORS if any(one in cell for cell in cells)), "")
 
 
-def _label_columns(config: DataConfig, table: Table) -> list[str]:
+def label_columns(config: DataConfig, table: Table) -> list[str]:
+    """The column of the labels, or those of 0 and 1, one for each label."""
     asked = config.label_column
     if not isinstance(asked, list | tuple):
         known = table.label if asked is None else str(asked)
@@ -123,7 +124,7 @@ def _label_columns(config: DataConfig, table: Table) -> list[str]:
 
 def _label_cells(config: DataConfig, table: Table) -> list[Any]:
     """The labels of each row, as the column has them; of columns of 0 and 1 the list of the 1."""
-    names = _label_columns(config, table)
+    names = label_columns(config, table)
     if not isinstance(config.label_column, list | tuple):
         return table.columns[names[0]]
     cells: list[Any] = []
@@ -207,12 +208,12 @@ def _splits(config: DataConfig, table: Table) -> list[str]:
     return [split_of[cell] for cell in cells]
 
 
-def _groups(config: DataConfig, table: Table, label_columns: Sequence[str]) -> list[str]:
+def _groups(config: DataConfig, table: Table, labelled_by: Sequence[str]) -> list[str]:
     """The group of each row; "" without `data.group_column`."""
     if config.group_column is None:
         return [""] * len(table.numbers)
     column = _column(table, "group_column", config.group_column, ())
-    if column in label_columns:
+    if column in labelled_by:
         raise SettingError(
             f"{table.path}: data.group_column={column} is the column of the labels, each of which "
             "would stay in one split; name that of the patients, cameras or bursts"
