@@ -23,7 +23,7 @@ NASTY = '<script>document.title="owned"</script>'
 def evaluated(tmp_path_factory):
     """A copy of the released digits run, evaluated."""
     run = shutil.copytree(SAVED_MODELS / "digits", tmp_path_factory.mktemp("runs") / "digits")
-    return evaluate_run(run, sizes=[16], images=20)
+    return evaluate_run(run, sizes=[16], images=20, map=True)
 
 
 class Elements(HTMLParser):
@@ -60,7 +60,7 @@ def test_nothing_is_loaded_from_elsewhere(evaluated):
         for name, value in attributes.items()
         if name in ("src", "href", "srcset", "action", "data", "poster")
     ]
-    assert len(addresses) == 5
+    assert len(addresses) == 6
     for address in addresses:
         kind, _, content = address.partition(",")
         assert kind == "data:image/png;base64"
@@ -79,6 +79,15 @@ def test_class_names_are_escaped_in_the_report(evaluated):
     text = nasty(evaluated)
     assert "<script" not in text
     assert text.count("&lt;script&gt;document") > 10
+
+
+def test_the_map_is_of_the_test_images_and_only_where_it_was_asked_for(evaluated):
+    wrong = round((1 - evaluated.report["accuracy"]) * evaluated.report["images"])
+    text = render_report(evaluated.report, evaluated.path)
+    assert "359 images by" in text
+    assert f"wrong predictions, of which there are {wrong}," in text
+    plain = {**evaluated.report, "map": None}
+    assert "Map of the images" not in render_report(plain, evaluated.path)
 
 
 @pytest.mark.parametrize("name", ["run", "calibration", "per_class", "versions"])
@@ -150,7 +159,7 @@ def test_report_renders_in_a_browser(browser, evaluated, width, scheme, tmp_path
     assert [url for url in asked if not url.startswith("data:")] == [address]
     assert said == []
     shown = tab.evaluate("Array.from(document.images, image => image.naturalWidth)")
-    assert len(shown) == 5
+    assert len(shown) == 6
     assert min(shown) > 300
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     ink, ground = (

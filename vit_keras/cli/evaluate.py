@@ -50,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the OOD score tells them from the test images (AUROC, FPR95)",
     )
     arguments.complete_files(ood)
+    parser.add_argument(
+        "--map",
+        action="store_true",
+        help="also draw a map of up to 1,000 test images in two dimensions by their features, "
+        "with thumbnails of those that are predicted wrongly",
+    )
     output = parser.add_argument("--output", help="the new folder (<run>/evaluation)")
     arguments.complete_files(output)
 
@@ -72,4 +78,5 @@ def evaluate(settings: argparse.Namespace) -> None:
             output=settings.output,
             flip=settings.flip,
             ood=settings.ood,
+            map=settings.map,
         )

@@ -5,7 +5,7 @@ import csv
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,13 +15,21 @@ from vit_keras.evaluation.html_report import render_report
 from vit_keras.evaluation.preflight import EVALUATION
 from vit_keras.evaluation.task import EvaluationTask
 from vit_keras.io import atomic
+from vit_keras.predict import embedding_map
+
+if TYPE_CHECKING:
+    from vit_keras.evaluation.logits import Outputs
 
 REPORT = "report.html"
 
 
 @contextlib.contextmanager
 def write_artifacts(
-    folder: Path, report: dict[str, Any], logits: np.ndarray, task: EvaluationTask
+    folder: Path,
+    report: dict[str, Any],
+    outputs: "Outputs",
+    task: EvaluationTask,
+    map: bool = False,
 ) -> Iterator[None]:
     """Write all files to `folder` if the block ends without an error, replacing an evaluation.
 
@@ -29,9 +37,11 @@ def write_artifacts(
         folder: of the evaluation.
         report: the results so far; metrics of each class, confused pairs and the most confident
             errors are added.
-        logits: (n, K) of the evaluated images.
+        outputs: logits (n, K) and features of the evaluated images.
         task: the run and its data.
+        map: whether to draw a map of the features.
     """
+    logits = outputs.logits
     with atomic.atomic_folder(folder, EVALUATION) as new:
         if task.saved.is_multilabel:
             _write_labels(new, report, logits, task)
@@ -40,6 +50,7 @@ def write_artifacts(
             _write_calibration(new, report, logits, task)
             _write_errors(new, report, logits, task)
             _write_robustness(new, report, task)
+            report["map"] = _draw_map(new, outputs, task) if map else None
         text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
         (new / EVALUATION).write_text(text + "\n", encoding="utf-8")
         (new / REPORT).write_text(render_report(report, new), encoding="utf-8")
@@ -136,6 +147,23 @@ def _write_errors(
             for row in report["mistakes"]
         ]
         plots.contact_sheet(folder / "mistakes.png", shown, titles)
+
+
+def _draw_map(folder: Path, outputs: "Outputs", task: EvaluationTask) -> dict[str, Any] | None:
+    """Draw the map of some images, with thumbnails of wrong predictions; None of too few."""
+    images, labels = task.splits.test
+    if len(labels) < embedding_map.MIN_IMAGES:
+        return None
+    chosen = embedding_map.evenly_spaced(len(labels))
+    wrong = np.flatnonzero(outputs.logits[chosen].argmax(axis=-1) != labels[chosen])
+    method = embedding_map.draw_map(
+        folder / "map.png",
+        outputs.features[chosen],
+        [task.saved.class_names[label] for label in labels[chosen]],
+        [embedding_map.thumbnail(pixels) for pixels in images[np.array(chosen)]],
+        wrong.tolist(),
+    )
+    return {"method": method, "images": len(chosen), "wrong": len(wrong)}
 
 
 def _write_robustness(folder: Path, report: dict[str, Any], task: EvaluationTask) -> None:

@@ -69,6 +69,7 @@ def evaluate_run(
     split: str = TEST,
     flip: bool = False,
     ood: str | None = None,
+    map: bool = False,
 ) -> Evaluation:
     """Evaluate a run's model on a test split, and write `report.html` and the files it is made of.
 
@@ -91,13 +92,16 @@ def evaluate_run(
             augmentation, which `Predictor.predict(flip=True)` has.
         ood: images of none of the classes, a folder or the name of a data set: how well the OOD
             score tells them from the evaluated images (AUROC and FPR95).
+        map: also draw a map of up to 1,000 of the evaluated images in two dimensions, by their
+            features, which takes some seconds.
 
     Raises:
         SettingError: a setting is invalid, or the data do not match; nothing is written.
     """
     validators.check_bool("flip", flip)
+    validators.check_bool("map", map)
     saved = open_evaluable_run(run, sizes, output)
-    check_task(saved, sizes, flip, ood)
+    check_task(saved, sizes, flip, ood, map)
     in_memory_data = None if data is None else _in_memory(data, saved)
     config = in_memory.with_array_source(evaluation_config(saved, overrides), in_memory_data)
     check_split(saved, split, in_memory_data is None and uses_training_source(saved, config))
@@ -110,11 +114,11 @@ def evaluate_run(
         folder = task.output_folder(output)
         with lazy_images.report_decode_failures(task.splits):
             if saved.is_multilabel:
-                report, logits, fitted = measure_labels(task)
+                report, outputs, fitted = measure_labels(task)
             else:
-                report, logits, fitted = measure(task, sizes, images, patch_size, flip, other)
+                report, outputs, fitted = measure(task, sizes, images, patch_size, flip, other)
         report["positions"] = positions
-        with artifacts.write_artifacts(folder, report, logits, task):
+        with artifacts.write_artifacts(folder, report, outputs, task, map):
             fitted.write(locked)  # before the folder is renamed: all or nothing
     _renew_onnx(saved.path)
     log_summary(folder, report)

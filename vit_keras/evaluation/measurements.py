@@ -14,7 +14,7 @@ from vit_keras import backend
 from vit_keras.data.dataset import Split
 from vit_keras.evaluation import abstention_pass, metrics, multilabel, robustness, tta
 from vit_keras.evaluation.fitting import Fitted, fit_temperature, fit_thresholds, sha256
-from vit_keras.evaluation.logits import Classifier
+from vit_keras.evaluation.logits import Classifier, Outputs
 from vit_keras.evaluation.other_images import OtherImages
 from vit_keras.evaluation.task import EvaluationTask
 from vit_keras.runs.saved_run import MODEL
@@ -28,8 +28,8 @@ def measure(
     patch_size: int,
     flip: bool,
     other: OtherImages | None,
-) -> tuple[dict[str, Any], np.ndarray, Fitted]:
-    """The report, the logits (n, K), and what was fitted."""
+) -> tuple[dict[str, Any], Outputs, Fitted]:
+    """The report, the logits (n, K) with the features, and what was fitted."""
     saved, train = task.saved, task.config.train
     test, labels = task.splits.test, task.splits.test.labels
     sample = robustness.draw_sample(test, images, train.seed)
@@ -65,10 +65,10 @@ def measure(
             if sizes
             else [],
         }
-    return report, logits, Fitted(contents, rule)
+    return report, outputs, Fitted(contents, rule)
 
 
-def measure_labels(task: EvaluationTask) -> tuple[dict[str, Any], np.ndarray, Fitted]:
+def measure_labels(task: EvaluationTask) -> tuple[dict[str, Any], Outputs, Fitted]:
     """As `measure`, of a run with several labels."""
     saved, test = task.saved, task.splits.test
     validation = task.splits.validation if task.is_training_data else None
@@ -77,7 +77,8 @@ def measure_labels(task: EvaluationTask) -> tuple[dict[str, Any], np.ndarray, Fi
         classifier = Classifier(
             saved.model, task.config.train.batch_size, task.config.data.prefetch, bar
         )
-        logits = classifier.logits(test, task.split)
+        outputs = classifier.outputs(test, task.split)
+        logits = outputs.logits
         speed = classifier.images_per_second
         found, fitted = saved.thresholds, None
         assert found is not None  # as the run has several labels
@@ -93,7 +94,7 @@ def measure_labels(task: EvaluationTask) -> tuple[dict[str, Any], np.ndarray, Fi
         "thresholds": dict(zip(saved.class_names, thresholds.tolist(), strict=True)),
         "thresholds_from": source,
     }
-    return report, logits, Fitted(thresholds=fitted)
+    return report, outputs, Fitted(thresholds=fitted)
 
 
 def _flip_metrics(

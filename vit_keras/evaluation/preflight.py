@@ -35,7 +35,7 @@ def check_evaluation(settings: Any) -> None:
         SettingError: the run, the data, an image size or the output folder cannot be used.
     """
     saved = open_evaluable_run(settings.run, settings.sizes, settings.output)
-    check_task(saved, settings.sizes, settings.flip, settings.ood)
+    check_task(saved, settings.sizes, settings.flip, settings.ood, settings.map)
     config = evaluation_config(saved, settings.data)
     check_split(saved, settings.split, uses_training_source(saved, config))
     check_data(saved, config)
@@ -68,11 +68,14 @@ def check_task(
     sizes: Sequence[int],
     flip: bool,
     ood: str | None = None,
+    map: bool = False,
 ) -> None:
     """Refuse what is measured of runs with one label alone."""
     if not saved.is_multilabel:
         return
-    asked = {"sizes": sizes and sizes[0], "flip": str(flip).lower() if flip else "", "ood": ood}
+    switches = {"flip": flip, "map": map}
+    asked = {"sizes": sizes and sizes[0], "ood": ood}
+    asked |= {name: "true" for name, is_on in switches.items() if is_on}
     for name, value in asked.items():
         if value:
             raise SettingError(

@@ -23,6 +23,7 @@ PLOTS = {
     "confusion.png": "Confusion matrix",
     "reliability.png": "Calibration",
     "mistakes.png": "Most confident errors",
+    "map.png": "Map of the images by their features",
     "robustness.png": "Robustness to common corruptions",
     "sizes.png": "Accuracy at other image sizes",
 }

@@ -95,7 +95,13 @@ def _show_evaluate(run: RunState, root: Path) -> None:
             st.info("Choose the images.")
             return
         data_words = ("--data", *data_words, *_select_split(data))
-    words = [str(run.path), *data_words]
+    has_map = st.checkbox(
+        "Draw a map of the images",
+        key="draw_map",
+        help="up to 1,000 of them in two dimensions, by the features of the model, with thumbnails "
+        "of those that are predicted wrongly; takes some seconds",
+    )
+    words = [str(run.path), *data_words, *(("--map",) if has_map else ())]
     add_arguments = evaluate.add_arguments
     script_runner.show("evaluate", add_arguments, check_evaluation, words, "Evaluate")
     evaluation.show(run.path)
