@@ -1,6 +1,7 @@
 """Components of the studio's pages, without a browser and without Keras."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -8,15 +9,19 @@ import time
 import zipfile
 
 import pytest
+from omegaconf import OmegaConf
 
+from helpers.fake_runs import finished
 from helpers.paths import SAVED_MODELS
 
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
 
 from vit_keras import SettingError
+from vit_keras.evaluation.audit_source import data_config
 from vit_keras.runs.listing import list_runs, rank
 from vit_keras.runs.notes import Notes
-from vit_keras.studio.components import run_details
+from vit_keras.runs.saved_run import open_run
+from vit_keras.studio.components import audit_start, run_details
 from vit_keras.studio.components.display import table
 from vit_keras.studio.components.run_table import filter_runs, table_rows
 from vit_keras.studio.jobs import live_run
@@ -157,9 +162,21 @@ def test_a_dead_worker_is_restarted_and_reported_if_it_dies_again(worker):
     assert worker.started == 4
 
 
+def test_the_images_of_a_run_are_audited_as_it_read_them(tmp_path):
+    run = finished(tmp_path / "run")
+    config = OmegaConf.load(run / "config.yaml")
+    config.data.update(name="folder", path="my photos", missing_classes="allow")
+    OmegaConf.save(config, run / "config.yaml")
+    asked, own = data_config(audit_start.words_of_run(run)), open_run(run).config.data
+    assert (asked.name, asked.path) == ("folder", f"{os.getcwd()}/my photos")
+    for name in ("layout", "missing_classes", "suffixes", "follow_links"):
+        assert getattr(asked, name) == getattr(own, name)
+    assert audit_start.words_of_run(RUNS / "digits") == ()  # has no image files
+
+
 def test_the_pages_import_no_keras():
     code = (
-        "import sys; from vit_keras.studio.pages import data, inference, runs; "
+        "import sys; from vit_keras.studio.pages import data, inference, labels, runs; "
         "assert not {'keras', 'tensorflow', 'jax'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -2,12 +2,13 @@
 
 import hashlib
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from vit_keras.config.fields import options
+from vit_keras.config.fields import Option, options
 from vit_keras.config.quoting import quote_override
 from vit_keras.config.schema import MULTILABEL
 from vit_keras.data import download, unzip_images
@@ -26,19 +27,22 @@ KNOWN_SET, FOLDER, ZIP, TABLE, ARRAYS = KINDS = (
     "A table of images and labels",
     "A file of arrays (.npz)",
 )
+FILES = (FOLDER, ZIP, TABLE)  # images that are files on this computer
 UNPACKING = threading.Lock()
 OTHER = "another set of TensorFlow Datasets"
 MANY = 50  # files that are listed
 FOLDER_SETTINGS = ("data.layout", "data.missing_classes", "data.suffixes", "data.follow_links")
 COLUMNS = (
     *("data.image_column", "data.label_column", "data.label_separator", "data.split_column"),
-    "data.follow_links",
+    *("data.group_column", "data.follow_links"),
 )
 
 
-def select_data(root: Path) -> tuple[str, tuple[str, ...]]:
+def select_data(root: Path, kinds: tuple[str, ...] = KINDS) -> tuple[str, tuple[str, ...]]:
     """The name of the chosen data and its overrides, which are empty until a choice is complete."""
-    kind = st.radio("Images", KINDS, key="images")
+    # Keys of their own where the form is another one: `choose_table` sets those of this one.
+    own = "" if kinds == KINDS else " of files"
+    kind = st.radio("Images", kinds, key=f"images{own}")
     if kind == KNOWN_SET:
         return _select_known()
     if kind == ARRAYS:
@@ -47,7 +51,7 @@ def select_data(root: Path) -> tuple[str, tuple[str, ...]]:
     if kind == TABLE:
         path = st.text_input(
             "Path of the table",
-            key="csv",
+            key=f"csv{own}",
             placeholder="photos/labels.csv",
             help="CSV, Parquet, JSON lines, or an export of COCO or Label Studio; paths in it are "
             "relative to its folder",
@@ -62,6 +66,21 @@ def select_data(root: Path) -> tuple[str, tuple[str, ...]]:
         )
         return "folder", _folder_overrides(path)
     return "folder", _folder_overrides(_unpack_upload(root))
+
+
+def choose_table(path: Path, words: Sequence[str]) -> None:
+    """Have the forms of the other pages begin with a table, read as the overrides say."""
+    st.session_state["images"], st.session_state["csv"] = TABLE, str(path)
+    settings = {name: options()[name] for name in COLUMNS}
+    for name, _, value in (word.partition("=") for word in words):
+        if name in settings:
+            typed = value == "true" if settings[name].kind == "switch" else value.strip('"')
+            st.session_state[_key_of(str(path), settings[name])] = typed
+
+
+def _key_of(path: str, option: Option) -> str:
+    """The key of the control that `_overrides_with` shows for a setting."""
+    return setting_inputs.key_of(option.name, option.default, f"{path} ")
 
 
 def select_task(data: str) -> tuple[str, ...]:

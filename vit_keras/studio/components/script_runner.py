@@ -33,7 +33,8 @@ def show(
         words: arguments of the command line.
         title: label of the button.
     """
-    st.code(command_line(command, words), language="bash", wrap_lines=True)
+    # Without a language: the colour that options such as `--data` have in Bash lacks contrast.
+    st.code(command_line(command, words), language=None, wrap_lines=True)
     key = f"script {command}"
     started: Started | None = st.session_state.get(key)
     is_busy = started is not None and started.process.poll() is None

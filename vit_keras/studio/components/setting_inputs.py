@@ -34,8 +34,7 @@ def edit_setting(option: Option, base: Any, key: str, prefix: str = "") -> str |
     """
     name = prefix + option.name
     label, initial = _label(option.name), to_text(base)
-    # With the value: a browser keeps showing the old one in a control with the same key.
-    own_key = f"{key}{name}={initial}"
+    own_key = key_of(name, base, key)
     help = f"`{name}`: {help_text(option)}"
     if option.kind == "switch" and not option.is_optional:
         typed = to_text(st.checkbox(label, value=bool(base), key=own_key, help=help))
@@ -52,6 +51,12 @@ def edit_setting(option: Option, base: Any, key: str, prefix: str = "") -> str |
     if typed.strip() == initial:
         return None
     return override(name, option.kind, option.is_optional, typed)
+
+
+def key_of(name: str, base: Any, key: str) -> str:
+    """The key of the control of a setting."""
+    # With the value: a browser keeps showing the old one in a control with the same key.
+    return f"{key}{name}={to_text(base)}"
 
 
 def _label(name: str) -> str:

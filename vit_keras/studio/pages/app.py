@@ -58,11 +58,19 @@ def _pages(root: str) -> list:
 
         data.show(Path(root).absolute())
 
+    def show_labels() -> None:
+        st.title("Labels")
+        from vit_keras.studio.pages import labels
+
+        labels.show(Path(root).absolute(), training)
+
+    training = st.Page(show_training, title="Training", url_path="training", default=True)
     return [
-        st.Page(show_training, title="Training", url_path="training", default=True),
+        training,
         st.Page(show_inference, title="Inference", url_path="inference"),
         st.Page(show_runs, title="Runs", url_path="runs"),
         st.Page(show_data, title="Data", url_path="data"),
+        st.Page(show_labels, title="Labels", url_path="labels"),
     ]
 
 
