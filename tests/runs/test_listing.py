@@ -9,9 +9,11 @@ import pytest
 from helpers.fake_runs import HEAD, begun, edited, finished, stopped
 from helpers.paths import ROOT
 from vit_keras import SettingError, load_config
+from vit_keras.config.schema import Config, DataConfig
 from vit_keras.runs import run_dir, tables
 from vit_keras.runs.describe import describe
 from vit_keras.runs.listing import find_run, list_runs, rank
+from vit_keras.runs.status import RunState
 from vit_keras.training import resume
 
 
@@ -142,6 +144,29 @@ def test_an_accuracy_of_two_images_does_not_rank_first(tmp_path):
     assert text.endswith("ranked by best_val_accuracy, of fewer than 30 images last")
     ranked = rank(list_runs(tmp_path), "test_accuracy")
     assert "last" not in tables.ranking_table(ranked, "test_accuracy").splitlines()[-1]
+
+
+def of_data(name, accuracy, data, path=None):
+    config = Config(data=DataConfig(name=data, path=path))
+    return RunState(name, Path(name), "finished", "", config, {"best_val_accuracy": accuracy})
+
+
+def test_runs_are_ranked_only_among_those_of_their_data_set(tmp_path, monkeypatch):
+    """0.99 on one says nothing about 0.65 on another; files are told apart by their path."""
+    monkeypatch.chdir(tmp_path)
+    ranked = rank(
+        [
+            of_data("a", 0.3, "digits"),
+            of_data("b", 0.99, "digits"),
+            of_data("cats", 0.5, "folder", "cats"),
+            of_data("more_cats", 0.6, "folder", str(tmp_path / "cats")),
+            of_data("dogs", 0.7, "folder", "dogs"),
+        ]
+    )
+    places = [(one.place, one.run.name) for one in ranked]
+    assert places == [(1, "b"), (2, "a"), (1, "more_cats"), (2, "cats"), (1, "dogs")]
+    text = tables.ranking_table(ranked, "best_val_accuracy")
+    assert text.endswith("ranked by best_val_accuracy within each data set")
 
 
 def test_an_unfinished_run_knows_its_validation_images(tmp_path):

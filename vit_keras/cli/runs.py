@@ -41,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         subparser.set_defaults(task=task)
         return subparser
 
-    listing = command("list", show_list, "all runs, the best first, and other folders")
+    listing = command(
+        "list", show_list, "all runs, those of each data set ranked, and other folders"
+    )
     listing.add_argument("--by", default=BY, help=f"a metric of metrics.json ({BY})")
     comparing = command("compare", show_comparison, "settings that differ, and both curves")
     complete_files(comparing.add_argument("first", help=RUN))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vit_keras.errors import SettingError, did_you_mean
 from vit_keras.runs.accuracy import FEW_IMAGES
-from vit_keras.runs.run_dir import BASELINE, CONFIG, OLD_BASELINE, fold_dirs
+from vit_keras.runs.run_dir import BASELINE, CONFIG, OLD_BASELINE, fold_dirs, read_paths
 from vit_keras.runs.status import TRACES, RunState, run_status
 from vit_keras.validators import check_choice
 
@@ -26,7 +26,7 @@ MEASURED_ON = {"val_": "validation_images", "test_": "test_images"}
 
 @dataclass(frozen=True)
 class Ranked:
-    """A run and its rank by the metric, counted from 1; None without that metric."""
+    """A run and its rank by the metric among the runs of its data set; None without that metric."""
 
     place: int | None
     run: RunState
@@ -54,9 +54,10 @@ def list_runs(root: str | Path = ROOT) -> list[RunState]:
 
 
 def rank(runs: Iterable[RunState], by: str = BY) -> list[Ranked]:
-    """Runs sorted by a metric, the best first; then, by name, those that have no usable value.
+    """The runs of each data set, the best first; then, by name, those that have no usable value.
 
-    A figure of so few images that it says little comes after all others.
+    Each data set is ranked for itself: 0.99 on one says nothing about 0.65 on another. A figure of
+    so few images that it says little comes after all others of its data set.
 
     Raises:
         SettingError: no run has a metric of that name.
@@ -67,12 +68,29 @@ def rank(runs: Iterable[RunState], by: str = BY) -> list[Ranked]:
         check_choice("--by", by, known)
     sign = 1 if IS_COST.search(by) else -1
     having.sort(key=lambda run: (few_images(run, by) is not None, sign * run.metrics[by], run.name))
+    of_data: dict[tuple[str, ...], list[RunState]] = {}
+    for run in having:
+        of_data.setdefault(data_set(run), []).append(run)
     placed = set(map(id, having))
     others = [run for run in runs if id(run) not in placed]
     return [
-        *(Ranked(place, run) for place, run in enumerate(having, start=1)),
+        *(
+            Ranked(place, run)
+            for _, ranked in sorted(of_data.items())
+            for place, run in enumerate(ranked, start=1)
+        ),
         *(Ranked(None, run) for run in sorted(others, key=lambda run: run.name)),
     ]
+
+
+def data_set(run: RunState) -> tuple[str, ...]:
+    """What identifies the data of a run: task, name, and absolute path of files."""
+    if run.config is None:
+        return ()
+    path = run.config.data.path
+    if path:
+        path = read_paths(run.path).get("data.path") or os.path.abspath(path)
+    return run.config.task, run.config.data.name, path or ""
 
 
 def few_images(run: RunState, metric: str) -> int | None:

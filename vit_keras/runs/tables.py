@@ -11,7 +11,7 @@ from vit_keras.runs.accuracy import FEW_IMAGES, UNEQUAL
 from vit_keras.runs.compare import Comparison
 from vit_keras.runs.delete import Candidate
 from vit_keras.runs.describe import Description
-from vit_keras.runs.listing import Ranked, few_images
+from vit_keras.runs.listing import Ranked, data_set, few_images
 from vit_keras.runs.status import RunState
 from vit_keras.text import counted, format_table, one_line
 
@@ -35,8 +35,10 @@ def ranking_table(ranked: Sequence[Ranked], by: str) -> str:
     counts = Counter(one.run.state for one in ranked)
     kinds = ", ".join(f"{count} {state}" for state, count in counts.most_common())
     few = any(few_images(one.run, by) is not None for one in ranked)
+    sets = {data_set(one.run) for one in ranked if one.place is not None}
+    within = " within each data set" if len(sets) > 1 else ""
     order = f", of fewer than {FEW_IMAGES} images last" if few else ""
-    return f"{format_table(rows)}\n{kinds}; ranked by {by}{order}"
+    return f"{format_table(rows)}\n{kinds}; ranked by {by}{within}{order}"
 
 
 def shown_metrics(runs: Iterable[RunState], by: str) -> list[str]:

@@ -11,6 +11,7 @@ from vit_keras.runs.history import ACCURACY, VAL_MAP
 from vit_keras.runs.run_dir import FOLDS
 from vit_keras.studio.components import run_metrics
 from vit_keras.studio.components.display import escape_markdown, show_errors, table
+from vit_keras.studio.components.run_table import FOLLOWED
 from vit_keras.studio.jobs import live_run, runner
 from vit_keras.studio.jobs.queue import RUNNING, WAITING, Job, Jobs
 from vit_keras.text import format_duration
@@ -161,6 +162,7 @@ def _show_runs(job: Job) -> None:
             key=f"run {job.id} {len(views)}",
         )
         selected = views[number]
+    st.session_state[FOLLOWED] = str(selected.path)  # where the Inference page opens
     progress = selected.progress if job.state == RUNNING else {}
     if progress:
         st.progress(selected.fraction_done, _progress_text(progress))

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import streamlit as st
 
-from vit_keras.runs import listing, tables
+from vit_keras.runs import listing, run_dir, tables
 from vit_keras.runs.describe import non_default_settings
 from vit_keras.runs.listing import Ranked
 from vit_keras.runs.notes import Notes
-from vit_keras.runs.saved_run import MODEL
+from vit_keras.runs.saved_run import class_names, file_versions
 from vit_keras.runs.status import RunState
 from vit_keras.studio.components.display import escape_markdown
+from vit_keras.text import abbreviated_list, counted
 
+FOLLOWED = "followed"  # session key: the directory of the run that was followed last
 CACHE_SECONDS = 5  # a page is drawn at every click; the runs are not listed each time
 
 NotedRun = tuple[Ranked, Notes]
@@ -25,15 +27,22 @@ def list_all_runs(root: str) -> list[RunState]:
 
 
 def runs_with_models(root: Path) -> list[RunState]:
-    """Runs whose model can be opened, by validation accuracy."""
-    ranked = listing.rank(list_all_runs(str(root)))
-    return [
-        entry.run for entry in ranked if entry.run.is_usable and (entry.run.path / MODEL).is_file()
-    ]
+    """Runs whose model can be opened, the newest first."""
+    runs = [run for run in list_all_runs(str(root)) if run.is_usable and _model_time(run)]
+    return sorted(runs, key=lambda run: (-_model_time(run), run.name))
+
+
+def _model_time(run: RunState) -> int:
+    """When the model of a run was written; 0 without one."""
+    version, *_ = file_versions(run.path)
+    return version[0] if version else 0
 
 
 def select_run(root: Path) -> RunState | None:
-    """Choose a run, at first the one in the page's address; None if no run has a model."""
+    """Choose a run: that of the page's address, the training followed last, or the newest.
+
+    None if no run has a model.
+    """
     runs = runs_with_models(root)
     if not runs:
         st.info("No run with a model yet. Train one on the Training page.")
@@ -53,10 +62,19 @@ def select_run(root: Path) -> RunState | None:
         index=names.index(requested) if requested in known else 0,
         format_func=lambda name: _title(known[name]),
         key=f"run {requested}",
-        help="the best validation accuracy first",
+        help="the newest first",
     )
     st.query_params["run"] = selected
+    st.caption(escape_markdown(_data_and_classes(known[selected])))
     return known[selected]
+
+
+def _data_and_classes(run: RunState) -> str:
+    names = run_dir.read_or_default(class_names, run.path, [])
+    return (
+        f"Data set: {tables.data_text(run)}. {counted(len(names), 'class[es]')}: "
+        f"{abbreviated_list(names)}"
+    )
 
 
 def _title(run: RunState) -> str:

@@ -70,7 +70,7 @@ def _show_table(runs: list[RunState]) -> list[NotedRun]:
         [*sorted(metrics, key=lambda name: name != BY), "name"],
         format_func=lambda name: name.replace("_", " "),
         key="sort",
-        help="the best first: the lowest loss or time, the highest of other metrics",
+        help="the best of each data set first: the lowest loss or time, the highest of others",
     )
     states = right.multiselect("State", sorted({run.state for run in runs}), key="states")
     known_tags = sorted({tag for notes in noted.values() for tag in notes.tags})
