@@ -47,7 +47,7 @@ def opened():
 @pytest.fixture
 def predict(opened, monkeypatch, capsys):
     """Runs the script in this process; gives (exit status, standard output, standard error)."""
-    monkeypatch.setattr(predictor, "Predictor", lambda run, engine: opened)
+    monkeypatch.setattr(predictor, "Predictor", lambda run, **settings: opened)
     start = in_process("predict", monkeypatch, capsys)
     return lambda *words: start(RELEASED, *words)
 
@@ -222,6 +222,7 @@ def test_what_cannot_be_predicted_is_refused_before_keras(photos, tmp_path):
         (run, "photos", "--coverage=0.9", "--tile-size=8"): "does not have yet: evaluate it first",
         (run, "photos", "--ood-quantile=0.9"): "ood_quantile=0.9 has no effect without a coverage",
         (run, "photos", "--coverage=0.9"): r"does not have yet: evaluate it first \(vit-keras ev",
+        (run, "photos", "--coverage=0.9", "--no-calibration"): "is of calibrated probabilities",
         (run, "photos", "--format=xml"): "--format: xml is unknown; known: csv, json, table",
         (run, "photos", "--output=photos"): "output=photos is a folder",
         (run, "photos", "--output=photos/even/0.png"): "is there already",

@@ -60,6 +60,19 @@ def test_the_temperature_divides_the_logits(logits, tmp_path):
     np.testing.assert_allclose(confidences(predictions), softmax(logits / 4), atol=1e-5)
 
 
+def test_the_temperature_is_left_out_on_request(logits, tmp_path):
+    run = shutil.copytree(RELEASED, tmp_path / "run")
+    (run / "temperature.json").write_text(json.dumps({"temperature": 4.0}))
+    predictor = Predictor(run, calibrated=False)
+    predictions = predictor.predict(DIGITS[:20], top_k=10)
+    np.testing.assert_allclose(confidences(predictions), softmax(logits), atol=1e-5)
+    assert predictor.decision == (
+        "confidences are not calibrated, as asked for: temperature 4.000 is unused"
+    )
+    with pytest.raises(SettingError, match="is of calibrated probabilities; leave out calibrated="):
+        predictor.predict(DIGITS[:1], coverage=0.9)
+
+
 def test_flip_averages_the_mirror_image(predictor):
     plain = predictor.predict(DIGITS[:5], top_k=10)
     mirrored = predictor.predict(DIGITS[:5, :, ::-1], top_k=10)

@@ -17,6 +17,8 @@ from vit_keras.predict.preflight import OUTPUT_FORMATS, check_prediction, predic
 from vit_keras.predict.tables import ImageTable
 from vit_keras.text import counted, one_line
 
+NAMES = {**arguments.IMAGE_NAMES, "calibrated=False": "--no-calibration"}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_run(parser)
@@ -50,6 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="an image is an outlier if its OOD score is above this quantile of those of the "
         "validation images (0.99, with --coverage)",
+    )
+    parser.add_argument(
+        "--no-calibration",
+        action="store_true",
+        help="confidences without the run's temperature",
     )
     parser.add_argument(
         "--engine",
@@ -92,14 +99,16 @@ def add_tile_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main() -> None:
-    arguments.run("predict", add_arguments, check_prediction, predict, False, arguments.IMAGE_NAMES)
+    arguments.run("predict", add_arguments, check_prediction, predict, False, NAMES)
 
 
 def predict(settings: argparse.Namespace) -> None:
     with console(sys.stderr):
         table = tables.find_table(settings.images, settings.image_column)
         files = FoundFiles(table.files, []) if table else find_files(settings.images)
-        predictor = predict_predictor.Predictor(settings.run, engine=settings.engine)
+        predictor = predict_predictor.Predictor(
+            settings.run, engine=settings.engine, calibrated=not settings.no_calibration
+        )
         if settings.tile_size is not None:
             done = tile_maps.predict_files(predictor, files, **_tile_settings(settings))
         else:
@@ -119,7 +128,7 @@ def predict(settings: argparse.Namespace) -> None:
         raise SettingError(
             f"none of {counted(len(done.unreadable), 'file[s]')} could be read; see above"
         )
-    print(predictor.run.decision, file=sys.stderr)
+    print(predictor.decision, file=sys.stderr)
     print(done, file=sys.stderr)
     _write(done, table, settings)
     if settings.engine == AUTO and (reason := outdated_onnx(predictor.run)):

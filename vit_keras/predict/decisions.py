@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vit_keras import validators
 from vit_keras.errors import SettingError
 from vit_keras.runs.abstention import ABSTENTION, MIN_IMAGES, OOD_QUANTILE, Abstention, check_level
 from vit_keras.runs.saved_run import SavedRun
@@ -73,14 +74,33 @@ def _reason(set_size: int, is_outlier: bool) -> str:
     return {0: NO_CLASS, 1: ""}.get(set_size, SEVERAL)
 
 
+def check_calibrated(saved: SavedRun, calibrated: bool) -> None:
+    """Refuse to leave out the temperature of a run that never has one.
+
+    Raises:
+        SettingError: it has several labels.
+    """
+    validators.check_bool("calibrated", calibrated)
+    if not calibrated and saved.is_multilabel:
+        raise SettingError(
+            f"calibrated=False leaves out a temperature, and run={saved.path} is of "
+            "task=multilabel, which has none; leave it out"
+        )
+
+
 def rule(
-    saved: SavedRun, coverage: float | None, ood_quantile: float | None, flip: bool
+    saved: SavedRun,
+    coverage: float | None,
+    ood_quantile: float | None,
+    flip: bool,
+    calibrated: bool = True,
 ) -> Rule | None:
     """The rule by which a run abstains; None without a coverage.
 
     Raises:
         SettingError: a level is outside of (0, 1), the run has several labels or is not calibrated
-            for it, or the images are mirrored too, which it is not calibrated for.
+            for it, or the images are mirrored too or the temperature is left out, which it is not
+            calibrated for.
     """
     if coverage is None:
         if ood_quantile is not None:
@@ -95,6 +115,10 @@ def rule(
         raise SettingError(
             f"coverage={coverage} is calibrated for images as they are, and not for their mean "
             "with mirror images; leave out flip"
+        )
+    if not calibrated:
+        raise SettingError(
+            f"coverage={coverage} is of calibrated probabilities; leave out calibrated=False"
         )
     if saved.is_multilabel:
         raise SettingError(

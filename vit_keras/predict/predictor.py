@@ -16,6 +16,7 @@ import numpy as np
 
 from vit_keras import validators
 from vit_keras.data.pixel_options import PixelOptions
+from vit_keras.export.onnx_session import Outputs
 from vit_keras.predict import decisions, engines, inputs
 from vit_keras.predict.decisions import Decision, Rule
 from vit_keras.predict.embedder import Embedder
@@ -73,6 +74,7 @@ class Predictor:
         engine: what computes, an `engines.Engine`; `engine.name` is "Keras" or "ONNX Runtime".
         class_names: name of each logit, in order.
         input_shape: (X, Y, C) of the model.
+        calibrated: whether the run's temperature divides the logits.
         pixel_options: how pixels become RGB, as the run was trained.
     """
 
@@ -82,6 +84,7 @@ class Predictor:
         batch_size: int = 32,
         workers: int | None = None,
         engine: str = engines.AUTO,
+        calibrated: bool = True,
     ) -> None:
         """Open a run and load its model.
 
@@ -90,13 +93,16 @@ class Predictor:
             batch_size: images per batch; smaller only if a call has fewer images.
             workers: decoding threads; the number of CPU cores by default.
             engine: `auto`, `keras` or `onnx`; see `engines.open_engine`.
+            calibrated: False for the softmax of the logits, without the run's temperature.
 
         Raises:
-            SettingError: it is not a run, its model is missing or damaged, or the engine cannot be
-                used.
+            SettingError: it is not a run, its model is missing or damaged, the engine cannot be
+                used, or the run has no temperature, as with task=multilabel.
         """
         check_reading(batch_size, workers)
         self.run = run if isinstance(run, SavedRun) else open_run(run)
+        decisions.check_calibrated(self.run, calibrated)
+        self.calibrated = calibrated
         self.class_names = self.run.class_names
         self.pixel_options = PixelOptions.of(self.run.config.data)
         self.engine = engines.open_engine(self.run, engine, batch_size)
@@ -154,7 +160,7 @@ class Predictor:
         """
         validators.check_int("top_k", top_k)
         validators.check_bool("flip", flip)
-        rule = decisions.rule(self.run, coverage, ood_quantile, flip)
+        rule = decisions.rule(self.run, coverage, ood_quantile, flip, self.calibrated)
         return self._results(inputs.iter_items(images, self.pixel_options), top_k, flip, rule)
 
     def _results(
@@ -183,6 +189,11 @@ class Predictor:
         """
         return self.embedder.embed(images)
 
+    @property
+    def decision(self) -> str:
+        """What a reader of its predictions should know of how they are decided, in a sentence."""
+        return self.run.decision if self.calibrated else self.run.calibration.sentence_without
+
     @cached_property
     def embedder(self) -> Embedder:
         """The run's model without its head, loaded on first use."""
@@ -204,10 +215,10 @@ class Predictor:
         if not images:
             return []
         batch = np.stack(images)
-        probabilities, scores = self.engine.outputs(batch)
+        probabilities, scores = self._outputs(batch)
         if flip:
             mirrored = np.ascontiguousarray(batch[:, :, ::-1])
-            probabilities = (probabilities + self.engine.outputs(mirrored).probabilities) / 2
+            probabilities = (probabilities + self._outputs(mirrored).probabilities) / 2
         decided: Sequence[Decision | None] = [None] * len(images)
         if rule is not None:
             decided = rule.decide(probabilities, scores, self.class_names)
@@ -215,6 +226,14 @@ class Predictor:
             (self._top(row, top_k), decision, self._labels(row))
             for row, decision in zip(probabilities, decided, strict=True)
         ]
+
+    def _outputs(self, batch: np.ndarray) -> Outputs:
+        found = self.engine.outputs(batch)
+        if self.calibrated:
+            return found
+        # An ONNX file has the temperature T in it: softmax(z) ~ softmax(z / T)^T.
+        powers = found.probabilities.astype("float64") ** self.run.temperature
+        return found._replace(probabilities=powers / powers.sum(axis=-1, keepdims=True))
 
     def _top(self, probabilities: np.ndarray, top_k: int) -> tuple[Candidate, ...]:
         return self._candidates(probabilities, np.argsort(-probabilities, kind="stable")[:top_k])

@@ -33,7 +33,9 @@ def check_prediction(settings: Any) -> None:
     saved.check_model()
     saved.decision  # noqa: B018  (reads files that may be damaged)
     saved.abstention  # noqa: B018
-    decisions.rule(saved, settings.coverage, settings.ood_quantile, settings.flip)
+    calibrated = not settings.no_calibration
+    decisions.check_calibrated(saved, calibrated)
+    decisions.rule(saved, settings.coverage, settings.ood_quantile, settings.flip, calibrated)
     if not tables.find_table(settings.images, settings.image_column):
         inputs.find_files(settings.images)
     prediction_format(settings.format, settings.output)

@@ -51,6 +51,15 @@ class RunTemperature:
             return f"confidences are not calibrated: the temperature was {self.source}"
         return f"confidences are calibrated by temperature {self.value:.3f}, {self.source}"
 
+    @property
+    def sentence_without(self) -> str:
+        """The same of confidences that are asked for without it."""
+        if self.value == 1:
+            return self.sentence
+        return (
+            f"confidences are not calibrated, as asked for: temperature {self.value:.3f} is unused"
+        )
+
 
 def read_temperature(run: Path) -> RunTemperature:
     """The temperature in the run directory `run`; 1 before an evaluation.

@@ -56,7 +56,9 @@ class HistoryEntry:
 
 def show(run: RunState, images: list[Upload]) -> None:
     """Show a table of the predictions, and one image in detail."""
-    results = _predict(run, images)
+    saved = saved_run.open_run(run.path)
+    calibrated = _choose_calibration(saved)
+    results = _predict(run, images, calibrated)
     readable = []
     for image, result in zip(images, results, strict=True):
         if isinstance(result, Prediction):
@@ -80,28 +82,45 @@ def show(run: RunState, images: list[Upload]) -> None:
         )
     _show_detail(run, *readable[number])
     by = st.session_state.get(ENGINES, {}).get(run.name)
-    decision = saved_run.open_run(run.path).decision
+    decision = saved.decision if calibrated else saved.calibration.sentence_without
     st.caption(escape_markdown(f"{decision}; computed by {by}"))
 
 
-def _predict(run: RunState, images: list[Upload]) -> list[Prediction | str]:
+def _choose_calibration(saved: saved_run.SavedRun) -> bool:
+    """Whether the temperature is to be used; asked only of a run that has one."""
+    if saved.is_multilabel or saved.temperature == 1:
+        return True
+    return st.toggle(
+        f"Calibrated confidences (temperature {saved.temperature:.3f})",
+        value=True,
+        key="calibrated",
+        help=f"temperature scaling, {saved.calibration.source}",
+    )
+
+
+def _predict(run: RunState, images: list[Upload], calibrated: bool) -> list[Prediction | str]:
     """Prediction of each image, or why it cannot be read; cached in the session."""
     results: dict[tuple, Prediction | str] = st.session_state.setdefault("results", {})
     versions = saved_run.file_versions(run.path)
-    keys = [(run.name, versions, image.id) for image in images]
+    keys = [(run.name, versions, calibrated, image.id) for image in images]
     missing = [pair for pair in zip(keys, images, strict=True) if pair[0] not in results]
     if missing:
         with st.spinner("predicting; the model is opened first"):
             for start in range(0, len(missing), BATCH):
-                _predict_batch(run, missing[start : start + BATCH], results)
+                _predict_batch(run, missing[start : start + BATCH], results, calibrated)
     return [results[key] for key in keys]
 
 
 def _predict_batch(
-    run: RunState, batch: list[tuple[tuple, Upload]], results: dict[tuple, Prediction | str]
+    run: RunState,
+    batch: list[tuple[tuple, Upload]],
+    results: dict[tuple, Prediction | str],
+    calibrated: bool,
 ) -> None:
     files = [base64.b64encode(image.content).decode("ascii") for _, image in batch]
-    responses = worker("models").call("predict", run=str(run.path), images=files)
+    responses = worker("models").call(
+        "predict", run=str(run.path), images=files, calibrated=calibrated
+    )
     for (key, image), response in zip(batch, responses, strict=True):
         if "unreadable" in response:
             results[key] = str(response["unreadable"])

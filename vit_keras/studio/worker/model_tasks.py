@@ -46,15 +46,16 @@ class ModelTasks:
         if isinstance(predictor.engine, OnnxEngine):
             threading.Thread(target=backend.import_keras, daemon=True).start()
 
-    def predict(self, run: str, images: list[str]) -> list[dict[str, Any]]:
+    def predict(self, run: str, images: list[str], calibrated: bool = True) -> list[dict[str, Any]]:
         """Confidence of every class for each image file in base64, or why it cannot be read.
 
         With what is decided at the usual coverage, if the run has been evaluated. Of several
         labels, also the indices of those above their thresholds.
         """
-        predictor = self._open(run)
+        predictor = self._open(run, calibrated)
         contents = [base64.b64decode(image) for image in images]
-        coverage = None if predictor.run.abstention is None else COVERAGE
+        has_rule = calibrated and predictor.run.abstention is not None
+        coverage = COVERAGE if has_rule else None
         results = predictor.results(contents, top_k=len(predictor.class_names), coverage=coverage)
         return [
             {"unreadable": result.reason}
@@ -119,11 +120,12 @@ class ModelTasks:
         except SettingError as error:  # only our own ViT has these maps
             return {**shown, "no_overlay": str(error)}
 
-    def _open(self, run: str) -> Predictor:
+    def _open(self, run: str, calibrated: bool = True) -> Predictor:
         key = (run, saved_run.file_versions(Path(run)))
         if self._predictor is None or key != self._key:
             self._predictor = None  # frees the memory of the old model first
             if Path(run).is_dir() and (fault := zip_files.model_fault(Path(run) / MODEL)):
                 raise SettingError(f"{run} cannot predict: {fault}; choose another run")
             self._predictor, self._key = Predictor(run, batch_size=BATCH), key
+        self._predictor.calibrated = calibrated
         return self._predictor
