@@ -89,7 +89,7 @@ check-peers: $(VENV)/.peers
 	$(BIN)/python -m pytest tests/reference -m reference
 
 BENCHMARKS := train_step abstention audit augment cached_features calibration distillation embed \
-	folder_decode folder_scan imbalance int8 multilabel predict scientific_images studio \
+	estimate folder_decode folder_scan imbalance int8 multilabel predict scientific_images studio \
 	suggest time_to_accuracy
 
 # Speed compared with peers: training, augmentation, decoding, int8, prediction, studio, caches; what

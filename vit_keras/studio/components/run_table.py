@@ -65,7 +65,7 @@ def select_run(root: Path) -> RunState | None:
         help="the newest first",
     )
     st.query_params["run"] = selected
-    st.caption(escape_markdown(_data_and_classes(known[selected])))
+    st.write(escape_markdown(_data_and_classes(known[selected])))
     return known[selected]
 
 
