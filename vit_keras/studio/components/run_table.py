@@ -5,14 +5,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from vit_keras.runs import listing, run_dir, tables
+from vit_keras.runs import listing, tables
 from vit_keras.runs.describe import non_default_settings
 from vit_keras.runs.listing import Ranked
 from vit_keras.runs.notes import Notes
-from vit_keras.runs.saved_run import class_names, file_versions
+from vit_keras.runs.saved_run import file_versions
 from vit_keras.runs.status import RunState
 from vit_keras.studio.components.display import escape_markdown
-from vit_keras.text import abbreviated_list, counted
 
 FOLLOWED = "followed"  # session key: the directory of the run that was followed last
 CACHE_SECONDS = 5  # a page is drawn at every click; the runs are not listed each time
@@ -65,16 +64,7 @@ def select_run(root: Path) -> RunState | None:
         help="the newest first",
     )
     st.query_params["run"] = selected
-    st.write(escape_markdown(_data_and_classes(known[selected])))
     return known[selected]
-
-
-def _data_and_classes(run: RunState) -> str:
-    names = run_dir.read_or_default(class_names, run.path, [])
-    return (
-        f"Data set: {tables.data_text(run)}. {counted(len(names), 'class[es]')}: "
-        f"{abbreviated_list(names)}"
-    )
 
 
 def _title(run: RunState) -> str:
