@@ -62,7 +62,7 @@ def test_what_cannot_be_kept_is_refused(case, monkeypatch):
 
 
 def test_several_devices_are_refused(monkeypatch):
-    monkeypatch.setattr(backend, "replicas", lambda: 2)
+    monkeypatch.setattr(backend, "devices_in_use", lambda: 2)
     with pytest.raises(SettingError, match=r"works on one device, and there are 2; use one"):
         is_resident(DataConfig(device_resident="true"), IMAGES)
 

@@ -156,3 +156,20 @@ def test_classes_of_few_images_are_named():
     (problem,) = quality_report.rare_classes(splits)
     assert problem == "fewer than 10 images to train on of ant (9), bee (8)"
     assert quality_report.rare_classes(Splits(few(20), few(3), few(3), ["ant", "bee"])) == []
+
+
+def test_an_image_of_quite_another_size_is_named(tmp_path):
+    for split in ("train", "val", "test"):
+        for name in ("ant", "bee"):
+            write(tmp_path / split / name, 8)
+    huge = noise(400, 600).astype("uint8")
+    Image.fromarray(huge).save(tmp_path / "train" / "ant" / "huge.png")
+    (line,) = quality_report.sizes(load_splits(config(tmp_path), 0))
+    assert line.startswith("1 image to train on is far from the usual 6 pixels")
+    assert "ant/huge.png (600x400)" in line
+
+
+def test_a_mixture_of_sizes_has_no_unusual_one(root):
+    for index in range(6):
+        Image.fromarray(noise(40 + index, 60).astype("uint8")).save(root / "ant" / f"{index}.jpg")
+    assert quality_report.sizes(load_splits(config(root), 0)) == []

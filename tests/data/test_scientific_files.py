@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from helpers.hostile_files import tiff_of_pages
 from helpers.scientific_images import dicom, npy, png, pydicom, tiff, tifffile
 from vit_keras import SettingError
 from vit_keras.data import decode, preprocess, scientific_files
@@ -193,3 +194,8 @@ def test_arrays_of_another_depth_are_refused_by_name():
     (item,) = inputs.iter_items(DIGIT.astype("uint8"), GREY)
     with pytest.raises(SettingError, match="image has values of 0 to"):
         inputs.to_pixels(item, (8, 8, 1), "crop", GREY)
+
+
+def test_pages_that_are_the_same_bytes_cannot_fill_the_memory():
+    with pytest.raises(UnreadableError, match="far too large: 640,000,000 values"):
+        stored(tiff_of_pages(10))

@@ -37,15 +37,15 @@ def folders(folder):
 PHOTOS = {"photos/cat/a.png": picture(), "photos/dog/b.png": picture(9)}
 
 
-def test_images_of_classes_come_out_numbered(tmp_path):
+def test_images_of_classes_come_out_with_their_names(tmp_path):
     members = PHOTOS | {
         "photos/readme.txt": b"no image",
         "__MACOSX/photos/cat/._a.png": b"a fork",
         "photos/.hidden/c.png": picture(),
     }
     assert unzip_images.unzip_images(packed(members, tmp_path / "a.zip"), tmp_path / "out") == 2
-    assert folders(tmp_path / "out") == {"cat/000000.png", "dog/000001.png"}
-    assert (tmp_path / "out/dog/000001.png").read_bytes() == picture(9)
+    assert folders(tmp_path / "out") == {"cat/a.png", "dog/b.png"}
+    assert (tmp_path / "out/dog/b.png").read_bytes() == picture(9)
 
 
 def test_splits_stay_and_can_be_trained_on(tmp_path):
@@ -65,7 +65,18 @@ def test_splits_stay_and_can_be_trained_on(tmp_path):
 def test_names_are_cleaned(tmp_path):
     members = {"<img src=x>/../a.png".replace("/../", "/"): picture(), "Käse ☂/b.png": picture()}
     unzip_images.unzip_images(packed(members, tmp_path / "a.zip"), tmp_path / "out")
-    assert folders(tmp_path / "out") == {"_img src_x_/000000.png", "Käse _/000001.png"}
+    assert folders(tmp_path / "out") == {"_img src_x_/a.png", "Käse _/b.png"}
+
+
+def test_files_of_one_name_are_told_apart(tmp_path):
+    names = ["cat/a?.png", "cat/a*.png", "cat/A_.PNG", "cat/a_-2.png", "dog/a?.png"]
+    members = {name: picture(place) for place, name in enumerate(names)}
+    unzip_images.unzip_images(packed(members, tmp_path / "a.zip"), tmp_path / "out")
+    assert folders(tmp_path / "out") == {
+        *("cat/a_.png", "cat/a_-2.png", "cat/A_-3.png", "cat/a_-2-2.png", "dog/a_.png")
+    }
+    for place, name in enumerate(("cat/a_.png", "cat/a_-2.png", "cat/A_-3.png")):
+        assert (tmp_path / "out" / name).read_bytes() == picture(place)
 
 
 REFUSED = {
@@ -179,8 +190,8 @@ def test_each_file_of_the_zip_is_unpacked_or_named(tmp_path):
         "__MACOSX/photos/cat/a.png": b"a fork",
     }
     assert unzip_images.unzip_images(packed(members, tmp_path / "a.zip"), tmp_path / "out") == 5
-    unpacked = {path.suffix for path in (tmp_path / "out/cat").iterdir()}
-    assert unpacked == {".png", ".tif", ""}
+    unpacked = {path.name for path in (tmp_path / "out/cat").iterdir()}
+    assert unpacked == {"a.png", "scan.tif", "no ending", "evil._b_"}
     assert dict(unzip_images.read_left_out(tmp_path / "out")) == {
         "photos/notes.txt": "no image, by its ending .txt",
         "photos/stray.png": "in no folder of a class",

@@ -54,6 +54,21 @@ class Split(NamedTuple):
         is_of_class = self.labels[:, label] if self.labels.ndim == 2 else self.labels == label
         return np.flatnonzero(is_of_class)
 
+    def spread(self, count: int) -> np.ndarray:
+        """Indices of up to `count` images of as many classes as possible, in the order of both.
+
+        The first image of each class, then the second, and so on. Of more than `count` classes,
+        evenly spaced ones.
+        """
+        firsts = self.labels.argmax(axis=1) if self.labels.ndim == 2 else self.labels
+        order = np.argsort(firsts, kind="stable")
+        classes, starts = np.unique(firsts[order], return_index=True)
+        if len(classes) > count:
+            return order[starts[np.linspace(0, len(classes) - 1, count).astype(int)]]
+        rank = np.arange(len(order)) - np.repeat(starts, np.diff([*starts, len(order)]))
+        chosen = order[np.argsort(rank, kind="stable")[:count]]
+        return chosen[np.argsort(firsts[chosen], kind="stable")]
+
 
 def label_text(label: Any, class_names: Sequence[str]) -> str:
     """The class of an image, or all of its labels (K,), by name: `cat` or `cat; dog`."""

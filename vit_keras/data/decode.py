@@ -163,8 +163,10 @@ def _rgb_by_pillow(content: bytes, options: PixelOptions) -> np.ndarray:
         try:
             with Image.open(io.BytesIO(content), formats=VERSION_1) as image:
                 return pixels.three_channels_of_version_1(image, options.background)
-        except (OSError, Image.DecompressionBombError):
-            pass  # of a format that version 1 did not read
+        except UnreadableError:
+            raise
+        except Exception:  # Pillow raises many kinds of error
+            pass  # of a format that version 1 did not read, or with metadata that it refused
     image, _ = open_whole(content, format_of(content[:HEAD]))
     return pixels.to_rgb(pixels.load_samples(image, content), options)
 

@@ -72,7 +72,7 @@ def _hindrance(config: DataConfig, images: np.ndarray | LazyImages, most: float)
             "needs decoded images, and those of this folder take more than "
             f"data.cache_mb={config.cache_mb}; raise it"
         )
-    if (devices := backend.replicas()) > 1:
+    if (devices := backend.devices_in_use()) > 1:
         return f"works on one device, and there are {devices}; use one"
     if images.nbytes > most:
         return (
@@ -88,5 +88,5 @@ def free_bytes() -> int | None:
         return None
     import jax
 
-    found = jax.devices()[0].memory_stats() or {}
+    found = jax.local_devices()[0].memory_stats() or {}
     return found["bytes_limit"] - found["bytes_in_use"] if "bytes_limit" in found else None

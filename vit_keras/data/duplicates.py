@@ -116,7 +116,7 @@ def _hashes_and_thumbnails(
     if isinstance(images, LazyImages):
         files = list(images.files[chosen])
         hashes = [file.dhash for file in files]
-        small = LazyImages(images.root, files, THUMBNAIL, "stretch", 1, images.options)
+        small = LazyImages(images.source, files, THUMBNAIL, "stretch", 1, images.options)
         return np.array(hashes, np.uint64), functools.cache(lambda n: small[n].astype(np.int16))
     shown = images.__getitem__ if images.dtype == np.uint8 else lambda n: _levels(images[n])
     hashes = [dhash(_grey(shown(index))) for index in chosen]
@@ -197,7 +197,7 @@ def _near_duplicates(
     order = {split: rank for rank, split in enumerate(dict.fromkeys(file.split for file in files))}
     ranks = np.array([order[file.split] for file in files])
     records = [file.record for file in files]
-    thumbnails = LazyImages(images.root, records, THUMBNAIL, "stretch", 1, images.options)
+    thumbnails = LazyImages(images.source, records, THUMBNAIL, "stretch", 1, images.options)
     hashes, thumbnail = _hashes_and_thumbnails(thumbnails, np.arange(len(files)))
     found: dict[int, int] = {}
     for index, other in _candidate_pairs(hashes, ranks):

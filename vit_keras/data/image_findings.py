@@ -1,13 +1,15 @@
 """What a scan shows of whole images: flat ones, what the crop cuts off, bit depths, odd files."""
 
+import statistics
 from collections.abc import Iterator, Sequence
 
 from vit_keras.data.dataset import Finding
 from vit_keras.data.lazy_images import FileRecord, LazyImages
-from vit_keras.text import counted
+from vit_keras.text import abbreviated_list, counted, one_line
 
 MAX_CUT = 1 / 3  # of an image, that a crop may cut off without a finding
 MAX_CUT_OF_MOST = 1 / 5  # of most images, without a line about it
+UNUSUAL = 8  # times the usual side of an image, from which on another one is named
 ROUNDING = 1e-9
 
 
@@ -47,6 +49,24 @@ def cut_off(images: LazyImages) -> list[str]:
         f"{count:,} of {counted(len(images.files), 'image[s]')} to train on lose more than a fifth "
         "to data.resize_mode=crop; data.resize_mode=pad keeps them whole, and "
         "data.image_size=[height,width] has their shape"
+    ]
+
+
+def unusual_sizes(images: LazyImages) -> list[str]:
+    """A line if a few images are far larger or far smaller than the others."""
+    sides = [max(record.height, record.width) for record in images.files]
+    usual = statistics.median(sides) if sides else 0
+    found = [
+        f"{one_line(record.path)} ({record.width}x{record.height})"
+        for record, side in zip(images.files, sides, strict=True)
+        if not usual / UNUSUAL < side < usual * UNUSUAL
+    ]
+    if not found or len(found) > len(sides) / 10:  # a mixture, of which no size is unusual
+        return []
+    return [
+        f"{counted(len(found), 'image[s] to train on [is|are]')} far from the usual "
+        f"{usual:.0f} pixels of the longer side: {abbreviated_list(found)}; look whether they "
+        "belong here"
     ]
 
 

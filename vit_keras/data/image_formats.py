@@ -57,6 +57,7 @@ OTHERS = {
 _SIGNATURES = {name: re.compile(start, re.DOTALL) for name, start in SIGNATURES.items()}
 _OTHERS = {name: re.compile(start, re.DOTALL) for name, start in OTHERS.items()}
 REDUCED, DNG_VERSION = (254, 1), 50706  # TIFF: a preview, and the mark of a camera's raw file
+TILE = (323, 322)  # TIFF's tags: height and width of a tile
 
 
 class UnreadableError(ValueError):
@@ -97,6 +98,9 @@ def open_image(content: bytes, name: str) -> Any:
         )
     try:
         image: Any = Image.open(io.BytesIO(content), formats=(name,))
+        is_raw = name == "TIFF" and (
+            image.tag_v2.get(REDUCED[0]) == REDUCED[1] or DNG_VERSION in image.tag_v2
+        )
     except Image.DecompressionBombError as error:
         raise UnreadableError(f"far too large: {first_line(error)}") from None
     except Image.UnidentifiedImageError:
@@ -104,11 +108,18 @@ def open_image(content: bytes, name: str) -> Any:
     except Exception as error:  # Pillow raises many kinds of error for damaged files
         raise damaged(error) from None
     check_size(image.height, image.width, name)
-    if name == "TIFF" and (
-        image.tag_v2.get(REDUCED[0]) == REDUCED[1] or DNG_VERSION in image.tag_v2
-    ):
+    check_size(*tile_size(image))
+    if is_raw:
         raise UnreadableError(f"a camera's raw file, {NOT_READ}")
     return image
+
+
+def tile_size(image: Any) -> tuple[int, int]:
+    """(height, width) that is decoded at a time: a tile of a TIFF may be larger than the image."""
+    if image.format != "TIFF" or not all(tag in image.tag_v2 for tag in TILE):
+        return image.height, image.width
+    height, width = (image.tag_v2[tag] for tag in TILE)
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else (0, 0)
 
 
 def check_size(height: int, width: int, name: str = "") -> None:

@@ -47,8 +47,8 @@ def training_batches(
             other images are dropped in the next epoch.
         seed: of the order.
         first_epoch: counted from 0.
-        prefetch: batches prepared ahead of the device, in a thread. On JAX `close()` of the stream
-            ends the thread.
+        prefetch: batches prepared ahead of the device, in threads. On JAX `close()` of the stream
+            ends them.
         steps: batches of an epoch; by default `len(split.labels) // batch_size`.
         repeats: copies of each image in a batch (repeated augmentation, Hoffer et al. 2020). An
             epoch keeps its number of batches and has fewer images (Berman et al. 2019).
@@ -80,10 +80,12 @@ def training_batches(
         epoch, step = divmod(first_step + number, count)
         images = order(first_epoch + epoch)[step * distinct : (step + 1) * distinct]
         index = repeated_indices(images, repeats)
+        own = _own_share(len(index))
+        copy = np.arange(len(index))[own] // len(images)  # all first copies come first, and so on
+        index = index[own]
         batch = split.images[index], split.labels[index]
         if flip is None:
             return batch if extra is None else (*batch, extra[index])
-        copy = np.arange(len(index)) // len(images)  # all first copies come first, and so on
         return *batch, flip.is_flipped(index, (first_epoch + epoch) * repeats + copy)
 
     if _on_tensorflow():
@@ -94,25 +96,33 @@ def training_batches(
 
 
 def _prefetched(load: Callable[[int], Batch], prefetch: int, wait: "DataWait | None") -> Any:
-    """Generator of (load(0),), (load(1),), ..., of which `prefetch` are prepared ahead in a thread.
+    """Generator of (load(0),), (load(1),), ..., of which `prefetch` are prepared ahead in threads.
 
-    Keras copies the next batch to a GPU while it computes the one before. The thread ends when the
+    Keras copies the next batch to a GPU while it computes the one before. The threads end when the
     generator is closed, or with its last reference.
     """
-    thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
+    # Two at a time, so that no core idles while the last images of a batch are decoded.
+    threads = ThreadPoolExecutor(2, thread_name_prefix="batches")
     try:
-        ahead = collections.deque(thread.submit(load, number) for number in range(prefetch))
+        ahead = collections.deque(threads.submit(load, number) for number in range(prefetch))
 
         def next_batch(number: int) -> Batch:
-            batch = ahead.popleft().result()  # or the error of the thread
-            ahead.append(thread.submit(load, number + prefetch))
+            batch = ahead.popleft().result()  # or the error of its thread
+            ahead.append(threads.submit(load, number + prefetch))
             return batch
 
         taken = wait.timed_loader(next_batch, is_ahead=False) if wait else next_batch
         for number in itertools.count():
             yield (taken(number),)
     finally:
-        thread.shutdown(cancel_futures=True)
+        threads.shutdown(cancel_futures=True)
+
+
+def _own_share(size: int) -> slice:
+    """The part of a batch of `size` images that this process reads, of several that train."""
+    own = size // backend.process_count()
+    first = backend.process_index() * own
+    return slice(first, first + own)
 
 
 def repeated_indices(images: np.ndarray, repeats: int) -> np.ndarray:
@@ -154,9 +164,12 @@ class _SequentialBatches(keras.utils.PyDataset):
 
     def arrays(self, index: int) -> tuple[np.ndarray, ...]:
         """Images and labels of a batch, and weights if some batch is padded."""
-        part = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        images, labels = self.split.images[part], self.split.labels[part]
-        return self._padded(images, labels) if self.padding else (images, labels)
+        first = index * self.batch_size
+        end = min(first + self.batch_size, len(self.split.labels))
+        if self.padding:
+            return self._padded(np.arange(first, end))
+        own = _own_share(end - first)
+        return self._at(slice(first + own.start, first + own.stop))
 
     @property
     def padding(self) -> int:
@@ -165,16 +178,20 @@ class _SequentialBatches(keras.utils.PyDataset):
         sizes = (self.batch_size, total - full * self.batch_size)
         return full * (-sizes[0] % self.devices) + -sizes[1] % self.devices
 
-    def _padded(self, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, ...]:
+    def _at(self, numbers: Any) -> tuple[np.ndarray, ...]:
+        return self.split.images[numbers], self.split.labels[numbers]
+
+    def _padded(self, numbers: np.ndarray) -> tuple[np.ndarray, ...]:
         """A batch of a size that the devices can share, with weights that leave out what is added.
 
         Keras divides a batch's loss by its size, and weights it by its size: the weights make up
         for the images that were added.
         """
-        total, added = len(self.split.labels), -len(labels) % self.devices
-        index = np.arange(len(labels) + added).clip(max=len(labels) - 1)
-        weights = np.where(np.arange(len(index)) < len(labels), 1 + self.padding / total, 0)
-        return images[index], labels[index], weights.astype("float32")
+        total, added = len(self.split.labels), -len(numbers) % self.devices
+        index = np.pad(numbers, (0, added), mode="edge")
+        weights = np.where(np.arange(len(index)) < len(numbers), 1 + self.padding / total, 0)
+        own = _own_share(len(index))
+        return *self._at(index[own]), weights[own].astype("float32")
 
 
 def _as_inputs(images: Any, labels: Any, *weights: Any) -> tuple[Any, ...]:

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import simplejpeg
 
-from vit_keras.data.image_formats import damaged
+from vit_keras.data.image_formats import UnreadableError, damaged
 from vit_keras.data.resize import size_within, thread_buffer
 from vit_keras.text import counted
 
 END = b"\xff\xd9"  # the marker at the end of an image
+SCAN = b"\xff\xda"  # the marker before each pass over the pixels; encoders make about ten
+MAX_SCANS = 200  # of a million that fit into a file, each of which takes time for all pixels
 NO_END = "Premature end of JPEG file"
 EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x(\w\w)")
 HARMLESS = re.compile(r"JFIF revision|Adobe color transform|ICC marker")  # of the header
@@ -25,6 +27,16 @@ RESTART = range(0xD0, 0xD8)  # markers within the pixels
 MAX_PLACES = 16  # of a marker, that are tried
 MAX_FAULTS = 4  # of one file
 SIDE = 8  # pixels: libjpeg reports the same at any scale
+
+
+def check_scans(content: bytes) -> None:
+    """Refuse a file that would keep the decoder busy for hours.
+
+    Raises:
+        UnreadableError: it has far more scans than any encoder makes.
+    """
+    if (count := content.count(SCAN)) > MAX_SCANS:
+        raise UnreadableError(f"a JPEG of {count:,} scans; save it again")
 
 
 def repaired(content: bytes, is_cmyk: bool) -> tuple[bytes, str]:

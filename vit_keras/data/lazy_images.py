@@ -1,4 +1,4 @@
-"""Lazy loading: images of a folder as an array (n, X, Y, 3) that is decoded when it is indexed."""
+"""Lazy loading: encoded images as an array (n, X, Y, 3) that is decoded when it is indexed."""
 
 import functools
 import hashlib
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vit_keras.data import decode
+from vit_keras.data.image_bytes import FolderFiles, ImageBytes
 from vit_keras.data.image_formats import VERSION_1
 from vit_keras.data.pixel_options import PixelOptions
 from vit_keras.data.value_range import ValueFacts
@@ -19,15 +20,15 @@ from vit_keras.io import parallel
 
 
 class FileRecord(NamedTuple):
-    """An image file of a folder, as the scan of the folder found it."""
+    """An encoded image, a file or a record of one, as the scan of its data set found it."""
 
-    # The scan's cache stores these fields in this order: a change needs a new CACHE_VERSION.
-    path: str  # within the folder
-    bytes: int
-    mtime: int  # nanoseconds
+    # The scan's cache stores these fields in this order: a change needs a new scan_cache.VERSION.
+    path: str  # within the folder; of the record n of a file, `file#n`
+    bytes: int  # of the image
+    mtime: int  # of the file, nanoseconds
     ctime: int  # of the last change of content, name or rights, nanoseconds
     inode: int
-    sha256: str  # of the file; empty if it could not be read, or is no image
+    sha256: str  # of the image's bytes; empty if it could not be read, or is no image
     reason: str  # why the file is skipped; empty if it is an image
     dhash: int = 0  # difference hash of the image, 64 bits; 0 if it has too few edges
     # As in `probe.ProbeResult`:
@@ -58,21 +59,23 @@ class FileRecord(NamedTuple):
 
 
 class LazyImages:
-    """Images (n, X, Y, 3) uint8 of files, decoded by threads when they are indexed.
+    """Images (n, X, Y, 3) uint8 of files or records, decoded by threads when they are indexed.
 
-    Where `data.value_range` is set, (n, X, Y, C) float32 of 0 to 255.
+    Grey ones on demand, (n, X, Y, 1). Where `data.value_range` is set, (n, X, Y, C) float32 of 0 to
+    255.
 
     An index, a slice, a list or an array of indices gives a NumPy array of decoded images. `take`
     gives `LazyImages` and decodes nothing.
 
     Args:
-        root: the folder.
+        source: where the bytes come from; a path is of a folder of files.
         files: of the images, in order.
         size: (X, Y) that each image is resized to.
         resize_mode: how, see `resize.resize_to_size`.
         workers: threads; by default as many as there are cores.
         options: how pixels become RGB.
         groups: the group of each image; those of one stay in one split.
+        is_grey: whether an image of 256 levels has one channel.
 
     Attributes:
         failure: the error of the last file that could not be decoded.
@@ -80,16 +83,20 @@ class LazyImages:
 
     def __init__(
         self,
-        root: Path,
+        source: ImageBytes | Path | str,
         files: Sequence[FileRecord] | np.ndarray,
         size: tuple[int, int],
         resize_mode: str,
         workers: int | None,
         options: PixelOptions = PixelOptions(),  # noqa: B008  (frozen)
         groups: Sequence[str] | np.ndarray | None = None,
+        is_grey: bool = False,
     ) -> None:
-        self.root, self.size, self.resize_mode, self.workers = root, size, resize_mode, workers
-        self.options = options
+        if isinstance(source, Path | str):
+            source = FolderFiles(Path(source))
+        self.source: ImageBytes = source
+        self.size, self.resize_mode, self.workers = size, resize_mode, workers
+        self.options, self.is_grey = options, is_grey
         self.groups = None if groups is None else np.asarray(groups, object)
         self.failure: SettingError | None = None
         if isinstance(files, np.ndarray):
@@ -102,8 +109,9 @@ class LazyImages:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        is_rgb = self.options.value_range is None
-        return len(self), *self.size, 3 if is_rgb else self.options.channels or 3
+        if self.options.value_range is None:
+            return len(self), *self.size, 1 if self.is_grey else 3
+        return len(self), *self.size, self.options.channels or 3
 
     @property
     def dtype(self) -> np.dtype:
@@ -161,7 +169,7 @@ class LazyImages:
         return self._with_files(self.files[index], groups)
 
     def joined(self, *others: "LazyImages") -> "LazyImages":
-        """These images and those of other splits of the same folder, not decoded."""
+        """These images and those of other splits of the same data set, not decoded."""
         groups = [images.groups for images in (self, *others) if images.groups is not None]
         return self._with_files(
             np.concatenate([self.files, *(other.files for other in others)]),
@@ -179,7 +187,14 @@ class LazyImages:
         self, files: np.ndarray, groups: np.ndarray | None, options: PixelOptions
     ) -> "LazyImages":
         return LazyImages(
-            self.root, files, self.size, self.resize_mode, self.workers, options, groups
+            self.source,
+            files,
+            self.size,
+            self.resize_mode,
+            self.workers,
+            options,
+            groups,
+            self.is_grey,
         )
 
     def decoded(self) -> np.ndarray:
@@ -191,25 +206,32 @@ class LazyImages:
         return result
 
     def _decode(self, file: FileRecord, out: np.ndarray | None = None) -> np.ndarray:
-        path = self.root / file.path
+        is_rgb = not self.is_grey or self.options.value_range is not None
         try:
-            return decode.decode_resized(
-                path.read_bytes(),
+            image = decode.decode_resized(
+                self.source.read(file.path),
                 self.size,
                 self.resize_mode,
                 file.orientation,
                 file.is_jpeg,
-                out,
+                out if is_rgb else None,
                 file.has_profile,
                 self.options,
             )
         except (OSError, decode.UnreadableError) as error:
             self.failure = SettingError(
-                f"{path} could be read when the folder was scanned, and cannot be any more "
-                f"({decode.error_reason(error)}); put it back and continue with run.resume, or "
-                "remove it and start a new run"
+                f"{self.source.place(file.path)} could be read when it was scanned, and cannot be "
+                f"any more ({decode.error_reason(error)}); put it back and continue with "
+                "run.resume, or remove it and start a new run"
             )
             raise self.failure from None
+        if is_rgb:
+            return image
+        grey = decode.to_channels(image, 1)
+        if out is None:
+            return grey
+        out[...] = grey
+        return out
 
 
 @functools.cache

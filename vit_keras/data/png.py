@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -13,6 +13,7 @@ CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 KEPT = (*CRITICAL, b"tRNS", b"sBIT", b"eXIf")  # what the pixels and their orientation need
 MAX_PROFILE = 2**24  # bytes
 BLOCK = 2**20  # bytes that are decompressed at a time
+MAX_PIXEL_BYTES = 8  # of RGBA with 16 bits
 
 
 class Chunk(NamedTuple):
@@ -43,7 +44,14 @@ def read_chunks(content: bytes) -> Iterator[Chunk]:
         position = end + 4
 
 
-def has_whole_pixels(chunks: Iterable[Chunk]) -> bool:
+def stored_size(chunks: Iterable[Chunk]) -> tuple[int, int]:
+    """(height, width) by the chunk IHDR; the largest of several, as Pillow takes the last one."""
+    headers = [chunk.data for chunk in chunks if chunk.kind == b"IHDR" and len(chunk.data) >= 8]
+    sizes = [struct.unpack_from(">II", header) for header in headers]
+    return max((height for _, height in sizes), default=0), max((w for w, _ in sizes), default=0)
+
+
+def has_whole_pixels(chunks: Sequence[Chunk]) -> bool:
     """Whether the pixels are as they were written, by the checksums, which Pillow does not check.
 
     Where that of a chunk is wrong, that of the compressed pixels decides.
@@ -51,12 +59,14 @@ def has_whole_pixels(chunks: Iterable[Chunk]) -> bool:
     pixels = [chunk for chunk in chunks if chunk.kind == b"IDAT"]
     if all(chunk.is_intact for chunk in pixels):
         return True
+    height, width = stored_size(chunks)
+    left = MAX_PIXEL_BYTES * height * (width + 1) + BLOCK  # 32 MB may decompress to 32 GB
     stream = zlib.decompressobj()
     try:
         for chunk in pixels:
             rest: bytes | memoryview = chunk.data
-            while rest:
-                stream.decompress(rest, BLOCK)
+            while rest and left > 0:
+                left -= len(stream.decompress(rest, BLOCK))
                 rest = stream.unconsumed_tail
     except zlib.error:
         return False

@@ -1,6 +1,7 @@
 """Probe an image file: decode it completely, to check that it is whole, and measure it."""
 
 import io
+import math
 from typing import Any, NamedTuple
 
 import cv2
@@ -19,6 +20,7 @@ from vit_keras.data.image_formats import (
     format_of,
     largest_icon,
     open_image,
+    tile_size,
 )
 from vit_keras.data.orientation import UPRIGHT, exif_orientation
 from vit_keras.data.pixel_options import PixelOptions
@@ -62,6 +64,21 @@ def probe(content: bytes, grey_side: int = GREY_SIDE) -> ProbeResult:
     image, remark = open_whole(content, name)
     remark = remark or length_remark(content, name)
     return _probe_samples(image, content, name, remark)
+
+
+def stored_size(content: bytes) -> tuple[int, int]:
+    """(height, width) that is decoded of a file, by its header, before memory is taken for it.
+
+    Raises:
+        UnreadableError: the file is empty, no image, damaged, too small or far too large.
+    """
+    name = format_of(content[:HEAD])
+    if name == "ICO":
+        content, name = largest_icon(content)
+    if name == "PNG":  # without its metadata, by which Pillow may refuse it
+        return png.stored_size(png.read_chunks(content))
+    image = open_image(content, name)
+    return max((image.height, image.width), tile_size(image), key=math.prod)
 
 
 def open_whole(content: bytes, name: str) -> tuple[Any, str]:
@@ -111,6 +128,7 @@ def probe_by_version_1(content: bytes) -> ProbeResult | None:
 
 
 def _probe_jpeg(content: bytes, side: int) -> ProbeResult:
+    jpeg.check_scans(content)
     with open_image(content, "JPEG") as image:
         is_cmyk, remark = image.mode == "CMYK", ""
         try:

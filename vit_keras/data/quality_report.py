@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vit_keras.data.dataset import Finding, Split, Splits
-from vit_keras.data.image_findings import cut_off
+from vit_keras.data.image_findings import cut_off, unusual_sizes
 from vit_keras.data.lazy_images import LazyImages
 from vit_keras.text import abbreviated_list, counted, one_line
 
@@ -135,6 +135,11 @@ def joined_labels(splits: Splits) -> list[str]:
 def crop(splits: Splits) -> list[str]:
     """A line if the crop cuts off more than a fifth of most images to train on."""
     return [] if splits.train_files is None else cut_off(splits.train_files)
+
+
+def sizes(splits: Splits) -> list[str]:
+    """A line if a few images to train on are far larger or smaller than the others."""
+    return [] if splits.train_files is None else unusual_sizes(splits.train_files)
 
 
 def imbalance(splits: Splits) -> list[str]:

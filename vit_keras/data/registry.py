@@ -7,7 +7,7 @@ from typing import Protocol
 
 from vit_keras.config.schema import DataConfig
 from vit_keras.data.dataset import DatasetInfo, SourceData
-from vit_keras.data.readers import digits, folder, npz, table, tfds
+from vit_keras.data.readers import digits, folder, huggingface, npz, table, tfds, tfds_index
 from vit_keras.errors import SettingError
 
 
@@ -30,9 +30,17 @@ class Reader(Protocol):
         """
 
 
-READERS: dict[str, Reader] = {"digits": digits, "folder": folder, "csv": table, "npz": npz}
-OF_FILES = ("folder", "csv")  # whose images are files, which are decoded when they are used
-OF_PATH = (*OF_FILES, "npz")  # that are read from data.path
+READERS: dict[str, Reader] = {
+    "digits": digits,
+    "folder": folder,
+    "csv": table,
+    "huggingface": huggingface,
+    "npz": npz,
+}
+OF_FILES = ("folder", "csv")  # whose images are files
+LAZY = (*OF_FILES, "huggingface")  # whose images are decoded when they are used
+OF_PATH = (*LAZY, "npz")  # that are read from data.path
+OF_SEVERAL_LABELS = (*OF_FILES, "npz")  # whose images can have several labels
 OTHER_NAMES: Reader = tfds  # every other name is a data set of TensorFlow Datasets
 IN_MEMORY = "arrays"  # the name of data that a Python program passes to `train_model`
 WELL_KNOWN = {"digits": digits.INFO, **tfds.WELL_KNOWN}
@@ -68,6 +76,12 @@ def image_counts(config: DataConfig) -> dict[str, int] | None:
         SettingError: a data set is absent or has lost files.
     """
     return _reader(config).image_counts(config)
+
+
+def is_lazy(config: DataConfig) -> bool:
+    """Whether images are decoded when they are used, where they do not fit into `data.cache_mb`."""
+    is_of_tfds = config.name not in (*READERS, IN_MEMORY)
+    return config.name in LAZY or (is_of_tfds and tfds_index.is_array_record(config))
 
 
 def _reader(config: DataConfig) -> Reader:

@@ -150,8 +150,8 @@ def validation_count(config: DataConfig, images: int) -> int:
         limited = f" (data.limit={config.limit})" if config.limit is not None else ""
         raise SettingError(
             f"data.validation_fraction={config.validation_fraction:g} leaves none of "
-            f"{counted(images, 'image[s]')}{limited} to train on; use a smaller fraction, or "
-            "more images"
+            f"{counted(images, 'image[s]')}{limited} to train on; add images, ten of each class "
+            "at least, or use a smaller fraction"
         )
     return count
 

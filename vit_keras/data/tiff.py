@@ -5,6 +5,7 @@ import zlib
 from typing import NamedTuple
 
 BLOCK = 2**20  # bytes that are decompressed at a time
+MAX_PIXEL_BYTES = 2**31  # of all strips, which may be the same few bytes of a file again and again
 COMPRESSION = 259  # the tag; of these values it is zlib's, with a checksum that libtiff ignores
 DEFLATE = (8, 32946)
 PARTS = ((273, 279), (324, 325))  # tags: where strips, or tiles, begin and their lengths
@@ -62,7 +63,13 @@ def has_whole_pixels(content: bytes) -> bool:
         return True  # the decoder says what is wrong
     if directory is None or not {*DEFLATE} & {*directory.values.get(COMPRESSION, [])}:
         return True
-    return all(_is_whole(content[start : start + length]) for start, length in _parts(directory))
+    left = MAX_PIXEL_BYTES
+    for start, length in _parts(directory):
+        size = _decompressed_size(content[start : start + length], left)
+        if size is None:
+            return False
+        left -= size
+    return True
 
 
 def _parts(directory: Directory) -> list[tuple[int, int]]:
@@ -75,12 +82,13 @@ def _parts(directory: Directory) -> list[tuple[int, int]]:
     ]
 
 
-def _is_whole(data: bytes) -> bool:
-    stream = zlib.decompressobj()
+def _decompressed_size(data: bytes, most: int) -> int | None:
+    """In bytes; None if the data are damaged, or give more than `most`."""
+    stream, size = zlib.decompressobj(), 0
     try:
-        while data and not stream.eof:
-            stream.decompress(data, BLOCK)
+        while data and not stream.eof and size <= most:
+            size += len(stream.decompress(data, BLOCK))
             data = stream.unconsumed_tail
     except zlib.error:
-        return False
-    return stream.eof
+        return None
+    return size if stream.eof and size <= most else None

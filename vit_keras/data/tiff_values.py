@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from vit_keras.data.image_formats import NOT_READ, UnreadableError, damaged
+from vit_keras.data.image_formats import MAX_PIXELS, NOT_READ, UnreadableError, damaged
 from vit_keras.data.orientation import UPRIGHT
 from vit_keras.data.stored_image import StoredImage, optional_library
 from vit_keras.data.value_range import Range
@@ -38,6 +38,8 @@ def read_tiff(content: bytes) -> StoredImage | None:
                 raise UnreadableError("damaged: it ends before its pixels")
             series = file.series[0]
             rows, columns = (series.axes.index(axis) for axis in "YX")
+            if series.size > 3 * MAX_PIXELS:  # pages may be the same bytes again and again
+                raise UnreadableError(f"far too large: {series.size:,} values")
             values = np.moveaxis(series.asarray(), (rows, columns), (0, 1))
             values = values.reshape(*values.shape[:2], -1)
             turned = UPRIGHT[_tag(page, ORIENTATION) or 1](values)

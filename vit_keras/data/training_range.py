@@ -87,7 +87,7 @@ def _stored(images: np.ndarray | LazyImages, chosen: np.ndarray) -> Iterator[np.
         yield from images[chosen]
         return
     for file in images.files[chosen]:
-        content = (images.root / file.path).read_bytes()
+        content = images.source.read(file.path)
         yield scientific_files.read_stored(content, images.options).values
 
 

@@ -1,8 +1,8 @@
 """Unzip an untrusted archive of images into a folder of classes.
 
-The names of the archive's folders, sanitized, become the names of classes and splits; files are
-numbered. Nothing is written outside of the destination. Files are left out by the rules of
-`layout_names`, as in a folder; the mark in the destination lists them.
+The names of the archive's folders, sanitized, become the names of classes and splits, and its files
+keep their names, sanitized. Nothing is written outside of the destination. Files are left out by
+the rules of `layout_names`, as in a folder; the mark in the destination lists them.
 """
 
 import json
@@ -63,10 +63,10 @@ def unzip_images(file: str | Path | IO[bytes], folder: Path) -> int:
     with zip_files.open_untrusted(file) as archive:
         members, left_out = _image_members(archive.infolist())
         with atomic.atomic_folder(folder, MARK) as new:
-            for number, (entry, folders) in enumerate(members):
-                zip_files.extract_member(
-                    archive, entry, new.joinpath(*folders, f"{number:06}{_suffix(entry)}")
-                )
+            names = DistinctNames()
+            for entry, folders in members:
+                name = names.of(folders, PurePosixPath(entry.filename.replace("\\", "/")).name)
+                zip_files.extract_member(archive, entry, new.joinpath(*folders, name))
             (new / MARK).write_text(json.dumps(left_out), encoding="ascii")
         return len(members)
 
@@ -77,9 +77,26 @@ def read_left_out(folder: Path) -> list[LeftOut]:
     return [LeftOut(*row) for row in json.loads(text or "[]")]  # version 0.1 wrote an empty mark
 
 
-def _suffix(entry: zipfile.ZipInfo) -> str:
-    suffix = PurePosixPath(entry.filename).suffix.lower()
-    return suffix if SUFFIX.fullmatch(suffix) else ""
+class DistinctNames:
+    """Names for untrusted files, like those that they have, and each once in its folder."""
+
+    def __init__(self) -> None:
+        self._taken: Counter[tuple[str, ...]] = Counter()
+
+    def of(self, folders: Iterable[str], name: str) -> str:
+        """`Rose 1?.JPG` -> `Rose 1_.jpg`; `Rose 1_-2.jpg` if there is one of that name."""
+        path = PurePosixPath(name)
+        suffix = path.suffix.lower()
+        suffix = suffix if SUFFIX.fullmatch(suffix) else ""
+        stem = zip_files.sanitized_name(path.stem if suffix else name)
+        place = tuple(folder.casefold() for folder in folders)
+        first = (*place, f"{stem}{suffix}".casefold())
+        found = f"{stem}{suffix}"
+        while self._taken[(*place, found.casefold())]:
+            self._taken[first] += 1
+            found = f"{stem}-{self._taken[first]}{suffix}"
+        self._taken[(*place, found.casefold())] += 1
+        return found
 
 
 def _image_members(entries: list[zipfile.ZipInfo]) -> tuple[list[Member], list[LeftOut]]:

@@ -90,7 +90,7 @@ def test_a_folder_around_the_classes_is_taken_and_said(tmp_path):
 
 def test_a_single_class_is_no_folder_around_its_sub_folders(tmp_path):
     make(tmp_path, "cat", "cat/raw", "cat/edited")
-    with pytest.raises(SettingError, match="has 1 sub-folders"):
+    with pytest.raises(SettingError, match="has 1 sub-folder "):
         read(tmp_path)
 
 

@@ -154,7 +154,7 @@ REFUSED = {
         lambda root: [
             path.rename(root.parent / f"{path.parent.name}-bee") for path in root.glob("*/bee")
         ],
-        "1 sub-folders",
+        "1 sub-folder ",
     ),
     "a link of a folder": (
         lambda root: (root / "train/cow").symlink_to(root.parent),
@@ -182,3 +182,17 @@ def test_a_class_called_train_is_a_class(tmp_path):
     for name in ("train", "plane"):
         write(tmp_path / name, 5)
     assert load_splits(config(tmp_path), 0).class_names == ["plane", "train"]
+
+
+def test_another_folder_than_the_one_that_was_meant_is_told_apart(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"an image")
+    (tmp_path / "empty").mkdir()
+    said = {
+        "fotos": "is no folder; did you mean .*photos",
+        "empty": r"0 sub-folders with images.*\(the folder is empty\)",
+        "photos": r"0 sub-folders with images.*\(1 file lies in it without a sub-folder\)",
+    }
+    for name, message in said.items():
+        with pytest.raises(SettingError, match=message):
+            registry.class_names(config(tmp_path / name))

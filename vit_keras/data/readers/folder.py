@@ -12,6 +12,7 @@ import numpy as np
 
 from vit_keras.config.schema import DataConfig
 from vit_keras.data.dataset import DatasetInfo, Finding, SourceData, Split
+from vit_keras.data.image_bytes import FolderFiles, ImageBytes
 from vit_keras.data.image_findings import image_findings
 from vit_keras.data.image_formats import NO_IMAGE
 from vit_keras.data.lazy_images import FileRecord, LazyImages
@@ -55,8 +56,32 @@ def read_listing(
         listing: its files.
         join: what makes one image of several of the files that can be used.
     """
-    size, class_names = requested_size(config), listing.class_names
-    options, scanned = with_pixel_options(config, scan_files(config, listing.files, root))
+    scanned = scan_files(config, listing.files, root)
+    return read_scanned(config, FolderFiles(root), listing, scanned, requested_size(config), join)
+
+
+def read_scanned(
+    config: DataConfig,
+    source: ImageBytes,
+    listing: Listing,
+    scanned: Scanned,
+    size: tuple[int, int],
+    join: Callable[[DataConfig, Scanned], Scanned] | None = None,
+    is_grey: bool = False,
+) -> SourceData:
+    """The splits of images that were scanned; see `read`.
+
+    Args:
+        config: of the data.
+        source: where the bytes of the images come from.
+        listing: the images, and what else there is.
+        scanned: each image of it with its record.
+        size: (X, Y) of the images.
+        join: what makes one image of several that can be used.
+        is_grey: whether images have one channel.
+    """
+    class_names = listing.class_names
+    options, scanned = with_pixel_options(config, scanned)
 
     def named(file: ListedFile) -> str:
         return "; ".join(class_names[label] for label in file.labels)
@@ -69,7 +94,7 @@ def read_listing(
     skipped = [finding for finding in findings if finding.problem == "skipped"]
     if skipped and config.on_bad_file == "fail":
         raise SettingError(
-            f"{root / skipped[0].file}: {skipped[0].detail}; {len(skipped)} of "
+            f"{source.place(skipped[0].file)}: {skipped[0].detail}; {len(skipped)} of "
             f"{counted(len(scanned), 'file[s]')} cannot be used: repair or remove them, or set "
             "data.on_bad_file=skip"
         )
@@ -84,7 +109,9 @@ def read_listing(
         records = [record for _, record in usable]
         labels = _label_array(config, [file for file, _ in usable], len(class_names))
         groups = [file.group for file, _ in usable] if config.group_column else None
-        lazy = LazyImages(root, records, size, config.resize_mode, config.workers, options, groups)
+        lazy = LazyImages(
+            *(source, records, size, config.resize_mode, config.workers, options, groups, is_grey)
+        )
         splits[name or "train"] = Split(lazy, labels)
         findings += image_findings(lazy, [named(file) for file, _ in usable], name)
     return SourceData(

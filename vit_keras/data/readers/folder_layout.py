@@ -9,6 +9,7 @@ Hidden files and folders are ignored. Symbolic links are followed if they stay w
 or all of them with `data.follow_links=true`.
 """
 
+import difflib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from vit_keras.data.readers.class_layout import LITERAL, Layout
 from vit_keras.data.readers.folder_files import FolderTree, FoundFile, ListingRules
 from vit_keras.data.readers.layout_names import SCIENTIFIC, SUFFIXES
 from vit_keras.errors import SettingError
-from vit_keras.text import abbreviated_list
+from vit_keras.text import abbreviated_list, counted
 
 MANIFEST = "split_manifest.csv"  # which `vit-keras split` writes beside the splits
 ALLOW = "allow"
@@ -67,12 +68,24 @@ def root(config: DataConfig) -> Path:
         where = "" if path.is_absolute() else f" in {Path.cwd()}"
         table = ", or read a table by data=csv" if path.is_file() else ""
         raise SettingError(
-            f"data.path={config.path} is no folder{where}; name the one with the classes{table}"
+            f"data.path={config.path} is no folder{where}; {_near(path)}name the one with the "
+            f"classes{table}"
         )
     return path
 
 
-def _rules(config: DataConfig) -> ListingRules:
+def _near(path: Path) -> str:
+    """`did you mean photos? Or `: a folder beside one that does not exist."""
+    try:
+        folders = [one.name for one in os.scandir(path.parent) if one.is_dir()]
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(path.name, folders, n=1)
+    return f"did you mean {path.parent / near[0]}? Or " if near and not path.exists() else ""
+
+
+def listing_rules(config: DataConfig) -> ListingRules:
+    """What is left out where the folder is listed."""
     suffixes = config.suffixes
     return ListingRules(
         boundary=None if config.follow_links else os.path.realpath(root(config)) + os.sep,
@@ -90,7 +103,7 @@ def find_layout(config: DataConfig) -> Layout:
     Raises:
         SettingError: the folder cannot be read in one way only; see `class_layout.find_layout`.
     """
-    tree = FolderTree(root(config), f"data.path={config.path}", _rules(config))
+    tree = FolderTree(root(config), f"data.path={config.path}", listing_rules(config))
     return class_layout.find_layout(tree, config.layout)
 
 
@@ -118,8 +131,9 @@ def class_names_of(config: DataConfig, layout: Layout) -> list[str]:
     if len(names) < (1 if config.missing_classes == ALLOW else 2):
         passed_over = _passed_over(config, layout.splits[first])
         raise SettingError(
-            f"data.path={config.path} has {len(names)} sub-folders with images, one for each "
-            "class, and two or more classes are needed; name the folder that contains the classes"
+            f"data.path={config.path} has {counted(len(names), 'sub-folder[s]')} with images, one "
+            f"for each class, and two or more classes are needed{_beside(config)}; name the folder "
+            "that contains the classes"
             + (f" ({passed_over.path}: {passed_over.reason})" if passed_over else "")
         )
     for split, own in others:
@@ -132,12 +146,24 @@ def class_names_of(config: DataConfig, layout: Layout) -> list[str]:
     return names
 
 
+def _beside(config: DataConfig) -> str:
+    """What lies in the folder itself, where somebody may have meant another one."""
+    if config.name != "folder":
+        return ""
+    with os.scandir(root(config)) as entries:
+        is_file = [one.is_file() for one in entries]
+    if not is_file:
+        return " (the folder is empty)"
+    files = sum(is_file)
+    return f" ({counted(files, 'file[s] lie[s|]')} in it without a sub-folder)" if files else ""
+
+
 def _passed_over(config: DataConfig, folder: str) -> FoundFile | None:
     """The first file of the sub-folders of `folder` that is not read, as of one more class."""
     if config.name != "folder":
         return None
     depth = len(Path(folder).parts) + 1
-    files = folder_files.find_files(root(config), folder, _rules(config))
+    files = folder_files.find_files(root(config), folder, listing_rules(config))
     inner = (file for file in files if len(Path(file.path).parts) > depth)
     return min((file for file in inner if not file.is_candidate), default=None)
 
@@ -177,7 +203,7 @@ def list_folder(config: DataConfig) -> Listing:
     Raises:
         SettingError: a class has no file that may be an image.
     """
-    layout, rules, path = find_layout(config), _rules(config), root(config)
+    layout, rules, path = find_layout(config), listing_rules(config), root(config)
     names, files, others = class_names_of(config, layout), list[ListedFile](), list[Finding]()
     for split, label, name, folders in _class_folders(layout, names):
         found = sorted(

@@ -1,23 +1,16 @@
 """Scan a folder or a table of images: open each file once, and cache what was found.
 
-The cache of a data set is a file in `$XDG_CACHE_HOME/vit_keras` (~/.cache/vit_keras). A record is
-valid while the size, the times of change and the inode of its file are unchanged. A cache that is
-damaged, or of another folder or version, is written again; training goes on where it cannot be
-written.
+A record is valid while the size, the times of change and the inode of its file are unchanged.
 """
 
 import hashlib
-import json
-import logging
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
-from vit_keras.cache import cache_folder
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import decode, scientific_files
 from vit_keras.data.image_formats import VERSION_1, pillow_warnings_ignored
@@ -25,16 +18,12 @@ from vit_keras.data.lazy_images import FileRecord
 from vit_keras.data.pixel_options import PixelOptions
 from vit_keras.data.pixel_range import RangeError, smallest_bit_depth
 from vit_keras.data.probe import ProbeResult, probe_by_version_1
-from vit_keras.data.readers import folder_layout
+from vit_keras.data.readers import folder_layout, scan_cache
 from vit_keras.data.readers.folder_layout import ListedFile
 from vit_keras.data.value_range import AUTO, PERCENTILE, ValueFacts, check_fits, range_of
 from vit_keras.errors import SettingError
-from vit_keras.io import atomic
 from vit_keras.io.parallel import map_in_threads
 
-log = logging.getLogger("vit_keras")
-
-CACHE_VERSION = 3  # of the cache's format, and of how its values are computed
 MIN_EDGES = 24  # of the 64 differences of a difference hash; with fewer it tells nothing
 EDGE = 3  # levels of 255 between neighbouring pixels
 CANNOT_BE_READ = "cannot be read: "  # for now: rights may change, so that this is not cached
@@ -66,7 +55,7 @@ def scan_files(
         status = _file_status(os.path.join(root, file.path))
         record = cached.get(file.path)
         if file.reason:
-            records[file.path] = _unusable(file.path, status, file.reason)
+            records[file.path] = unusable(file.path, status, file.reason)
         elif record and record[1:5] == status:
             records[file.path] = record
         else:
@@ -83,7 +72,7 @@ def scan_files(
     if to_open or len(openable) != len(cached):
         _write_cache(source, openable, options)
     version = config.decoder_version
-    return [(file, _in_version(records[file.path], version)) for file in files]
+    return [(file, in_version(records[file.path], version)) for file in files]
 
 
 def with_pixel_options(
@@ -156,9 +145,21 @@ def _open_file(root: Path, path: str, status: FileStatus, options: PixelOptions)
         content = decode.read_regular_file(root / path)
     except OSError as error:
         reason = f"{CANNOT_BE_READ}{error.strerror or type(error).__name__}"
-        return _unusable(path, status, reason)
+        return unusable(path, status, reason)
     except decode.UnreadableError as error:  # no image, by its first bytes
-        return _unusable(path, status, str(error))
+        return unusable(path, status, str(error))
+    return examine(content, path, status, options)
+
+
+def examine(content: bytes, path: str, status: FileStatus, options: PixelOptions) -> FileRecord:
+    """Check that an encoded image can be decoded; its pixels are not kept.
+
+    Args:
+        content: its bytes.
+        path: of the record.
+        status: of the file that holds it.
+        options: how pixels become RGB.
+    """
     sha256, reason = hashlib.sha256(content).hexdigest(), ""
     image: ProbeResult | None = None
     values: ValueFacts | None = None
@@ -174,7 +175,7 @@ def _open_file(root: Path, path: str, status: FileStatus, options: PixelOptions)
         old = probe_by_version_1(content)
         image, is_in_version_1 = image or old, old is not None
     if image is None:
-        return _unusable(path, status, reason, sha256)
+        return unusable(path, status, reason, sha256)
     return FileRecord(
         path,
         *status,
@@ -187,11 +188,12 @@ def _open_file(root: Path, path: str, status: FileStatus, options: PixelOptions)
     )
 
 
-def _unusable(path: str, status: FileStatus, reason: str, sha256: str = "") -> FileRecord:
+def unusable(path: str, status: FileStatus, reason: str, sha256: str = "") -> FileRecord:
+    """The record of what is no image, and why."""
     return FileRecord(path, *status, sha256=sha256, reason=reason)
 
 
-def _in_version(record: FileRecord, decoder_version: int) -> FileRecord:
+def in_version(record: FileRecord, decoder_version: int) -> FileRecord:
     """The record of a file as a version of the decoder has it, `data.decoder_version`."""
     if decoder_version > 1:
         return record
@@ -214,38 +216,24 @@ def dhash(grey: np.ndarray) -> int:
     return int.from_bytes(np.packbits(differences > 0).tobytes(), "big")
 
 
-def cache_file(root: Path, options: PixelOptions = PixelOptions()) -> Path:  # noqa: B008
-    """The cache of the scan of `root`; another one where `data.value_range` is set."""
-    kind = b"" if options.value_range is None else b"\0values"
-    name = hashlib.sha256(os.fsencode(root.resolve()) + kind).hexdigest()[:24]
-    return cache_folder() / f"{name}.json"
+def _kind(options: PixelOptions) -> str:
+    """What a scan finds besides the usual: another one where `data.value_range` is set."""
+    return "" if options.value_range is None else "values"
 
 
 def _read_cache(root: Path, options: PixelOptions) -> list[FileRecord]:
     """The records of the last scan of `root`; none if the cache is absent or not valid."""
     try:
-        header, rows = cache_file(root, options).read_text("ascii").split("\n", 1)
-        if json.loads(header) != _header(root, rows):
-            return []
-        return [FileRecord(*row) for row in json.loads(rows)]
-    except (OSError, ValueError, TypeError, RuntimeError):  # RuntimeError: no home directory
+        return [FileRecord(*row) for row in scan_cache.read(root, _kind(options))]
+    except TypeError:  # rows of something else
         return []
 
 
 def _write_cache(root: Path, records: list[FileRecord], options: PixelOptions) -> None:
-    rows = json.dumps([one for one in records if not _is_for_now(one.reason)])
-    try:
-        atomic.write_text(cache_file(root, options), json.dumps(_header(root, rows)) + "\n" + rows)
-    except (OSError, RuntimeError) as error:
-        log.debug("the scan of %s is not cached: %s", root, error)
+    kept = [one for one in records if not is_for_now(one.reason)]
+    scan_cache.write(root, kept, _kind(options))
 
 
-def _is_for_now(reason: str) -> bool:
-    """Whether a file is not read because of rights, or of a package that may be installed."""
+def is_for_now(reason: str) -> bool:
+    """Whether an image is not read because of rights, or of a package that may be installed."""
     return reason.startswith(CANNOT_BE_READ) or "pip install" in reason
-
-
-def _header(root: Path, rows: str) -> dict[str, Any]:
-    """The first line of a cache: its version, its folder and a checksum of the other lines."""
-    checksum = hashlib.sha256(rows.encode("ascii")).hexdigest()
-    return {"version": CACHE_VERSION, "root": str(root.resolve()), "sha256": checksum}

@@ -13,7 +13,7 @@ from typing import Any
 from vit_keras.config.schema import DataConfig
 from vit_keras.data import resize
 from vit_keras.data.dataset import DatasetInfo, SourceData
-from vit_keras.data.readers import tfds_index
+from vit_keras.data.readers import array_record, tfds_index
 from vit_keras.data.readers.tfds_images import read_split
 from vit_keras.data.readers.tfds_metadata import CATALOG, TEST_SPLITS, Features, parse_features
 from vit_keras.errors import SettingError
@@ -37,6 +37,8 @@ def read(config: DataConfig) -> SourceData:
         SettingError: the data set is absent, cannot be downloaded, or is damaged.
     """
     size = info(config).size
+    if tfds_index.is_array_record(config):
+        return array_record.read(config, size)
     tfds = _import_tfds(config.name)
     if config.download and tfds_index.prepared(config) is None:
         prepare(config)

@@ -22,6 +22,7 @@ from vit_keras.errors import SettingError, did_you_mean
 
 NAME = re.compile(r"(?P<set>\w+)(?:/(?P<config>[^/:\s]+))?(?::(?P<version>\d+\.\d+\.\d+))?")
 COMMON = ("cifar10", "cifar100", "digits", "mnist")  # suggested for a misspelt name
+ARRAY_RECORD = "array_record"  # the format of files, besides tfrecord
 # Of a complete data set: TFDS prepares in `incomplete.<random>_1.0.0`.
 VERSION = re.compile(r"\d+\.\d+\.\d+")
 
@@ -70,6 +71,16 @@ def check_prepared(config: DataConfig) -> dict[str, int]:
         f"{home} holds no prepared version of {config.name} (no dataset_info.json); delete it and "
         "prepare it again with data.download=true"
     )
+
+
+def is_array_record(config: DataConfig) -> bool:
+    """Whether the data set is prepared as files of ArrayRecord, of which any image can be read."""
+    try:
+        folder = prepared(config)
+        content = json.loads((folder / "dataset_info.json").read_text("utf-8")) if folder else {}
+    except (SettingError, OSError, ValueError):  # which reading it reports
+        return False
+    return isinstance(content, dict) and content.get("fileFormat") == ARRAY_RECORD
 
 
 def features(config: DataConfig) -> Features:

@@ -57,10 +57,19 @@ def image_counts(info: Path, name: str) -> dict[str, int]:
     Raises:
         SettingError: the file is damaged, a shard is missing, or there is no training split.
     """
+    return {key: sum(files.values()) for key, files in shards(info, name).items()}
+
+
+def shards(info: Path, name: str) -> dict[str, dict[Path, int]]:
+    """The files of each split that can be read, each with its number of images.
+
+    Raises:
+        SettingError: as `image_counts`.
+    """
     try:
         content = json.loads(info.read_text(encoding="utf-8"))
         splits = {split["name"]: split for split in content["splits"]}
-        shards = {
+        found = {
             key: _shards(content, splits[key], info.parent)
             for key in ("train", *TEST_SPLITS)
             if key in splits
@@ -72,14 +81,14 @@ def image_counts(info: Path, name: str) -> dict[str, int]:
             f"data.name={name} has the splits {', '.join(splits)} and no train, so there is "
             "nothing to train on; choose another set"
         )
-    for files in shards.values():
+    for files in found.values():
         for shard in files:
             if not shard.is_file() or not shard.stat().st_size:
                 raise SettingError(
                     f"{shard} is missing or empty, so {name} is damaged; delete {info.parent} and "
                     "prepare it again with data.download=true"
                 )
-    return {key: sum(files.values()) for key, files in shards.items()}
+    return found
 
 
 def _shards(info: dict[str, Any], split: dict[str, Any], folder: Path) -> dict[Path, int]:
