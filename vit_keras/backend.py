@@ -1,4 +1,4 @@
-"""The Keras backend: silent start-up, devices and peak memory."""
+"""The Keras backend: silent start-up and devices."""
 
 import hashlib
 import logging
@@ -20,9 +20,7 @@ EXPECTED = re.compile(
     r"|I0000 .*(oneDNN custom operations are on|Could not find cuda drivers)"
     r"|E0000 .*failed call to cuInit"
 )
-PROC = Path("/proc/self")
 JAX_CACHE_BYTES = 2**30  # the steps that were used last
-INTERVAL = 0.1  # seconds between two samples of the memory
 # What TFDS logs about its own code whenever it decodes a part of the features of a data set.
 TFDS_WARNING = "`FeatureConnector.dtype` is deprecated"
 
@@ -140,24 +138,53 @@ def replicas() -> int:
     return distribution.num_model_replicas if distribution else 1
 
 
-def reset_peak_memory() -> None:
-    """Measure the peak memory from now on, and not from the start of the process."""
-    _reset_host_peak()
-    if has_tensorflow_gpu():
-        import tensorflow as tf
+def devices_in_use() -> int:
+    """Devices that share a training: its replicas, or more where a model is divided among some."""
+    import keras
 
-        tf.config.experimental.reset_memory_stats("GPU:0")
+    if keras.backend.backend() == "tensorflow":
+        return replicas()
+    distribution = keras.distribution.distribution()
+    return distribution.device_mesh.devices.size if distribution else 1
 
 
-def peak_memory_mb() -> dict[str, float]:
-    """Peak memory since `reset_peak_memory`, in MB of 10^6 bytes: `host`, and a GPU's as `gpu`.
+def process_count() -> int:
+    """Processes that train together by `jax.distributed`; 1 for one that trains alone."""
+    return _jax_processes()[0]
 
-    That of a GPU under JAX is since the start of the process.
+
+def process_index() -> int:
+    """Number of this one of `process_count` processes, from 0."""
+    return _jax_processes()[1]
+
+
+def _jax_processes() -> tuple[int, int]:
+    import keras
+
+    if keras.backend.backend() != "jax":
+        return 1, 0
+    import jax
+
+    # Only then: a look at the processes starts JAX's backend, after which none can join.
+    if not jax.distributed.is_initialized():
+        return 1, 0
+    return jax.process_count(), jax.process_index()
+
+
+def first_in_batch(images: Any) -> Any:
+    """Index in the whole batch of the first image, (B, ...), that a training step was given.
+
+    A step of JAX is given the whole batch; one in a replica of `tf.distribute` only its share.
     """
-    peaks = {"host": _host_peak() / 1e6}
-    if (gpu := _gpu_peak()) is not None:
-        peaks["gpu"] = gpu / 1e6
-    return {name: round(peak, 1) for name, peak in peaks.items()}
+    import keras
+
+    if keras.backend.backend() != "tensorflow" or replicas() == 1:
+        return 0
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    # None where variables are built outside of the replicas.
+    return context.replica_id_in_sync_group * tf.shape(images)[0] if context else 0
 
 
 def has_gpu() -> bool:
@@ -182,93 +209,5 @@ def has_tensorflow_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def _gpu_peak() -> int | None:
-    import keras
-
-    if has_tensorflow_gpu():
-        import tensorflow as tf
-
-        return tf.config.experimental.get_memory_info("GPU:0")["peak"]
-    if keras.backend.backend() == "tensorflow":
-        return None
-    import jax
-
-    return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
-
-
 def _cpu() -> str:
     return f"CPU {platform.machine()}"
-
-
-# `getrusage` gives the peak of the whole life of the process, or of the one that started it if that
-# is more: Linux keeps it over `exec`. /proc has that of this program alone, and can begin again.
-
-
-class _Sampler:
-    """Samples the resident memory in a thread, where Linux does not keep its peak."""
-
-    def __init__(self) -> None:
-        self.highest = _resident()
-        self.stopped = threading.Event()
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self) -> None:
-        while not self.stopped.wait(INTERVAL):
-            self.highest = max(self.highest, _resident())
-
-
-_sampler: _Sampler | None = None
-
-
-def _reset_host_peak() -> None:
-    """Begin again with the resident memory of now."""
-    global _sampler
-    if _sampler is not None:
-        _sampler.stopped.set()
-    _sampler = None if _reset_by_kernel() else _Sampler()
-
-
-def _host_peak() -> int:
-    """Highest resident memory since the reset, or since the start of the process, in bytes."""
-    if _sampler is not None:
-        return max(_sampler.highest, _resident())
-    return _status("VmHWM") or _lifetime_peak()
-
-
-def _reset_by_kernel() -> bool:
-    """Let Linux count again; False on another system, or where a container forbids it."""
-    if _status("VmHWM") is None:
-        return False
-    try:
-        (PROC / "clear_refs").write_text("5")  # `man proc_pid_clear_refs`
-    except OSError:
-        return False
-    return True
-
-
-def _resident() -> int:
-    """Resident memory now; without /proc and psutil, the highest so far."""
-    if (found := _status("VmRSS")) is not None:
-        return found
-    try:
-        import psutil
-    except ImportError:
-        return _lifetime_peak()
-    return psutil.Process().memory_info().rss
-
-
-def _status(name: str) -> int | None:
-    """The value of a line of /proc/self/status, such as `VmHWM:  1968 kB`."""
-    try:
-        lines = (PROC / "status").read_text().splitlines()
-    except OSError:
-        return None
-    found = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
-    return int(found[0]) * 1024 if found else None
-
-
-def _lifetime_peak() -> int:
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -19,6 +19,10 @@ class DivergedError(RuntimeError):
     """The loss is no longer a finite number; the scripts print the message and exit with 1."""
 
 
+class ProcessLostError(RuntimeError):
+    """Another process of a training has ended; the scripts print the message and exit with 1."""
+
+
 LIBRARIES = ("tensorflow", "jax", "onnxruntime")  # whose exceptions share no base class
 # In their messages.
 MEMORY_REPORTS = (

@@ -31,6 +31,19 @@ def console(stream: TextIO | None = None) -> Iterator[None]:
         log.propagate = propagated
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Print errors alone in this context, such as one in which another process says the rest."""
+    before = {handler: handler.level for handler in log.handlers}
+    for handler in before:
+        handler.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for handler, level in before.items():
+            handler.setLevel(level)
+
+
 def discard(stream: TextIO) -> None:
     """Send standard output or error nowhere from now on: its reader, such as `head`, is gone."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

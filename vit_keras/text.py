@@ -1,6 +1,7 @@
 """Text for terminals and messages: durations, tables, names and errors on one line."""
 
 import re
+import time
 import unicodedata
 from collections.abc import Sequence
 
@@ -18,6 +19,11 @@ def format_duration(seconds: float) -> str:
     parts += [(rounded // 60 % 60, "min"), (rounded % 60, "s")]
     first = next(index for index, (count, _) in enumerate(parts) if count)
     return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count)
+
+
+def now() -> str:
+    """The time, with that of the zone: 2026-11-29T19:20:00+0000."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 def counted(count: int, text: str) -> str:

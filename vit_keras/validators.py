@@ -55,6 +55,11 @@ def setting(
     at_least: float | None = None,
     below: float | None = None,
     at_most: float | None = None,
+    label: str = "",
+    unit: str = "",
+    unset: str = "",
+    step: float | None = None,
+    usual_at_most: float | None = None,
 ) -> Any:
     """A dataclass field with everything that is known of a setting.
 
@@ -64,12 +69,22 @@ def setting(
         choices: the words that it may be.
         words: what it may be other than a whole number.
         above, at_least, below, at_most: the bounds of a number.
+        label: what a form calls it, unless that is its name.
+        unit: of a number.
+        unset: what None means, in a word: `off`, `all`, `auto`.
+        step: of a slider, for a number that a coarse choice is enough for.
+        usual_at_most: what a form refuses more than, as a mistake of typing.
     """
     metadata = {
         "help": help,
         "choices": tuple(choices),
         "words": tuple(words),
         "bounds": Bounds(above, at_least, below, at_most),
+        "label": label,
+        "unit": unit,
+        "unset": unset,
+        "step": step,
+        "usual_at_most": usual_at_most,
     }
     if default in (list, dict):
         return field(default_factory=default, metadata=metadata)

@@ -69,3 +69,20 @@ def test_a_sheet_is_written_again_but_over_nothing_else(tmp_path):
         with pytest.raises(SettingError, match=r"not an augmentation sheet; .*run\.root"):
             show_augment.write_sheet(config, splits)
         assert file.read_bytes() == before
+
+
+def test_the_sheet_shows_all_classes(tmp_path):
+    """Folders are sorted by class: the first images are of the first one alone."""
+    config = load_config("augment=none", f"run.root={tmp_path / 'new'}")
+    splits = load_splits(config.data, 0)
+    chosen = splits.train.spread(10)
+    assert splits.train.labels[chosen].tolist() == list(range(10))
+    by_class = splits.train.take(np.argsort(splits.train.labels, kind="stable"))
+    assert by_class.labels[by_class.spread(5)].tolist() == [0, 2, 4, 6, 9]
+    assert by_class.labels[by_class.spread(12)].tolist() == [0, 0, 1, 1, *range(2, 10)]
+    file = show_augment.write_sheet(config, splits, columns=10)
+    with Image.open(file) as sheet:
+        drawn = np.asarray(sheet)
+    height = drawn.shape[1] // 10  # of the first row, of the images as they are
+    one_of_each = vit_keras.augmentation_sheet(splits.train.images[chosen], config.augment)
+    np.testing.assert_array_equal(drawn[:height], np.asarray(one_of_each)[:height])

@@ -35,6 +35,7 @@ CASES = {
     "rope_mixed": (dict(position="rope_mixed"), L * 2 * H * (K // 2) - (N + 1) * D),
     "no_position": (dict(position="none"), -(N + 1) * D),
     "registers": (dict(registers=3), 3 * D),
+    "distillation_token": (dict(distillation_token=True), 2 * D + (D + 1) * CLASSES),
     "layer_scale": (dict(layer_scale=1e-2), L * 2 * D),
     "qk_norm": (dict(qk_norm=True), L * 2 * K),
     "swiglu": (dict(mlp="swiglu"), L * (D * M + M)),

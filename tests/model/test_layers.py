@@ -10,6 +10,7 @@ from keras.src import testing
 
 from vit_keras.model import (
     attention,
+    distilled_head,
     encoder_block,
     mlp,
     patch_embedding,
@@ -78,6 +79,9 @@ CASES = {
     "swiglu": (mlp.SwiGLU, (16,), TOKENS, TOKENS, 4, 0),
     "layer_scale": (encoder_block.LayerScale, (0.1,), TOKENS, TOKENS, 1, 0),
     "registers": (tokens.Registers, (2, 1), TOKENS, (2, 8, 8), 1, 0),
+    "distillation_token": (distilled_head.DistillationToken, (), TOKENS, (2, 7, 8), 1, 0),
+    "pooling_distilled": (distilled_head.DistilledPooling, (), TOKENS, (2, 16), 0, 0),
+    "distilled_head": (distilled_head.DistilledHead, (5,), (2, 16), (2, 5), 4, 0),
     "pooling_map": (pooling.AttentionPooling, (2, 16, "tanh", 1e-5, 1), TOKENS, (2, 8), 15, 0),
     "pooling_seq": (pooling.SequencePooling, (1,), TOKENS, (2, 8), 2, 0),
     "pooling_registers": (pooling.Pooling, ("mean", 2), TOKENS, (2, 8), 0, 0),
@@ -109,6 +113,7 @@ ARGUMENTS = {
     ),
     encoder_block.LayerScale: ("value",),
     pooling.Pooling: ("pool", "registers"),
+    distilled_head.DistilledHead: ("units",),
     pooling.SequencePooling: ("registers",),
     mlp.SwiGLU: ("hidden_dim", "bias"),
     pooling.AttentionPooling: ("num_heads", "mlp_dim", "gelu", "epsilon", "registers"),
@@ -216,7 +221,7 @@ def test_sincos2d_is_big_visions():
 
 
 @pytest.mark.parametrize(
-    ("grid", "shape"), [((2, 3), (1, 5, 8)), ((2, 2), (1, 6, 8)), ((1, 6), (1, 6, 6))]
+    ("grid", "shape"), [((2, 3), (1, 5, 8)), ((2, 2), (1, 7, 8)), ((1, 6), (1, 6, 6))]
 )
 def test_sincos2d_refuses_a_grid_that_does_not_fit(grid, shape):
     with pytest.raises(ValueError, match=f"{shape[1]} tokens of width {shape[2]} do not fit"):

@@ -14,6 +14,7 @@ SIZES = dict(image_size=16, num_classes=5, patch_size=4, width=16, depth=1, num_
 OPTIONS = {  # every layer of ours with layers inside
     "plain": {},
     "conv stem, SwiGLU": dict(stem="conv", mlp="swiglu", bias=False),
+    "distillation token": dict(distillation_token=True),
     "tokenizer, sequence pooling": dict(stem="cct", pool="seq"),
     "bfloat16, attention pooling": dict(
         dtype="mixed_bfloat16",

@@ -15,9 +15,10 @@ pytestmark = pytest.mark.jax
 FULL, SMALL = (16, 24), (8, 20)  # neither square
 OPTIONS = {
     "learned": dict(registers=2),
+    "distilled": dict(distillation_token=True, registers=1),
     "learned_without_token": dict(pool="seq", registers=1, stem="cct"),
     "sincos2d": dict(position="sincos2d", stem="conv"),
-    "rope2d": dict(position="rope2d", registers=2),
+    "rope2d": dict(position="rope2d", registers=2, distillation_token=True),
     "rope_mixed": dict(position="rope_mixed", pool="map"),
     "rope_dinov3": dict(position="rope_dinov3", layer_scale=0.1, pre_norm=True),
 }

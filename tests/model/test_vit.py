@@ -323,6 +323,7 @@ DESCRIBED = {
     "other_parts": OTHER_PARTS,
     "rope2d": dict(position="rope2d", mlp="swiglu"),
     "relu2": dict(mlp="relu2", bias=False),
+    "distilled": dict(distillation_token=True, registers=1, position="sincos2d"),
     "no_positions": dict(position="none", registers=1),
 }
 
@@ -358,6 +359,10 @@ MISTAKES = {
     "attention_dropout": (dict(attention_dropout=-0.1), "attention_dropout=-0.1", "0 or more"),
     "stochastic_depth": (dict(stochastic_depth=1.5), "stochastic_depth=1.5", "below 1"),
     "initialization": (dict(initialization="mimetik"), "=mimetik", "did you mean mimetic?"),
+    "distillation_token": (
+        dict(distillation_token=True, pool="mean"),
+        *("distillation_token=true", "pool=mean", "use pool=token"),
+    ),
     "pool": (dict(pool="tokn"), "pool=tokn", "did you mean token?"),
     "gelu": (dict(gelu="relu"), "gelu=relu", "exact, quick, tanh"),
     "position": (dict(position="rope"), "position=rope", "did you mean rope2d?", "sincos2d"),

@@ -122,6 +122,10 @@ def test_weights_of_another_family_are_named(tmp_path):
 def test_a_patch_that_does_not_divide_the_image_is_refused(tmp_path):
     folder = save_pretrained(model_of("dinov2"), tmp_path / "there")
     assert "image_size=10 is not a multiple of the model's patch" in refusal(folder, image_size=10)
+    # Of a short name it is known before anything is downloaded.
+    assert "image_size=225 is not a multiple of the model's patch size, 14" in refusal(
+        "dinov2_s14", image_size=225
+    )
 
 
 def test_a_setting_that_the_file_has_no_weights_for_is_refused(tmp_path):

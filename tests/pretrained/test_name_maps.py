@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from helpers.weight_files import google, refusal, timm, write_npz
-from vit_keras import load_pretrained
+from vit_keras import SettingError, load_pretrained, save_pretrained
 from vit_keras.pretrained import load
 
 HEADS = dict(num_heads=2)  # which timm's files do not say
@@ -92,8 +92,7 @@ def test_weights_that_are_no_vit_of_ours_are_named(case, tmp_path):
 
 
 TIMM = {
-    "distilled": ("dist_token", (1, 1, 16), "distillation (DeiT)"),
-    "distilled_head": ("head_dist.weight", (5, 16), "distillation (DeiT)"),
+    "distilled_head": ("head_dist.weight", (5, 16), "no such weight"),
     "pre_logits": ("pre_logits.fc.weight", (16, 16), "hidden layer before the head"),
     "fc_norm": ("fc_norm.weight", (16,), "after the mean pooling"),
     "layer_scale_shape": ("blocks.0.ls1.gamma", (15,), "no such weight"),
@@ -165,17 +164,78 @@ def test_an_index_that_names_no_file_of_its_folder_is_refused(case, tmp_path):
     assert "download it again" in message
 
 
-def test_distilled_deit_of_hugging_face_is_named(tmp_path):
-    folder = hugging_face(tmp_path, {})
-    weights = load_file(folder / "model.safetensors")
-    deit = {name.replace("vit.", "deit."): value for name, value in weights.items()}
-    heads = {
-        f"{kind}_classifier.weight": np.ones((5, 16), "f4") for kind in ("cls", "distillation")
+def distilled(classes=5):
+    """timm's names of a DeiT with a distillation token -> arrays."""
+    weights, rng = timm(classes=classes), np.random.default_rng(1)
+    added = {"dist_token": (1, 1, 16), "pos_embed": (1, 18, 16)}
+    if classes:
+        added |= {"head_dist.weight": (classes, 16), "head_dist.bias": (classes,)}
+    return weights | {
+        name: rng.normal(0, 0.2, shape).astype("float32") for name, shape in added.items()
     }
-    save_file({**without(deit, "classifier"), **heads}, folder / "model.safetensors")
+
+
+TWO_HEADS = ["head/kernel", "head/bias", "head/distillation_kernel", "head/distillation_bias"]
+
+
+def test_both_heads_of_a_distilled_deit_are_loaded_or_replaced(tmp_path):
+    weights, handle = distilled(), str(tmp_path / "w.safetensors")
+    save_file(weights, handle)
+    model, report = load.load_with_report(handle, **HEADS)
+    assert report.left_over == {}
+    assert report.weight_format == "timm (distilled DeiT)"
+    ours = {weight.path: np.array(weight) for weight in model.weights}
+    np.testing.assert_array_equal(ours["head/distillation_kernel"], weights["head_dist.weight"].T)
+    np.testing.assert_array_equal(ours["head/kernel"], weights["head.weight"].T)
+    token = ours["distillation_token/distillation_token"]
+    np.testing.assert_array_equal(token, weights["dist_token"])
+
+    other, report = load.load_with_report(handle, num_classes=3, **HEADS)
+    assert other.output_shape == (None, 3)
+    assert report.initialised == TWO_HEADS
+    assert sorted(report.left_over) == [
+        *("head.bias", "head.weight", "head_dist.bias", "head_dist.weight")
+    ]
+    assert load_pretrained(handle, num_classes=0, **HEADS).output_shape == (None, 2 * 16)
+    for missing, phrase in {
+        "dist_token": "17 patches",
+        "head_dist.bias": "lacks head_dist.bias",
+    }.items():
+        save_file(without(weights, missing), handle)
+        assert phrase in refusal(handle, **HEADS)
+    save_file(replaced(weights, "pos_embed", lambda x: x[:, 1:]), handle)
+    assert "15 patches" in refusal(handle, **HEADS)
+
+
+def test_a_distilled_deit_goes_to_hugging_face_and_back_bit_for_bit(tmp_path):
+    save_file(distilled(), tmp_path / "w.safetensors")
+    model = load_pretrained(str(tmp_path / "w.safetensors"), **HEADS)
+    folder = save_pretrained(model, tmp_path / "there")
+    config = json.loads((folder / "config.json").read_text())
+    assert config["architectures"] == ["DeiTForImageClassificationWithTeacher"]
+    assert config["model_type"] == "deit"
+    again, report = load.load_with_report(str(folder))
+    assert report.left_over == {}
+    for weight, other in zip(model.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(np.array(weight), np.array(other))
+    with pytest.raises(SettingError, match=r"distillation_token=True is not supported by Google's"):
+        save_pretrained(model, tmp_path / "w.npz")
+
+
+def test_a_head_of_one_token_beside_two_is_named(tmp_path):
+    """That of Hugging Face's DeiTForImageClassification."""
+    save_file(distilled(), tmp_path / "w.safetensors")
+    model = load_pretrained(str(tmp_path / "w.safetensors"), **HEADS)
+    folder = save_pretrained(model, tmp_path / "there")
+    weights = load_file(folder / "model.safetensors")
+    one = {"classifier.weight": weights["cls_classifier.weight"]}
+    one |= {"classifier.bias": weights["cls_classifier.bias"]}
+    rest = without(weights, "cls_classifier", "distillation_classifier")
+    save_file({**rest, **one}, folder / "model.safetensors")
     message = refusal(folder)
-    assert "cls_classifier.weight" in message
-    assert "use the undistilled model" in message
+    assert "classifier.weight: a head of the class token alone" in message
+    assert "num_classes=" in message
+    assert load_pretrained(str(folder), num_classes=4).output_shape == (None, 4)
 
 
 CONFIGS = {

@@ -111,6 +111,76 @@ def test_the_teacher_sees_the_mixed_images(taught):
     )
 
 
+def step_of_head_bias(taught, labels, weight, temperature=T, smoothing=0.0):
+    """What a step of SGD at a rate of 1 takes from the head's bias: the gradient of the logits."""
+    train = TrainConfig(teacher_weight=weight, teacher_temperature=temperature)
+    config = Config(train=train)
+    config.optim.label_smoothing = smoothing
+    model = TrainingModel(taught[0], config, None, taught[1])
+    model._compile(keras.optimizers.SGD(1.0), False)
+    before = taught[0].get_weights()
+    model.train_on_batch((IMAGES, labels))
+    after = taught[0].get_weights()
+    taught[0].set_weights(before)
+    paths = [weight.path for weight in taught[0].weights]
+    index = paths.index("head/bias")
+    return before[index] - after[index]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+@pytest.mark.parametrize("weight", [0.3, 1.0])
+def test_the_gradient_is_that_of_hintons_formula(weight, temperature, taught):
+    """(1 - w) (p - y) + w T (p_T - q_T), his eq. 2 times T²; y are smoothed, and q_T are not."""
+    student = ops.convert_to_numpy(taught[0](IMAGES)).astype("float64")
+    teacher = linear_logits(taught, IMAGES).astype("float64")
+    targets = np.eye(3)[LABELS] * 0.9 + 0.1 / 3
+    softened = (softmax(z / temperature, axis=-1) for z in (student, teacher))
+    expected = (1 - weight) * (softmax(student, axis=-1) - targets)
+    expected += weight * temperature * np.subtract(*softened)
+    step = step_of_head_bias(taught, LABELS, weight, temperature, smoothing=0.1)
+    np.testing.assert_allclose(step, expected.mean(axis=0), rtol=1e-3, atol=1e-5)
+
+
+def test_labels_do_not_matter_where_the_teacher_has_all_of_the_loss(taught):
+    first, second = (step_of_head_bias(taught, labels, 1.0) for labels in (LABELS, LABELS[::-1]))
+    np.testing.assert_array_equal(first, second)
+    half = [step_of_head_bias(taught, labels, 0.5) for labels in (LABELS, LABELS % 2)]
+    assert np.abs(half[0] - half[1]).max() > 1e-3
+
+
+AUGMENTED = (
+    "augment=heavy augment.flip=alternating augment.mixup=0.8 augment.cutmix=1.0",
+    "augment=cifar augment.random_erasing=1.0 augment.color_jitter=[0.4,0.4,0.4,0.1]",
+)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("words", AUGMENTED)
+def test_its_own_teacher_has_nothing_to_teach_a_model(words, policy):
+    """A copy of it has the same logits of each image, however that is augmented: it sees the same
+    pixels, normalises them for itself, and computes as in inference in the same precision."""
+    sizes = dict(patch_size=4, width=16, depth=2, num_heads=2, mlp_dim=16, pixel_mean=0.3)
+    made = [
+        build_vit(None, image_size=16, num_classes=3, dtype=policy, **sizes, **rates)
+        for rates in ({}, dict(dropout=0.5, stochastic_depth=0.5))
+    ]
+    rng = np.random.default_rng(0)
+    for weight in made[0].trainable_weights:
+        weight.assign(weight + rng.normal(0, 0.3, weight.shape))
+    for weight, own in zip(made[1].trainable_weights, made[0].trainable_weights, strict=True):
+        weight.assign(ops.convert_to_numpy(own))
+    config = load_config(*words.split())
+    model = TrainingModel(made[0], config, None, Teacher(made[1], range(3)), dtype=policy)
+    model._compile(keras.optimizers.SGD(), False)
+    images = rng.integers(0, 256, (6, 16, 16, 3)).astype("uint8")
+    flipped = [np.arange(6) % 2 == 0] if model.alternates_flips else []
+    outputs = model((images, np.arange(6) % 3, *flipped), training=True)
+    logits = ops.convert_to_numpy(outputs["logits"])
+    np.testing.assert_allclose(outputs["teacher_logits"], logits, rtol=1e-5, atol=1e-5)
+    assert not np.allclose(logits, ops.convert_to_numpy(made[0](images)), atol=0.1)
+    assert np.ptp(logits, axis=0).min() > 0.01
+
+
 def test_a_step_trains_the_student_alone(taught):
     model = training_model(taught)
     before = [ops.convert_to_numpy(weight) for weight in taught[1].model.weights]

@@ -4,6 +4,7 @@ import shlex
 
 import pytest
 
+from helpers.paths import ROOT
 from vit_keras import SettingError, load_config
 from vit_keras.cli import hydra_app
 from vit_keras.config.schema import setting_names
@@ -11,6 +12,7 @@ from vit_keras.runs import run_dir
 from vit_keras.training import preflight
 from vit_keras.training.unused_settings import REFUSED, REPORTED, effect_remarks
 
+DIGITS = ROOT / "saved_models" / "digits"
 TUNING = "recipe=finetune_digits pretrained.handle=FILE pretrained.baseline=false "
 # What is typed; the start of the answer.
 UNUSED = {
@@ -19,6 +21,10 @@ UNUSED = {
     "optim=lion optim.momentum=0.8": "optim.momentum=0.8 has no effect",
     "train.teacher_weight=0.2": "train.teacher_weight=0.2 has no effect: train.teacher is not set",
     "train.teacher_temperature=3": "train.teacher_temperature=3.0 has no effect",
+    "train.teacher_labels=hard": "train.teacher_labels=hard has no effect: train.teacher is not",
+    f"train.teacher={DIGITS} train.teacher_labels=hard train.teacher_temperature=3": (
+        "train.teacher_temperature=3.0 has no effect: hard labels have none"
+    ),
     "loss.gamma=1": "loss.gamma=1.0 has no effect: only loss.name=focal and",
     "loss=focal loss.margin=0.1": "loss.margin=0.1 has no effect: only loss.name=asymmetric",
     "train.class_weight=balanced train.class_weight_beta=0.9": "train.class_weight_beta=0.9 has",
@@ -38,12 +44,15 @@ UNUSED = {
     "augment.mix_probability=0.5": "augment.mix_probability=0.5 has no effect: neither",
     "augment.mixup=0.5 augment.mix_probability=0": "augment.mixup=0.5 has no effect: augment.mix_",
     "augment.cutmix=0.5 augment.mix_probability=0": "augment.cutmix=0.5 has no effect",
+    "tracking.uri=http://host:5000": "tracking.uri=http://host:5000 has no effect: tracking.",
+    "tracking.experiment=a": "tracking.experiment=a has no effect",
+    "tracking.artifacts=false": "tracking.artifacts=false has no effect",
     "data.follow_links=true": "data.follow_links=true has no effect: only data.name=folder",
     "data.on_bad_file=fail": "data.on_bad_file=fail has no effect",
     "optim.schedule_scope=run": "optim.schedule_scope=run has no effect: a run without stages",
     "data.value_range=percentile": "data.value_range=percentile has no effect: only files",
     "data=folder data.path=p data.channels=5": "data.channels=5 has no effect: files are read",
-    "data.image_column=a": "data.image_column=a has no effect: only data.name=csv has columns",
+    "data.image_column=a": "data.image_column=a has no effect: only data.name=csv and",
     "data.label_column=a": "data.label_column=a has no effect",
     "task=multilabel data=folder data.path=p data.label_separator=x": "data.label_separator=x has ",
     "data.split_column=a": "data.split_column=a has no effect",
@@ -59,6 +68,7 @@ USED = (
     "optim=muon optim.momentum=0.8 optim.beta_1=0.8",
     "optim.schedule=wsd optim.decay_ratio=0.5 optim.warmup_ratio=0.5",
     "loss=focal loss.gamma=1",
+    f"train.teacher={DIGITS} train.teacher_labels=soft train.teacher_temperature=3",
     "recipe=finetune_digits pretrained.handle=FILE optim=muon ~stages.all",  # the baseline's
     "optim=adam optim.beta_1=0.8 optim.beta_2=0.8",
     "augment=heavy augment.policy_ops=3 augment.mix_probability=0.5",
@@ -70,7 +80,7 @@ USED = (
     TUNING + "'+stages.lora={trainable: lora, epochs: 2, lora_rank: 4, learning_rate: 0.1}'",
 )
 SAID = {
-    "data.workers=3": "data.workers=3 has no effect: only data.name=folder",
+    "data.workers=3": "data.workers=3 has no effect: images of this data set are all decoded",
     "data.cache_mb=3": "data.cache_mb=3 has no effect",
     "data.layout=classes": "data.layout=classes has no effect",
     "data.suffixes=[.png]": "data.suffixes=['.png'] has no effect",

@@ -19,7 +19,7 @@ ERASED_AREA = (0.02, 0.33)
 ERASED_RATIO = (0.3, 3.3)
 
 
-def erase(images: Any, probability: float, key: Any, uniform: Any) -> Any:
+def erase(images: Any, probability: float, key: Any, uniform: Any, first: Any = 0) -> Any:
     """Random erasing with noise (Zhong et al. 2020, RE-R): (B, X, Y, C) -> (B, X, Y, C).
 
     Args:
@@ -27,6 +27,7 @@ def erase(images: Any, probability: float, key: Any, uniform: Any) -> Any:
         probability: of each image to be erased.
         key: PRNG key of the noise.
         uniform: (B, 23) numbers in [0, 1) for the boxes.
+        first: index of the first of these images in the batch.
     """
     rows, columns, channels = images.shape[1:]
     largest = rows - 1, columns - 1
@@ -35,7 +36,7 @@ def erase(images: Any, probability: float, key: Any, uniform: Any) -> Any:
     left = ops.cast(randint(uniform[:, 2 * TRIES + 1], columns - width + 1), "float32")
     is_erased = _inside(top, left, top + height, left + width, (rows, columns))
     is_erased &= (fits & (uniform[:, 2 * TRIES + 2] < probability))[:, None, None]
-    noise = prng.noise(key, ops.shape(images)[0], (rows, columns, channels))
+    noise = prng.noise(key, ops.shape(images)[0], (rows, columns, channels), first)
     return ops.where(is_erased[..., None], noise, images)
 
 

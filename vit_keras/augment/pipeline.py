@@ -24,6 +24,7 @@ def augment(
     seed: Any,
     size: tuple[int, int] | None = None,
     is_flipped: Any = None,
+    first: Any = 0,
 ) -> tuple[Any, Any]:
     """Augment a batch: (B, x, y, C), (B, classes) -> (B, X, Y, C), (B, classes).
 
@@ -37,12 +38,13 @@ def augment(
             is smaller than the image; otherwise (X, Y) = (x, y).
         is_flipped: (B,) booleans, the images that `flip=alternating` mirrors in this epoch; a
             random half, as in a first epoch, if it is None.
+        first: index in the batch of the first of these images, where they are a device's share.
     """
     needed = _needed_numbers(config, is_flipped)
     if not needed and is_flipped is None:
         return images, targets
     key, batch = prng.make_key(seed), ops.shape(images)[0]
-    numbers = prng.random_numbers(key, batch, needed)
+    numbers = prng.random_numbers(key, batch, [name for name in needed if name != "mix"], first)
     if "flip" in numbers:
         is_flipped = numbers["flip"][:, 0] < 0.5
     # Color first, then one interpolation for all geometric operations, then erasing and mixing.
@@ -58,12 +60,13 @@ def augment(
     images = _apply_geometric(images, config, numbers, is_flipped, steps, size)
     if "erase" in numbers:
         images = mixing.erase(
-            ops.cast(images, "float32"), config.random_erasing, key, numbers["erase"]
+            ops.cast(images, "float32"), config.random_erasing, key, numbers["erase"], first
         )
-    if "mix" in numbers:
+    if "mix" in needed:
+        mix = prng.random_numbers(key, 1, ["mix"])["mix"][0]  # one for the batch: image 0's
         settings = config.mixup, config.cutmix, config.mix_probability
         images = ops.cast(images, "float32")
-        images, targets = mixing.mix(images, targets, *settings, numbers["mix"][0])
+        images, targets = mixing.mix(images, targets, *settings, mix)
     return images, targets
 
 

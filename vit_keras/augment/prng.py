@@ -57,16 +57,19 @@ def make_key(seed: Any) -> tuple[Any, Any]:
     return state[0], state[1]
 
 
-def random_numbers(key: tuple[Any, Any], batch: Any, needed: Iterable[str]) -> dict[str, Any]:
+def random_numbers(
+    key: tuple[Any, Any], batch: Any, needed: Iterable[str], first: Any = 0
+) -> dict[str, Any]:
     """Uniform numbers in [0, 1): {purpose: (B, NUMBERS_PER_IMAGE[purpose])}, in one call.
 
-    Each is a multiple of 2^-24, which float32 represents exactly.
+    Each is a multiple of 2^-24, which float32 represents exactly. `first` is the index of the first
+    of these images, where they are a part of a batch.
     """
     needed = list(needed)
     if not needed:
         return {}
     indices = [FIRST_INDEX[name] + i for name in needed for i in range(NUMBERS_PER_IMAGE[name])]
-    word, _ = threefry(key, (_column(batch), ops.convert_to_tensor(indices, "uint32")))
+    word, _ = threefry(key, (_column(batch, first), ops.convert_to_tensor(indices, "uint32")))
     uniform = ops.cast(ops.cast(ops.right_shift(word, 8), "int32"), "float32") * 2.0**-24
     ends = itertools.accumulate(NUMBERS_PER_IMAGE[name] for name in needed)
     return {
@@ -75,9 +78,9 @@ def random_numbers(key: tuple[Any, Any], batch: Any, needed: Iterable[str]) -> d
     }
 
 
-def noise(key: tuple[Any, Any], batch: Any, shape: tuple[int, int, int]) -> Any:
+def noise(key: tuple[Any, Any], batch: Any, shape: tuple[int, int, int], first: Any = 0) -> Any:
     """(B, X, Y, C) float32 noise, uniform integers of 0 to 255; `shape` is (X, Y, C)."""
-    word, _ = threefry(key, (_column(batch), ops.cast(NOISE, "uint32")))
+    word, _ = threefry(key, (_column(batch, first), ops.cast(NOISE, "uint32")))
     # One Threefry word per image, hashed with the pixel's index by MurmurHash3's finalizer: a
     # twentieth of the cost of Threefry per pixel, and random enough for noise.
     index = ops.cast(ops.arange(math.prod(shape), dtype="int32"), "uint32")
@@ -95,6 +98,6 @@ def randint(uniform: Any, count: Any) -> Any:
     return ops.cast(ops.minimum(ops.floor(uniform * count), count - 1), "int32")
 
 
-def _column(batch: Any) -> Any:
+def _column(batch: Any, first: Any) -> Any:
     """Indices of the images, (B, 1) uint32."""
-    return ops.cast(ops.arange(batch, dtype="int32"), "uint32")[:, None]
+    return ops.cast(ops.arange(batch, dtype="int32") + first, "uint32")[:, None]

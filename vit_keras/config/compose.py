@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vit_keras.config import renamed_settings, schema
 from vit_keras.config.overrides import check_overrides, expand_home, explain_error, with_new_stages
+from vit_keras.config.quoting import local_path
 from vit_keras.config.schema import Config, setting_names
 from vit_keras.errors import SettingError, did_you_mean
 
@@ -96,6 +97,8 @@ def typed_config(composed: DictConfig) -> Config:
     # It was a switch before it had a third value, and took the words that OmegaConf takes for one.
     word = str(result.augment.flip).lower()
     result.augment.flip = SWITCH.get(word, result.augment.flip)
+    if isinstance(result.data.path, str):
+        result.data.path = local_path(result.data.path)
     return result
 
 

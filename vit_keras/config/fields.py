@@ -5,7 +5,7 @@ imports Keras.
 """
 
 import functools
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from vit_keras.config.schema import Config, StageConfig
@@ -26,6 +26,12 @@ class Option:
         choices: the words of a `choice`.
         bounds: of a number, in words; empty where there are none.
         words: what a number may be instead: `auto`.
+        label: what a form calls it.
+        unit: of a number; empty without one.
+        unset: what null means, in a word; empty where the model or its file decides.
+        step: of a slider; None where it is typed.
+        usual_at_most: what a form refuses more than; None where it takes any.
+        limits: of a number, `bounds` as numbers.
     """
 
     name: str
@@ -36,6 +42,12 @@ class Option:
     choices: tuple[str, ...] = ()
     bounds: str = ""
     words: tuple[str, ...] = ()
+    label: str = ""
+    unit: str = ""
+    unset: str = ""
+    step: float | None = None
+    usual_at_most: float | None = None
+    limits: Bounds = field(default_factory=Bounds)
 
     @property
     def expected(self) -> str:
@@ -72,16 +84,23 @@ def _options_of(schema: Any, prefix: str) -> dict[str, Option]:
         if is_dataclass(item.default_factory):
             continue
         kind, is_optional = field_types(schema)[item.name]
-        choices, words = item.metadata["choices"], item.metadata["words"]
+        metadata: Any = item.metadata
+        choices, words = metadata["choices"], metadata["words"]
         default = item.default if item.default is not MISSING else item.default_factory()  # type: ignore
         found[prefix + item.name] = Option(
             name=prefix + item.name,
-            help=item.metadata["help"],
+            help=metadata["help"],
             kind="choice" if choices else "whole" if words else KINDS.get(kind, "value"),
             default=default,
-            is_optional=is_optional,
+            is_optional=is_optional or default is None,  # of any type, null included
             choices=choices,
-            bounds=str(item.metadata.get("bounds", Bounds())),
+            bounds=str(metadata["bounds"]),
             words=words,
+            label=metadata["label"] or item.name.replace("_", " ").capitalize(),
+            unit=metadata["unit"],
+            unset=metadata["unset"],
+            step=metadata["step"],
+            usual_at_most=metadata["usual_at_most"],
+            limits=metadata["bounds"],
         )
     return found

@@ -2,8 +2,10 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 from vit_keras.config.schema import Config, RunConfig
+from vit_keras.config.schema.tracking import NONE
 from vit_keras.errors import SettingError
 
 
@@ -22,12 +24,16 @@ def parse_fold(text: str) -> tuple[int, int]:
 
 def fold_config(config: Config, number: int, folder: str | None = None) -> Config:
     """The run of one of the folds of `config`, in `folder`; exported is their ensemble alone."""
+    tracking = config.tracking
+    if folder is not None and tracking.name != NONE:  # <run>/folds/1
+        tracking = replace(tracking, sweep=Path(folder).parents[1].name)
     return replace(
         config,
         name=f"{config.name}-fold-{number}",
         data=replace(config.data, fold=f"{number}/{config.train.folds}"),
         train=replace(config.train, folds=None, export=False),
-        run=RunConfig(dir=folder),
+        tracking=tracking,
+        run=RunConfig(root=config.run.root, dir=folder),
     )
 
 

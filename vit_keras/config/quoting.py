@@ -2,6 +2,8 @@
 
 import os
 import re
+import urllib.parse
+import urllib.request
 from typing import Any
 
 WORDS_OF_YAML = ("null", "true", "false", "nan", "inf")  # read as values, not as text
@@ -15,3 +17,19 @@ def quote_override(value: Any) -> str:
     # Backslashes count twice before a quote, and there alone.
     escaped = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + ('\\"' if found[2] else ""), text)
     return f'"{escaped}"'
+
+
+def local_path(text: str) -> str:
+    """A path as it was copied -> the path: without quotes around it, and of a `file://` address.
+
+    A path that exists as it is written stays so.
+    """
+    path = text.strip()
+    if os.path.lexists(path):
+        return path
+    if len(path) > 1 and path[0] == path[-1] and path[0] in "'\"":
+        path = path[1:-1].strip()
+    address = urllib.parse.urlsplit(path)
+    if address.scheme == "file" and address.netloc in ("", "localhost"):
+        path = urllib.request.url2pathname(address.path)
+    return path

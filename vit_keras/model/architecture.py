@@ -44,11 +44,20 @@ class Architecture:
     `config.schema.ModelConfig`, the settings `model.*`, is made from these fields.
     """
 
-    patch_size: int = setting(MISSING, "Side P of a square patch, in pixels.", at_least=1)
+    patch_size: int = setting(
+        MISSING, "Side P of a square patch, in pixels.", at_least=1, unit="pixels"
+    )
     width: int = setting(MISSING, "Width D of a token.", at_least=1)
-    depth: int = setting(MISSING, "Number of encoder blocks.", at_least=1)
-    num_heads: int = setting(MISSING, "Number H of attention heads; divides the width.", at_least=1)
-    mlp_dim: int = setting(MISSING, "Hidden width of the MLP of each block.", at_least=1)
+    depth: int = setting(MISSING, "Number of encoder blocks.", at_least=1, label="Depth")
+    num_heads: int = setting(
+        MISSING,
+        "Number H of attention heads; divides the width.",
+        at_least=1,
+        label="Attention heads",
+    )
+    mlp_dim: int = setting(
+        MISSING, "Hidden width of the MLP of each block.", at_least=1, label="MLP width"
+    )
     pool: str = setting(
         "token",
         # Hassani et al. 2021 (CCT) for `seq`; Zhai et al. 2022 for `map`.
@@ -56,6 +65,7 @@ class Architecture:
         "mean weighted by learned scores (seq), or an attention pooling with one learned query "
         "(map).",
         choices=("token", "mean", "seq", "map"),
+        label="Pooling",
     )
     position: str = setting(
         "learned",
@@ -64,6 +74,7 @@ class Architecture:
         "RoPE with learned mixed frequencies (rope_mixed), axial RoPE of patch centres scaled to "
         "[-1, 1] (rope_dinov3), or none.",
         choices=("learned", "sincos2d", *ROTARY, "none"),
+        label="Position embedding",
     )
     gelu: str = setting(
         "exact",
@@ -71,6 +82,7 @@ class Architecture:
         "GELU: exact (timm, Hugging Face), or an approximation: tanh (Google's weights), or quick, "
         "x sigmoid(1.702 x) (OpenAI's CLIP).",
         choices=("exact", "tanh", "quick"),
+        label="GELU",
     )
     mlp: str = setting(
         "gelu",
@@ -79,34 +91,48 @@ class Architecture:
         "Feed-forward block: gelu, relu2 (the square of a ReLU, cheaper than GELU on a CPU), or "
         "swiglu with three kernels of width mlp_dim.",
         choices=("gelu", "relu2", "swiglu"),
+        label="Feed-forward block",
     )
     bias: bool = setting(
         True,
         # The paper's code has them; PaLM (Chowdhery et al. 2022, section 2) has none.
         "Biases of the dense layers of each block.",
+        label="Biases",
     )
     parallel: bool = setting(
         False,
         # ViT-22B, Dehghani et al. 2023.
         "Attention and MLP of a block in parallel, after one normalisation.",
+        label="Parallel blocks",
     )
-    qk_norm: bool = setting(False, "Normalise the queries and keys of each head.")  # ViT-22B
+    qk_norm: bool = setting(
+        False, "Normalise the queries and keys of each head.", label="Query-key normalisation"
+    )  # ViT-22B
     pre_norm: bool = setting(
         False,
         # CLIP, Radford et al. 2021, section 2.4.
         "Layer normalisation of the embedded tokens, before the first block.",
+        label="Normalised embeddings",
     )
     layer_scale: float = setting(
         0.0,
         # CaiT, Touvron et al. 2021: 0.1 up to 18 blocks, 1e-5 up to 24, 1e-6 beyond.
         "Initial value of LayerScale, such as 1e-5; 0 for none.",
         at_least=0,
+        label="LayerScale",
+    )
+    distillation_token: bool = setting(
+        False,
+        # DeiT, Touvron et al. 2021, section 4.
+        "A second learned token beside the class token, with a head of its own that learns from "
+        "train.teacher; the logits are the mean of both heads'.",
     )
     registers: int = setting(
         0,
         # Darcet et al. 2024.
         "Number of register tokens: learned tokens that no pooling reads.",
         at_least=0,
+        label="Register tokens",
     )
     stem: str = setting(
         "patch",
@@ -114,6 +140,7 @@ class Architecture:
         "Patch embedding: one linear map of each patch (patch), 3x3 convolutions of stride 2 "
         "(conv), or the tokenizer of CCT, 3x3 convolutions and max-pooling (cct).",
         choices=("patch", "conv", "cct"),
+        label="Patch embedding",
     )
     patch_dropout: float = setting(
         0.0,
@@ -121,21 +148,24 @@ class Architecture:
         "Fraction of the patches that are dropped during training, before the first block.",
         at_least=0,
         below=1,
+        step=0.01,
     )
     dropout: float = setting(
         0.0,
         "Dropout rate of the embedded tokens and of the output of each attention and MLP.",
         at_least=0,
         below=1,
+        step=0.01,
     )
     attention_dropout: float = setting(
-        0.0, "Dropout rate of the attention weights.", at_least=0, below=1
+        0.0, "Dropout rate of the attention weights.", at_least=0, below=1, step=0.01
     )
     stochastic_depth: float = setting(
         0.0,
         "Drop-path rate of the last block; it grows linearly from 0 in the first block.",
         at_least=0,
         below=1,
+        step=0.01,
     )
     initialization: str = setting(
         "default",
@@ -150,12 +180,15 @@ class Architecture:
         "Epsilon of every layer normalisation: 1e-6 in the paper's code and timm, 1e-12 in "
         "Hugging Face.",
         above=0,
+        label="Normalisation epsilon",
     )
     pixel_mean: Sequence[float] | float = setting(
         0.5, "Mean that pixels are normalised with, from 0 to 1: one number or one per channel."
     )
     pixel_std: Sequence[float] | float = setting(
-        0.5, "Standard deviation that pixels are normalised with, from 0 to 1."
+        0.5,
+        "Standard deviation that pixels are normalised with, from 0 to 1.",
+        label="Pixel standard deviation",
     )
 
 

@@ -25,6 +25,11 @@ def check_combinations(arch: Architecture, prefix: str = "") -> None:
             f"{prefix}gelu={arch.gelu} has no effect with {prefix}mlp={arch.mlp}, which has no "
             f"GELU; leave {prefix}gelu out"
         )
+    if arch.distillation_token and arch.pool != "token":
+        raise SettingError(
+            f"{prefix}distillation_token=true stands beside the class token, which "
+            f"{prefix}pool={arch.pool} has not; use {prefix}pool=token"
+        )
     _check_positions(arch, prefix)
     if arch.stem != "patch":
         _check_stem(arch, prefix)

@@ -45,10 +45,11 @@ class PositionEmbedding(keras.layers.Layer):
 class SinCos2D(keras.layers.Layer):
     """Fixed 2-D sine-cosine position embedding: (B, N, D) -> (B, N, D).
 
-    Beyer et al. 2022 (https://arxiv.org/abs/2205.01580). A class token gets zeros.
+    Beyer et al. 2022 (https://arxiv.org/abs/2205.01580). A class token and a distillation token get
+    zeros.
 
     Args:
-        grid: (rows, columns) of patches: N patches, or N - 1 after a class token.
+        grid: (rows, columns) of patches, which are the last of the N tokens.
 
     Raises:
         ValueError: D is not a multiple of 4, or N does not fit the grid.
@@ -61,7 +62,7 @@ class SinCos2D(keras.layers.Layer):
     def build(self, input_shape):
         _, tokens, width = input_shape
         extra = tokens - self.grid[0] * self.grid[1]
-        if width % 4 or extra not in (0, 1):
+        if width % 4 or extra not in (0, 1, 2):
             raise ValueError(
                 f"{tokens} tokens of width {width} do not fit a grid of {self.grid} patches and "
                 "a width that 4 divides"

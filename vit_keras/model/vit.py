@@ -13,6 +13,7 @@ from vit_keras.errors import SettingError, did_you_mean
 from vit_keras.model import (
     architecture,
     architecture_checks,
+    distilled_head,
     encoder_block,
     initialization,
     patch_embedding,
@@ -48,7 +49,8 @@ def build_vit(
         variant: `ti16 s16 b16 l16`, `ti14 s14 b14 l14`, `b32 h14 so400m14` or `tiny_mnist`, or None
             when `overrides` sets every size.
         image_size: X = Y, or (X, Y), in pixels; multiples of the patch size.
-        num_classes: number of logits; 0 for the features before the head, (B, D).
+        num_classes: number of logits; 0 for the features before the head, (B, D), or (B, 2 D) with
+            a distillation token.
         channels: C, usually 1 or 3.
         dtype: precision, a Keras dtype policy or its name; logits are float32 under each.
         name: of the model; default `vit_<variant>`.
@@ -73,7 +75,8 @@ def build_vit(
         epsilon=arch.norm_epsilon, dtype=dtype, name="encoder_norm"
     )(x)
     y = _pooling(arch, dtype)(x)  # eq. 4
-    model = keras.Model(pixels, head(num_classes)(y), name=name or f"vit_{variant or 'custom'}")
+    logits = head(num_classes, arch.distillation_token)(y)
+    model = keras.Model(pixels, logits, name=name or f"vit_{variant or 'custom'}")
     initialization.initialize(model, arch.initialization)
     return model
 
@@ -82,9 +85,11 @@ def _embed(images: Any, arch: architecture.Architecture, dtype: Any) -> tuple[An
     """(B, X, Y, C) -> z_0 of eq. 1, (B, N, D), and the indices of its tokens for RoPE or None."""
     stem: Any = patch_embedding.STEMS[arch.stem]
     x = stem(arch.patch_size, arch.width, dtype=dtype, name="patch_embedding")(images)
-    class_tokens = int(arch.pool == "token")
-    if class_tokens:
+    if arch.distillation_token:
+        x = distilled_head.DistillationToken(dtype=dtype, name="distillation_token")(x)
+    if arch.pool == "token":
         x = tokens.ClassToken(dtype=dtype, name="class_token")(x)
+    class_tokens = int(arch.pool == "token") + int(arch.distillation_token)
     if arch.position in ("learned", "sincos2d"):
         x = _position_embedding(arch, images.shape[1:3], dtype)(x)
     if arch.registers:
@@ -134,6 +139,8 @@ def _block(
 
 
 def _pooling(arch: architecture.Architecture, dtype: Any) -> keras.layers.Layer:
+    if arch.distillation_token:
+        return distilled_head.DistilledPooling(dtype=dtype, name="pooling")
     layer_kwargs = dict(registers=arch.registers, dtype=dtype, name="pooling")
     if arch.pool in ("token", "mean"):
         return pooling.Pooling(arch.pool, **layer_kwargs)
@@ -148,10 +155,15 @@ def _pooling(arch: architecture.Architecture, dtype: Any) -> keras.layers.Layer:
     )
 
 
-def head(num_classes: int) -> keras.layers.Layer:
-    """Classification head: (B, D) -> (B, num_classes) float32; the identity for 0 classes."""
+def head(num_classes: int, is_distilled: bool = False) -> keras.layers.Layer:
+    """Classification head: (B, D) -> (B, num_classes) float32; the identity for 0 classes.
+
+    With a distillation token, of both tokens side by side, (B, 2 D).
+    """
     if not num_classes:
         return keras.layers.Identity(dtype="float32", name="features")
+    if is_distilled:
+        return distilled_head.DistilledHead(num_classes, dtype="float32", name="head")
     # Zeros, as in the paper's code: the initial loss is exactly log(num_classes).
     return keras.layers.Dense(num_classes, kernel_initializer="zeros", dtype="float32", name="head")
 
@@ -188,6 +200,7 @@ def describe(model: keras.Model) -> dict[str, Any]:
         "norm_epsilon": block["epsilon"],
         "pool": pool,
         "position": _position_kind(by_name.get("position_embedding"), block),
+        "distillation_token": "distillation_token" in by_name,
         "registers": getattr(by_name.get("registers"), "count", 0),
         "pre_norm": "pre_norm" in by_name,
         "stem": next(name for name, kind in patch_embedding.STEMS.items() if type(stem) is kind),

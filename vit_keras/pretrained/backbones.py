@@ -99,6 +99,11 @@ BACKBONES = {
 }
 
 
+def patch_size(name: str) -> int:
+    """Side of a patch in pixels, with which a short name ends: 14 of `dinov2_s14`."""
+    return int(name[-2:])
+
+
 def stated(handle: str) -> dict[str, Any]:
     """Fields of `Architecture` for a short name, which the files beside the weights override."""
     backbone = BACKBONES.get(str(handle))

@@ -16,6 +16,7 @@ from vit_keras.pretrained import families, name_maps, stacked_arrays
 from vit_keras.pretrained.infer_architecture import InferredModel
 from vit_keras.pretrained.weight_files import WeightFile
 from vit_keras.pretrained.weight_format import (
+    DISTILLATION_HEAD,
     HEAD,
     POSITIONS,
     PRE_LOGITS,
@@ -25,6 +26,8 @@ from vit_keras.pretrained.weight_format import (
     Weights,
 )
 from vit_keras.text import counted
+
+HEADS = (*HEAD, *DISTILLATION_HEAD)
 
 
 @dataclass
@@ -99,7 +102,7 @@ def load_weights(
     values: dict[str, np.ndarray] = {}
     for variable in vit.weights:
         path = variable.path
-        if new_head and path in HEAD:
+        if new_head and path in HEADS:
             report.initialised.append(path)
             continue
         if path not in mappings:
@@ -109,7 +112,8 @@ def load_weights(
             )
         values[path] = _value(weight_file, inferred, mappings[path], weights, variable)
     used = {name for path in values for name in mappings[path].names if name in weights}
-    dropped = {name: "a new head" for path in HEAD for name in mappings[path].names if new_head}
+    old_heads = [mappings[path].names for path in HEADS if new_head and path in mappings]
+    dropped = {name: "a new head" for names in old_heads for name in names}
     _check_left_over(weight_file, weight_format, weights, used, dropped, allow, report)
     if POSITIONS in values:
         values[POSITIONS] = _resize_position_embedding(values[POSITIONS], vit, inferred, report)

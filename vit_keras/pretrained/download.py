@@ -34,10 +34,15 @@ def check(handle: str, setting: str = "handle") -> None:
         raise SettingError(f"{setting}={handle!r} is no handle; use {HANDLE_FORMS}")
     if _on_disk(handle) is None and str(handle).startswith("saved_models/"):
         # The recipes' released model, and never <owner>/<name> of a hub.
-        raise SettingError(
-            f"{setting}={handle} is a folder of the repository and is not in {Path.cwd()}; run "
-            "this in a clone of it, or set another handle"
+        folders = [f"saved_models/{path.name}" for path in Path("saved_models").glob("[!.]*")]
+        near = difflib.get_close_matches(str(handle), folders, n=1, cutoff=0.7)
+        way_out = (
+            f"did you mean {near[0]}?"
+            if near
+            else "the released models are in a clone of the repository: run this there, or set "
+            "another handle"
         )
+        raise SettingError(f"{setting}={handle} is not in {Path.cwd()}; {way_out}")
     if _on_disk(handle) is None and _fetcher(str(handle)) is None:
         near = difflib.get_close_matches(str(handle), BACKBONES, n=1, cutoff=0.7)
         meant = f"; did you mean {near[0]}? Or" if near else ";"
@@ -77,6 +82,27 @@ def fetch(handle: str) -> Path:
 def is_on_disk(handle: str) -> bool:
     """Whether a handle is an existing path, and not an address or the path of what was moved."""
     return _on_disk(handle) is not None
+
+
+def pending(handle: str) -> str | None:
+    """The site that a handle would be downloaded from; None if it is on this computer already.
+
+    Without network access: by the folders in which the downloading libraries keep what they fetch.
+    """
+    name = BACKBONES[handle].hub_id if handle in BACKBONES else handle
+    if _on_disk(handle) is not None:
+        return None
+    if kaggle := KAGGLE.fullmatch(name):
+        cache = os.environ.get("KAGGLEHUB_CACHE", "~/.cache/kagglehub")
+        owner, model, framework, *rest = kaggle[1].split("/")
+        parts = ("models", owner, model, framework[:1].lower() + framework[1:], *rest)
+        return None if Path(cache, *parts).expanduser().is_dir() else "kaggle.com"
+    if found := HUGGING_FACE.fullmatch(name):
+        home = os.environ.get("HF_HOME", "~/.cache/huggingface")
+        cache = os.environ.get("HF_HUB_CACHE", str(Path(home, "hub")))
+        folder = Path(cache, f"models--{found[1].replace('/', '--')}", "snapshots").expanduser()
+        return None if any(folder.glob("*/*.safetensors*")) else "huggingface.co"
+    return "tfhub.dev"
 
 
 def _on_disk(handle: str) -> Path | None:

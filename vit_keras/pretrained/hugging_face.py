@@ -27,6 +27,7 @@ PLAIN = {
     "qk_norm": False,
     "pre_norm": False,
     "layer_scale": 0.0,
+    "distillation_token": False,
     "registers": 0,
     "stem": "patch",
 }
@@ -88,6 +89,15 @@ def _vit(arch: Architecture, arrays: Arrays, names: list[str]) -> tuple[Arrays, 
         "id2label": {str(label): name for label, name in enumerate(names)},
         "label2id": {name: label for label, name in enumerate(names)},
     }
+
+
+def _deit(arch: Architecture, arrays: Arrays, names: list[str]) -> tuple[Arrays, dict[str, Any]]:
+    """Its configuration is a ViT's but for the name."""
+    if names:  # DeiTForImageClassificationWithTeacher prefixes the names of all but the heads
+        arrays = {n if "classifier" in n else f"deit.{n}": a for n, a in arrays.items()}
+    _, config = _vit(arch, {}, names)
+    kind = "DeiTForImageClassificationWithTeacher" if names else "DeiTModel"
+    return arrays, {**config, "architectures": [kind], "model_type": "deit"}
 
 
 def _dinov2(arch: Architecture, arrays: Arrays, names: list[str]) -> tuple[Arrays, dict[str, Any]]:
@@ -165,6 +175,13 @@ def _tower(
 
 
 VIT = Target("Hugging Face's ViT", name_maps.HUGGING_FACE, _vit, {}, has_head=True)
+DEIT = Target(
+    "Hugging Face's DeiT",
+    name_maps.HUGGING_FACE_DISTILLED,
+    _deit,
+    {"distillation_token": True},
+    has_head=True,
+)
 NPZ = Target("Google's .npz", name_maps.GOOGLE, _vit, {}, has_head=True)
 DINOV2 = Target(
     "Hugging Face's DINOv2",
@@ -207,4 +224,4 @@ def target_of(arch: Architecture, npz: bool = False) -> Target:
         return SIGLIP
     if arch.layer_scale:
         return DINOV2_SWIGLU if is_gated else DINOV2
-    return VIT
+    return DEIT if arch.distillation_token else VIT

@@ -11,6 +11,7 @@ from vit_keras.pretrained import backbone_maps, name_maps
 from vit_keras.pretrained.weight_files import WeightFile
 from vit_keras.pretrained.weight_format import (
     CLASS_TOKEN,
+    DISTILLATION_TOKEN,
     HEAD,
     LAYER_SCALES,
     PATCH,
@@ -110,7 +111,9 @@ def _pixels(weight_format: WeightFormat, assumed: list[str]) -> dict[str, Any]:
     if pixels := weight_format.pixels:
         assumed.append(f"pixel_mean and pixel_std of {pixels.name}; pass others if they are wrong")
         return {"pixel_mean": list(pixels.mean), "pixel_std": list(pixels.std)}
-    assumed.append("pixel_mean and pixel_std of 0.5; DeiT needs ImageNet's, pass them")
+    assumed.append(
+        "pixel_mean and pixel_std of 0.5; DeiT, DINOv2 and others need ImageNet's, pass them"
+    )
     return {}
 
 
@@ -222,7 +225,8 @@ def _image_size(
         if not stated:
             assumed.append(f"image_size={DEFAULT_SIZE // patch * patch}")
         return validators.height_and_width(stated or DEFAULT_SIZE // patch * patch)
-    extra = int(_has(weight_file.weights, weight_format, CLASS_TOKEN))
+    before = (CLASS_TOKEN, DISTILLATION_TOKEN)
+    extra = sum(_has(weight_file.weights, weight_format, token) for token in before)
     tokens = _shape(weight_file, weight_format, POSITIONS, axes=2)[-2]
     counts = [tokens - extra]
     sizes = [validators.height_and_width(stated)] if stated else []

@@ -91,6 +91,10 @@ def load_with_report(
     **overrides: Any,
 ) -> tuple[keras.Model, convert.ConversionReport]:
     """`load_pretrained` that also returns the report on the conversion."""
+    download.check(handle)
+    is_short_name = handle in backbones.BACKBONES and not download.is_on_disk(handle)
+    if is_short_name and image_size is not None:  # before the download
+        _check_image_size(image_size, backbones.patch_size(handle))
     path = download.fetch(handle)
     if known := backbones.BACKBONES.get(str(handle)):
         log.info("%s: %s of %s, licence: %s", handle, known.family, known.hub_id, known.licence)
@@ -108,8 +112,7 @@ def load_with_report(
     inferred = infer_architecture.infer_architecture(weight_file, weight_format, **overrides)
     classes = inferred.num_classes if num_classes is None else num_classes
     if image_size is not None:
-        size = validators.height_and_width(image_size)
-        validators.check_patch_multiple("image_size", size, inferred.arch.patch_size)
+        _check_image_size(image_size, inferred.arch.patch_size)
     if classes and num_classes == inferred.num_classes:
         log.info(
             "%s: its head of %s is replaced by a new one", handle, counted(classes, "class[es]")
@@ -137,6 +140,12 @@ def load_with_report(
         report.compared = _compare(weight_file, inferred, allow)
     log.debug("%s", report)
     return vit, report
+
+
+def _check_image_size(image_size: Any, patch_size: int) -> None:
+    validators.check_patch_multiple(
+        "image_size", validators.height_and_width(image_size), patch_size
+    )
 
 
 def _compare(

@@ -15,10 +15,14 @@ from vit_keras.pretrained.weight_format import (
     CONV,
     CONV_TORCH,
     DECODER,
-    DISTILLED,
+    DISTILLATION_HEAD,
+    DISTILLATION_TOKEN,
     FROM_HEADS,
+    HEAD,
     LAYER_SCALES,
+    LINEAR,
     MASK_TOKEN,
+    ONE_HEAD,
     PATCH,
     POOLER,
     POSITIONS,
@@ -102,11 +106,6 @@ def _hugging_face() -> WeightFormat:
             "decoder.decoder_*": DECODER,
             "decoder.mask_token": DECODER,
         },
-        refused={
-            "embeddings.distillation_token": DISTILLED,
-            "cls_classifier.weight": DISTILLED,
-            "distillation_classifier.weight": DISTILLED,
-        },
         interpolation="bicubic_aliased",
     )
 
@@ -141,9 +140,6 @@ def _timm() -> WeightFormat:
         patch_axes=(2, 1, 0),
         fused={"attn_pool.kv.*": 2},
         refused={
-            "dist_token": DISTILLED,
-            "head_dist.weight": DISTILLED,
-            "head_dist.bias": DISTILLED,
             "pre_logits.fc.weight": PRE_LOGITS,
             "pre_logits.fc.bias": PRE_LOGITS,
             "fc_norm.weight": "layer normalisation after the mean pooling, not before",
@@ -180,7 +176,34 @@ def _keras_hub() -> WeightFormat:
     )
 
 
+def _distilled(
+    of: WeightFormat, token: str, heads: tuple[str, str], refused: dict[str, str]
+) -> WeightFormat:
+    """DeiT with a distillation token (Touvron et al. 2021), in the format of a ViT."""
+    mappings = {ours: theirs for ours, theirs in of.mappings.items() if ours not in HEAD}
+    mappings[DISTILLATION_TOKEN] = source(SAME, token)
+    for ours, name in zip((HEAD, DISTILLATION_HEAD), heads, strict=True):
+        mappings[ours[0]] = source(LINEAR, f"{name}.weight")
+        mappings[ours[1]] = source(SAME, f"{name}.bias")
+    return replace(
+        of,
+        name=f"{of.name} (distilled DeiT)",
+        mappings=mappings,
+        mark=token,
+        arch={"distillation_token": True},
+        refused=refused,
+        pixels=backbone_maps.IMAGENET_PIXELS,
+    )
+
+
 GOOGLE, HUGGING_FACE, TIMM, KERAS_HUB = _google(), _hugging_face(), _timm(), _keras_hub()
+HUGGING_FACE_DISTILLED = _distilled(
+    HUGGING_FACE,
+    "embeddings.distillation_token",
+    ("cls_classifier", "distillation_classifier"),
+    refused={"classifier.weight": ONE_HEAD, "classifier.bias": ONE_HEAD},
+)
+TIMM_DISTILLED = _distilled(TIMM, "dist_token", ("head", "head_dist"), TIMM.refused)
 TIMM_CLIP = replace(
     TIMM,
     name="timm (CLIP)",
@@ -216,8 +239,8 @@ OWN = WeightFormat(
 )
 # Of formats with equal names of the patch kernel, those with a mark come first.
 FORMATS = (
-    *(GOOGLE, *backbone_maps.FORMATS, HUGGING_FACE),
-    *(TIMM_DINOV3_SWIGLU, TIMM_DINOV3, TIMM_CLIP, TIMM, KERAS_HUB, OWN),
+    *(GOOGLE, *backbone_maps.FORMATS, HUGGING_FACE_DISTILLED, HUGGING_FACE),
+    *(TIMM_DINOV3_SWIGLU, TIMM_DINOV3, TIMM_CLIP, TIMM_DISTILLED, TIMM, KERAS_HUB, OWN),
 )
 
 

@@ -115,22 +115,24 @@ class WeightFormat:
 PRE_LOGITS = "a hidden layer before the head (pre-logits), which the file's head needs"
 TWO_POOLS = "a head of the class token and the mean of the patches, side by side"
 BEFORE_NORM = "a head of the mean of the patches before the last normalisation"
-DISTILLED = "a token or head for distillation (DeiT); use the undistilled model"
+ONE_HEAD = "a head of the class token alone, beside a distillation token"
 MASK_TOKEN = "used in masked pre-training only"
 POOLER = "a dense layer after the ViT, not part of it"
 DECODER = "the decoder of masked pre-training (MAE)"
 TEXT = "the text tower, or the projection to its embedding"
 
 # Parts of the file's head, which a new head does without.
-WITH_HEAD = (PRE_LOGITS, TWO_POOLS, BEFORE_NORM)
+WITH_HEAD = (PRE_LOGITS, TWO_POOLS, BEFORE_NORM, ONE_HEAD)
 
 PATCH = "patch_embedding/projection/kernel"
 PATCH_BIAS = "patch_embedding/projection/bias"
 CLASS_TOKEN = "class_token/class_token"
+DISTILLATION_TOKEN = "distillation_token/distillation_token"
 POSITIONS = "position_embedding/position_embedding"
 REGISTERS = "registers/registers"
 PROBE = "pooling/probe"
 HEAD = ("head/kernel", "head/bias")
+DISTILLATION_HEAD = ("head/distillation_kernel", "head/distillation_bias")
 LAYER_SCALES = ("encoder_block_{i}/attention_scale/gamma", "encoder_block_{i}/mlp_scale/gamma")
 BLOCK = "encoder_block_{i}/"
 

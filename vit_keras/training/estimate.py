@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from vit_keras import backend
+from vit_keras import peak_memory
 from vit_keras.config.folds import fold_config
 from vit_keras.config.schema import Config, RunConfig
 from vit_keras.config.stages import Stage
@@ -106,7 +106,7 @@ def _estimate(config: Config) -> Estimate:
         run.close()
     return Estimate(
         params=freezing.count_params(model.vit),
-        memory_mb=backend.peak_memory_mb(),
+        memory_mb=peak_memory.in_mb(),
         start_seconds=start_seconds + sum(one.compilation for one in times),
         epoch_seconds=tuple(one.epoch(plan.steps_per_epoch) for one in times),
         epochs=tuple(stage.epochs for stage in plan.stages),

@@ -114,7 +114,7 @@ def _train_fold(run: Run, config: Config, number: int, data: SourceData | None) 
     for setting in resume.RESUMABLE:
         if setting != "train.export":
             set_setting(kept, setting, get_setting(config, setting))
-    kept.run.resume = str(folder)
+    kept.run.resume, kept.distribute = str(folder), config.distribute
     train_model(kept, data)
 
 

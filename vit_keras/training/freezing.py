@@ -12,8 +12,8 @@ from vit_keras.text import counted
 from vit_keras.training import muon
 
 EMBEDDING = (
-    *("patch_embedding", "class_token", "position_embedding", "registers", "pre_norm"),
-    "backbone",
+    *("patch_embedding", "class_token", "distillation_token", "position_embedding"),
+    *("registers", "pre_norm", "backbone"),
 )
 TOP = ("encoder_norm", "pooling", "head")
 LORA = "/lora_kernel_"  # in the paths of low-rank factors, as Keras names them

@@ -201,7 +201,8 @@ def _sweep(prepared: Prepared, sweep: Sweep) -> RangeTest:
     setting = f"stages.{stage.name}.learning_rate" if config.stages else "optim.learning_rate"
     model.configure_stage(stage, plan, first_step=0)
     model.use_images()
-    model.optimizer.learning_rate = OffsetSchedule(0, sweep, every)
+    scaled = Sweep(sweep.lowest * plan.rate_factor, sweep.highest * plan.rate_factor, sweep.steps)
+    model.optimizer.learning_rate = OffsetSchedule(0, scaled, every)  # `sweep` is of the setting
     losses, interrupt = _Losses(sweep, every), StopOnInterrupt()
     with interrupt.listening():
         model.fit(

@@ -1,11 +1,12 @@
-"""The losses that a configuration names: Keras' own, the asymmetric loss, that of a teacher."""
+"""The losses that a configuration names: Keras' own, the asymmetric loss, those of a teacher."""
 
 from collections.abc import Callable
 
 import keras
 from keras import ops
 
-from vit_keras.config.schema import LossConfig
+from vit_keras.config.schema import LossConfig, TrainConfig
+from vit_keras.training.teacher_checks import teacher_labels
 
 # Each takes targets and logits, both (B, K), and is linear in the targets.
 LOSSES: dict[str, Callable[[LossConfig], keras.losses.Loss]] = {
@@ -82,6 +83,39 @@ class DistillationLoss(keras.losses.Loss):
         )
         divergence = ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)
         return self.temperature**2 * divergence
+
+
+class HardDistillationLoss(keras.losses.Loss):
+    """Hard-label distillation (Touvron et al. 2021, https://arxiv.org/abs/2012.12877, eq. 3).
+
+    The cross-entropy with the most probable class of the teacher, in the mean over the batch. The
+    paper does not smooth these labels.
+    """
+
+    def __init__(self, name: str = "hard_distillation", **kwargs) -> None:
+        super().__init__(name=name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        """(B, K) logits of the teacher, and (B, K) logits -> (B,)."""
+        labels = ops.argmax(y_true, axis=-1)
+        return keras.losses.sparse_categorical_crossentropy(labels, y_pred, from_logits=True)
+
+
+# By `train.teacher_labels`; each takes the teacher's logits and those of the model, both (B, K).
+TEACHER_LOSSES: dict[str, Callable[[TrainConfig], keras.losses.Loss]] = {
+    "soft": lambda train: DistillationLoss(train.teacher_temperature),
+    "hard": lambda _: HardDistillationLoss(),
+}
+
+
+def teacher_loss(train: TrainConfig, is_distilled: bool) -> keras.losses.Loss:
+    """What a model loses by other logits than its teacher's.
+
+    Args:
+        train: of the run.
+        is_distilled: whether the model has a distillation token, of which `auto` depends.
+    """
+    return TEACHER_LOSSES[teacher_labels(train, is_distilled)](train)
 
 
 def weighted_images(weighted, targets, logits):

@@ -10,6 +10,7 @@ from vit_keras.config.stages import Stage
 from vit_keras.text import counted
 from vit_keras.training import overfit_check, preflight
 
+BASE_BATCH = 256  # images per update that peak learning rates are meant for, if they are scaled
 MAX_FIRST_WEIGHTS = 0.05  # share of the first weights in an average, above which is a warning
 ON_GPU = 32  # `train.steps_per_execution=auto`
 
@@ -50,6 +51,17 @@ class TrainingPlan:
             f"{optim.ema_momentum**updates:.0%} of those that the training begins with "
             f"(optim.ema_momentum={optim.ema_momentum:g}); {way_out}"
         )
+
+    @property
+    def images_per_update(self) -> int:
+        return self.config.train.batch_size * self.config.optim.gradient_accumulation_steps
+
+    @property
+    def rate_factor(self) -> float:
+        """What peak learning rates are multiplied by, see `optim.scale_rate`."""
+        batches = self.images_per_update / BASE_BATCH
+        factors = {"none": 1.0, "linear": batches, "sqrt": math.sqrt(batches)}
+        return factors[self.config.optim.scale_rate]
 
     @property
     def steps_per_execution(self) -> int:

@@ -23,7 +23,15 @@ from vit_keras.model import architecture_checks
 from vit_keras.pretrained import download
 from vit_keras.runs.run_dir import CONFIG
 from vit_keras.text import counted
-from vit_keras.training import augment_checks, batch_size, class_weights, task, teacher_checks
+from vit_keras.tracking.store import check_tracking
+from vit_keras.training import (
+    augment_checks,
+    batch_size,
+    class_weights,
+    distribute_checks,
+    task,
+    teacher_checks,
+)
 from vit_keras.training.export_at_end import check_export_formats
 from vit_keras.training.resume import resumed_config, saved_architecture
 from vit_keras.training.unused_settings import check_effects
@@ -101,6 +109,7 @@ def check_settings(config: Config) -> None:
     as_setting(config.data.value_range)
     _check_backend()
     _check_cluster()
+    distribute_checks.check(config)
     if config.train.tensorboard:
         for package in ("tensorboard", "tensorflow"):  # Keras writes its logs through TensorFlow
             if not _is_installed(package):
@@ -108,6 +117,7 @@ def check_settings(config: Config) -> None:
                     f"train.tensorboard=true needs {package}; install it (pip install {package}) "
                     "or leave the setting out: history.csv and curves.png are written anyway"
                 )
+    check_tracking(config)
     check_export_formats(config)
     augment_checks.check(config)
     class_weights.check(config, None)
@@ -231,7 +241,8 @@ def _check_data_path(config: Config) -> None:
     if path is not None and name not in registry.OF_PATH:
         raise SettingError(
             f"data.path={path} means nothing to data.name={name}; add data=folder (of images), "
-            "data=csv (a table of images) or data=npz (a file of arrays), or leave it out"
+            "data=csv (a table of images), data=huggingface (Parquet files) or data=npz (a file of "
+            "arrays), or leave it out"
         )
 
 
@@ -258,8 +269,8 @@ def _check_cluster() -> None:
     if tasks > 1:
         raise SettingError(
             f"TF_CONFIG names a cluster of {tasks} tasks, and each of them would train the whole "
-            "run for itself; train on one machine, without it (env -u TF_CONFIG vit-keras ...), "
-            "whose devices keras.distribution.DataParallel shares under KERAS_BACKEND=jax"
+            "run for itself; train without it (env -u TF_CONFIG vit-keras ...), on one machine or, "
+            "with KERAS_BACKEND=jax, on several (distribute.processes)"
         )
 
 

@@ -38,6 +38,7 @@ def resumed_config(asked: Config, overrides: Iterable[str]) -> Config:
         if not _is_left_open(setting, get_setting(asked, setting)):
             set_setting(result, setting, get_setting(asked, setting))
     result.run.resume = asked.run.resume
+    result.distribute = asked.distribute  # of the command, and not of the run
     check_resumable(result)
     return result
 
@@ -81,7 +82,8 @@ def check_resumable(config: Config) -> None:
     if config.train.folds is None:  # whose folds have checkpoints of their own
         _check_checkpoints(Path(resume))
         _check_best(Path(resume), history.monitor_of(kept_config))
-    Run(Path(resume)).close()  # refuses a run that another process holds
+    if config.distribute.processes == 1:  # several would refuse one another
+        Run(Path(resume)).close()  # refuses a run that another process holds
     done = len(history.read_history(Path(resume)))
     if stages.total_epochs(config) < done:
         raise SettingError(
@@ -89,7 +91,7 @@ def check_resumable(config: Config) -> None:
             f"run.resume={resume} has done; use {done} or more"
         )
     for setting in setting_names():
-        if setting.startswith("run.") or setting in RESUMABLE:
+        if setting.startswith(("run.", "distribute.", "tracking.")) or setting in RESUMABLE:
             continue
         new, old = OmegaConf.select(asked, setting), OmegaConf.select(kept, setting)
         if _is_left_open(setting, new):

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from vit_keras import backend
+from vit_keras import peak_memory
 from vit_keras.data.dataset import Splits
 from vit_keras.runs import accuracy, run_end
 from vit_keras.text import counted
@@ -45,7 +45,7 @@ def _metrics(
     reason, _ = stopping.end_of(plan, history)
     # The first epoch includes compilation; it counts only where it is the only one.
     speeds = [row["images_per_second"] for row in rows[1:] or rows]
-    peaks = backend.peak_memory_mb()
+    peaks = peak_memory.in_mb()
     return {
         "test_accuracy": scores["accuracy"],
         "test_loss": scores["loss"],

@@ -47,7 +47,7 @@ def check(config: Config) -> None:
         return
     if not config.data.several_labels:  # the task was changed in a program, and the data not
         raise SettingError(f"task={MULTILABEL} needs data.several_labels=true; set it too")
-    if config.data.name not in (*registry.OF_PATH, registry.IN_MEMORY):
+    if config.data.name not in (*registry.OF_SEVERAL_LABELS, registry.IN_MEMORY):
         raise SettingError(
             f"task={MULTILABEL} needs several labels an image, and data.name={config.data.name} "
             "has one for each; name a table (data=csv), folders (data=folder) or arrays (data=npz, "

@@ -25,7 +25,7 @@ from vit_keras.runs.saved_run import open_run
 from vit_keras.runs.training_images import read_training_images
 from vit_keras.text import counted
 from vit_keras.training.combined_run import logits_of
-from vit_keras.training.teacher_checks import SETTING, class_order
+from vit_keras.training.teacher_checks import SETTING, class_order, teacher_labels
 
 
 class Teacher(keras.layers.Layer):
@@ -100,13 +100,14 @@ def load_teacher(config: Config, splits: Splits, policy: str) -> Teacher | None:
     return Teacher(model, list(order), name="teacher")
 
 
-def describe_teacher(config: Config, teacher: Teacher) -> str:
-    """What is logged of the teacher, in a line."""
+def describe_teacher(config: Config, teacher: Teacher, is_distilled: bool) -> str:
+    """What is logged of the teacher of a model, with a distillation token or without, in a line."""
+    train = config.train
+    how = {"soft": f"at temperature {train.teacher_temperature:g}", "hard": "by its hard labels"}
     size = "x".join(map(str, teacher.model.input_shape[1:3]))
     return (
-        f"{config.train.teacher}, {teacher.model.count_params():,} parameters, images of {size}; "
-        f"it has {config.train.teacher_weight:g} of the loss, at temperature "
-        f"{config.train.teacher_temperature:g}"
+        f"{train.teacher}, {teacher.model.count_params():,} parameters, images of {size}; "
+        f"it has {train.teacher_weight:g} of the loss, {how[teacher_labels(train, is_distilled)]}"
     )
 
 

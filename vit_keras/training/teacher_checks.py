@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from vit_keras.config.schema import Config
+from vit_keras.config.schema import Config, TrainConfig
 from vit_keras.errors import SettingError
 from vit_keras.pretrained import download
 from vit_keras.runs.run_dir import is_run
@@ -20,10 +20,12 @@ def check(config: Config, class_names: Sequence[str] | None) -> None:
         class_names: those of its data; None where they are not known yet.
 
     Raises:
-        SettingError: naming the teacher and what is wrong with it.
+        SettingError: naming the teacher and what is wrong with it, or a distillation token that
+            learns from none.
     """
     teacher = config.train.teacher
     if teacher is None:
+        _check_token(config)
         return
     if not is_run(teacher):
         download.check(teacher, SETTING)
@@ -37,6 +39,23 @@ def check(config: Config, class_names: Sequence[str] | None) -> None:
         )
     if class_names is not None:
         class_order(teacher, saved.class_names, class_names)
+
+
+def _check_token(config: Config) -> None:
+    """Refuse a new distillation token without a teacher; a pretrained one is fine-tuned without."""
+    if config.model.distillation_token and config.pretrained.handle is None:
+        raise SettingError(
+            f"model.distillation_token=true learns from a teacher, and {SETTING} is not set; set "
+            "it, or leave the token out: a second token that learns the labels becomes a copy of "
+            "the class token (Touvron et al. 2021, section 4)"
+        )
+
+
+def teacher_labels(train: TrainConfig, is_distilled: bool) -> str:
+    """`hard` or `soft`, of a model with a distillation token or without."""
+    if train.teacher_labels != "auto":
+        return train.teacher_labels
+    return "hard" if is_distilled else "soft"
 
 
 def class_order(teacher: str, of_teacher: Sequence[str], class_names: Sequence[str]) -> list[int]:

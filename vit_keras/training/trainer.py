@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from vit_keras import backend
 from vit_keras.config.schema import Config
 from vit_keras.config.stages import Stage
 from vit_keras.data.dataset import Splits
@@ -17,19 +18,22 @@ from vit_keras.logs import log
 from vit_keras.runs import run_end
 from vit_keras.runs.checkpoint_name import Position, newest_position
 from vit_keras.runs.history import monitor_of
-from vit_keras.runs.run_dir import Run
+from vit_keras.runs.run_dir import PROGRESS, Run
 from vit_keras.text import counted
+from vit_keras.tracking.follow import Follower
 from vit_keras.training import (
     checkpoint,
     export_at_end,
     freezing,
     out_of_memory,
     overfit_check,
+    processes,
     resume,
 )
 from vit_keras.training.callbacks import saving, stopping
 from vit_keras.training.callbacks.history import HistoryLogger, Progress, TensorBoard
 from vit_keras.training.callbacks.sample_predictions import SamplePredictions
+from vit_keras.training.callbacks.tracking import Tracking
 from vit_keras.training.plan import TrainingPlan
 from vit_keras.training.run_metrics import run_metrics, scores_text
 from vit_keras.training.stage_inputs import StageInputs, stage_inputs
@@ -54,6 +58,7 @@ class Trainer:
         splits: training, validation and test images.
         model: what is fitted; `model.vit` is what is saved.
         history: a row for each finished epoch of the run.
+        follower: is told of each epoch, to send it to MLflow; None for a run that is not tracked.
 
     Args:
         started: the `time.perf_counter()` that the run's time is counted from; by default now.
@@ -73,6 +78,7 @@ class Trainer:
         first_step = self._checkpoint.step if self._checkpoint else 0
         self.config, self.run, self.plan = config, run, plan.from_step(first_step)
         self.splits, self.model = splits, model
+        self.follower: Follower | None = None
         self._interrupted: checkpoint.Checkpoint | None = None  # within the epoch that goes on
         rows = state["rows"]
         images = plan.steps_per_epoch * config.train.batch_size
@@ -117,6 +123,9 @@ class Trainer:
 
     def evaluate(self) -> Result:
         """Evaluate the best model on the test split, once, and write `metrics.json`."""
+        if self.run.is_writer:  # no epoch is trained any more
+            (self.run.path / PROGRESS).unlink(missing_ok=True)
+        processes.wait_for_all("best.keras")
         self.model.vit.load_weights(self.run.path / "best.keras")
         by_class = self.model.compile_for_evaluation(self.config)
         config = self.config
@@ -139,9 +148,12 @@ class Trainer:
             log.info("%s", message)
         log.info("model: %s", self.run.path / "best.keras")
         log.info("curves: %s", self.run.path / "curves.png")
+        return Result(self.run.path, metrics)
+
+    def export(self) -> None:
+        """Export the best model as `train.export` asks; not in the scope of several devices."""
         export_at_end.export_best_model(self.config, self.run, self.splits.test)
         log.info("run: %s", self.run.path)
-        return Result(self.run.path, metrics)
 
     def save_models(self) -> None:
         """Write `last.keras` and, after the best epoch, `best.keras`, as the callbacks do."""
@@ -158,7 +170,8 @@ class Trainer:
         """What happens between the batches and epochs of `stage`; Keras calls them in order."""
         config, run, history, vit = self.config, self.run, self.history, self.model.vit
         result: list[Any] = [history.data_wait, stopping.StopOnNaN(self.plan, stage), history]
-        result.append(Progress(run, self.plan, self._first_step))
+        if run.is_writer:
+            result.append(Progress(run, self.plan, self._first_step))
         steps = self.plan.steps_per_epoch
         result.append(saving.TrainingCheckpoint(run, history, steps, self._interrupted))
         if config.optim.ema_momentum is not None:
@@ -168,11 +181,13 @@ class Trainer:
         result.append(saving.ModelCheckpoint(run, vit, history))
         if config.train.early_stopping is not None:
             result.append(stopping.EarlyStopping(stage, config.train.early_stopping, history))
-        if config.train.tensorboard:
+        if config.train.tensorboard and run.is_writer:
             result.append(TensorBoard(run.path / "tensorboard"))
         if count := config.train.sample_predictions:
             names, validation = self.splits.class_names, self.splits.validation
             result.append(SamplePredictions(run, vit, validation, names, count))
+        if self.follower is not None:
+            result.append(Tracking(self.follower))
         return result
 
     def _configure(self, stage: Stage) -> None:
@@ -194,6 +209,7 @@ class Trainer:
             random.setstate((version, tuple(numbers), gauss))
         if self.history.rows:
             self.history.write()  # drops epochs that were recorded after the checkpoint
+            self.history.draw()
         if latest.step:
             self._interrupted = latest
         else:
@@ -215,6 +231,9 @@ class Trainer:
             except KeyboardInterrupt:
                 self._report_stop()
                 raise
+            finally:
+                if self.history.rows:
+                    self.history.draw()
 
     def _fit_rest(self, stage: Stage, inputs: StageInputs) -> None:
         """Fit the epochs of `stage` that are left, or the rest of one that was interrupted."""
@@ -223,6 +242,8 @@ class Trainer:
         callbacks = self.callbacks(stage)
         (saver,) = (c for c in callbacks if isinstance(c, saving.TrainingCheckpoint))
         interrupt = stopping.StopAndSave(saver.save_within_epoch, steps, self._report_stop)
+        if backend.process_count() > 1:  # which are not stopped at the same batch
+            interrupt = stopping.StopOnInterrupt()
         settings: dict[str, Any] = {"epochs": end, "verbose": _verbosity()}
         with interrupt.listening():
             self.model.fit(
@@ -237,6 +258,7 @@ class Trainer:
                 **settings,
             )
         self._interrupted = None
+        processes.wait_for_all("checkpoint")
         is_averaged = self.config.optim.ema_momentum is not None
         if is_averaged and (latest := checkpoint.load_latest(self.run)):
             # `fit` leaves the averaged weights in the model; the next one needs the raw ones.
@@ -256,5 +278,10 @@ class Trainer:
 
 
 def _verbosity() -> int:
-    """A progress bar on a terminal; a line per epoch in a file, where bars would pile up."""
+    """A progress bar on a terminal; a line per epoch in a file, where bars would pile up.
+
+    Nothing in a process that follows another.
+    """
+    if backend.process_index():
+        return 0
     return 1 if sys.stdout.isatty() else 2

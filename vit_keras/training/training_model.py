@@ -1,5 +1,6 @@
 """The model that `fit` trains: targets and augmentation on the device, then the ViT."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from vit_keras.config.schema import MULTILABEL, AugmentConfig, Config
 from vit_keras.config.stages import Stage
 from vit_keras.data.dataset import Split
 from vit_keras.model.compiled_layers import compiled_layers
+from vit_keras.model.distilled_head import DistilledHead
 from vit_keras.model.preprocessing import OnBatches, to_model_input
 from vit_keras.model.resolution import at_image_size
 from vit_keras.training import freezing
@@ -22,8 +24,8 @@ from vit_keras.training.class_scores import MONITORED, BalancedAccuracy, ClassSc
 from vit_keras.training.combined_run import logits_of
 from vit_keras.training.learning_rate import learning_rate_schedule
 from vit_keras.training.loss import (
-    DistillationLoss,
     build_loss,
+    teacher_loss,
     weighted_images,
     weighted_labels,
 )
@@ -54,7 +56,9 @@ class TrainingModel(keras.Model):
 
     With a teacher, the training loss is (1 - w) times that of the targets and w times that of the
     teacher's logits for the same augmented images, which have no class weights. Where images are
-    not augmented, a third input, (B, classes), may hold these logits.
+    not augmented, a third input, (B, classes), may hold these logits. Of a model with a
+    distillation token, the class token's head learns the targets, and the other head the teacher's
+    logits; without a teacher, their mean learns the targets, as in timm.
 
     Attributes:
         vit: pixels to logits.
@@ -78,8 +82,13 @@ class TrainingModel(keras.Model):
         super().__init__(**kwargs)
         self.autocast = False  # pixels and logits stay float32 under half precision
         self.vit = vit
+        head = next((layer for layer in vit.layers if isinstance(layer, DistilledHead)), None)
+        self.is_distilled = head is not None
         # In a namespace, which Keras does not look into: the variables are those of `vit`.
-        self._stage = SimpleNamespace(vit=vit)
+        self._stage = SimpleNamespace(head=None, whole=vit)
+        if head is not None and teacher is not None:  # a head each learns from them
+            self._stage = SimpleNamespace(head=head, whole=keras.Model(vit.input, head.input))
+        self._stage.vit = self._stage.whole
         self.augment_config = config.augment
         self.on_features = False
         self.resident_images: Any = None
@@ -91,7 +100,7 @@ class TrainingModel(keras.Model):
         self.class_weights = class_weights
         self.teacher = teacher
         self.teacher_weight = config.train.teacher_weight
-        self.teacher_loss = DistillationLoss(config.train.teacher_temperature)
+        self.teacher_loss = teacher_loss(config.train, self.is_distilled)
         self.monitor = config.train.monitor
         self.seed = keras.random.SeedGenerator(config.train.seed)
 
@@ -99,8 +108,9 @@ class TrainingModel(keras.Model):
         images, labels, *third = inputs
         is_flipped, teacher_logits = (third, []) if self.alternates_flips else ([], third)
         targets = self._targets(labels, bool(training))
+        has_two_heads = training and self._stage.head is not None
         if self.on_features:
-            logits = self.vit.get_layer("head")(images)
+            output = images if has_two_heads else self.vit.get_layer("head")(images)
         else:
             if self.resident_images is not None:
                 images = self.resident_images.gather(images)
@@ -109,13 +119,15 @@ class TrainingModel(keras.Model):
             shape = vit.input_shape[1:]
             if training:
                 images, targets = augment(
-                    images, targets, self.augment_config, self.seed, shape[:2], *is_flipped
+                    *(images, targets, self.augment_config, self.seed, shape[:2]),
+                    is_flipped[0] if is_flipped else None,
+                    backend.first_in_batch(images),
                 )
             with compiled_layers(self.compile_layers and bool(training)):
-                logits = vit(to_model_input(images, shape), training=training)
+                output = vit(to_model_input(images, shape), training=training)
                 if training and self.teacher is not None and not teacher_logits:
                     teacher_logits = [self.teacher(images)]
-        result = {"logits": logits, "targets": targets}
+        result = {**self._logits(output, has_two_heads), "targets": targets}
         if training and self.class_weights is not None:
             if self.is_multilabel:
                 result["weighted_targets"] = self.class_weights * targets
@@ -124,6 +136,18 @@ class TrainingModel(keras.Model):
         if teacher_logits:
             (result["teacher_logits"],) = teacher_logits
         return result
+
+    def _logits(self, output: Any, has_two_heads: bool) -> dict[str, Any]:
+        """`logits`, and those of each head where the output is what two heads read."""
+        if not has_two_heads:
+            return {"logits": output}
+        head = self._stage.head
+        of_class_token, of_distillation_token = head.logits_of_each(output)
+        return {
+            "logits": head(output),
+            "class_logits": of_class_token,
+            "distillation_logits": of_distillation_token,
+        }
 
     def _targets(self, labels: Any, training: bool) -> Any:
         """Labels -> targets (B, classes); weighted by class, (B, 2 classes) with those beside."""
@@ -147,14 +171,16 @@ class TrainingModel(keras.Model):
         return self._stage.vit
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        targets, logits = y_pred["targets"], y_pred["logits"]
+        targets = y_pred["targets"]
+        logits = y_pred.get("class_logits", y_pred["logits"])
         if "weighted_targets" in y_pred:
             weigh = weighted_labels if self.is_multilabel else weighted_images
             targets, logits, sample_weight = weigh(y_pred["weighted_targets"], targets, logits)
         loss = super().compute_loss(x, targets, logits, sample_weight, training=training)
         if "teacher_logits" not in y_pred:
             return loss
-        of_teacher = self.teacher_loss(y_pred["teacher_logits"], y_pred["logits"])
+        taught = y_pred.get("distillation_logits", y_pred["logits"])
+        of_teacher = self.teacher_loss(y_pred["teacher_logits"], taught)
         return (1 - self.teacher_weight) * loss + self.teacher_weight * of_teacher
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
@@ -186,7 +212,8 @@ class TrainingModel(keras.Model):
         """
         previous_optimizer = getattr(self, "optimizer", None)
         freezing.freeze(self.vit, stage)
-        self._stage.vit = at_image_size(self.vit, stage.image_size or self.vit.input_shape[1:3])
+        size = stage.image_size or self.vit.input_shape[1:3]
+        self._stage.vit = at_image_size(self._stage.whole, size)
         self.augment_config = plan.config.augment if stage.augment else AugmentConfig()
         self.on_features = self.can_cache_features(stage)
         optimizer = self._build_optimizer(stage, plan, first_step)
@@ -230,8 +257,10 @@ class TrainingModel(keras.Model):
     def _build_optimizer(self, stage: Stage, plan: TrainingPlan, first_step: int) -> Any:
         # By the plan, also where early stopping has shortened an earlier stage.
         begun = (stage.first_epoch - stage.schedule_start) * plan.steps_per_epoch
+        peak = stage.optim.learning_rate * plan.rate_factor
+        optim = replace(stage.optim, learning_rate=peak)
         schedule = learning_rate_schedule(
-            stage.optim, stage.schedule_epochs, plan.steps_per_epoch, first_step - begun
+            optim, stage.schedule_epochs, plan.steps_per_epoch, first_step - begun
         )
         multipliers = None
         if stage.layer_decay != 1:
@@ -290,13 +319,17 @@ class TrainingModel(keras.Model):
         dropouts = [layer for layer in self.vit._flatten_layers() if hasattr(layer, "rate")]
         is_augmented = self.augment_config != AugmentConfig()
         return (
-            stage.kind == "head" and not is_augmented and not any(layer.rate for layer in dropouts)
+            stage.kind == "head"
+            and not is_augmented
+            and not any(layer.rate for layer in dropouts)
+            and backend.process_count() == 1  # a process would have only its share of them
         )
 
     @property
     def cacheable_teacher(self) -> Teacher | None:
         """The teacher, if it has the same logits for an image in each epoch of this stage."""
-        return self.teacher if self.augment_config == AugmentConfig() else None
+        is_alone = backend.process_count() == 1
+        return self.teacher if self.augment_config == AugmentConfig() and is_alone else None
 
     def features(self, split: Split, batch_size: int) -> Split:
         """The split with the features that the head reads, (n, D), instead of images."""

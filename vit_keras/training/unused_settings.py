@@ -13,6 +13,7 @@ from vit_keras.config.schema import Config, setting_names
 from vit_keras.config.stages import PARTS, plan
 from vit_keras.data import registry
 from vit_keras.errors import SettingError
+from vit_keras.training import teacher_checks
 
 
 class Rule(NamedTuple):
@@ -62,6 +63,11 @@ def _is_never_patient(config: Config) -> bool:
     return (config.train.early_stopping or 0) >= max(stage.epochs for stage in plan(config))
 
 
+def _teaches_hard_labels(config: Config) -> bool:
+    is_distilled = bool(config.model.distillation_token)
+    return teacher_checks.teacher_labels(config.train, is_distilled) == "hard"
+
+
 REFUSED = (
     Rule(
         ("optim.momentum",),
@@ -86,10 +92,11 @@ REFUSED = (
         "only train.class_weight=effective has it",
     ),
     Rule(
-        ("train.teacher_temperature", "train.teacher_weight"),
+        ("train.teacher_temperature", "train.teacher_weight", "train.teacher_labels"),
         lambda config: config.train.teacher is None,
         "train.teacher is not set",
     ),
+    Rule(("train.teacher_temperature",), _teaches_hard_labels, "hard labels have none"),
     Rule(
         ("loss.gamma",),
         lambda config: config.loss.name == "cross_entropy",
@@ -132,17 +139,29 @@ REFUSED = (
         "augment.mix_probability=0 mixes no batch",
     ),
     Rule(
-        ("data.follow_links", "data.on_bad_file"),
+        ("tracking.uri", "tracking.experiment", "tracking.artifacts"),
+        lambda config: config.tracking.name == "none",
+        "tracking.name is none",
+    ),
+    Rule(
+        ("data.follow_links",),
         _has_not_source(*registry.OF_FILES),
         "only data.name=folder and data.name=csv read image files",
     ),
     Rule(
-        (
-            *("data.image_column", "data.label_column", "data.label_separator"),
-            *("data.split_column", "data.group_column"),
-        ),
+        ("data.on_bad_file",),
+        _has_not_source(*registry.LAZY),
+        "only data.name=folder, data.name=csv and data.name=huggingface scan encoded images",
+    ),
+    Rule(
+        ("data.image_column", "data.label_column"),
+        _has_not_source("csv", "huggingface"),
+        "only data.name=csv and data.name=huggingface have columns",
+    ),
+    Rule(
+        ("data.label_separator", "data.split_column", "data.group_column"),
         _has_not_source("csv"),
-        "only data.name=csv has columns",
+        "only data.name=csv has such columns",
     ),
     Rule(
         ("data.value_range", "data.channels"),
@@ -151,15 +170,15 @@ REFUSED = (
     ),
     Rule(
         ("data.channels",),
-        lambda config: config.data.name in registry.OF_FILES and config.data.value_range is None,
+        lambda config: config.data.name in registry.LAZY and config.data.value_range is None,
         "files are read as RGB unless data.value_range is set",
     ),
 )
 REPORTED = (
     Rule(
         ("data.workers", "data.cache_mb"),
-        _has_not_source(*registry.OF_FILES),
-        "only data.name=folder and data.name=csv read image files",
+        lambda config: not registry.is_lazy(config.data),
+        "images of this data set are all decoded at the start",
     ),
     Rule(
         ("data.validation_fraction",),
@@ -172,8 +191,16 @@ REPORTED = (
         "only data.name=folder is read by the names of folders and files",
     ),
     Rule(
-        ("data.tfds_dir", "data.download"),
+        ("data.tfds_dir",),
         lambda config: config.data.name in (*registry.READERS, registry.IN_MEMORY),
+        "the data are not of TensorFlow Datasets",
+    ),
+    Rule(
+        ("data.download",),
+        lambda config: (
+            config.data.name != "huggingface"
+            and config.data.name in (*registry.READERS, registry.IN_MEMORY)
+        ),
         "the data are not of TensorFlow Datasets",
     ),
     Rule(

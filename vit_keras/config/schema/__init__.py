@@ -10,9 +10,11 @@ from typing import Any
 
 from vit_keras.config.schema.augment import JITTER, AugmentConfig
 from vit_keras.config.schema.data import GROUP_DUPLICATES, DataConfig
+from vit_keras.config.schema.distribute import DistributeConfig
 from vit_keras.config.schema.model import ModelConfig
 from vit_keras.config.schema.optim import LossConfig, OptimConfig
 from vit_keras.config.schema.pretrained import PretrainedConfig
+from vit_keras.config.schema.tracking import TrackingConfig
 from vit_keras.config.schema.train import StageConfig, TrainConfig
 from vit_keras.validators import setting
 
@@ -25,12 +27,14 @@ __all__ = [
     "AugmentConfig",
     "Config",
     "DataConfig",
+    "DistributeConfig",
     "LossConfig",
     "ModelConfig",
     "OptimConfig",
     "PretrainedConfig",
     "RunConfig",
     "StageConfig",
+    "TrackingConfig",
     "TrainConfig",
     "register",
     "setting_names",
@@ -42,9 +46,21 @@ CLASSIFICATION, MULTILABEL = TASKS = ("classification", "multilabel")
 class RunConfig:
     """Where everything is written."""
 
-    root: str = setting("saved_models", "Folder in which new run directories are made.")
-    dir: str | None = setting(None, "The run directory itself, instead of a new one in run.root.")
-    resume: str | None = setting(None, "The run directory to resume; its settings are kept.")
+    root: str = setting(
+        "saved_models", "Folder in which new run directories are made.", label="Folder of the runs"
+    )
+    dir: str | None = setting(
+        None,
+        "The run directory itself, instead of a new one in run.root.",
+        label="Folder of this run",
+        unset="a new one",
+    )
+    resume: str | None = setting(
+        None,
+        "The run directory to resume; its settings are kept.",
+        label="Run to resume",
+        unset="none",
+    )
 
 
 @dataclass
@@ -70,6 +86,8 @@ class Config:
     stages: dict[str, StageConfig] = setting(
         dict, "The stages of a fine-tuning, in order; without any, all layers train at once."
     )
+    distribute: DistributeConfig = field(default_factory=DistributeConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:

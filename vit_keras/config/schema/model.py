@@ -28,7 +28,11 @@ def _model_options() -> list[tuple[str, Any, Any]]:
 
 
 _VARIANT = setting(
-    None, "A known architecture; unless set, every size has to be set.", choices=VARIANTS
+    None,
+    "A known architecture; unless set, every size has to be set.",
+    choices=VARIANTS,
+    label="Known architecture",
+    unset="none",
 )
 _ModelOptions: Any = make_dataclass(
     "_ModelOptions",

@@ -21,10 +21,11 @@ from vit_keras.training.plan import TrainingPlan
 
 COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy")
 WRITE_INTERVAL = 1.0  # least seconds between two writes of `progress.json`
+DRAW_INTERVAL = 10.0  # and between two drawings of `curves.png`, which take half a second each
 
 
 class HistoryLogger(keras.callbacks.Callback):
-    """Writes a row of `history.csv` per epoch, `curves.png` and a line of `train.log`.
+    """Writes a row of `history.csv` and a line of `train.log` per epoch, and `curves.png`.
 
     Attributes:
         rows: a dict for each epoch of the run, those before a resume included.
@@ -54,6 +55,7 @@ class HistoryLogger(keras.callbacks.Callback):
         self.stage, self.monitor = "all", monitor
         self.data_wait = DataWait()
         self.interrupted = {"seconds": 0.0, "waited": 0.0}
+        self.drawn = time.perf_counter()
 
     def rows_of(self, stage: str) -> list[dict[str, Any]]:
         return [row for row in self.rows if row["stage"] == stage]
@@ -98,13 +100,21 @@ class HistoryLogger(keras.callbacks.Callback):
         log.info("epoch %d: %.1f%% of the time spent waiting for data", epoch + 1, waited)
 
     def write(self) -> None:
+        if not self.run.is_writer:
+            return
         text = io.StringIO()
         writer = csv.DictWriter(text, self.rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
         self.run.write_text("history.csv", text.getvalue())
+        if time.perf_counter() - self.drawn >= DRAW_INTERVAL:
+            self.draw()
+
+    def draw(self) -> None:
+        """Draw `curves.png`, which lags behind `history.csv` where epochs are short."""
         with self.run.atomic_write("curves.png") as path:
             curves.draw_curves(self.rows, path)
+        self.drawn = time.perf_counter()
 
 
 class TensorBoard(keras.callbacks.TensorBoard):
@@ -147,6 +157,7 @@ class Progress(keras.callbacks.Callback):
             "epochs": self.epochs,
             "step": step,
             "steps": self.steps,
+            "compiling": len(self.epoch_starts) == 1 and not self.first_call,  # again in each stage
             **{name: float(logs[name]) for name in ("loss", "accuracy") if name in logs},
             "seconds_left": self._seconds_left(step),
         }

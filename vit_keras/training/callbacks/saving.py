@@ -41,7 +41,8 @@ class TrainingCheckpoint(keras.callbacks.Callback):
             self.interrupted = None
 
     def on_epoch_end(self, epoch, logs=None):
-        checkpoint.save_checkpoint(self.run, epoch + 1, self.model, self._state())
+        if self.run.is_writer:
+            checkpoint.save_checkpoint(self.run, epoch + 1, self.model, self._state())
 
     def save_within_epoch(self, step: int) -> None:
         """Save after `step` steps of the epoch; between two steps."""
@@ -106,7 +107,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
         self.run, self.vit, self.history = run, vit, history
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.is_best:
+        if self.is_best and self.run.is_writer:
             for name in (TEMPERATURE, ABSTENTION, THRESHOLDS):  # fitted to the best model so far
                 (self.run.path / name).unlink(missing_ok=True)
         self.save()
@@ -116,6 +117,8 @@ class ModelCheckpoint(keras.callbacks.Callback):
         return self.history.best_epoch == self.history.rows[-1]["epoch"]
 
     def save(self):
+        if not self.run.is_writer:
+            return
         names = ["last.keras", "best.keras"] if self.is_best else ["last.keras"]
         # Frozen layers belong to the stage; a saved model trains as a whole.
         frozen = [layer for layer in self.vit.layers if not layer.trainable]
