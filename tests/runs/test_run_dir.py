@@ -16,12 +16,14 @@ from vit_keras.config.schema import (
     AugmentConfig,
     Config,
     DataConfig,
+    DistributeConfig,
     LossConfig,
     ModelConfig,
     OptimConfig,
     PretrainedConfig,
     RunConfig,
     StageConfig,
+    TrackingConfig,
     TrainConfig,
 )
 from vit_keras.runs import history, run_dir
@@ -88,6 +90,16 @@ def test_a_directory_asked_for_is_made_with_its_parents(tmp_path):
     made = run_dir.create(Config(run=RunConfig(dir=str(path))))
     made.close()
     assert made.path == path.resolve()
+
+
+@pytest.mark.parametrize("name", [".hidden/run", ".new-run"])
+def test_a_directory_that_is_never_listed_is_refused(name, tmp_path):
+    asked = RunConfig(dir=str(tmp_path / name), root=str(tmp_path))
+    with pytest.raises(SettingError, match=r"run\.dir=.* would not be listed among the runs"):
+        run_dir.create(Config(run=asked))
+    assert not any(tmp_path.iterdir())
+    elsewhere = RunConfig(dir=str(tmp_path / ".cache" / "run"), root=str(tmp_path / ".cache"))
+    run_dir.create(Config(run=elsewhere)).close()
 
 
 @pytest.mark.parametrize("setting", ["dir", "root"])
@@ -206,7 +218,7 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
         ),
         model=ModelConfig(
             *("ti16", 4, 12, 2, 3, 24, "mean", "sincos2d", "tanh", "swiglu"),
-            *(False, True, True, True, 1e-5, 4, "conv", 0.4, 0.1, 0.2, 0.3),
+            *(False, True, True, True, 1e-5, True, 4, "conv", 0.4, 0.1, 0.2, 0.3),
             initialization="mimetic",
             norm_epsilon=1e-12,
             pixel_mean=[0.1, 0.2, 0.3],
@@ -221,16 +233,19 @@ def test_a_run_keeps_the_configuration_that_it_was_begun_with(tmp_path):
         ),
         optim=OptimConfig(
             *("sgd", 1e-7, 0.1, 0.2, 1e-30, 0.8, 0.7, 0.6, 2.5, 0.1, 0.99, 3, "batch"),
-            *("wsd", 0.3, "run"),
+            *("wsd", 0.3, "run", "sqrt"),
         ),
         train=TrainConfig(
             *(3, 7, 2**32 - 1, "mixed_bfloat16", False, False, 2, 5, True, 8, 9, 4, ["onnx"]),
-            *([2], "val_macro_f1", {"cat": 2.5, "7": 0.5}, 0.99, 5, "a", 3.0, 0.7),
+            *([2], "val_macro_f1", {"cat": 2.5, "7": 0.5}, 0.99, 5, "a", 3.0, 0.7, "hard"),
         ),
         loss=LossConfig("focal", 1.5, 0.1),
+        distribute=DistributeConfig(2, 4, 3, 1, "a:1"),
+        tracking=TrackingConfig("mlflow", "sqlite:///a.db", "b", "c", False),
         run=RunConfig(str(tmp_path), str(tmp_path / "run: #1")),
     )
-    for group in ("data", "model", "pretrained", "augment", "optim", "loss", "train"):
+    groups = ("data", "model", "pretrained", "augment", "optim", "loss", "train", "distribute")
+    for group in (*groups, "tracking"):
         default, ours = vars(getattr(Config(), group)), vars(getattr(config, group))
         assert not [name for name in ours if ours[name] == default[name]]
     made = run_dir.create(config)

@@ -121,8 +121,9 @@ with run_dir.log_file(run), run_end.recorded(run, lambda: ("finished", "")):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_a_signal_ends_a_training_and_is_recorded(number, tmp_path):
     path = stopped(tmp_path / "a", 2)
+    default = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # nohup ignores it
     with subprocess.Popen(
-        [sys.executable, "-c", TRAINING, path],
+        [sys.executable, "-c", default + TRAINING, path],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
     ) as process:

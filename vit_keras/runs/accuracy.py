@@ -4,7 +4,7 @@ Imports no Keras and no SciPy: runs are listed by it.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vit_keras.text import counted, one_line
@@ -12,6 +12,8 @@ from vit_keras.text import counted, one_line
 FEW_IMAGES = 30  # with fewer, the 95% interval of an accuracy is 25 points wide and more
 # Classes are unequal if the largest has more than this many times the images of the smallest.
 UNEQUAL = 2
+Form = Callable[[float], str]  # how a share is written
+FRACTION: Form = "{:.4f}".format
 Z = 1.959963984540054  # of a 95% interval: the 97.5th percentile of the normal distribution
 
 
@@ -81,30 +83,32 @@ def macro_f1(hits: Sequence[int], images: Sequence[int], predicted: Sequence[int
     return sum(scores) / len(scores)
 
 
-def class_text(scores: Mapping[str, Any], prefix: str = "") -> str:
+def class_text(scores: Mapping[str, Any], prefix: str = "", form: Form = FRACTION) -> str:
     """`, balanced accuracy ..., worst class ...` where classes are unequal; else nothing.
 
     Args:
         scores: with the keys of `class_scores`, or without in an earlier version's.
         prefix: of those keys.
+        form: of the scores.
     """
     if scores.get(f"{prefix}class_imbalance", 1) <= UNEQUAL:
         return ""
     f1 = scores.get(f"{prefix}macro_f1")
     images, recall = (scores[f"{prefix}worst_class_{name}"] for name in ("images", "recall"))
     return (
-        f", balanced accuracy {scores[f'{prefix}balanced_accuracy']:.4f}"
-        f"{'' if f1 is None else f', macro F1 {f1:.4f}'}, worst class "
-        f"{one_line(scores[f'{prefix}worst_class'])} {recall:.4f} ({round(recall * images)} of "
+        f", balanced accuracy {form(scores[f'{prefix}balanced_accuracy'])}"
+        f"{'' if f1 is None else f', macro F1 {form(f1)}'}, worst class "
+        f"{one_line(scores[f'{prefix}worst_class'])} {form(recall)} ({round(recall * images)} of "
         f"{images})"
     )
 
 
-def folds_text(metrics: Mapping[str, Any]) -> str:
+def folds_text(metrics: Mapping[str, Any], form: Form = FRACTION) -> str:
     """The mean accuracies of the folds of an ensemble with their intervals, by its metrics."""
 
     def mean(name: str) -> str:
-        return f"{metrics[name]:.4f} ± {metrics[f'{name}_interval'][1] - metrics[name]:.4f}"
+        half = metrics[f"{name}_interval"][1] - metrics[name]
+        return f"{form(metrics[name])} ± {form(half)}"
 
     return (
         f"{metrics['folds']} folds: validation accuracy {mean('best_val_accuracy')}, test accuracy "

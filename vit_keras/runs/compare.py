@@ -1,5 +1,8 @@
-"""Compare two runs: settings, environment and metrics that differ, and their curves."""
+"""Compare runs: settings, environment and metrics that differ, and their curves."""
 
+import itertools
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,8 +10,17 @@ from typing import Any
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
 from vit_keras.runs import curves, history
+from vit_keras.runs.accuracy import difference_interval
 from vit_keras.runs.describe import environment, flatten_settings
-from vit_keras.runs.listing import ROOT, find_run
+from vit_keras.runs.listing import (
+    IS_COST,
+    IS_SHARE,
+    ROOT,
+    data_set,
+    few_images,
+    find_run,
+    images_of,
+)
 from vit_keras.runs.status import RunState
 
 NOT_COMPARED = (
@@ -18,85 +30,140 @@ NOT_COMPARED = (
 )  # parts of an environment that do not affect a result
 
 
+# Metrics that say which run is better, by a part of their name. Not its speed and its memory: they
+# are those of the machine and of what else it did then.
+IS_QUALITY = re.compile("accuracy|loss|(^|_)(map|f1|recall|ece|nll|brier|params)(_|$)")
+NO_QUALITY = ("interval", "worst_class")  # of one split, or of another class in each run
+
+
 @dataclass(frozen=True)
 class Difference:
-    """A value that differs between two runs; None where a run has no such value."""
+    """A value of each run; None where a run has no such value."""
 
     name: str
-    first: Any
-    second: Any
+    values: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs.
+    """Two runs or more.
 
     Attributes:
-        first, second: the runs.
+        runs: in the order that they were named.
         settings: those that differ, by their names on the command line.
         environment: versions, device, precision, commit and data that differ.
-        metrics: the metrics of both runs, equal ones included.
-        picture: the curves of both runs in one plot; None if neither has an epoch.
+        metrics: the metrics of all runs, equal ones included.
+        picture: the curves in one plot; None if no run has an epoch, or none is asked for.
     """
 
-    first: RunState
-    second: RunState
+    runs: tuple[RunState, ...]
     settings: list[Difference]
     environment: list[Difference]
     metrics: list[Difference]
-    picture: Path | None
+    picture: Path | None = None
+
+    @property
+    def is_of_one_data_set(self) -> bool:
+        """Whether their metrics can be compared."""
+        return len({data_set(run) for run in self.runs}) == 1
 
 
 def compare(
-    first: str,
-    second: str,
+    *names: str,
     root: str | Path = ROOT,
     output: str | Path | None = None,
     overwrite: bool = False,
+    draw: bool = True,
 ) -> Comparison:
-    """Compare two runs, and draw their curves.
+    """Compare runs, and draw their curves.
 
     Args:
-        first: a name in `root`, or a path.
-        second: a name in `root`, or a path.
+        names: of two runs or more in `root`, or their paths.
         root: the folder of runs.
         output: the PNG to write; None is `<first>-and-<second>.png` beside the first, replaced.
         overwrite: replace `output` if it exists.
+        draw: whether to draw.
 
     Raises:
         SettingError: one is not a run or is broken, or the picture cannot be written.
     """
-    runs = [find_run(name, root) for name in (first, second)]
+    runs = [find_run(name, root) for name in names]
     for run in runs:
         if run.config is None or run.state == "broken":
             raise SettingError(
                 f"{run.name} cannot be compared: {run.reason or run.state}; repair it, or name "
                 "another run"
             )
-    a, b = runs
-    if a.path.samefile(b.path):
-        raise SettingError(f"{first} and {second} are the same run; name two runs")
-    rows = {run.name: history.read_history(run.path) for run in runs}
-    target = _default_picture(a, b) if output is None else Path(output).expanduser()
-    atomic.check_output_file(target, overwrite or output is None, "--overwrite")
-    picture = _draw(rows, target) if any(rows.values()) else None
+    for one, other in itertools.combinations(runs, 2):
+        if one.path.samefile(other.path):
+            raise SettingError(f"{one.name} and {other.name} are the same run; name two runs")
+    picture = _draw_curves(runs, output, overwrite) if draw else None
     environments = [
         {name: value for name, value in environment(run.path).items() if name not in NOT_COMPARED}
         for run in runs
     ]
     return Comparison(
-        a,
-        b,
-        _only_different(_differences(flatten_settings(a.config), flatten_settings(b.config))),
-        _only_different(_differences(*environments)),
-        _differences(a.metrics, b.metrics),
+        tuple(runs),
+        _only_different(_differences([flatten_settings(run.config) for run in runs])),
+        _only_different(_differences(environments)),
+        _differences([run.metrics for run in runs]),
         picture,
     )
 
 
-def _default_picture(a: RunState, b: RunState) -> Path:
-    names = (run.path.resolve().name for run in (a, b))
-    return a.path.parent / ("-and-".join(names) + ".png")
+def best_of(metric: Difference, runs: Sequence[RunState] = ()) -> int | None:
+    """The place of the best value of a metric; None if it has none, or they are all equal.
+
+    Args:
+        metric: of several runs.
+        runs: if given, None too where the difference can be chance, by the number of images.
+    """
+    known = [value for value in metric.values if isinstance(value, int | float)]
+    if not IS_QUALITY.search(metric.name) or any(part in metric.name for part in NO_QUALITY):
+        return None
+    if len(known) < 2 or len({*known}) == 1:
+        return None
+    best = metric.values.index(min(known) if IS_COST.search(metric.name) else max(known))
+    return None if runs and _can_be_chance(metric, best, runs) else best
+
+
+def _can_be_chance(metric: Difference, best: int, runs: Sequence[RunState]) -> bool:
+    """Whether another run may be as good: of too few images, or of shares that differ too little.
+
+    The interval is that of an accuracy; other shares of as many images have wider ones.
+    """
+    if any(
+        value is not None and few_images(run, metric.name) is not None
+        for value, run in zip(metric.values, runs, strict=True)
+    ):
+        return True
+    if not IS_SHARE.search(metric.name):
+        return False
+    counts = [images_of(run.metrics, metric.name) for run in runs]
+    hits = {
+        place: (round(share * images), images)
+        for place, (share, images) in enumerate(zip(metric.values, counts, strict=True))
+        if images and share is not None and 0 <= share <= 1  # no damaged one
+    }
+    if best not in hits:
+        return False
+    first = hits.pop(best)
+    return any(difference_interval(first, other)[0] <= 0 for other in hits.values())
+
+
+def _draw_curves(
+    runs: Sequence[RunState], output: str | Path | None, overwrite: bool
+) -> Path | None:
+    rows = {run.name: history.read_history(run.path) for run in runs}
+    target = _default_picture(runs) if output is None else Path(output).expanduser()
+    atomic.check_output_file(target, overwrite or output is None, "--overwrite")
+    return _draw(rows, target) if any(rows.values()) else None
+
+
+def _default_picture(runs: Sequence[RunState]) -> Path:
+    first, second, *others = (run.path.resolve().name for run in runs)
+    more = f"-and-{len(others)}-more" if others else ""
+    return runs[0].path.parent / f"{first}-and-{second}{more}.png"
 
 
 def _draw(rows: dict[str, list[dict[str, Any]]], target: Path) -> Path:
@@ -112,10 +179,10 @@ def _draw(rows: dict[str, list[dict[str, Any]]], target: Path) -> Path:
     return target
 
 
-def _differences(first: dict[str, Any], second: dict[str, Any]) -> list[Difference]:
-    names = [*first, *(name for name in second if name not in first)]
-    return [Difference(name, first.get(name), second.get(name)) for name in names]
+def _differences(values: Sequence[dict[str, Any]]) -> list[Difference]:
+    names = dict.fromkeys(name for own in values for name in own)
+    return [Difference(name, tuple(own.get(name) for own in values)) for name in names]
 
 
 def _only_different(differences: list[Difference]) -> list[Difference]:
-    return [one for one in differences if one.first != one.second]
+    return [one for one in differences if any(value != one.values[0] for value in one.values)]

@@ -85,7 +85,10 @@ def _check_deletable(run: RunState, root: Path) -> None:
     if any(
         is_locked(lock.parent) for lock in run.path.rglob(LOCK)
     ):  # the baseline has a lock of its own
-        raise SettingError(f"{run.name} is running; stop it first, by Ctrl-C in its terminal")
+        raise SettingError(
+            f"{run.name} is running; stop it first, on the Training page of the studio or by "
+            "Ctrl-C in its terminal"
+        )
     if run.state == "no run":
         raise SettingError(
             f"{run.name} is not a run ({run.reason}); delete it by hand if you are sure"

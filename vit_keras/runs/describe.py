@@ -76,7 +76,7 @@ def describe(name: str, root: str | Path = ROOT) -> Description:
         run=run,
         settings=rest,
         architecture=_architecture(config.model) if config else {},
-        input_shape=_input_shape(run.path / MODEL),
+        input_shape=input_shape(run.path / MODEL),
         data=data,
         class_names=_class_names(run.path),
         stages=_stages(run),
@@ -101,7 +101,7 @@ def _architecture(model: ModelConfig) -> dict[str, Any]:
     return {**VARIANTS.get(str(model.variant), {}), **own}
 
 
-def _input_shape(file: Path) -> tuple[int, ...] | None:
+def input_shape(file: Path) -> tuple[int, ...] | None:
     """(X, Y, C) from the configuration inside the model file, without Keras."""
     try:
         return tuple(model_layers(file, "InputLayer")[0]["config"]["batch_shape"][1:])
@@ -134,11 +134,14 @@ def _stages(run: RunState) -> list[StageSummary]:
 
 
 def flatten_settings(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Dotted name -> value of every setting, such as `stages.head.epochs`, without `run.*`."""
+    """Dotted name -> value of every setting, such as `stages.head.epochs`.
+
+    Without `run.*` and `tracking.*`, which say where a run is and not what it is.
+    """
     result: dict[str, Any] = {}
     for item in fields(config):
         value, name = getattr(config, item.name), prefix + item.name
-        if name == "run":
+        if name in ("run", "tracking"):
             continue
         if is_dataclass(value):
             result |= flatten_settings(value, f"{name}.")

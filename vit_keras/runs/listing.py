@@ -3,23 +3,27 @@
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from vit_keras.data.registry import IN_MEMORY
 from vit_keras.errors import SettingError, did_you_mean
 from vit_keras.runs.accuracy import FEW_IMAGES
-from vit_keras.runs.run_dir import BASELINE, CONFIG, OLD_BASELINE, fold_dirs, read_paths
+from vit_keras.runs.run_dir import BASELINE, CONFIG, FOLDS, OLD_BASELINE, TEMPORARY, fold_dirs
 from vit_keras.runs.status import TRACES, RunState, run_status
+from vit_keras.runs.status_cache import cache_of
 from vit_keras.validators import check_choice
 
 ROOT = "saved_models"
 BY = "best_val_accuracy"
 DEPTH = 3  # nesting that is searched: the runs of a sweep are in <day>/<time>/<number>
-TEMPORARY = (".new-", ".deleted-")  # what a killed process leaves of a write or a deletion
 # Metrics of which a lower value is better.
 IS_COST = re.compile(r"loss|seconds|memory|params|error|latency|(^|_)(ece|nll|brier)(_|$)")
 
+# Metrics that are shares, from 0 to 1.
+IS_SHARE = re.compile(r"(^|_)(accuracy|precision|recall|map|f1)(_|$)")
 # Part of a metric's name -> the number of images that it was measured on.
 MEASURED_ON = {"val_": "validation_images", "test_": "test_images"}
 
@@ -50,7 +54,11 @@ def list_runs(root: str | Path = ROOT) -> list[RunState]:
         raise SettingError(
             f"--root={root} is itself a run; name its parent folder, or describe {root}"
         )
-    return [run_status(path, path.relative_to(place).as_posix()) for path in _folders(place, DEPTH)]
+    cache = cache_of(place)
+    named = {path.relative_to(place).as_posix(): path for path in _folders(place, DEPTH)}
+    found = [cache.status(path, name) for name, path in named.items()]
+    cache.save(list(named))
+    return found
 
 
 def rank(runs: Iterable[RunState], by: str = BY) -> list[Ranked]:
@@ -84,20 +92,30 @@ def rank(runs: Iterable[RunState], by: str = BY) -> list[Ranked]:
 
 
 def data_set(run: RunState) -> tuple[str, ...]:
-    """What identifies the data of a run: task, name, and absolute path of files."""
+    """What identifies the data of a run: task, name, and path of files or content of arrays."""
     if run.config is None:
         return ()
-    path = run.config.data.path
-    if path:
-        path = read_paths(run.path).get("data.path") or os.path.abspath(path)
-    return run.config.task, run.config.data.name, path or ""
+    data = run.config.data
+    if data.name == IN_MEMORY:  # of which nothing but their content is known
+        return run.config.task, data.name, run.fingerprint
+    path = data.path and (run.data_path or os.path.abspath(data.path))
+    return run.config.task, data.name, path or ""
+
+
+def images_of(metrics: Mapping[str, Any], metric: str) -> int | None:
+    """The number of images that a metric of a split was measured on.
+
+    None if it is of no split, or of a run of an earlier version, which did not record it.
+    """
+    name = next((count for part, count in MEASURED_ON.items() if part in metric), "")
+    images = metrics.get(name)
+    return None if images is None or metric.endswith("_images") else int(images)
 
 
 def few_images(run: RunState, metric: str) -> int | None:
     """The number of images that a metric of a split was measured on, if they are too few."""
-    name = next((count for part, count in MEASURED_ON.items() if part in metric), "")
-    images = run.metrics.get(name, FEW_IMAGES)  # unknown of runs of earlier versions
-    return int(images) if images < FEW_IMAGES and not metric.endswith("_images") else None
+    images = images_of(run.metrics, metric)
+    return images if images is not None and images < FEW_IMAGES else None
 
 
 def find_run(name: str, root: str | Path = ROOT, any_folder: bool = False) -> RunState:
@@ -127,9 +145,10 @@ def _folders(folder: Path, depth: int) -> Iterator[Path]:
         if _is_run(child):
             yield child
             for name in (BASELINE, OLD_BASELINE):
-                if (child / name).is_dir():
+                if os.path.isdir(child / name):
                     yield child / name
-            yield from fold_dirs(child)
+            if os.path.isdir(child / FOLDS):
+                yield from fold_dirs(child)
             continue
         below = list(_folders(child, depth - 1)) if depth > 1 else []
         yield from below if any(map(_is_run, below)) else [child]
@@ -141,7 +160,9 @@ def _is_run(path: Path) -> bool:
 
 def _within(folder: Path) -> list[Path]:
     try:
-        return [path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path)]
+        with os.scandir(folder) as entries:
+            found = [Path(entry.path) for entry in entries if entry.is_dir()]
+        return [path for path in found if not _is_hidden(path)]
     except OSError:  # no access: `run_status` reports it
         return []
 

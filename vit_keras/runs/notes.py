@@ -1,4 +1,4 @@
-"""Tags and a note that a person attaches to a run, kept in its `notes.json`."""
+"""Tags and a note that a person attaches to a run, or archives it by: its `notes.json`."""
 
 import json
 from collections.abc import Iterable
@@ -16,10 +16,11 @@ MAX_NOTE = 10_000
 
 @dataclass(frozen=True)
 class Notes:
-    """Sorted, unique tags and a free text."""
+    """Sorted, unique tags, a free text, and whether the run is left out of lists of runs."""
 
     tags: tuple[str, ...] = ()
     note: str = ""
+    archived: bool = False
 
 
 def read_notes(run: Path) -> Notes:
@@ -31,11 +32,20 @@ def read_notes(run: Path) -> Notes:
     file = run / NOTES
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
-        return Notes(tuple(map(str, kept["tags"])), str(kept["note"]))
+        archived = kept.get("archived") is True
+        return Notes(tuple(map(str, kept["tags"])), str(kept["note"]), archived)
     except FileNotFoundError:
         return Notes()
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SettingError(f"{file} is damaged ({error}); repair it, or delete it") from None
+
+
+def notes_or_empty(run: Path) -> Notes:
+    """Notes of a run; empty if they are damaged, which `read_notes` reports."""
+    try:
+        return read_notes(run)
+    except SettingError:
+        return Notes()
 
 
 def write_notes(run: Path, notes: Notes) -> None:
@@ -54,7 +64,10 @@ def write_notes(run: Path, notes: Notes) -> None:
         if notes == Notes():
             (run / NOTES).unlink(missing_ok=True)
             return
-        text = json.dumps(asdict(notes), indent=2, ensure_ascii=False)
+        content = asdict(notes)
+        if not notes.archived:
+            del content["archived"]
+        text = json.dumps(content, indent=2, ensure_ascii=False)
         atomic.write_text(run / NOTES, text + "\n")
     except OSError as error:
         raise SettingError(f"{run / NOTES} cannot be written ({error.strerror})") from None

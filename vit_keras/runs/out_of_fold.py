@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vit_keras.errors import SettingError
-from vit_keras.runs.saved_run import open_run
+from vit_keras.runs.saved_run import SavedRun, open_run
 from vit_keras.text import counted
 
 FILE = "out_of_fold.csv"
@@ -25,13 +25,8 @@ def read(folds_run: str, paths: Sequence[str], class_names: Sequence[str]) -> np
     Raises:
         SettingError: it is no such run, or was trained on other images or classes.
     """
-    saved = open_run(folds_run)
-    file = saved.path / FILE
-    if not file.is_file():
-        raise SettingError(
-            f"folds_run={folds_run} has no {FILE}; name a run of train.folds, or leave it out"
-        )
-    with open(file, encoding="utf-8", errors="surrogateescape", newline="") as opened:
+    saved = check(folds_run)
+    with open(saved.path / FILE, encoding="utf-8", errors="surrogateescape", newline="") as opened:
         rows = list(csv.DictReader(opened))
     root = Path(saved.config.data.path or "")
     by_file = {_absolute(root / row["image"]): row for row in rows}
@@ -47,6 +42,20 @@ def read(folds_run: str, paths: Sequence[str], class_names: Sequence[str]) -> np
         )
     found = np.array([[float(by_file[path][column]) for column in columns] for path in files])
     return found / found.sum(axis=1, keepdims=True)
+
+
+def check(folds_run: str) -> SavedRun:
+    """Open a run of `train.folds`.
+
+    Raises:
+        SettingError: it is no such run.
+    """
+    saved = open_run(folds_run)
+    if not (saved.path / FILE).is_file():
+        raise SettingError(
+            f"folds_run={folds_run} has no {FILE}; name a run of train.folds, or leave it out"
+        )
+    return saved
 
 
 def _absolute(path: Path) -> Path:

@@ -5,10 +5,10 @@ A file is complete or absent: each is written under a temporary name and then re
 
 import contextlib
 import dataclasses
-import functools
 import json
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,17 +17,15 @@ from typing import Any
 
 import filelock
 from omegaconf import OmegaConf
-from omegaconf.errors import ConfigKeyError
 
-from vit_keras.config import renamed_settings
 from vit_keras.config.schema import Config, RunConfig
 from vit_keras.errors import SettingError
 from vit_keras.io.atomic import atomic_file, cannot_be_made, check_folder
 from vit_keras.logs import log, log_handler
 from vit_keras.runs import paths
-from vit_keras.text import first_line, folder_name
+from vit_keras.runs.config_file import CONFIG, read_config
+from vit_keras.text import folder_name
 
-CONFIG = "config.yaml"
 LOCK = ".lock"
 PROGRESS = "progress.json"  # epoch, step and time left; there only while the run trains
 SAMPLES = "samples/predictions.json"
@@ -35,10 +33,13 @@ BASELINE = "baseline"  # folder of the baseline run, in that of a fine-tuning
 OLD_BASELINE = "from_scratch"  # its name in version 0.1
 FOLDS = "folds"  # folder of the runs of `train.folds`, in that of their ensemble
 CHECKPOINTS = "checkpoint/epoch-*.npz"
+TEMPORARY = (".new-", ".deleted-")  # what a killed process leaves of a write or a deletion
 
 
 class Run:
     """A run directory, locked by this process until `close` or the end of the process."""
+
+    is_writer = True
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -73,6 +74,23 @@ class Run:
             ) from None
 
 
+class FollowedRun(Run):
+    """A run directory that another process writes: what is written to this one is discarded."""
+
+    is_writer = False
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def close(self) -> None:
+        """There is no lock to release."""
+
+    @contextmanager
+    def atomic_write(self, name: str) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder) / Path(name).name
+
+
 def create(config: Config) -> Run:
     """A new run directory: `run.dir`, or `<name>-<time>` under `run.root`.
 
@@ -82,9 +100,7 @@ def create(config: Config) -> Run:
     settings = config.run
     try:
         path = (
-            _empty_dir(Path(settings.dir))
-            if settings.dir
-            else make_run_dir(config.name, Path(settings.root))
+            _empty_dir(settings) if settings.dir else make_run_dir(config.name, Path(settings.root))
         )
     except OSError as error:
         raise cannot_be_made(_run_setting(settings), error) from None
@@ -123,6 +139,8 @@ def check_free(settings: RunConfig) -> None:
     if settings.resume is not None:
         return
     path = Path(settings.dir or settings.root)
+    if settings.dir:
+        _check_is_listed(settings)
     there = check_folder(_run_setting(settings), path)
     if not settings.dir or there != path or not any(path.iterdir()):
         return
@@ -132,6 +150,20 @@ def check_free(settings: RunConfig) -> None:
             f"run.resume={path}"
         )
     raise SettingError(f"run.dir={path} is not empty, and no run; choose a new or empty folder")
+
+
+def _check_is_listed(settings: RunConfig) -> None:
+    """Refuse a folder that the list of runs passes over, so that the run would not be found."""
+    path, root = Path(str(settings.dir)).absolute(), Path(settings.root).absolute()
+    *within, name = path.relative_to(root).parts if path.is_relative_to(root) else (path.name,)
+    hidden = [part for part in within if part.startswith(".")]
+    if name.startswith(TEMPORARY):
+        hidden.append(name)
+    if hidden:
+        raise SettingError(
+            f"run.dir={settings.dir} would not be listed among the runs, because of {hidden[0]}; "
+            "choose a name that does not begin with a dot"
+        )
 
 
 def damaged_checkpoints(path: Path) -> SettingError:
@@ -157,8 +189,9 @@ def _run_setting(settings: RunConfig) -> str:
     return f"run.dir={settings.dir}" if settings.dir else f"run.root={settings.root}"
 
 
-def _empty_dir(path: Path) -> Path:
-    check_free(RunConfig(dir=str(path)))
+def _empty_dir(settings: RunConfig) -> Path:
+    check_free(dataclasses.replace(settings, resume=None))
+    path = Path(str(settings.dir))
     path.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -195,11 +228,6 @@ def config_of_run(directory: str) -> Config:
         ) from None
 
 
-@functools.cache
-def _schema() -> Any:
-    return OmegaConf.structured(Config)  # takes as long as all else that is done to read a run
-
-
 def read_json(file: Path) -> Any:
     """Content of a JSON file of a run.
 
@@ -220,37 +248,12 @@ def read_or_default(read: Callable[[Path], Any], path: Path, default: Any) -> An
         return default
 
 
-def read_config(file: Path) -> Config:
-    """The settings in a run's `config.yaml`.
-
-    One of an older version lacks those that came later: their defaults, or what
-    `renamed_settings.BEFORE` has, are what it did.
-
-    Raises:
-        SettingError: the file is damaged, or has settings that this version does not know.
-    """
-    try:
-        loaded: Any = OmegaConf.load(file)
-        if "resume" not in loaded.get("run", {}):  # the last line that is written
-            raise ValueError("its end is missing")
-        settings: Any = OmegaConf.to_container(loaded)
-        return OmegaConf.to_object(
-            OmegaConf.merge(_schema(), renamed_settings.current_tree(settings))
-        )  # type: ignore
-    except ConfigKeyError as error:
-        raise SettingError(
-            f"{file} has {error.full_key}, which this version does not know: the run is of a newer "
-            "one; install that (pip install --upgrade vit-keras-lab)"
-        ) from None
-    except Exception as error:  # YAML's and OmegaConf's errors share no base
-        raise SettingError(
-            f"{file} is damaged ({first_line(error)}); restore an intact copy of it"
-        ) from None
-
-
 @contextmanager
 def log_file(run: Run) -> Iterator[None]:
     """Log to `train.log` too, with the time; a resumed run appends."""
+    if not run.is_writer:
+        yield
+        return
     handler = logging.FileHandler(run.path / "train.log", encoding="utf-8")
     with log_handler(handler, "%(asctime)s %(message)s", logging.DEBUG):
         log.debug("started at %s", time.strftime("%Y-%m-%d %H:%M:%S %z"))

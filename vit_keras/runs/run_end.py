@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from vit_keras.errors import DivergedError, ResourceError, SettingError
+from vit_keras.errors import DivergedError, ProcessLostError, ResourceError, SettingError
 from vit_keras.io import atomic
 from vit_keras.logs import log
 from vit_keras.runs.run_dir import PROGRESS, Run
 from vit_keras.text import first_line
 
 END = "end.json"
+TIME = "%Y-%m-%dT%H:%M:%S%z"
 FINISHED, EARLY_STOPPING = COMPLETE = ("finished", "early stopping")
 INTERRUPTED, SIGNAL, KILLED = STOPPED = ("interrupted", "signal", "killed")
 DIVERGED, OUT_OF_MEMORY, REFUSED = AGAIN = ("diverged", "out of memory", "refused")
@@ -69,7 +70,7 @@ def read_end(run: Path) -> RunEnd | None:
 
 def write_end(run: Path, reason: str, message: str) -> None:
     """Write `end.json`; on a disk that is full the run has none."""
-    end = RunEnd(reason, message, time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+    end = RunEnd(reason, message, time.strftime(TIME))
     with contextlib.suppress(OSError):
         text = json.dumps(asdict(end), indent=2, ensure_ascii=False)
         atomic.write_text(run / END, text + "\n", shared=False)
@@ -85,6 +86,8 @@ def reason_of(error: BaseException) -> tuple[str, str]:
     """(reason, message) of an exception that ends a training."""
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, "stopped by Ctrl-C"
+    if isinstance(error, ProcessLostError):
+        return KILLED, str(error)
     if isinstance(error, DivergedError):
         return DIVERGED, str(error)
     if isinstance(error, ResourceError):
@@ -104,6 +107,9 @@ def recorded(run: Run, describe: Callable[[], tuple[str, str]]) -> Iterator[None
         run: its directory, in which `train.log` is being written.
         describe: gives (reason, message) of a training that came to its end.
     """
+    if not run.is_writer:
+        yield
+        return
     (run.path / END).unlink(missing_ok=True)
     try:
         with _signals_recorded(run):

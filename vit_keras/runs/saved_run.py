@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 MODEL = "best.keras"
+PACKAGE = "package.json"  # of a registered model: a run without its Keras files
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,18 @@ class SavedRun:
             SettingError: abstention.npz is damaged.
         """
         return read_abstention(self.path, self.temperature)
+
+    @property
+    def name(self) -> str:
+        """The name of its folder, or of the one that a registered model was made of."""
+        if self.is_package:
+            return str(read_json(self.path / PACKAGE).get("run", self.path.name))
+        return self.path.name
+
+    @property
+    def is_package(self) -> bool:
+        """Whether it is what is registered of a run: exports without the model they are of."""
+        return (self.path / PACKAGE).is_file()
 
     @property
     def is_multilabel(self) -> bool:

@@ -3,9 +3,13 @@
 Imports no Keras and writes nothing.
 """
 
+import contextlib
 import os
+import threading
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from vit_keras.config import stages
 from vit_keras.config.schema import Config
@@ -20,6 +24,7 @@ from vit_keras.runs.run_dir import (
     read_config,
     read_json,
     read_or_default,
+    read_paths,
 )
 from vit_keras.runs.run_end import RunEnd
 from vit_keras.runs.saved_run import MODEL, SavedRun, class_names
@@ -36,6 +41,7 @@ STATES = {
     "broken": "a run with missing or damaged files",
     "no run": "any other folder",
 }
+_TRYING = threading.Lock()  # a second thread that tries a run's lock would find it locked
 GOES_ON = "run.resume goes on from there"
 # Files and folders that training writes: a folder with one of them is, or was, a run.
 TRACES = (MODEL, "last.keras", "checkpoint", "history.csv", "class_mapping.json", run_end.END)
@@ -52,6 +58,9 @@ class RunState:
         reason: why it is broken, how far training got, or why it ended.
         config: its settings; None if they cannot be read.
         metrics: name -> value, from `metrics.json`, or from the history of an unfinished run.
+        trained: when its training ended, or last wrote something: seconds since 1970.
+        fingerprint: of the images and labels; empty if it is not recorded.
+        data_path: absolute path of its data when it was trained, if `data.path` is a relative one.
     """
 
     name: str
@@ -60,6 +69,14 @@ class RunState:
     reason: str = ""
     config: Config | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    trained: float = 0.0
+    fingerprint: str = ""
+    data_path: str = ""
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it is, or was to be, a run, and not some other folder."""
+        return self.state not in ("empty", "no run")
 
     @property
     def is_usable(self) -> bool:
@@ -77,16 +94,45 @@ def run_status(path: Path, name: str, full_check: bool = False) -> RunState:
         full_check: read a model file to its end even if it is large; see `zip_files.model_fault`.
     """
     config = None
+    facts: dict[str, Any] = {}
     try:
+        facts["trained"] = _time_trained(path)
         if not os.path.isfile(path / CONFIG):  # False also where access is denied
-            return RunState(name, path, *_status_without_config(path))
+            return RunState(name, path, *_status_without_config(path), **facts)
         config = read_config(path / CONFIG)
+        facts |= _data_facts(path)
         state, reason = _status_with_config(path, config, full_check)
-        return RunState(name, path, state, reason, config, _metrics(path, config))
+        return RunState(name, path, state, reason, config, _metrics(path, config), **facts)
     except SettingError as error:
-        return RunState(name, path, "broken", _short_reason(error, path), config)
+        return RunState(name, path, "broken", _short_reason(error, path), config, **facts)
     except RecursionError:  # one hostile file must not stop the listing of the others
-        return RunState(name, path, "broken", "one of its files is nested too deeply", config)
+        text = "one of its files is nested too deeply"
+        return RunState(name, path, "broken", text, config, **facts)
+
+
+def _time_trained(path: Path) -> float:
+    """When the training ended, or its newest file was written; 0 if there is none."""
+    end = run_end.read_end(path)
+    with contextlib.suppress(ValueError):
+        if end is not None:
+            return datetime.strptime(end.time, run_end.TIME).timestamp()
+    times = [0.0]
+    for name in (CONFIG, "metrics.json", *TRACES):
+        with contextlib.suppress(OSError):
+            times.append(os.stat(path / name).st_mtime)
+    return max(times)
+
+
+def _data_facts(path: Path) -> dict[str, str]:
+    """The fingerprint and the absolute path of the data, where they are recorded."""
+    recorded = read_or_default(_fingerprint, path, "")
+    return {"fingerprint": recorded, "data_path": str(read_paths(path).get("data.path") or "")}
+
+
+def _fingerprint(path: Path) -> str:
+    file = path / "environment.json"
+    content = read_json(file) if file.is_file() else {}
+    return str(content.get("data_fingerprint", "")) if isinstance(content, dict) else ""
 
 
 def _status_without_config(path: Path) -> tuple[str, str]:
@@ -166,12 +212,13 @@ def is_locked(path: Path) -> bool:
     """Whether a process has locked the run in `path`."""
     if not (path / LOCK).exists():  # acquiring the lock would create the file
         return False
-    try:
-        Run(path).close()
-    except SettingError:
-        return True
-    except OSError:  # owned by another user: cannot be known
-        return False
+    with _TRYING:
+        try:
+            Run(path).close()
+        except SettingError:
+            return True
+        except OSError:  # owned by another user: cannot be known
+            return False
     return False
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vit_keras.runs.accuracy import FEW_IMAGES, UNEQUAL
-from vit_keras.runs.compare import Comparison
+from vit_keras.runs.compare import Comparison, Difference, best_of
 from vit_keras.runs.delete import Candidate
 from vit_keras.runs.describe import Description
 from vit_keras.runs.listing import Ranked, data_set, few_images
@@ -18,13 +18,17 @@ from vit_keras.text import counted, format_table, one_line
 SHOWN = ("best_val_accuracy", "test_accuracy", "epochs", "params")
 BALANCED = "test_balanced_accuracy"
 HASH = re.compile(r"^([0-9a-f]{12})[0-9a-f]{28,}")
+BEST = "*"  # beside the best value of several runs
 MAX_CLASS_NAMES = 20  # more are only counted
+MAX_FOLDERS = 5  # likewise
 
 
 def ranking_table(ranked: Sequence[Ranked], by: str) -> str:
-    """One line per run, and the number of runs in each state."""
+    """One line per run, and the number of runs in each state; other folders are only named."""
+    others = other_folders(one.run for one in ranked)
+    ranked = [one for one in ranked if one.run.is_run]
     if not ranked:
-        return "no runs here; train one by `vit-keras train`"
+        return "\n".join(["no runs here; train one by `vit-keras train`", *filter(None, [others])])
     columns = shown_metrics([one.run for one in ranked], by)
     rows = [("", "run", *columns, "data", "state")]
     for place, run in ((one.place, one.run) for one in ranked):
@@ -38,7 +42,18 @@ def ranking_table(ranked: Sequence[Ranked], by: str) -> str:
     sets = {data_set(one.run) for one in ranked if one.place is not None}
     within = " within each data set" if len(sets) > 1 else ""
     order = f", of fewer than {FEW_IMAGES} images last" if few else ""
-    return f"{format_table(rows)}\n{kinds}; ranked by {by}{within}{order}"
+    lines = [format_table(rows), *filter(None, [others])]
+    return "\n".join([*lines, f"{kinds}; ranked by {by}{within}{order}"])
+
+
+def other_folders(runs: Iterable[RunState]) -> str:
+    """The folders that are not runs, in a sentence; empty if there are none."""
+    names = [one_line(run.name) for run in runs if not run.is_run]
+    if not names:
+        return ""
+    more = f" and {len(names) - MAX_FOLDERS} more" if len(names) > MAX_FOLDERS else ""
+    listed = ", ".join(names[:MAX_FOLDERS]) + more
+    return f"not runs, without settings or a model of a training: {listed}"
 
 
 def shown_metrics(runs: Iterable[RunState], by: str) -> list[str]:
@@ -50,35 +65,60 @@ def shown_metrics(runs: Iterable[RunState], by: str) -> list[str]:
 
 def figure_text(run: RunState, name: str) -> str:
     """A metric of a run, with the number of images that it was measured on if they are few."""
-    return _with_images(format_metric(run.metrics.get(name)), few_images(run, name))
-
-
-def accuracy_text(accuracy: float | None, images: int | None) -> str:
-    """An accuracy, with the number of images that it was measured on if they are few."""
-    text = "" if accuracy is None else f"{accuracy:.4f}"
-    return _with_images(text, images if images is not None and images < FEW_IMAGES else None)
-
-
-def _with_images(text: str, images: int | None) -> str:
+    text, images = format_metric(run.metrics.get(name)), few_images(run, name)
     return text if images is None or not text else f"{text} ({counted(images, 'image[s]')})"
 
 
 def comparison_text(found: Comparison) -> str:
-    """The differences, the metrics of both runs, and the path of their curves."""
-    names = [one_line(run.name) for run in (found.first, found.second)]
+    """The differences, the metrics of all runs, the better ones marked, and the path of curves."""
+    names = [one_line(run.name) for run in found.runs]
     parts = {
         "settings that differ": (found.settings, format_setting),
         "environment that differs": (found.environment, format_hash),
-        "metrics": (found.metrics, format_metric),
     }
     lines = []
     for title, (differences, shown) in parts.items():
         if differences:
-            cells = ((f"  {d.name}", shown(d.first), shown(d.second)) for d in differences)
+            cells = ((f"  {d.name}", *map(shown, d.values)) for d in differences)
             lines += [format_table([(title, *names), *cells]), ""]
         else:
             lines += [f"{title}: none", ""]
-    return "\n".join([*lines, f"curves: {found.picture or 'neither run has an epoch yet'}"])
+    cells = ((f"  {d.name}", *marked_metrics(d, found)) for d in found.metrics)
+    lines += [format_table([("metrics", *names), *cells]), ""]
+    if not found.is_of_one_data_set:
+        lines += ["the runs are of different data sets: their metrics cannot be compared", ""]
+    else:
+        lines += [*marks_text(found, BEST), ""]
+    return "\n".join([*lines, f"curves: {found.picture or 'no run has an epoch yet'}"])
+
+
+def marked_metrics(
+    metric: Difference,
+    found: Comparison,
+    mark: str = BEST,
+    texts: Iterable[str] | None = None,
+) -> list[str]:
+    """A metric of each run, the best with a mark where the runs can be compared.
+
+    Args:
+        metric: of the runs.
+        found: their comparison.
+        mark: beside the best.
+        texts: of the values, if other than on the command line.
+    """
+    shown = [format_metric(value) for value in metric.values] if texts is None else texts
+    best = best_of(metric, found.runs) if found.is_of_one_data_set else None
+    return [f"{text} {mark}" if place == best else text for place, text in enumerate(shown)]
+
+
+def marks_text(found: Comparison, mark: str) -> list[str]:
+    """What the marks of a comparison mean, and why one is missing; a line each."""
+    named = [one for one in found.metrics if best_of(one) is not None]
+    marked = [one for one in named if best_of(one, found.runs) is not None]
+    lines = [f"{mark} best of these runs"] if marked else []
+    if len(marked) < len(named):
+        lines.append(f"without {mark}: the difference can be chance, on so few images")
+    return lines
 
 
 def description_text(found: Description) -> str:
