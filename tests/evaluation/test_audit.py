@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from helpers.image_files import write
 from vit_keras import SettingError
 from vit_keras.config.schema import DataConfig
 from vit_keras.data.splits import load_splits
-from vit_keras.evaluation import audit, audit_files, audit_map, audit_table
+from vit_keras.evaluation import audit, audit_files, audit_map, audit_source, audit_table
 from vit_keras.evaluation.audit_decisions import Decision, Decisions
 from vit_keras.predict.embedding_files import Embeddings, MadeBy
 from vit_keras.runs import out_of_fold
@@ -44,6 +45,16 @@ def digits(tmp_path_factory):
 @pytest.fixture(scope="module")
 def rows(digits):
     return audit.audit(digits[0])
+
+
+def test_no_process_is_forked_beside_the_threads_of_a_backend(digits, rows, monkeypatch):
+    """A forked child of a process that runs TensorFlow or JAX can wait for ever."""
+
+    def fork():
+        raise AssertionError("an audit forked a process")
+
+    monkeypatch.setattr("os.fork", fork)
+    assert audit.audit(digits[0]) == rows
 
 
 def test_most_wrong_labels_are_among_the_first_tenth(digits, rows):
@@ -97,6 +108,35 @@ def test_the_table_trains_on_what_a_person_decided(digits, rows, tmp_path):
     assert sum(split.class_counts(CLASSES)[3] for split in splits.as_dict().values()) == sum(
         row["new_label"] == "digit 3" for row in edited
     )
+
+
+def test_a_new_audit_keeps_the_labels_that_were_edited(rows, tmp_path):
+    folder, first = tmp_path / "audited", rows[0]
+    edited = [first._replace(new_label="digit 3"), rows[1]._replace(new_label=""), *rows[2:]]
+    audit_files.write(folder, edited)
+    audit_files.write(folder, rows)
+    again = {row.path: row.new_label for row in audit_table.read(folder)}
+    assert again == {row.path: row.new_label for row in edited}
+    audit_table.check_corrections(folder, [row[:2] for row in rows])
+    with pytest.raises(SettingError, match=r"has 1 corrected label of images that are not audited"):
+        audit_table.check_corrections(folder, [row[:2] for row in rows[1:]])
+
+
+def test_the_nearest_twins_are_first_on_their_sheet(rows, tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(
+        audit_files, "draw_files", lambda file, shown: drawn.update({file.stem: shown})
+    )
+    named = [(0.09, 1), (0.04, 1), (0.3, 2), (0.0, 2), (0.02, 3), (0.02, 3)]
+    twins = [
+        row._replace(
+            path=f"{group} {score}", is_near_duplicate=True, near_duplicate_score=score, group=group
+        )
+        for row, (score, group) in zip(rows, named, strict=False)
+    ]
+    audit_files.write(tmp_path / "audited", twins)
+    shown = [path for path, _ in drawn["near_duplicates"]]
+    assert shown == ["2 0.0", "2 0.3", "3 0.02", "3 0.02", "1 0.04", "1 0.09"]
 
 
 def test_an_audit_is_read_as_it_was_written(rows, tmp_path):
@@ -176,3 +216,16 @@ def test_folds_of_other_images_or_classes_are_refused(folds_run):
     (folds_run / out_of_fold.FILE).unlink()
     with pytest.raises(SettingError, match=r"has no out_of_fold\.csv"):
         out_of_fold.read(str(folds_run), [], ["a"])
+
+
+def test_files_that_are_not_audited_are_named(tmp_path):
+    for name in ("ant", "bee"):
+        write(tmp_path / name, 2)
+    (tmp_path / "ant" / "movie.mov").touch()
+    (tmp_path / "bee" / "gone.png").symlink_to("nowhere")
+    data = audit_source.data_config(["data=folder", f"data.path={tmp_path}"])
+    assert len(audit_source.labelled_files(data)) == 4
+    assert dict(audit_source.other_files(data)) == {
+        str(tmp_path / "ant" / "movie.mov"): "no image, by its ending .mov",
+        str(tmp_path / "bee" / "gone.png"): "a broken link",
+    }

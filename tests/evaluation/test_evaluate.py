@@ -23,6 +23,7 @@ from vit_keras.runs import run_dir, training_images
 
 FILES = {
     "evaluation.json",
+    "errors",
     "report.html",
     "per_class.csv",
     "confusion.csv",
@@ -169,6 +170,12 @@ def test_errors_are_listed_by_descending_confidence(evaluated, logits, digits):
     first = int(listed[0]["image"])
     assert listed[0]["class"] == str(digits.test.labels[first])
     assert listed[0]["predicted"] == str(logits[first].argmax())
+    # A small image of each, in the same order: what the studio shows.
+    files = sorted(file.name for file in (evaluated.path / "errors").iterdir())
+    assert files == [f"{number:05}.png" for number in range(len(listed))]
+    with Image.open(evaluated.path / "errors" / files[0]) as shown:
+        mean = np.asarray(shown.convert("L")).mean()
+    assert mean == pytest.approx(digits.test.images[first].mean(), abs=3)
 
 
 def test_a_test_time_flip_is_measured_beside_the_plain_accuracy(evaluated, logits, digits, run):

@@ -81,6 +81,17 @@ def test_a_folder_becomes_a_table(photos, tmp_path):
     ]
 
 
+def test_new_classes_and_images_without_a_row_are_named(photos, tmp_path):
+    folder, audit = photos
+    decide(audit, (folder / "cat/1.png", "cat", "dig"), (folder / "cat/2.png", "cat", "dog"))
+    audit_table.write(audit, audit_table.read(audit)[:3])
+    text = str(relabel(audit, tmp_path / "new.csv"))
+    assert "5 images, 2 labels changed, 0 left out" in text
+    assert "2 images have no row in the audit and keep their labels" in text
+    assert "new class: dig, of 1 image; did you mean dog?" in text
+    assert "new class: dog" not in text
+
+
 def test_images_outside_the_folder_of_the_table_are_absolute_and_trained_on(photos, tmp_path):
     folder, audit = photos
     (tmp_path / "other").mkdir()
@@ -202,6 +213,16 @@ def test_a_decision_on_an_image_that_is_gone_is_counted(photos, tmp_path):
     assert str(found).endswith(
         "; 1 decision is on images that the data do not have with that label"
     )
+
+
+def test_a_folder_that_was_moved_since_is_refused(photos, tmp_path):
+    folder, audit = photos
+    moved = folder.rename(tmp_path / "moved")
+    with pytest.raises(SettingError, match="none of the images that were audited") as refused:
+        relabel(audit, tmp_path / "new.csv", ["data=folder", f"data.path={moved}"])
+    assert str(folder / "cat/1.png") in str(refused.value)
+    assert str(moved) in str(refused.value)
+    assert not (tmp_path / "new.csv").exists()
 
 
 def test_decisions_are_kept_and_taken_back_step_by_step(tmp_path):

@@ -7,6 +7,7 @@ import logging
 import os
 import runpy
 import shutil
+import subprocess
 import sys
 import zipfile
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from PIL import Image
 
 import vit_keras
 from helpers.image_files import photo
-from helpers.paths import SAVED_MODELS
+from helpers.paths import ROOT, SAVED_MODELS
 from vit_keras import SettingError, build_vit
 from vit_keras.cli import arguments, export
 from vit_keras.export import exporter, preflight, serving_model
@@ -174,6 +175,22 @@ def test_openvino_export_sends_no_telemetry(exported):
     exported("openvino")
     assert "openvino" in sys.modules
     assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")]
+
+
+def test_onnx_runtime_sends_no_telemetry(exported, tmp_path):
+    """It keeps an identifier of the machine, and reports to Microsoft, unless it is forbidden."""
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install onnxruntime")
+    opened = (
+        "from pathlib import Path; import sys\n"
+        "from vit_keras.export.onnx_session import OnnxSession\n"
+        "OnnxSession(Path(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", opened, str(exported("onnx").path / "model.onnx")]
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_onnx_says_what_it_takes_and_what_it_tells_apart(exported):

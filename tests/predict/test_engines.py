@@ -265,7 +265,9 @@ def test_a_run_without_a_file_is_predicted_by_keras_or_exported_first(
     assert Predictor(run).engine.name == "Keras"
     assert not caplog.messages
     monkeypatch.setattr(
-        engines, "_export", lambda saved: shutil.copytree(exported / "export", run / "export")
+        engines,
+        "_export",
+        lambda saved, format: shutil.copytree(exported / "export", run / "export"),
     )
     assert Predictor(run, engine="onnx").engine.name == "ONNX Runtime"
     assert "is exported to ONNX first: it has no ONNX file yet" in caplog.text

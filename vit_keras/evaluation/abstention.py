@@ -3,6 +3,8 @@
 What is fitted here is kept and applied by `vit_keras.runs.abstention`. Nothing here imports Keras.
 
 n images, K classes, D width of the features.
+
+scikit-learn is imported where it is used: pages that show a report do not wait for it.
 """
 
 from dataclasses import replace
@@ -10,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import softmax
-from sklearn import metrics
 
 from vit_keras.runs.abstention import (
     COVERAGES,
@@ -19,6 +20,7 @@ from vit_keras.runs.abstention import (
     images_needed,
     unit_length,
 )
+from vit_keras.runs.accuracy import FRACTION, Form
 from vit_keras.text import counted
 
 if TYPE_CHECKING:
@@ -112,12 +114,16 @@ def other_metrics(found: Abstention, test: "Outputs", other: "Outputs") -> dict[
 
 def auroc(own: np.ndarray, others: np.ndarray) -> float:
     """Scores (n,) and (m,) -> the probability that another image has a higher score than an own."""
+    from sklearn import metrics
+
     is_other = np.repeat([False, True], [len(own), len(others)])
     return float(metrics.roc_auc_score(is_other, np.concatenate([own, others])))
 
 
 def fpr_at_95(own: np.ndarray, others: np.ndarray) -> float:
     """Scores (n,) and (m,) -> FPR95: the share of others that is accepted with 95% of the own."""
+    from sklearn import metrics
+
     is_own = np.repeat([True, False], [len(own), len(others)])
     accepted_others, accepted, _ = metrics.roc_curve(
         is_own, -np.concatenate([own, others]), drop_intermediate=False
@@ -125,16 +131,19 @@ def fpr_at_95(own: np.ndarray, others: np.ndarray) -> float:
     return float(accepted_others[np.argmax(accepted >= ACCEPTED)])
 
 
-def describe(scores: dict[str, Any] | None) -> list[str]:
-    """Lines about the part `abstention` of a report; none for reports of earlier versions."""
+def describe(scores: dict[str, Any] | None, form: Form = FRACTION) -> list[str]:
+    """Lines about the part `abstention` of a report, the accuracies in that form.
+
+    None for reports of earlier versions.
+    """
     if scores is None:
         return []
     if scores["note"]:
         return [f"abstention is not calibrated, as {scores['note']}"]
     lines = [
-        f"at coverage {row['coverage']:g}: {row['observed']:.4f} observed, "
+        f"at coverage {row['coverage']:g}: {form(row['observed'])} observed, "
         f"{row['set_size']:.2f} classes on average, {row['abstained']:.1%} abstained"
-        + ("" if row["accuracy"] is None else f", accuracy of the rest {row['accuracy']:.4f}")
+        + ("" if row["accuracy"] is None else f", accuracy of the rest {form(row['accuracy'])}")
         for row in scores["coverages"]
     ]
     if other := scores["other_data"]:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from vit_keras.data.dataset import label_text
 from vit_keras.evaluation import calibration, metrics, multilabel, plots
 from vit_keras.evaluation.html_report import render_report
-from vit_keras.evaluation.preflight import EVALUATION
+from vit_keras.evaluation.preflight import ERRORS, EVALUATION
 from vit_keras.evaluation.task import EvaluationTask
 from vit_keras.io import atomic
 from vit_keras.predict import embedding_map
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from vit_keras.evaluation.logits import Outputs
 
 REPORT = "report.html"
+MAX_THUMBNAILS, THUMBNAILS_AT_ONCE, THUMBNAIL = 500, 64, 96  # images, images, pixels
 
 
 @contextlib.contextmanager
@@ -140,6 +142,7 @@ def _write_errors(
     header = ("image", "class", "predicted", "confidence")
     _write_csv(folder / "mistakes.csv", header, (list(row.values()) for row in rows))
     report["mistakes"] = rows[: plots.MAX_ERRORS]
+    write_thumbnails(folder / ERRORS, images, wrong[:MAX_THUMBNAILS])
     if rows:
         shown = images[wrong[: plots.MAX_ERRORS]]
         titles = [
@@ -147,6 +150,18 @@ def _write_errors(
             for row in report["mistakes"]
         ]
         plots.contact_sheet(folder / "mistakes.png", shown, titles)
+
+
+def write_thumbnails(folder: Path, images: Any, indices: np.ndarray) -> None:
+    """Small PNGs `00000.png`, ... of some images, in the order of the rows of `mistakes.csv`."""
+    if not len(indices):
+        return
+    folder.mkdir()
+    for start in range(0, len(indices), THUMBNAILS_AT_ONCE):
+        pixels = images[indices[start : start + THUMBNAILS_AT_ONCE]]
+        for number, one in enumerate(pixels, start):
+            image = Image.fromarray(embedding_map.thumbnail(one, THUMBNAIL))
+            image.save(folder / f"{number:05}.png")
 
 
 def _draw_map(folder: Path, outputs: "Outputs", task: EvaluationTask) -> dict[str, Any] | None:

@@ -33,7 +33,10 @@ from vit_keras.text import abbreviated_list, counted
 FOLDS = 5
 STRENGTHS = (1e-3, 1e-2, 0.1)  # C, the inverse strength of the regularisation
 MAX_ITERATIONS = 200
-ISSUES = ("label", "outlier", "near_duplicate")
+# cleanlab forks processes for label errors unless told not to, and a child of a process that runs
+# JAX's or TensorFlow's threads can wait for ever.
+ONE_PROCESS = {"clean_learning_kwargs": {"find_label_issues_kwargs": {"n_jobs": 1}}}
+ISSUES = {"label": ONE_PROCESS, "outlier": {}, "near_duplicate": {}}
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +69,7 @@ def audit(found: Embeddings, folds_run: str | None = None) -> list[Audited]:
     with warnings.catch_warnings():
         # cleanlab 2.9 renames columns as pandas 4 will not let it.
         warnings.filterwarnings("ignore", "The inplace keyword in DataFrame.rename is deprecated")
-        lab.find_issues(
-            pred_probs=probabilities, features=vectors, issue_types={name: {} for name in ISSUES}
-        )
+        lab.find_issues(pred_probs=probabilities, features=vectors, issue_types=ISSUES)
     return _rows(lab, paths, labels, names, probabilities)
 
 

@@ -38,20 +38,23 @@ def write(
     """Write the files of an audit; the number of images on each list.
 
     Args:
-        folder: the folder to write; in the place of an earlier audit, whose decisions stay.
+        folder: the folder to write; in the place of an earlier audit, whose decisions and edited
+            rows stay.
         rows: of the images.
         source: the data that they are of, if that is known.
         drawn: the map of their embeddings, if there is one.
     """
+    corrected = audit_table.corrections(folder)
+    rows = [
+        row._replace(new_label=corrected.get(audit_table.image_key(*row[:2]), row.new_label))
+        for row in rows
+    ]
     sheets = {
         "label_errors": [row for row in rows if row.is_label_error],
         "outliers": sorted(
             (row for row in rows if row.is_outlier), key=lambda row: row.outlier_score
         ),
-        "near_duplicates": sorted(
-            (row for row in rows if row.is_near_duplicate),
-            key=lambda row: (row.group, row.near_duplicate_score),
-        ),
+        "near_duplicates": _twins_together(rows),
     }
     with atomic.atomic_folder(folder, TABLE) as new:
         audit_table.write(new, rows)
@@ -65,6 +68,17 @@ def write(
             shown = listed[: plots.MAX_ERRORS]
             draw_files(new / f"{name}.png", [(row.path, _title(name, row)) for row in shown])
     return {name: len(listed) for name, listed in sheets.items()}
+
+
+def _twins_together(rows: Sequence[Audited]) -> list[Audited]:
+    """Near twins, group by group; the group with the nearest two first."""
+    twins = sorted(
+        (row for row in rows if row.is_near_duplicate), key=lambda row: row.near_duplicate_score
+    )
+    nearest: dict[int, float] = {}
+    for row in twins:
+        nearest.setdefault(row.group, row.near_duplicate_score)
+    return sorted(twins, key=lambda row: (nearest[row.group], row.group))
 
 
 def describe(rows: Sequence[Audited], counts: dict[str, int]) -> str:

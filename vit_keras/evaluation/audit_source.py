@@ -14,6 +14,7 @@ from vit_keras.config.quoting import quote_override
 from vit_keras.config.schema import Config, DataConfig
 from vit_keras.data import registry
 from vit_keras.data.readers import folder_layout, table, table_files
+from vit_keras.data.readers.folder_layout import Listing
 from vit_keras.errors import SettingError
 from vit_keras.io import atomic
 from vit_keras.text import first_line
@@ -66,10 +67,7 @@ def labelled_files(data: DataConfig) -> list[LabelledFile]:
     Raises:
         SettingError: the folder or the table cannot be used.
     """
-    if data.name == "folder":
-        root, listing = folder_layout.root(data), folder_layout.list_folder(data)
-    else:
-        listing, root = table.list_table(data), table_files.folder_of(Path(str(data.path)))
+    root, listing = _listed(data)
     return [
         LabelledFile(
             os.path.abspath(root.expanduser() / file.path),
@@ -80,6 +78,24 @@ def labelled_files(data: DataConfig) -> list[LabelledFile]:
         for file in listing.files
         if not file.reason
     ]
+
+
+def other_files(data: DataConfig) -> list[tuple[str, str]]:
+    """The files of the data that `labelled_files` leaves out, each with the reason.
+
+    Raises:
+        SettingError: as `labelled_files`.
+    """
+    root, listing = _listed(data)
+    files = [(file.path, file.reason) for file in listing.files if file.reason]
+    files += [(other.file, other.detail) for other in listing.others]
+    return [(os.path.abspath(root.expanduser() / path), reason) for path, reason in files]
+
+
+def _listed(data: DataConfig) -> tuple[Path, Listing]:
+    if data.name == "folder":
+        return folder_layout.root(data), folder_layout.list_folder(data)
+    return table_files.folder_of(Path(str(data.path))), table.list_table(data)
 
 
 def source(overrides: Sequence[str], data: DataConfig, model: str) -> Source:

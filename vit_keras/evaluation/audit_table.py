@@ -4,13 +4,14 @@ Without scikit-learn, whose import takes seconds.
 """
 
 import csv
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from vit_keras.data.readers import table_files
 from vit_keras.errors import SettingError
-from vit_keras.text import first_line
+from vit_keras.text import counted, first_line
 
 TABLE = "audit.csv"
 
@@ -79,9 +80,39 @@ def read(folder: Path) -> list[Audited]:
     except (KeyError, ValueError) as error:
         raise SettingError(
             f"{folder / TABLE} is no table of vit-keras audit, or is damaged "
-            f"({first_line(error)}); audit the images again"
+            f"({first_line(error)}); mend it, or audit the images into another folder"
         ) from None
     return [Audited(*cells) for cells in zip(*columns, strict=True)]
+
+
+def image_key(path: str, label: str) -> tuple[str, str]:
+    """What an image is known by in a table: its absolute path and its label."""
+    return os.path.abspath(os.path.expanduser(path)), label
+
+
+def corrections(folder: Path) -> dict[tuple[str, str], str]:
+    """`image_key` -> new_label, of the rows that a person has edited; empty without a table.
+
+    Raises:
+        SettingError: as `read`.
+    """
+    rows = read(folder) if (folder / TABLE).is_file() else []
+    return {image_key(*row[:2]): row.new_label for row in rows if row.new_label != row.label}
+
+
+def check_corrections(folder: Path, images: Iterable[tuple[str, str]]) -> None:
+    """Refuse to audit (path, label) again where a corrected row would be lost.
+
+    Raises:
+        SettingError: the earlier table in `folder` is damaged, or has corrections of other images.
+    """
+    known = {image_key(*image) for image in images}
+    if lost := [key for key in corrections(folder) if key not in known]:
+        raise SettingError(
+            f"{folder / TABLE} has {counted(len(lost), 'corrected label[s]')} of images that are "
+            f"not audited now, or have another label ({lost[0][0]}); choose another --output, or "
+            "write them by vit-keras relabel and move the folder away"
+        )
 
 
 def _value(cell: str | None, kind: type) -> Any:

@@ -9,7 +9,7 @@ are rounded first.
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,9 @@ MAX_CIFAR_SIZE = 64  # pixels a side
 SEVERITIES = (1, 3, 5)  # of five in the paper
 
 
-def add_noise(images: np.ndarray, deviation: float, seed: int, indices: range) -> np.ndarray:
+def add_noise(
+    images: np.ndarray, deviation: float, seed: int, indices: Sequence[int]
+) -> np.ndarray:
     noise = [np.random.default_rng([seed, n]).standard_normal(images.shape[1:]) for n in indices]
     return _to_uint8(images / 255 + deviation * np.stack(noise))
 
@@ -95,9 +97,9 @@ class CorruptedImages:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, part: slice) -> np.ndarray:
+    def __getitem__(self, part: slice | np.ndarray) -> np.ndarray:
         pixels = self.images[part].round().astype(np.uint8)
-        indices = range(len(self))[part]
+        indices = np.arange(len(self))[part].tolist()
         apply = CORRUPTIONS[self.name].apply
         corrupted = apply(pixels[..., :3], self.amount, self.seed, indices)
         return np.concatenate([corrupted, pixels[..., 3:]], axis=-1)

@@ -16,13 +16,15 @@ from vit_keras.text import counted
 
 
 def render_report(report: dict[str, Any], folder: Path) -> str:
-    """Render the content of `evaluation.json` as HTML, with the PNG files in `folder`.
+    """Render the content of `evaluation.json` as HTML, with those PNG files that `folder` has.
 
     Raises:
         KeyError, TypeError: a value is missing, or of another type.
     """
 
     def image(name: str) -> str:
+        if not (folder / name).is_file():  # of a run from elsewhere, such as a released one
+            return ""
         content = base64.b64encode((folder / name).read_bytes()).decode("ascii")
         return f"data:image/png;base64,{content}"
 

@@ -3,13 +3,14 @@
 n images, K classes. The values are scikit-learn's and SciPy's. A metric that is undefined is None:
 top-5 accuracy of five classes, precision of a class that was never predicted. Nothing here imports
 Keras.
+
+scikit-learn is imported where it is used: pages that show a report do not wait for it.
 """
 
 import math
 from typing import Any
 
 import numpy as np
-from sklearn import metrics
 
 from vit_keras.evaluation import calibration
 from vit_keras.evaluation.calibration import Bin
@@ -21,6 +22,8 @@ MAX_PAIRS = 10  # most confused pairs of classes
 
 def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
     """(n, K) and (n,) -> the top-1 accuracy."""
+    from sklearn import metrics
+
     return float(metrics.accuracy_score(labels, logits.argmax(axis=-1)))
 
 
@@ -28,6 +31,8 @@ def overall_metrics(
     logits: np.ndarray, labels: np.ndarray, class_names: list[str]
 ) -> dict[str, Any]:
     """(n, K) and (n,) -> the metrics of the split as a whole."""
+    from sklearn import metrics
+
     images, classes = logits.shape
     predicted = logits.argmax(axis=-1)
     hits = int(metrics.accuracy_score(labels, predicted, normalize=False))
@@ -67,6 +72,8 @@ def per_class_metrics(
 
     Recall has its 95% interval, as `recall_low` and `recall_high`; None for a class without images.
     """
+    from sklearn import metrics
+
     columns = metrics.precision_recall_fscore_support(
         labels, predicted, labels=range(len(class_names)), zero_division=np.nan
     )
@@ -92,6 +99,8 @@ def _recall_interval(recall: float, images: int) -> dict[str, float | None]:
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """(n,) and (n,) -> (K, K): number of images by class (row) and predicted class (column)."""
+    from sklearn import metrics
+
     return metrics.confusion_matrix(labels, predicted, labels=range(classes))
 
 

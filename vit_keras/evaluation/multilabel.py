@@ -2,14 +2,16 @@
 
 n images, K classes. Labels are (n, K) of 0 and 1. A metric that is undefined is None: the average
 precision of a label that no image has.
+
+scikit-learn is imported where it is used: pages that show a report do not wait for it.
 """
 
 from typing import Any
 
 import numpy as np
 from scipy.special import expit
-from sklearn import metrics
 
+from vit_keras.runs.accuracy import FRACTION, Form
 from vit_keras.runs.thresholds import UNFITTED
 from vit_keras.text import counted
 
@@ -37,6 +39,8 @@ def fit_thresholds(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.nd
 
 
 def _best_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    from sklearn import metrics
+
     precision, recall, found = metrics.precision_recall_curve(labels, probabilities)
     total = precision + recall
     f1 = 2 * precision * recall / np.where(total > 0, total, 1)
@@ -48,6 +52,8 @@ def _best_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 def mean_average_precision(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
     """(n, K) and (n, K) -> the mean of the average precision over the labels that images have."""
+    from sklearn import metrics
+
     present = labels.any(axis=0)
     if not present.any():
         return None
@@ -59,6 +65,8 @@ def overall_metrics(
     logits: np.ndarray, labels: np.ndarray, thresholds: np.ndarray
 ) -> dict[str, Any]:
     """(n, K), (n, K) and (K,) -> the metrics of the split as a whole."""
+    from sklearn import metrics
+
     scores = probabilities(logits)
     predicted = scores >= thresholds
     present = np.flatnonzero(labels.any(axis=0) | predicted.any(axis=0))
@@ -78,6 +86,8 @@ def overall_metrics(
 def _f1(
     labels: np.ndarray, predicted: np.ndarray, present: np.ndarray, average: str
 ) -> float | None:
+    from sklearn import metrics
+
     if not len(present):
         return None
     return float(metrics.f1_score(labels[:, present], predicted[:, present], average=average))
@@ -125,8 +135,8 @@ def most_confident_errors(
     return [(int(image), int(label)) for image, label in wrong[order]]
 
 
-def describe(report: dict[str, Any]) -> str:
-    """A line about a report."""
+def describe(report: dict[str, Any], form: Form = FRACTION) -> str:
+    """A line about a report, its scores in that form."""
     shown = {
         "mAP": "map",
         "micro F1": "micro_f1",
@@ -134,8 +144,7 @@ def describe(report: dict[str, Any]) -> str:
         "Hamming loss": "hamming_loss",
     }
     scores = ", ".join(
-        f"{name} {'-' if report[key] is None else format(report[key], '.4f')}"
-        for name, key in shown.items()
+        f"{name} {'-' if report[key] is None else form(report[key])}" for name, key in shown.items()
     )
     return (
         f"{scores}, all labels right of {report['exact_match']:.1%} of "

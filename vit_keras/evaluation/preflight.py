@@ -25,6 +25,7 @@ from vit_keras.training import preflight
 from vit_keras.validators import check_choice
 
 EVALUATION = "evaluation.json"  # a folder that has this file is an evaluation
+ERRORS = "errors"  # its folder of small images that were classified wrongly
 TEST, ALL = SPLITS = ("test", "all")
 
 

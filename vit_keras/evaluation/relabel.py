@@ -10,6 +10,7 @@ no earlier table is changed.
 
 import csv
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +19,10 @@ from vit_keras.config.quoting import quote_override
 from vit_keras.config.schema import DataConfig
 from vit_keras.data.readers import table_columns
 from vit_keras.data.readers.table import ADDRESS
-from vit_keras.errors import SettingError
+from vit_keras.errors import SettingError, did_you_mean
 from vit_keras.evaluation import audit_source, audit_table
 from vit_keras.evaluation.audit_decisions import Decisions
-from vit_keras.evaluation.audit_table import Audited
+from vit_keras.evaluation.audit_table import Audited, image_key
 from vit_keras.io import atomic
 from vit_keras.predict import tables
 from vit_keras.text import counted
@@ -41,6 +42,9 @@ class Relabelled(NamedTuple):
         changed: how many of them have another label than before.
         left_out: images that are not in it any more.
         not_found: changes that were decided on for images that the data do not have.
+        not_audited: images that the audit has no row of, and that keep their labels.
+        new_classes: class -> images, of those that no image had before.
+        classes: those that images had before.
         words: the overrides by which it is trained on.
     """
 
@@ -49,16 +53,25 @@ class Relabelled(NamedTuple):
     changed: int
     left_out: int
     not_found: int
+    not_audited: int
+    new_classes: dict[str, int]
+    classes: list[str]
     words: list[str]
 
     def __str__(self) -> str:
         changed = counted(self.changed, "label[s]")
         images = counted(self.images, "image[s]")
         text = f"{images}, {changed} changed, {self.left_out:,} left out"
-        if not self.not_found:
-            return text
-        lost = counted(self.not_found, "decision[s] [is|are]")
-        return f"{text}; {lost} on images that the data do not have with that label"
+        if self.not_found:
+            lost = counted(self.not_found, "decision[s] [is|are]")
+            text += f"; {lost} on images that the data do not have with that label"
+        if self.not_audited:
+            how = "image[s] [has|have] no row in the audit and keep[s|] [its label|their labels]"
+            text += f"\n{counted(self.not_audited, how)}; clear new_label to leave one out"
+        for name, count in self.new_classes.items():
+            text += f"\nnew class: {name}, of {counted(count, 'image[s]')}"
+            text += did_you_mean(name, self.classes)
+        return text
 
 
 class _Rows(NamedTuple):
@@ -82,13 +95,15 @@ def relabel(audit: Path, output: Path, overrides: Sequence[str] = ()) -> Relabel
             that the audit has noted by default. Without either, the images of the audit.
 
     Raises:
-        SettingError: the audit or the data cannot be read, or `output` cannot be written.
+        SettingError: the audit or the data cannot be read, the data have none of the audited
+            images, or `output` cannot be written.
     """
     check_output(output)
     audited = audit_table.read(audit)
-    edited = {_key(row.path, row.label): row.new_label for row in audited}
-    decided = {_key(*image): label for image, label in Decisions(audit).labels.items()}
+    edited = {image_key(row.path, row.label): row.new_label for row in audited}
+    decided = {image_key(*image): label for image, label in Decisions(audit).labels.items()}
     rows = _rows(audited, list(overrides) or _noted(audit))
+    _check_same_images(audited, rows, audit)
     return _write(Path(os.path.abspath(output.expanduser())), rows, {**edited, **decided})
 
 
@@ -103,10 +118,6 @@ def check_output(output: Path) -> None:
     if os.path.lexists(output.expanduser()):
         raise SettingError(f"output={output} is there already; choose the name of a new file")
     atomic.check_output_file(output.expanduser(), False, "")
-
-
-def _key(path: str, label: str) -> tuple[str, str]:
-    return os.path.abspath(os.path.expanduser(path)), label
 
 
 def _noted(audit: Path) -> list[str]:
@@ -124,6 +135,17 @@ def _rows(audited: Sequence[Audited], overrides: list[str]) -> _Rows:
     if data.name == "csv" and not os.path.isdir(os.path.expanduser(str(data.path))):
         return _rows_of_table(data, words)
     return _rows_of_files(data, audited, words)
+
+
+def _check_same_images(audited: Sequence[Audited], rows: _Rows, audit: Path) -> None:
+    """Refuse data of which no image was audited, such as a folder that was moved since."""
+    paths = [image_key(row[rows.image], "")[0] for row in rows.cells]
+    if not {image_key(row.path, "")[0] for row in audited} & {*paths}:
+        raise SettingError(
+            f"the data have none of the images that were audited: {audit} has {audited[0].path}, "
+            f"and the data have {paths[0]}; name the folder or the table that was audited, and "
+            "audit again if it was moved"
+        )
 
 
 def _rows_of_table(data: DataConfig, words: list[str]) -> _Rows:
@@ -150,7 +172,7 @@ def _rows_of_files(data: DataConfig, audited: Sequence[Audited], words: list[str
     """A row for each file; with its split, or else with the group of near twins that it is in."""
     files = audit_source.labelled_files(data)
     cells: list[dict[str, Any]] = [{"image": file.path, "label": file.label} for file in files]
-    groups = {_key(row.path, row.label): row.group for row in audited}
+    groups = {image_key(row.path, row.label): row.group for row in audited}
     has_splits = any(file.split for file in files)
     for row, file in zip(cells, files, strict=True):
         if has_splits:
@@ -167,7 +189,8 @@ def _rows_of_files(data: DataConfig, audited: Sequence[Audited], words: list[str
 def _write(file: Path, rows: _Rows, new_labels: NewLabels) -> Relabelled:
     kept, changed, leads_out = list[dict[str, Any]](), 0, False
     keys = [
-        _key(row[rows.image], label) for row, label in zip(rows.cells, rows.labels, strict=True)
+        image_key(row[rows.image], label)
+        for row, label in zip(rows.cells, rows.labels, strict=True)
     ]
     for row, (image, label) in zip(rows.cells, keys, strict=True):
         new = new_labels.get((image, label), label)
@@ -191,9 +214,21 @@ def _write(file: Path, rows: _Rows, new_labels: NewLabels) -> Relabelled:
         writer.writerows(kept)
     words = ["data=csv", f"data.path={quote_override(file)}", *rows.words]
     words += ["data.follow_links=true"] if leads_out else []
-    known = {*keys}
-    not_found = sum(new != key[1] for key, new in new_labels.items() if key not in known)
-    return Relabelled(file, len(kept), changed, len(keys) - len(kept), not_found, words)
+    known, classes = {*keys}, {*filter(None, rows.labels)}
+    changes = {key: new for key, new in new_labels.items() if new != key[1]}
+    not_found = len(changes.keys() - known)
+    new_classes = Counter(changes[key] for key in keys if changes.get(key))
+    return Relabelled(
+        file=file,
+        images=len(kept),
+        changed=changed,
+        left_out=len(keys) - len(kept),
+        not_found=not_found,
+        not_audited=sum(bool(key[1]) and key not in new_labels for key in keys),
+        new_classes={name: n for name, n in new_classes.items() if name not in classes},
+        classes=sorted(classes),
+        words=words,
+    )
 
 
 def _within(folder: Path, path: str) -> str:

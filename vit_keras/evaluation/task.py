@@ -93,9 +93,9 @@ class EvaluationTask:
 
     @cached_property
     def undecoded_images(self) -> np.ndarray | LazyImages:
-        """The evaluated images: those of a folder or a table as files, the others as arrays."""
+        """The evaluated images: those of files and records as such, the others as arrays."""
         images = self.splits.test.images
-        is_of_files = self.in_memory is None and self.config.data.name in registry.OF_FILES
+        is_of_files = self.in_memory is None and self.config.data.name in registry.LAZY
         if is_of_files and not isinstance(images, LazyImages):  # decoded: list them again
             images = self.test_split_at(None).images
         return images

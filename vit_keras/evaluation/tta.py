@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import softmax
 
 from vit_keras.evaluation import metrics
-from vit_keras.runs.accuracy import wilson_interval
+from vit_keras.runs.accuracy import FRACTION, Form, wilson_interval
 
 
 class MirroredImages:
@@ -44,8 +44,11 @@ def flip_metrics(
     }
 
 
-def describe(report: dict[str, Any]) -> str:
-    """A line about the part `test_time_flip` of a report; empty if it has none."""
+def describe(report: dict[str, Any], form: Form = FRACTION) -> str:
+    """A line about the part `test_time_flip` of a report, its accuracy in that form.
+
+    Empty if the report has none.
+    """
     scores = report.get("test_time_flip")  # not in the reports of earlier versions
     if scores is None:
         return ""
@@ -53,6 +56,6 @@ def describe(report: dict[str, Any]) -> str:
     points = 100 * (scores["accuracy"] - report["accuracy"])
     return (
         f"with test-time flip (probabilities of each image and its mirror image averaged): "
-        f"accuracy {scores['accuracy']:.4f} (95% interval {low:.4f} to {high:.4f}), {points:+.2f} "
-        f"points, loss {scores['loss']:.4f}"
+        f"accuracy {form(scores['accuracy'])} (95% interval {form(low)} to {form(high)}), "
+        f"{points:+.2f} points, loss {scores['loss']:.4f}"
     )

@@ -1,7 +1,8 @@
 """Attention maps: weights of each block, attention rollout and mean attention distance.
 
 Letters: B batch, (X, Y) image height and width, C channels, N tokens, H heads, K width of a head,
-(R, S) rows and columns of patches. Class token and registers stand before the patch tokens.
+(R, S) rows and columns of patches. Class token, distillation token and registers stand before the
+patch tokens.
 """
 
 import contextlib
@@ -141,7 +142,8 @@ def joint_attention(weights: list[np.ndarray]) -> np.ndarray:
 def pooled_map(model: keras.Model, images: Any, joint: np.ndarray) -> np.ndarray:
     """(B, N, N), a row per output token -> (B, R, S), the weight of each patch after pooling.
 
-    Token pooling reads the row of the class token, and sequence pooling weights the rows of all
+    Token pooling reads the row of the class token, or the mean of it and of the distillation
+    token's, of whose heads the logits are the mean; and sequence pooling weights the rows of all
     tokens as it weights the tokens of `images`. Other poolings average the rows that they read:
     exact for the mean, an approximation for attention pooling.
     """
@@ -151,7 +153,7 @@ def pooled_map(model: keras.Model, images: Any, joint: np.ndarray) -> np.ndarray
     # A mean over all tokens includes those before the patches, unless it excludes registers.
     first = getattr(pooling, "registers", 0)
     if pooling.pool == "token":
-        pooled = joint[:, 0]
+        pooled = joint[:, : getattr(pooling, "tokens", 1)].mean(axis=1)
     elif pooling.pool == "seq":
         pooled = (_pooling_weights(model, images)[..., None] * joint[:, first:]).sum(axis=1)
     else:
@@ -177,8 +179,8 @@ def attention_distance(model: keras.Model, images: Any) -> np.ndarray:
     """Mean attention distance of each head in pixels: (B, X, Y, C) -> (blocks, H).
 
     Dosovitskiy et al. 2021, figures 7 (right) and 11: the distance from a patch to the patches it
-    attends to, weighted by the attention, averaged over patches and images. Weights on the class
-    token and registers are ignored, and the others normalised to a sum of 1.
+    attends to, weighted by the attention, averaged over patches and images. Weights on the tokens
+    before the patches are ignored, and the others normalised to a sum of 1.
     """
     rows, columns = patch_grid(model)
     positions = np.indices((rows, columns)).reshape(2, -1).T  # (RS, 2)

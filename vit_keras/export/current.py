@@ -76,6 +76,8 @@ def checksum(file: Path) -> str:
 
 
 def _difference(saved: SavedRun, file: Path, report: dict[str, Any]) -> str:
+    if saved.is_package:
+        return ""  # it was current when it was registered, and nothing of it changes
     model = saved.model_file
     if FINGERPRINT in report:
         is_of_model = report[FINGERPRINT] == model_fingerprint(model)

@@ -3,8 +3,10 @@
 Imports no Keras.
 """
 
+import importlib
+import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +17,16 @@ from vit_keras.text import first_line
 # Names of the input and of the outputs; the OOD score is there if the run has been evaluated.
 PIXELS, PROBABILITIES, OOD_SCORE = "pixels", "probabilities", "ood_score"
 ERRORS_ONLY = 3  # of ONNX Runtime's severities
+
+
+def import_onnxruntime() -> Any:
+    """Import ONNX Runtime without its telemetry.
+
+    From 1.31 on it keeps an identifier of the machine and a record of its use in ~/.cache/Microsoft
+    and sends them to Microsoft, unless the environment forbids it before the library is loaded.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    return importlib.import_module("onnxruntime")
 
 
 class Outputs(NamedTuple):
@@ -32,16 +44,20 @@ class OnnxSession:
         classes: length of its output.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, threads: int | None = None) -> None:
         """Open a file.
+
+        Args:
+            file: the ONNX file.
+            threads: those that compute; by default as many as this process has CPU cores, which
+                may be fewer than those of the machine.
 
         Raises:
             SettingError: it cannot be opened, or is of another program.
         """
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = parallel.available_cores()  # not those of the whole machine
+        options.intra_op_num_threads = threads or parallel.available_cores()
         # Waiting threads would take the cores of those that decode images.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = ERRORS_ONLY

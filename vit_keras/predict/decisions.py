@@ -88,6 +88,19 @@ def check_calibrated(saved: SavedRun, calibrated: bool) -> None:
         )
 
 
+def check_ood_score(has_ood_score: bool, coverage: float | None) -> None:
+    """Refuse a coverage where no OOD scores are computed.
+
+    Raises:
+        SettingError: naming the coverage.
+    """
+    if coverage is not None and not has_ood_score:
+        raise SettingError(
+            f"coverage={coverage} needs OOD scores, which a file of 8 bits does not compute; leave "
+            "it out, or take the onnx file"
+        )
+
+
 def rule(
     saved: SavedRun,
     coverage: float | None,

@@ -116,11 +116,15 @@ class Embedder:
         for batch in self._reader.batches(inputs.iter_items(images, self.pixel_options)):
             yield self._embed(batch)
 
+    def vectors(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels as the model takes them, (n, X, Y, C), n up to the batch size -> (n, D)."""
+        return self._compute(pixels)
+
     def _embed(self, batch: list[Read]) -> EmbeddedBatch:
         pixels = [one for _, one in batch]
         readable = [one for one in pixels if not isinstance(one, Unreadable)]
         vectors = np.full((len(batch), self.width), np.nan, "float32")
         if readable:
             is_read = [not isinstance(one, Unreadable) for one in pixels]
-            vectors[is_read] = self._compute(np.stack(readable))
+            vectors[is_read] = self.vectors(np.stack(readable))
         return EmbeddedBatch([item.source for item, _ in batch], vectors, pixels)

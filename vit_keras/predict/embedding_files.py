@@ -74,7 +74,7 @@ def check_file(file: Path) -> None:
             f"output={file} does not say its format; end its name in {' or '.join(SUFFIXES)}"
         )
     if file.suffix.lower() == PARQUET:
-        _pyarrow(f"output={file}")
+        pyarrow(f"output={file}")
 
 
 @contextlib.contextmanager
@@ -87,7 +87,7 @@ def embedding_writer(file: Path, made_by: MadeBy, count: int) -> Iterator[Write]
 
 @contextlib.contextmanager
 def _parquet_writer(file: Path, made_by: MadeBy, _: int) -> Iterator[Write]:
-    arrow, parquet = _pyarrow(f"output={file}")
+    arrow, parquet = pyarrow(f"output={file}")
     text, vector = arrow.string(), arrow.list_(arrow.float32(), made_by.width)
     columns = [("path", text), ("label", text), ("embedding", vector), ("reason", text)]
     metadata = {METADATA: json.dumps(asdict(made_by))}
@@ -100,7 +100,7 @@ def _parquet_writer(file: Path, made_by: MadeBy, _: int) -> Iterator[Write]:
             is_missing = arrow.array([bool(reason) for reason in rows.reasons])
             numbers = arrow.array(np.ascontiguousarray(rows.vectors).ravel())
             vectors = arrow.FixedSizeListArray.from_arrays(numbers, type=vector, mask=is_missing)
-            texts = ([_utf8(one) for one in column] for column in (rows.paths, rows.labels))
+            texts = ([utf8(one) for one in column] for column in (rows.paths, rows.labels))
             paths, labels = (arrow.array([one or None for one in column], text) for column in texts)
             reasons = arrow.array([one or None for one in rows.reasons], text)
             columns = [paths, labels, vectors, reasons]
@@ -109,8 +109,8 @@ def _parquet_writer(file: Path, made_by: MadeBy, _: int) -> Iterator[Write]:
         yield append
 
 
-def _utf8(path: str) -> str:
-    """Bytes of file names that are not UTF-8 become \\udc80 to \\udcff, as in JSON."""
+def utf8(path: str) -> str:
+    """Text for Arrow: bytes of a file name that are not UTF-8 become \\udc80 to \\udcff."""
     return path.encode("utf-8", "backslashreplace").decode()
 
 
@@ -158,7 +158,7 @@ def read_embeddings(file: Path) -> Embeddings:
 
 
 def _read_parquet(file: Path) -> Embeddings:
-    _, parquet = _pyarrow(f"embeddings={file}")
+    _, parquet = pyarrow(f"embeddings={file}")
     table = parquet.read_table(file)  # its errors are those of ValueError, or of OSError
     made_by = MadeBy(**json.loads((table.schema.metadata or {})[METADATA.encode()]))
     table = table.filter(table["embedding"].is_valid())
@@ -176,7 +176,12 @@ def _read_npz(file: Path) -> Embeddings:
         return Embeddings(paths, labels, arrays["embedding"][is_read], made_by)
 
 
-def _pyarrow(asked: str) -> tuple[Any, Any]:
+def pyarrow(asked: str) -> tuple[Any, Any]:
+    """The packages `pyarrow` and `pyarrow.parquet`.
+
+    Raises:
+        SettingError: they are not installed; `asked` is what needs them.
+    """
     try:
         import pyarrow
         from pyarrow import parquet

@@ -148,12 +148,15 @@ def spaced(points: np.ndarray, space: float) -> list[int]:
     return kept
 
 
-def thumbnail(pixels: np.ndarray) -> np.ndarray:
-    """(X, Y, C) of 0 to 255 -> (x, y, 3) uint8; the first channel of other images than RGB."""
+def thumbnail(pixels: np.ndarray, side: int = THUMBNAIL) -> np.ndarray:
+    """(X, Y, C) of 0 to 255 -> (x, y, 3) uint8, the longer side as given.
+
+    Of other images than RGB it shows the first channel.
+    """
     rgb = pixels if pixels.shape[-1] == 3 else np.repeat(pixels[..., :1], 3, axis=-1)
     image = Image.fromarray(rgb.round().clip(0, 255).astype("uint8"))
-    scale = THUMBNAIL / max(image.size)
-    size = tuple(max(1, round(scale * side)) for side in image.size)
+    scale = side / max(image.size)
+    size = tuple(max(1, round(scale * pixels)) for pixels in image.size)
     return np.asarray(image.resize(size))  # type: ignore[arg-type]
 
 

@@ -22,7 +22,8 @@ from vit_keras.runs.saved_run import SavedRun
 if TYPE_CHECKING:
     import keras
 
-ENGINES = AUTO, KERAS, ONNX = ("auto", "keras", "onnx")
+ENGINES = AUTO, KERAS, ONNX, ONNX_INT8 = ("auto", "keras", "onnx", "onnx_int8")
+ONNX_FORMATS = {ONNX: "ONNX", ONNX_INT8: "8-bit ONNX"}  # an engine has the name of its export
 RUNTIME = {"onnxruntime": "onnxruntime"}  # the one package that reading an ONNX file takes
 
 log = logging.getLogger("vit_keras")
@@ -34,10 +35,12 @@ class Engine(Protocol):
     Attributes:
         name: in messages.
         input_shape: (X, Y, C).
+        has_ood_score: whether it can compute OOD scores.
     """
 
     name: str
     input_shape: tuple[int, int, int]
+    has_ood_score: bool
 
     def outputs(self, images: np.ndarray) -> Outputs:
         """(n, X, Y, C) -> probabilities, calibrated by the run's temperature, and scores.
@@ -51,26 +54,28 @@ class OnnxEngine:
 
     name = "ONNX Runtime"
 
-    def __init__(self, saved: SavedRun) -> None:
-        """Open the file.
+    def __init__(self, saved: SavedRun, format: str = ONNX, threads: int | None = None) -> None:
+        """Open the file of one of `ONNX_FORMATS`.
 
         Raises:
             SettingError: it cannot be opened, or has another number of classes.
         """
-        file = preflight.export_folder(saved, ONNX) / FORMATS[ONNX].file
-        session = OnnxSession(file)
+        file = preflight.export_folder(saved, format) / FORMATS[format].file
+        session = OnnxSession(file, threads)
         if session.classes != len(saved.class_names):
             raise SettingError(
                 f"{file} has {session.classes} classes, and class_mapping.json of the run names "
                 f"{len(saved.class_names)}; export again"
             )
         self.input_shape, self.outputs = session.input_shape, session.outputs
+        self.has_ood_score = FORMATS[format].has_ood_score
 
 
 class KerasEngine:
     """The run's model in Keras, on the device that Keras computes on."""
 
     name = "Keras"
+    has_ood_score = True
 
     def __init__(self, saved: SavedRun, batch_size: int) -> None:
         """Import Keras and load the model.
@@ -124,37 +129,56 @@ def check_engine(saved: SavedRun, engine: str) -> None:
         SettingError: it is unknown, or needs a package that is not installed.
     """
     validators.check_choice("engine", engine, ENGINES)
-    if engine != ONNX:
+    if engine not in ONNX_FORMATS:
         return
     if preflight.missing_packages(RUNTIME):
         raise SettingError(
-            "engine=onnx needs onnxruntime, not installed here: pip install onnxruntime; or set "
-            "engine=keras"
+            f"engine={engine} needs onnxruntime, not installed here: pip install onnxruntime; or "
+            "set engine=keras"
         )
-    if _why_export(saved):
-        preflight.check_format(ONNX, preflight.backend_name(), "engine")
+    if reason := _why_export(saved, engine):
+        if saved.is_package:
+            raise SettingError(
+                f"engine={engine}: the registered model in {saved.path} is without its run, and "
+                f"{reason}; export the run, and register it again"
+            )
+        preflight.check_format(engine, preflight.backend_name(), "engine")
 
 
-def open_engine(saved: SavedRun, engine: str, batch_size: int) -> Engine:
+def open_engine(
+    saved: SavedRun, engine: str, batch_size: int, threads: int | None = None
+) -> Engine:
     """The engine of a prediction.
 
     Args:
         saved: the run.
-        engine: `keras`; `onnx`, for which a run without a usable ONNX file is exported first; or
-            `auto`: `onnx` if the run has a usable file and there is no GPU, otherwise `keras`.
+        engine: `keras`; `onnx` or, with weights of 8 bits, `onnx_int8`, for which a run without a
+            usable file is exported first; or `auto`: `onnx` if the run has a usable file and there
+            is no GPU, otherwise `keras`.
         batch_size: the largest number of images that are predicted at a time.
+        threads: those that ONNX Runtime computes with; the number of CPU cores by default.
 
     Raises:
         SettingError: the engine cannot be used, or the model is missing or damaged.
     """
     check_engine(saved, engine)
-    if engine == ONNX:
-        if reason := _why_export(saved):
-            log.warning("%s is exported to ONNX first: %s", saved.path, reason)
-            _export(saved)
-        return OnnxEngine(saved)
-    found = _usable_onnx(saved) if engine == AUTO and not backend.has_gpu_device() else None
+    if engine in ONNX_FORMATS:
+        if reason := _why_export(saved, engine):
+            log.warning("%s is exported to %s first: %s", saved.path, ONNX_FORMATS[engine], reason)
+            _export(saved, engine)
+        return OnnxEngine(saved, engine, threads)
+    found = None
+    if engine == AUTO and not backend.has_gpu_device():
+        found = _usable_onnx(saved, threads)
     return found or KerasEngine(saved, batch_size)
+
+
+def resolved(saved: SavedRun, engine: str) -> str:
+    """The name of the engine that `open_engine` would open; a missing export is written."""
+    if engine != AUTO:
+        open_engine(saved, engine, 1) if engine in ONNX_FORMATS else check_engine(saved, engine)
+        return engine
+    return ONNX if not backend.has_gpu_device() and _usable_onnx(saved) else KERAS
 
 
 def outdated_onnx(saved: SavedRun) -> str:
@@ -162,21 +186,21 @@ def outdated_onnx(saved: SavedRun) -> str:
     return current.export_fault(saved, ONNX) if current.has_export(saved, ONNX) else ""
 
 
-def _why_export(saved: SavedRun) -> str:
-    if not current.has_export(saved, ONNX):
-        return "it has no ONNX file yet"
-    fault = current.export_fault(saved, ONNX)
+def _why_export(saved: SavedRun, format: str) -> str:
+    if not current.has_export(saved, format):
+        return f"it has no {ONNX_FORMATS[format]} file yet"
+    fault = current.export_fault(saved, format)
     return f"of its file, {fault}" if fault else ""
 
 
-def _export(saved: SavedRun) -> None:
+def _export(saved: SavedRun, format: str) -> None:
     backend.import_keras()
     from vit_keras.export.exporter import export_run
 
-    export_run(saved.path, ONNX)
+    export_run(saved.path, format)
 
 
-def _usable_onnx(saved: SavedRun) -> OnnxEngine | None:
+def _usable_onnx(saved: SavedRun, threads: int | None = None) -> OnnxEngine | None:
     """The ONNX file of a run; None, and a warning why, if the file that it has is not usable."""
     if not current.has_export(saved, ONNX):
         return None
@@ -185,7 +209,7 @@ def _usable_onnx(saved: SavedRun) -> OnnxEngine | None:
         fault = "pip install onnxruntime to use it"
     if not fault:
         try:
-            return OnnxEngine(saved)
+            return OnnxEngine(saved, threads=threads)
         except SettingError as error:
             fault = str(error)
     folder = preflight.export_folder(saved, ONNX)

@@ -85,6 +85,7 @@ class Predictor:
         workers: int | None = None,
         engine: str = engines.AUTO,
         calibrated: bool = True,
+        threads: int | None = None,
     ) -> None:
         """Open a run and load its model.
 
@@ -92,8 +93,9 @@ class Predictor:
             run: the folder of a training run, or the result of `open_run`.
             batch_size: images per batch; smaller only if a call has fewer images.
             workers: decoding threads; the number of CPU cores by default.
-            engine: `auto`, `keras` or `onnx`; see `engines.open_engine`.
+            engine: `auto`, `keras`, `onnx` or `onnx_int8`; see `engines.open_engine`.
             calibrated: False for the softmax of the logits, without the run's temperature.
+            threads: those that ONNX Runtime computes with; the number of CPU cores by default.
 
         Raises:
             SettingError: it is not a run, its model is missing or damaged, the engine cannot be
@@ -105,7 +107,7 @@ class Predictor:
         self.calibrated = calibrated
         self.class_names = self.run.class_names
         self.pixel_options = PixelOptions.of(self.run.config.data)
-        self.engine = engines.open_engine(self.run, engine, batch_size)
+        self.engine = engines.open_engine(self.run, engine, batch_size, threads)
         self.input_shape = self.engine.input_shape
         mode = self.run.config.data.resize_mode
         self._reader = BatchReader(self.input_shape, mode, self.pixel_options, batch_size, workers)
@@ -160,15 +162,26 @@ class Predictor:
         """
         validators.check_int("top_k", top_k)
         validators.check_bool("flip", flip)
-        rule = decisions.rule(self.run, coverage, ood_quantile, flip, self.calibrated)
+        rule = self.rule(coverage, ood_quantile, flip)
         return self._results(inputs.iter_items(images, self.pixel_options), top_k, flip, rule)
+
+    def rule(
+        self, coverage: float | None, ood_quantile: float | None = None, flip: bool = False
+    ) -> Rule | None:
+        """The rule by which predictions abstain, see `predict`; None without a coverage.
+
+        Raises:
+            SettingError: the run, or its engine, cannot abstain at this coverage.
+        """
+        decisions.check_ood_score(self.engine.has_ood_score, coverage)
+        return decisions.rule(self.run, coverage, ood_quantile, flip, self.calibrated)
 
     def _results(
         self, items: Iterator[Item], top_k: int, flip: bool, rule: Rule | None
     ) -> Iterator[Prediction | Unreadable]:
         for batch in self._reader.batches(items):
             readable = [pixels for _, pixels in batch if not isinstance(pixels, Unreadable)]
-            found = iter(self._classify(readable, top_k, flip, rule))
+            found = iter(self.classify(readable, top_k, flip, rule))
             for item, pixels in batch:
                 if isinstance(pixels, Unreadable):
                     yield pixels
@@ -208,24 +221,49 @@ class Predictor:
         """
         return self._reader.pixels(item)
 
-    def _classify(
-        self, images: list[np.ndarray], top_k: int, flip: bool, rule: Rule | None
+    def classify(
+        self,
+        images: Sequence[np.ndarray],
+        top_k: int = 3,
+        flip: bool = False,
+        rule: Rule | None = None,
     ) -> list[tuple[tuple[Candidate, ...], Decision | None, tuple[Candidate, ...] | None]]:
-        """n images (X, Y, C) -> of each `Prediction.top`, `decision` and `labels`."""
+        """n results of `pixels`, (X, Y, C) -> of each `Prediction.top`, `decision` and `labels`.
+
+        In this thread; several may call it at a time.
+        """
         if not images:
             return []
-        batch = np.stack(images)
-        probabilities, scores = self._outputs(batch)
-        if flip:
-            mirrored = np.ascontiguousarray(batch[:, :, ::-1])
-            probabilities = (probabilities + self._outputs(mirrored).probabilities) / 2
-        decided: Sequence[Decision | None] = [None] * len(images)
+        probabilities, scores = self.outputs(np.stack(images), flip)
+        return self.ranked(probabilities, top_k, rule, scores)
+
+    def ranked(
+        self,
+        probabilities: np.ndarray,
+        top_k: int = 3,
+        rule: Rule | None = None,
+        scores: np.ndarray | None = None,
+    ) -> list[tuple[tuple[Candidate, ...], Decision | None, tuple[Candidate, ...] | None]]:
+        """Outputs (n, classes) and (n,) -> of each `Prediction.top`, `decision` and `labels`."""
+        decided: Sequence[Decision | None] = [None] * len(probabilities)
         if rule is not None:
             decided = rule.decide(probabilities, scores, self.class_names)
         return [
             (self._top(row, top_k), decision, self._labels(row))
             for row, decision in zip(probabilities, decided, strict=True)
         ]
+
+    def outputs(self, batch: np.ndarray, flip: bool = False) -> Outputs:
+        """Results of `pixels` (n, X, Y, C) -> probabilities (n, classes), and scores (n,) or None.
+
+        With `flip`, probabilities are the mean of those of the images and of their mirror images.
+        """
+        found = self._outputs(batch)
+        if not flip:
+            return found
+        mirrored = self._outputs(np.ascontiguousarray(batch[:, :, ::-1]))
+        mean = (found.probabilities + mirrored.probabilities) / 2
+        return found._replace(probabilities=mean)
 
     def _outputs(self, batch: np.ndarray) -> Outputs:
         found = self.engine.outputs(batch)

@@ -4,8 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from vit_keras.errors import SettingError
+from vit_keras.export import preflight
 from vit_keras.io import atomic
 from vit_keras.predict import (
+    batch_images,
+    batch_output,
     decisions,
     embedding_files,
     embedding_map,
@@ -15,10 +18,12 @@ from vit_keras.predict import (
     tiles,
 )
 from vit_keras.predict.backbone import find_run
-from vit_keras.runs.saved_run import open_run
+from vit_keras.runs.saved_run import SavedRun, open_run
 from vit_keras.validators import check_choice
 
 OUTPUT_FORMATS = ("table", "json", "csv")
+RAY = "ray"  # the engine of a batch inference, which computes by one of `engines.ENGINES`
+RAY_PACKAGES = {"ray": "ray", "pyarrow": "pyarrow"}
 
 
 def check_prediction(settings: Any) -> None:
@@ -31,6 +36,12 @@ def check_prediction(settings: Any) -> None:
     """
     saved = open_run(settings.run)
     saved.check_model()
+    if settings.engine == RAY:
+        check_batch(saved, settings)
+        return
+    for name in ("probabilities", "embeddings", "actors"):
+        if value := getattr(settings, name):
+            raise SettingError(f"{name}={value} is of engine=ray; set it, or leave this out")
     saved.decision  # noqa: B018  (reads files that may be damaged)
     saved.abstention  # noqa: B018
     calibrated = not settings.no_calibration
@@ -46,6 +57,32 @@ def check_prediction(settings: Any) -> None:
     if settings.output is not None:
         file = Path(settings.output).expanduser()
         atomic.check_output_file(file, settings.overwrite, "--overwrite")
+
+
+def check_batch(saved: SavedRun, settings: Any) -> None:
+    """Refuse settings with which a batch inference would fail; its images are kept.
+
+    Raises:
+        SettingError: Ray is not installed, an image does not exist, a setting has no effect, or
+            the output is no folder, or that of another run.
+    """
+    if packages := preflight.missing_packages(RAY_PACKAGES):
+        raise SettingError(
+            f"engine=ray needs {' and '.join(packages)}, not installed here: "
+            'pip install "vit-keras-lab[cluster]"'
+        )
+    for name in ("top_k", "format", "coverage", "ood_quantile", "tile_size", "maps"):
+        if (value := getattr(settings, name)) is not None:
+            raise SettingError(f"{name}={value} has no effect with engine=ray; leave it out")
+    if settings.overwrite:
+        raise SettingError("overwrite=True has no effect with engine=ray; leave it out")
+    if settings.output is None:
+        raise SettingError("engine=ray writes Parquet files; set output=... to their folder")
+    calibrated = not settings.no_calibration
+    decisions.check_calibrated(saved, calibrated)
+    engines.check_engine(saved, settings.actors or engines.AUTO)
+    settings.found = batch_images.find_images(settings.images, settings.image_column)
+    atomic.check_output_folder(Path(settings.output).expanduser(), batch_output.JOB)
 
 
 def check_tile_settings(settings: Any) -> None:

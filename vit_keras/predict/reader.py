@@ -63,7 +63,7 @@ class BatchReader:
         submitted: deque[list[tuple[Item, Future]]] = deque()
         try:
             while chunk := list(itertools.islice(items, self.batch_size)):
-                submitted.append([(item, pool.submit(self._read, item)) for item in chunk])
+                submitted.append([(item, pool.submit(self.read, item)) for item in chunk])
                 if len(submitted) > PREFETCHED_BATCHES:
                     yield _results(submitted.popleft())
             while submitted:
@@ -80,7 +80,8 @@ class BatchReader:
         """
         return inputs.to_pixels(item, self.shape, self.resize_mode, self.options)
 
-    def _read(self, item: Item) -> np.ndarray | Unreadable:
+    def read(self, item: Item) -> np.ndarray | Unreadable:
+        """As `pixels`, or the reason why the image cannot be read."""
         try:
             return self.pixels(item)
         except (OSError, decode.UnreadableError) as error:

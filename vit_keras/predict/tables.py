@@ -1,7 +1,8 @@
 """Tables of images to predict: a path in each row, and the predictions as further columns.
 
-A table is what `data=csv` reads: CSV, JSON lines, Parquet or an export of annotations. Rows keep
-their order and all of their columns. Nothing here imports Keras.
+A table is what `data=csv` reads: CSV, JSON lines, Parquet or an export of annotations; or a list,
+a .txt file with a path in each line. Rows keep their order and all of their columns. Nothing here
+imports Keras.
 """
 
 import csv
@@ -18,7 +19,8 @@ from vit_keras.errors import SettingError
 from vit_keras.predict.outputs import DECISION
 from vit_keras.predict.predictor import Prediction, Unreadable
 
-SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+LIST = ".txt"
+SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", LIST)
 
 
 class ImageTable(NamedTuple):
@@ -57,7 +59,7 @@ def read_table(path: Path, image_column: str | None) -> ImageTable:
     """A table of images, and the file of each row."""
     if not path.is_file():
         raise SettingError(f"{path} is no file; name a table of images, or images")
-    [table] = table_files.read_tables(path)
+    [table] = [_read_list(path)] if path.suffix.lower() == LIST else table_files.read_tables(path)
     column = table_columns.image_column(table, image_column)
     folder, files = table_files.folder_of(path), []
     for index, cell in enumerate(table.columns[column]):
@@ -68,6 +70,18 @@ def read_table(path: Path, image_column: str | None) -> ImageTable:
         paths = [os.path.normpath(folder / name) for name in file_paths(cell.strip())]
         files.append(next(filter(os.path.exists, paths), paths[0]))
     return ImageTable(table, files)
+
+
+def _read_list(path: Path) -> Table:
+    try:
+        lines = path.read_text("utf-8", "surrogateescape").splitlines()
+    except OSError as error:
+        raise SettingError(f"{path} cannot be read ({error.strerror})") from None
+    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    if not numbered:
+        raise SettingError(f"{path} has no line; write the path of an image in each")
+    numbers, files = zip(*numbered, strict=True)
+    return Table(path, {"file": list(files)}, list(numbers), "line", image="file")
 
 
 def to_csv(table: Table, results: Sequence[Prediction | Unreadable]) -> bytes:

@@ -33,6 +33,7 @@ class Format:
 
     Attributes:
         file: the file that the user opens, in the export's folder.
+        purpose: what it is for, in a few words.
         packages: name for pip -> name to import, of each library that the format needs.
         tolerance: the largest difference of probabilities that counts as rounding; None for formats
             that lose precision by design.
@@ -42,6 +43,7 @@ class Format:
     """
 
     file: str
+    purpose: str
     packages: Mapping[str, str] = field(default_factory=dict)
     tolerance: float | None = 1e-4
     needs_tensorflow: bool = True
@@ -49,12 +51,34 @@ class Format:
 
 
 FORMATS = {
-    "tf_saved_model": Format("1", TENSORFLOW),  # TensorFlow Serving expects a folder per version
-    "onnx": Format("model.onnx", {**ONNX, **TENSORFLOW}, has_ood_score=True),
-    "onnx_int8": Format("model.onnx", {**ONNX, **TENSORFLOW}, tolerance=None),
-    "litert": Format("model.tflite", {"ai-edge-litert": "ai_edge_litert", **TENSORFLOW}),
-    "openvino": Format("model.xml", {"openvino": "openvino", **TENSORFLOW}),
-    "keras_int8": Format("model.keras", tolerance=None, needs_tensorflow=False),
+    # TensorFlow Serving expects a folder per version.
+    "tf_saved_model": Format("1", "TensorFlow Serving, and other TensorFlow programs", TENSORFLOW),
+    "onnx": Format(
+        "model.onnx",
+        "most runtimes, on servers, desktops and in browsers; the fastest on a CPU",
+        {**ONNX, **TENSORFLOW},
+        has_ood_score=True,
+    ),
+    "onnx_int8": Format(
+        "model.onnx",
+        "the same with 8-bit integers: a quarter of the size, a little less accurate",
+        {**ONNX, **TENSORFLOW},
+        tolerance=None,
+    ),
+    "litert": Format(
+        "model.tflite",
+        "apps on phones and small devices (formerly TensorFlow Lite)",
+        {"ai-edge-litert": "ai_edge_litert", **TENSORFLOW},
+    ),
+    "openvino": Format(
+        "model.xml", "Intel CPUs, graphics and NPUs", {"openvino": "openvino", **TENSORFLOW}
+    ),
+    "keras_int8": Format(
+        "model.keras",
+        "Keras with 8-bit weights: a quarter of the size, a little less accurate",
+        tolerance=None,
+        needs_tensorflow=False,
+    ),
 }
 
 

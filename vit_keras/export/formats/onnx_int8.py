@@ -10,8 +10,10 @@ from typing import Any
 import keras
 
 from vit_keras.export.formats import onnx as formats_onnx
+from vit_keras.export.onnx_session import import_onnxruntime
 
 reader = formats_onnx.reader
+HEADS = {"head/kernel", "head/distillation_kernel"}
 
 
 def write(
@@ -23,12 +25,14 @@ def write(
     and so does the head, whose few weights decide between classes.
     """
     import onnx
+
+    import_onnxruntime()
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     made = formats_onnx.proto(model)
     weights = {weight.name for weight in made.graph.initializer}
     products = [node for node in made.graph.node if node.op_type == "MatMul"]
-    fixed = [node for node in products if node.input[1] in weights - {"head/kernel"}]
+    fixed = [node for node in products if node.input[1] in weights - HEADS]
     with tempfile.TemporaryDirectory() as place, _without_advice():
         source, target = Path(place, "float.onnx"), Path(place, "int8.onnx")
         onnx.save(made, str(source))
