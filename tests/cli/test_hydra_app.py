@@ -461,7 +461,7 @@ def test_every_recipe_is_valid(recipe, prepared):
     words = [f"recipe={recipe}", f"data.tfds_dir={prepared}"]
     if recipe.startswith("finetune_"):  # of weights that may not be here; of photos that are not
         words.append(f"pretrained.handle={prepared}")
-    if recipe in ("folder", "finetune_folder"):
+    if recipe in ("folder", "finetune_folder", "finetune_photos"):
         words += [f"data.path={prepared / 'photos'}", "train.batch_size=2"]
         for name in ("ant", "bee"):
             (prepared / "photos" / name).mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from helpers.paths import ROOT
 from vit_keras import SettingError
 from vit_keras.runs.compare import compare
 from vit_keras.runs.listing import list_runs, rank
+from vit_keras.runs.run_dir import Run
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +106,87 @@ def test_two_runs_are_compared(runs, tmp_path):
     mine = tmp_path / "mine.png"
     mine.write_text("mine")
     with pytest.raises(SettingError, match=r"is there already; .* or set --overwrite"):
-        compare("a", "_b $x$", tmp_path, mine)
+        compare("a", "_b $x$", root=tmp_path, output=mine)
     assert mine.read_text() == "mine"
+
+
+def test_several_runs_are_compared_and_the_better_figures_marked(runs, ten, tmp_path):
+    words = ("compare", "run0", "run1", "run2", "--root", ten, "--output", tmp_path / "c.png")
+    status, out, _ = runs(*words)
+    assert status == 0
+    lines = [line.split() for line in out.splitlines()]
+    assert ["metrics", "run0", "run1", "run2"] in lines
+    assert ["best_val_accuracy", "0.9000", "*", "0.8900", "0.8800"] in lines
+    assert ["test_loss", "1", "0.9000", "0.8000", "*"] in lines
+    assert ["epochs", "80", "80", "80"] in lines
+    assert ["params", "77,530", "77,530", "77,530"] in lines  # equal: none is better
+    assert "* best of these runs" in out
+
+
+def test_metrics_on_other_data_are_not_called_better(runs, tmp_path):
+    finished(tmp_path / "a", test_accuracy=0.9)
+    other = finished(tmp_path / "b", test_accuracy=0.5)
+    text = (other / "config.yaml").read_text()
+    (other / "config.yaml").write_text(text.replace("  name: digits", "  name: mnist"))
+    _, out, _ = runs("compare", "a", "b", "--root", tmp_path)
+    assert "*" not in out
+    assert "of different data sets: their metrics cannot be compared" in out
+
+
+def test_the_newest_run_first(runs, tmp_path):
+    for name, time in (("a", 1000), ("b", 3000), ("c", 2000)):
+        for file in finished(tmp_path / name).iterdir():
+            os.utime(file, (time, time))
+    _, out, _ = runs("list", "--newest", "--root", tmp_path)
+    assert [line.split()[1] for line in out.splitlines()[1:4]] == ["b", "c", "a"]
+
+
+def test_other_folders_are_named_and_not_listed_as_runs(runs, tmp_path):
+    finished(tmp_path / "a")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "1.png").touch()
+    (tmp_path / "empty").mkdir()
+    _, out, _ = runs("--root", tmp_path)
+    _, row, others, last = out.splitlines()
+    assert row.split()[1] == "a"
+    assert others.endswith(": empty, photos")
+    assert last.startswith("1 finished; ranked by")
+
+
+def test_an_archived_run_is_listed_on_request(runs, tmp_path):
+    for name in "ab":
+        finished(tmp_path / name)
+    assert runs("note", "a", "--archive", "--root", tmp_path)[0] == 0
+    _, out, _ = runs("--root", tmp_path)
+    assert [line.split()[1] for line in out.splitlines()[1:2]] == ["b"]
+    assert out.splitlines()[-1] == "1 archived run is not listed; --all lists all"
+    assert len(runs("list", "--all", "--root", tmp_path)[1].splitlines()) == 4
+    runs("note", "a", "--no-archive", "--tags", "x", "--root", tmp_path)
+    assert len(runs("--root", tmp_path)[1].splitlines()) == 4
+
+
+def test_a_run_is_renamed(runs, tmp_path):
+    finished(tmp_path / "a")
+    finished(tmp_path / "b")
+    before = {file.name: file.read_bytes() for file in (tmp_path / "a").iterdir()}
+    assert runs("rename", "a", " My best one", "--root", tmp_path)[0] == 0
+    after = {file.name: file.read_bytes() for file in (tmp_path / "My best one").iterdir()}
+    assert {name: after[name] for name in before} == before
+    for name, said in (
+        ("b", "exists already"),
+        ("../c", "cannot be the name of a run"),
+        (".hidden", "cannot be the name of a run"),
+        ("x" * 300, "cannot be the name of a run"),
+        ("", "cannot be the name of a run"),
+    ):
+        status, _, err = runs("rename", "My best one", name, "--root", tmp_path)
+        assert (status, len(err.splitlines())) == (2, 1)
+        assert said in err
+    held = Run(tmp_path / "b")
+    try:
+        assert "b is running" in runs("rename", "b", "c", "--root", tmp_path)[2]
+    finally:
+        held.close()
 
 
 def test_a_run_is_described(runs, tmp_path):

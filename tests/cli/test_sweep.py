@@ -1,5 +1,6 @@
 """The jobs of a sweep: each in its own process; the others go on when one fails."""
 
+import dataclasses
 import os
 import re
 import signal
@@ -7,15 +8,17 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 import yaml
 from PIL import Image
 
-from helpers.fake_runs import begun
+from helpers.fake_runs import begun, stopped
 from helpers.paths import ROOT
 from vit_keras import SettingError
-from vit_keras.cli import sweep
+from vit_keras.cli import job_records, launchers, sweep
 from vit_keras.cli.exit_codes import exit_codes
+from vit_keras.cli.hydra_app import check_sweep
 from vit_keras.errors import DivergedError
 from vit_keras.runs import run_end
 from vit_keras.runs.listing import list_runs
@@ -63,6 +66,92 @@ def test_every_job_keeps_its_reason_and_the_others_go_on(kind, script, tmp_path)
         assert run.state == "failed"
         assert run.reason.startswith("ImportError: import of keras halted, before its first epoch")
         assert run.config.name == ("a" if kind == "grid" else f"a{run.path.name}")
+
+
+def test_a_launcher_that_is_not_installed_is_named_with_the_command(monkeypatch):
+    monkeypatch.setattr(launchers, "LAUNCHERS", {"ray": "hydra-no-launcher"})
+    with pytest.raises(SettingError) as refused:
+        check_sweep(["hydra/launcher=ray", "train.seed=1,2"])
+    assert str(refused.value) == (
+        "hydra/launcher=ray needs hydra-no-launcher, not installed here: "
+        'pip install "vit-keras-lab[cluster]"'
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["ray", "submitit_local"])
+def test_jobs_of_a_launcher_keep_their_reasons(launcher, script, tmp_path, monkeypatch):
+    """Without Keras every job fails, each on a worker, which has a copy of the sweep."""
+    kind = launcher.partition("_")[0]
+    pytest.importorskip(f"hydra_plugins.hydra_{kind}_launcher", reason="needs the extra `cluster`")
+    monkeypatch.setenv("RAY_worker_niceness", "0")
+    status, text = script(
+        "-m", f"hydra/launcher={launcher}", "train.seed=1,2", f"run.root={tmp_path}/runs"
+    )
+    assert status == 1, text
+    _, *failed = text[text.index("2 of 2 failed:") :].splitlines()[:3]
+    first, second = list_runs(tmp_path / "runs")
+    assert failed == [
+        f"  {run.path}: ImportError: import of keras halted" for run in (first, second)
+    ]
+    assert (first.path.name, second.path.name) == ("0", "1")
+
+
+def children(pid, name):
+    """Processes below `pid` whose command has `name`."""
+    found = psutil.Process(pid).children(recursive=True)
+    return [one for one in found if name in " ".join(one.cmdline())]
+
+
+@pytest.mark.slow
+def test_a_preempted_job_goes_on_in_its_own_directory(tmp_path):
+    """As Slurm does it: a signal, on which submitit starts the job again with the same words."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs extra `cluster`")
+    command = [sys.executable, "-m", "vit_keras", "train", "--multirun", *TINY, "train.epochs=3"]
+    command += ["hydra/launcher=submitit_local", "hydra.sweeper.max_batch_size=2"]
+    command += ["optim.learning_rate=1e-3,1e30", "data.limit=200", "run.root=runs"]
+    started = subprocess.Popen(
+        [word for word in command if word != "train.epochs=1"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=tmp_path,
+    )
+    end = time.monotonic() + 240
+    while not (found := list(tmp_path.glob("runs/multirun/*/0/checkpoint/*"))):
+        assert time.monotonic() < end
+        assert started.poll() is None, started.stdout.read()
+        time.sleep(0.05)
+    for job in children(started.pid, "submitit.core._submit"):
+        job.send_signal(signal.SIGUSR2)
+    text, _ = started.communicate(timeout=300)
+    assert started.returncode == 1
+    assert "1 of 2 failed:" in text
+    first, second = list_runs(tmp_path / "runs" / "multirun")
+    assert (first.path, first.state) == (found[0].parents[1], "finished")
+    assert len((first.path / "history.csv").read_text().splitlines()) == 1 + 3
+    assert second.state == "failed"
+    assert "resum" in (first.path / "train.log").read_text()
+
+
+def test_a_job_that_is_started_again_goes_on_only_by_the_same_words(tmp_path):
+    words = ["train.epochs=1", "distribute.devices=1", f"run.dir={tmp_path}/0"]
+    job = job_records.Record("sweep", f"{tmp_path}/0", words)
+    assert not job_records.is_repeated(job)
+    job_records.write(job)
+    assert job_records.is_repeated(job)
+    assert not job_records.is_repeated(dataclasses.replace(job, words=["train.epochs=2"]))
+    assert job_records.words_to_go_on(job) == words  # it was killed before it began
+
+    begun(tmp_path / "0")
+    assert job_records.words_to_go_on(job) == words
+    assert not (tmp_path / "0").exists()
+    stopped(tmp_path / "0", 1)
+    expected = ["distribute.devices=1", f"run.resume={tmp_path}/0"]
+    assert job_records.words_to_go_on(job) == expected
+    run_end.write_end(tmp_path / "0", run_end.FINISHED, "")
+    assert job_records.words_to_go_on(job) == []
 
 
 def photos(folder, is_damaged):
@@ -187,7 +276,7 @@ def test_a_job_that_is_killed_is_told_from_one_that_failed(tmp_path):
 
 SWEEP = """
 import sys
-from vit_keras.cli import sweep
+from vit_keras.cli import job_records, launchers, sweep
 try:
     print(sweep._run([sys.executable, "-c", sys.argv[1]]))
 except KeyboardInterrupt:

@@ -14,6 +14,7 @@ from vit_keras.io import atomic
 from vit_keras.logs import console
 from vit_keras.predict import embedding_files
 from vit_keras.predict.backbone import find_run
+from vit_keras.runs import out_of_fold
 from vit_keras.text import one_line
 
 
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         required=True,
         help="the folder to write: audit.csv, which can be edited and trained on, and contact "
-        "sheets; an earlier audit is replaced, and decisions on it stay",
+        "sheets; an earlier audit is replaced, and decisions on it and labels edited in it stay",
     )
     folds = parser.add_argument(
         "--folds-run",
@@ -58,21 +59,28 @@ def check(settings: argparse.Namespace) -> None:
 
     settings.folder = atomic.output_folder(settings.output, audit_table.TABLE)
     if bool(settings.embeddings) == bool(settings.data):
-        given = "both" if settings.data else "neither"
-        raise SettingError(f"name EMBEDDINGS or --data, one of them; {given} is given")
+        given = "both are" if settings.data else "neither is"
+        raise SettingError(f"name EMBEDDINGS or --data, one of them; {given} given")
+    if settings.folds_run is not None:
+        out_of_fold.check(settings.folds_run)
     if settings.embeddings:
         if settings.model is not None:
             raise SettingError(
                 f"model={settings.model} embeds the images of --data, and EMBEDDINGS are embedded "
                 "already; leave one of them out"
             )
-        settings.found = embedding_files.read_embeddings(Path(settings.embeddings).expanduser())
+        found = embedding_files.read_embeddings(Path(settings.embeddings).expanduser())
+        settings.found = found
+        audit_table.check_corrections(settings.folder, zip(found.paths, found.labels, strict=True))
         return
     if settings.model is None:
         raise SettingError("--data needs --model, a run or pretrained weights to embed the images")
     find_run(settings.model)
     data = audit_source.data_config(settings.data)
     settings.files = audit_source.labelled_files(data)
+    images = [(file.path, file.label) for file in settings.files]
+    audit_table.check_corrections(settings.folder, images)
+    settings.others = audit_source.other_files(data)
     settings.source = audit_source.source(settings.data, data, settings.model)
 
 
@@ -94,12 +102,14 @@ def _embed(settings: argparse.Namespace) -> embedding_files.Embeddings:
     from vit_keras.predict.embedder import Embedder
     from vit_keras.predict.inputs import FoundFiles
 
-    files = FoundFiles([file.path for file in settings.files], [])
+    files = FoundFiles([file.path for file in settings.files], settings.others)
     labels = [file.label for file in settings.files]
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "embeddings.npz"
         done = embed_files(Embedder(settings.model), files, labels, output)
-        for bad in done.unreadable:
-            print(f"{one_line(bad.source)}: {bad.reason}", file=sys.stderr)
+        for source, reason in [(bad.source, bad.reason) for bad in done.unreadable] + [
+            *done.others
+        ]:
+            print(f"{one_line(source)}: {reason}", file=sys.stderr)
         print(done, file=sys.stderr)
         return embedding_files.read_embeddings(output)

@@ -2,11 +2,12 @@
 
 import contextlib
 import errno
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
-from vit_keras.errors import DivergedError, SettingError, is_out_of_memory
+from vit_keras.errors import DivergedError, ProcessLostError, SettingError, is_out_of_memory
 from vit_keras.logs import discard
 
 FAILED, WRONG_SETTING, CTRL_C = 1, 2, 130
@@ -19,8 +20,8 @@ DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 def exit_codes(reword: Callable[[str], str] = str) -> Iterator[None]:
     """End the process with one line and status 2 for a wrong setting, 130 for Ctrl-C.
 
-    A training that diverged, a disk that cannot be written to or missing memory ends with one line
-    and status 1.
+    A training that diverged or lost a process, a disk that cannot be written to or missing memory
+    ends with one line and status 1.
     If the reader of standard output has closed it, as `| head` does, end silently with 141.
 
     Args:
@@ -35,6 +36,10 @@ def exit_codes(reword: Callable[[str], str] = str) -> Iterator[None]:
         _end(reword(str(error)), WRONG_SETTING)
     except DivergedError as error:
         _end(str(error), FAILED)
+    except ProcessLostError as error:
+        with contextlib.suppress(SystemExit):
+            _end(str(error), FAILED)
+        os._exit(FAILED)  # JAX would wait at the exit for the process that is lost, and abort
     except KeyboardInterrupt:
         sys.exit(CTRL_C)
     except BrokenPipeError:

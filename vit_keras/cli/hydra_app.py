@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vit_keras import backend
 from vit_keras.cli.exit_codes import exit_codes
+from vit_keras.cli.launchers import check_launcher
 from vit_keras.cli.sweep import Sweep, with_direction
 from vit_keras.config import renamed_settings, schema
 from vit_keras.config.compose import typed_config
@@ -121,6 +122,7 @@ def check_sweep(
         SettingError: one of them cannot be trained, or two are the same.
     """
     check_overrides(words)
+    check_launcher(words)
     parsed = OverridesParser.create().parse_overrides(overrides=words)
     sweeps = [override for override in parsed if override.is_sweep_override()]
     if sweeps and any(override.key_or_group == "run.dir" for override in parsed):

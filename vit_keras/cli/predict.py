@@ -11,13 +11,21 @@ from vit_keras.export import current
 from vit_keras.logs import console
 from vit_keras.predict import outputs, tables, tile_maps, tiles
 from vit_keras.predict import predictor as predict_predictor
-from vit_keras.predict.engines import AUTO, ENGINES, ONNX, outdated_onnx
+from vit_keras.predict.engines import AUTO, ENGINES, ONNX, outdated_onnx, resolved
 from vit_keras.predict.inputs import FoundFiles, find_files
-from vit_keras.predict.preflight import OUTPUT_FORMATS, check_prediction, prediction_format
+from vit_keras.predict.preflight import OUTPUT_FORMATS, RAY, check_prediction, prediction_format
 from vit_keras.predict.tables import ImageTable
+from vit_keras.runs.saved_run import open_run
 from vit_keras.text import counted, one_line
 
-NAMES = {**arguments.IMAGE_NAMES, "calibrated=False": "--no-calibration"}
+NAMES = {
+    **arguments.IMAGE_NAMES,
+    "calibrated=False": "--no-calibration",
+    "probabilities=True": "--probabilities",
+    "embeddings=True": "--embeddings",
+    "overwrite=True": "--overwrite",
+}
+TOP_K = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--top-k",
         type=arguments.positive_int,
-        default=3,
-        help="number of classes per image, the most confident first (%(default)s)",
+        help=f"number of classes per image, the most confident first ({TOP_K})",
     )
     parser.add_argument(
         "--format",
@@ -60,14 +67,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--engine",
-        type=arguments.one_of(ENGINES),
-        choices=ENGINES,
+        type=arguments.one_of((*ENGINES, RAY)),
+        choices=(*ENGINES, RAY),
         default=AUTO,
-        help="what computes: the run's ONNX file, which is exported if need be; keras; or the ONNX "
-        "file if it is there and no GPU is (%(default)s)",
+        help="what computes: the run's ONNX file, or that of 8 bits, which is exported if need be; "
+        "keras; (auto) the ONNX file if it is there and no GPU is; or ray, all cores of this "
+        "machine or of a cluster, which write Parquet files (%(default)s)",
     )
     add_tile_arguments(parser)
-    output = parser.add_argument("--output", help="the file to write (standard output)")
+    add_batch_arguments(parser)
+    output = parser.add_argument(
+        "--output", help="the file to write (standard output); with --engine ray a folder"
+    )
     arguments.complete_files(output)
     parser.add_argument("--overwrite", action="store_true", help="replace --output if it exists")
 
@@ -98,11 +109,33 @@ def add_tile_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.complete_files(maps)
 
 
+def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--actors",
+        type=arguments.one_of(ENGINES),
+        choices=ENGINES,
+        help=f"with --engine ray: what each of its actors computes by, as of --engine ({AUTO})",
+    )
+    parser.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="with --engine ray: a column of the probabilities of all classes",
+    )
+    parser.add_argument(
+        "--embeddings",
+        action="store_true",
+        help="with --engine ray: a column of what the classification head reads",
+    )
+
+
 def main() -> None:
     arguments.run("predict", add_arguments, check_prediction, predict, False, NAMES)
 
 
 def predict(settings: argparse.Namespace) -> None:
+    if settings.engine == RAY:
+        predict_batch(settings)
+        return
     with console(sys.stderr):
         table = tables.find_table(settings.images, settings.image_column)
         files = FoundFiles(table.files, []) if table else find_files(settings.images)
@@ -115,7 +148,7 @@ def predict(settings: argparse.Namespace) -> None:
             done = outputs.predict_files(
                 predictor,
                 files,
-                settings.top_k,
+                settings.top_k or TOP_K,
                 settings.flip,
                 settings.coverage,
                 settings.ood_quantile,
@@ -134,6 +167,28 @@ def predict(settings: argparse.Namespace) -> None:
     if settings.engine == AUTO and (reason := outdated_onnx(predictor.run)):
         with console(sys.stderr):  # last: the predictions need not wait for it
             current.make_again(predictor.run, ONNX, reason)
+
+
+def predict_batch(settings: argparse.Namespace) -> None:
+    """Write a row for each image that has none yet, by Ray."""
+    from vit_keras.predict import batch_output, ray_inference
+
+    output = Path(settings.output).expanduser().absolute()
+    with console(sys.stderr):
+        saved = open_run(settings.run)
+        job = batch_output.batch_job(
+            saved,
+            engine=resolved(saved, settings.actors or AUTO),
+            calibrated=not settings.no_calibration,
+            flip=settings.flip,
+            probabilities=settings.probabilities,
+            embeddings=settings.embeddings,
+        )
+        done = ray_inference.predict_images(saved, job, settings.found, output)
+    for source, reason in settings.found.others:
+        print(f"{one_line(source)}: {reason}", file=sys.stderr)
+    print(done, file=sys.stderr)
+    print("predictions:", one_line(str(output)))
 
 
 def _tile_settings(settings: argparse.Namespace) -> dict[str, Any]:

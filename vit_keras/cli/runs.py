@@ -1,8 +1,10 @@
-"""List, compare, describe, tag, zip and delete the runs in a folder: `vit-keras runs --help`."""
+"""List, compare, describe, tag, rename, zip and delete runs: `vit-keras runs --help`."""
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from vit_keras.cli.arguments import as_typed, build_parser, complete_files
 from vit_keras.cli.exit_codes import exit_codes
@@ -14,9 +16,10 @@ from vit_keras.runs.compare import compare
 from vit_keras.runs.delete import candidates, delete
 from vit_keras.runs.describe import describe
 from vit_keras.runs.listing import BY, ROOT, find_run, list_runs, rank
+from vit_keras.runs.rename import rename
 from vit_keras.text import counted, one_line
 
-COMMANDS = ("list", "compare", "describe", "note", "zip", "unzip", "clean")
+COMMANDS = ("list", "compare", "describe", "note", "rename", "zip", "unzip", "clean")
 RUN = "a run, by its name or path"
 
 
@@ -45,9 +48,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "list", show_list, "all runs, those of each data set ranked, and other folders"
     )
     listing.add_argument("--by", default=BY, help=f"a metric of metrics.json ({BY})")
-    comparing = command("compare", show_comparison, "settings that differ, and both curves")
+    listing.add_argument("--newest", action="store_true", help="the newest first, not the best")
+    listing.add_argument("--all", action="store_true", help="with those that are archived")
+    comparing = command(
+        "compare", show_comparison, "settings that differ, the better metrics, and the curves"
+    )
     complete_files(comparing.add_argument("first", help=RUN))
     complete_files(comparing.add_argument("second", help="another run"))
+    complete_files(comparing.add_argument("others", nargs="*", help="further runs"))
     comparing.add_argument("--output", help="the PNG to write (beside the first run)")
     comparing.add_argument("--overwrite", action="store_true", help="replace it if it is there")
     describing = command("describe", show_description, "settings, model, data, environment")
@@ -56,6 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     complete_files(noting.add_argument("run", help=RUN))
     noting.add_argument("--tags", help="replace the tags: good,small")
     noting.add_argument("--note", help="replace the note")
+    noting.add_argument(
+        "--archive",
+        action=argparse.BooleanOptionalAction,
+        help="leave the run out of the list, or not any more",
+    )
+    renaming = command("rename", rename_run, "give a run another name")
+    complete_files(renaming.add_argument("run", help=RUN))
+    renaming.add_argument("name", help="the new name of its folder, which stays where it is")
     zipping = command("zip", write_zip, "pack a run into one file")
     complete_files(zipping.add_argument("run", help=RUN))
     zipping.add_argument("--output", help="the zip to write (<run>.zip)")
@@ -76,12 +92,22 @@ def add_root(parser: argparse.ArgumentParser) -> None:
 
 
 def show_list(settings: argparse.Namespace) -> None:
-    print(tables.ranking_table(rank(list_runs(settings.root), settings.by), settings.by))
+    runs = list_runs(settings.root)
+    shown = [
+        run for run in runs if settings.all or not runs_notes.notes_or_empty(run.path).archived
+    ]
+    ranked = rank(shown, settings.by)
+    if settings.newest:
+        ranked.sort(key=lambda one: -one.run.trained)
+    print(tables.ranking_table(ranked, settings.by))
+    if hidden := len(runs) - len(shown):
+        print(f"{counted(hidden, 'archived run[s] [is|are]')} not listed; --all lists all")
 
 
 def show_comparison(settings: argparse.Namespace) -> None:
-    names = settings.first, settings.second
-    found = compare(*names, settings.root, settings.output, settings.overwrite)
+    names = settings.first, settings.second, *settings.others
+    where = dict(root=settings.root, output=settings.output, overwrite=settings.overwrite)
+    found = compare(*names, **where)
     print(tables.comparison_text(found))
 
 
@@ -92,12 +118,22 @@ def show_description(settings: argparse.Namespace) -> None:
 def note(settings: argparse.Namespace) -> None:
     path = find_run(settings.run, settings.root).path
     notes = runs_notes.read_notes(path)
-    if settings.tags is not None or settings.note is not None:
-        tags = notes.tags if settings.tags is None else runs_notes.parse_tags(settings.tags)
-        notes = runs_notes.Notes(tags, notes.note if settings.note is None else settings.note)
+    changes: dict[str, Any] = {"note": settings.note, "archived": settings.archive}
+    if settings.tags is not None:
+        changes["tags"] = runs_notes.parse_tags(settings.tags)
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if changes:
+        notes = replace(notes, **changes)
         runs_notes.write_notes(path, notes)
     print("tags:", ", ".join(map(one_line, notes.tags)) or "none")
     print("note:", notes.note or "none")
+    if notes.archived:
+        print("archived: left out of the list of runs")
+
+
+def rename_run(settings: argparse.Namespace) -> None:
+    run = find_run(settings.run, settings.root)
+    print(one_line(str(rename(run.path, settings.name))))
 
 
 def write_zip(settings: argparse.Namespace) -> None:

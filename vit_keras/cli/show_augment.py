@@ -24,11 +24,11 @@ def main(config):
 
 
 def write_sheet(config: Config, splits: Splits, columns: int = 8) -> Path:
-    """Draw augmented versions of the first training images into `sheet_file(config)`."""
+    """Draw augmented versions of training images of all classes into `sheet_file(config)`."""
     from vit_keras.augment import preview
     from vit_keras.data.splits import image_size
 
-    images = splits.train.images[:columns]
+    images = splits.train.images[splits.train.spread(columns)]
     sheet = preview.augmentation_sheet(
         images, config.augment, seed=config.train.seed, size=image_size(config.data)
     )

@@ -1,12 +1,15 @@
 """The jobs of `--multirun`: each in a process of its own, so that none ends the others.
 
 A process per job also gives back all of its memory: TensorFlow keeps what XLA has compiled until
-the process ends.
+the process ends. With a launcher such as Ray or submitit, `run_job` runs on another machine, in a
+copy of the sweep, and what became of the job comes back as a file of `job_records`.
 """
 
 import contextlib
+import dataclasses
 import os
 import re
+import secrets
 import shlex
 import signal
 import subprocess
@@ -19,16 +22,19 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from vit_keras.cli import job_records, launchers, parent
 from vit_keras.cli.exit_codes import CTRL_C
 from vit_keras.config.compose import typed_config
 from vit_keras.config.quoting import quote_override
+from vit_keras.config.schema.tracking import NONE
 from vit_keras.errors import SettingError
 from vit_keras.logs import print_line
 from vit_keras.runs import history, run_dir, run_end
-from vit_keras.text import last_error, one_line
+from vit_keras.text import first_line, last_error, one_line
 
 PROGRAM = (sys.executable, "-m", "vit_keras")  # `vit-keras` of this installation
 RUNS = ("train", "finetune")  # the commands that write a run directory
+OF_JOB = ("run.dir", "tracking.sweep")  # what a job is given beside its own settings
 TAIL = 20_000  # bytes of a job's standard error in which its error is looked for
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Sweeper -> the setting of its direction, and the value that looks for the highest score.
@@ -70,6 +76,7 @@ class Sweep:
     def __init__(self, command: str, words: list[str], count: int | None) -> None:
         self.command, self.count = command, count
         self.fixed = {_name_of(word) for word in words} - _swept_names(words)
+        self.id = secrets.token_hex(8)
         self.started = 0
         self.failed: list[tuple[str, str]] = []
         self.folder: Path | None = None
@@ -82,12 +89,20 @@ class Sweep:
         """
         try:
             start()
-        except (ValueError, RuntimeError) as error:
+        except Exception as error:
+            self._collect()
+            if type(error).__module__.startswith(launchers.MODULES) and self.folder:
+                raise SettingError(
+                    f"a job of the sweep was lost ({first_line(error)}); the same command with "
+                    f"hydra.sweep.dir={self.folder} goes on with it"
+                ) from None
             # Optuna finds no best run where all failed, and its grid ends so on a failed run.
             none_is_best = self.failed and len(self.failed) == self.started
-            if not none_is_best and "`Study.stop`" not in str(error):
+            is_search = isinstance(error, ValueError | RuntimeError)
+            if not is_search or not (none_is_best or "`Study.stop`" in str(error)):
                 raise
         finally:
+            self._collect()
             self._report()
         if self.failed:
             sys.exit(1)
@@ -103,10 +118,18 @@ class Sweep:
         self.started += 1
         self.folder = place.parent
         self._print_heading(words)
-        status, printed = _run([*PROGRAM, self.command, *words])
+        record = job_records.Record(self.id, str(place), words)
+        status, printed = 0, ""
+        is_again = self.command in RUNS and job_records.is_repeated(record)
+        job_records.write(record)
+        if not is_again:
+            status, printed = _run([*PROGRAM, self.command, *words])
+        elif rest := job_records.words_to_go_on(record):
+            status, printed = _run([*PROGRAM, self.command, *rest])
         if status:
             reason = _reason(status, printed, place)
             self.failed.append((str(place), reason))
+            job_records.write(dataclasses.replace(record, reason=reason))
             if self.command in RUNS:
                 _keep_reason(place, composed, status, reason)
             return None
@@ -115,8 +138,16 @@ class Sweep:
 
     def _print_heading(self, words: list[str]) -> None:
         """`run 2 of 4: optim.learning_rate=0.001`: what tells the job from the others."""
-        own = [word for word in words if _name_of(word) not in (*self.fixed, "run.dir")]
-        print_line(f"\nrun {self.started}{_of_all(self.count)}: {' '.join(own or words)}")
+        own = [word for word in words if _name_of(word) not in (*self.fixed, *OF_JOB)]
+        number = HydraConfig.get().job.num + 1
+        print_line(f"\nrun {number}{_of_all(self.count)}: {' '.join(own or words)}")
+
+    def _collect(self) -> None:
+        """What became of the jobs that a launcher has started in other processes."""
+        if not self.started and job_records.folder:
+            found = job_records.read(job_records.folder, self.id)
+            self.started, self.folder = len(found), job_records.folder
+            self.failed = [(one.place, one.reason) for one in found if one.reason]
 
     def _report(self) -> None:
         if self.failed:
@@ -155,8 +186,11 @@ def job_words(composed: DictConfig) -> tuple[list[str], Path]:
     ]
     if any(word.startswith(("run.resume=", "run.dir=")) for word in words):
         return words, Path(composed.run.resume or composed.run.dir)
-    place = str(hydra_config.runtime.output_dir)
-    return [*words, f"run.dir={quote_override(place)}"], Path(place)
+    place = Path(str(hydra_config.runtime.output_dir))
+    words.append(f"run.dir={quote_override(str(place))}")
+    if composed.tracking.name != NONE:
+        words.append(f"tracking.sweep={quote_override(place.parent.name)}")
+    return words, place
 
 
 def _without_references(word: str, composed: DictConfig) -> str:
@@ -174,9 +208,11 @@ def _run(command: list[str]) -> tuple[int, str]:
         KeyboardInterrupt: stopped by Ctrl-C, after the job has ended.
     """
     printed = b""
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=parent.environment()
+    ) as process:
         assert process.stderr is not None
-        with _passing_signals_on(process) as received:
+        with _ended_with(process), _passing_signals_on(process) as received:
             while part := os.read(process.stderr.fileno(), TAIL):
                 with contextlib.suppress(OSError):  # the terminal may be gone
                     os.write(2, part)
@@ -187,6 +223,16 @@ def _run(command: list[str]) -> tuple[int, str]:
     if received:  # the handlers are as they were: the signal ends this process too
         os.kill(os.getpid(), received[0])
     return status, printed.decode(errors="replace")
+
+
+@contextlib.contextmanager
+def _ended_with(process: subprocess.Popen) -> Iterator[None]:
+    """End the job if this process is to leave, as submitit does when a job is preempted."""
+    try:
+        yield
+    except BaseException:
+        process.terminate()
+        raise
 
 
 @contextlib.contextmanager
