@@ -6,6 +6,8 @@ from pathlib import Path
 
 from playwright import sync_api
 
+from vit_keras.config.fields import options
+
 # Nothing is drawn, loaded or moved; for a while, as a page may be drawn again at once.
 QUIET = """() => {
     const moves = animation => animation.playState === "running"
@@ -28,6 +30,8 @@ def settled(page):
 def click(what):
     """On a page that comes to rest; one that shows a training does not."""
     settled(what.page)
+    what.click(trial=True)  # scrolls to it
+    what.page.wait_for_timeout(100)  # a scroll that ends after the click closes the list it opened
     what.click()
 
 
@@ -38,13 +42,15 @@ def enter(field, text):
 
 
 def choose(page, **settings):
-    """Sets text fields by their labels, and waits until the command says so."""
-    shown = page.get_by_test_id("stCode").filter(has_text="vit-keras ")
+    """Set the controls of settings by their names, and wait until the command has them."""
+    shown = chosen_command(page)
     for name, value in settings.items():
-        field = page.get_by_label(name.replace("_", " "), exact=True)
         said = shown.filter(has_text=f"{name}={value}")
+        field = control(page, name)
+        text = {"true": "on", "false": "off"}.get(value, value)
         for _ in range(3):  # the page may be drawn again while one types
-            field.fill(value)
+            settled(page)
+            field.fill(text)
             page.wait_for_timeout(200)
             field.press("Enter")
             field.press("Tab")
@@ -56,15 +62,27 @@ def choose(page, **settings):
         assert said.count(), f"{name}={value} is not in {shown.inner_text()}"
 
 
+def control(page, name):
+    """The control of the first setting with this name: `epochs` for train.epochs."""
+    option = next(one for key, one in options().items() if key.rpartition(".")[2] == name)
+    label = f"{option.label} ({option.unit})" if option.unit else option.label
+    role = "combobox" if option.choices or option.words else None
+    return page.get_by_role(role, name=label) if role else page.get_by_label(label, exact=True)
+
+
+def choose_advanced(page, **settings):
+    """Find each setting by the search of the advanced settings, and set it."""
+    search = page.get_by_role("textbox", name="Search the settings")
+    if not search.is_visible():
+        click(page.locator("summary").get_by_text("Advanced settings", exact=True))
+    for name, value in settings.items():
+        enter(search, name)
+        choose(page, **{name: value})
+
+
 def quick(page):
     """No compiling, few images, a small model: an epoch takes a blink."""
-    for group, settings in {
-        "Training": {"jit_compile": "false"},
-        "Data": {"limit": "300"},
-        "Model": {"depth": "1"},
-    }.items():
-        click(page.locator("summary").get_by_text(group, exact=True))
-        choose(page, **settings)
+    choose_advanced(page, jit_compile="false", limit="300", depth="1")
 
 
 def start(page):
@@ -76,7 +94,12 @@ def state(page, word):
 
 
 def command(page):
-    return page.get_by_test_id("stCode").filter(has_text="vit-keras ").inner_text()
+    return chosen_command(page).inner_text()
+
+
+def chosen_command(page):
+    """The command beside the form; that of a training that is followed is another one."""
+    return page.locator(".st-key-start_panel").get_by_test_id("stCode")
 
 
 def give(page, files, kind="image/png"):
@@ -93,6 +116,27 @@ def downloaded(page, name):
     with page.expect_download() as download:
         click(page.get_by_role("button", name=name))
     return Path(download.value.path())
+
+
+ROW = 35  # pixels of a row of a table, and of its head
+
+
+def listed_runs(page):
+    """The names in the table of runs, from the top; the canvas has them for screen readers."""
+    page.locator("[data-testid=data-grid-canvas] tbody tr").first.wait_for(state="attached")
+    cells = "[data-testid=data-grid-canvas] >> nth=0 >> tbody td[aria-colindex='1']"
+    return page.locator(cells).all_text_contents()
+
+
+def tick(page, *names):
+    """Selects the rows of runs, or takes them out of the selection."""
+    for name in names:
+        settled(page)
+        row = listed_runs(page).index(name)
+        canvas = page.get_by_test_id("data-grid-canvas").first
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        page.mouse.click(box["x"] + 15, box["y"] + ROW * (row + 1.5))
 
 
 def no_traceback(page):

@@ -34,6 +34,13 @@ def final_state(directory):
         return {key: archive[key] for key in archive if key != "kept"}
 
 
+def largest_difference(directory, other):
+    """Of the variables of the model and the optimizer after the last epoch of two runs."""
+    ours, theirs = final_state(directory), final_state(other)
+    assert ours.keys() == theirs.keys()
+    return max(float(np.abs(ours[name] - theirs[name].astype("float64")).max()) for name in ours)
+
+
 def assert_same(directory, other):
     ours, theirs = final_state(directory), final_state(other)
     assert ours.keys() == theirs.keys()

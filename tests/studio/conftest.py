@@ -84,11 +84,12 @@ def studio(tmp_path_factory):
 
 @pytest.fixture
 def page(browser, studio):
-    """A page of 1280 pixels with the studio open on it."""
+    """A page of 1280 pixels with the studio open on it, and nothing chosen by an earlier test."""
+    (studio.runs / ".studio" / "choices.json").unlink(missing_ok=True)
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(90_000)
     opened = context.new_page()
-    opened.goto(studio.url)
+    opened.goto(f"{studio.url}/training")
     opened.get_by_role("heading", name="Training", exact=True).wait_for()
     yield opened
     SHOTS.mkdir(parents=True, exist_ok=True)

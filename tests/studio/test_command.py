@@ -12,12 +12,10 @@ from helpers.paths import ROOT
 pytest.importorskip("psutil", reason="needs the extra `studio`")
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
 
-from streamlit.testing.v1 import AppTest
-
+from helpers.training_form import field, open_form, shown_words
 from vit_keras import SettingError, load_config
 from vit_keras.config.fields import options
 from vit_keras.config.quoting import quote_override
-from vit_keras.studio.__main__ import APP
 from vit_keras.studio.jobs.command import Command, override, recipes, to_text
 
 TYPED = {  # setting: what is typed -> what the configuration then has
@@ -82,17 +80,23 @@ def test_a_sweep_is_checked_run_by_run():
             Command("train", (f"optim.learning_rate={typed}",), ("optim.learning_rate",)).check()
 
 
+def open_advanced(app):
+    app.session_state["advanced"] = True
+    return app.run()
+
+
 def test_what_was_typed_stays_when_something_else_is_chosen(tmp_path, monkeypatch):
-    monkeypatch.setattr("sys.argv", [str(APP), str(tmp_path / "runs")])
-    app = AppTest.from_file(str(APP), default_timeout=60).run()
-    (epochs,) = (field for field in app.text_input if field.label == "epochs")
-    epochs.set_value("7").run()
-    (augment,) = (field for field in app.selectbox if field.label == "augment")
-    augment.set_value("heavy").run()
-    (shown,) = (code.value for code in app.code if "vit-keras train" in code.value)
-    assert {"augment=heavy", "train.epochs=7"} <= {*shlex.split(shown)}
-    (mixup,) = (field for field in app.text_input if field.label == "mixup")
-    assert float(mixup.value) == load_config("recipe=digits", "augment=heavy").augment.mixup > 0
+    app = open_form(tmp_path, monkeypatch)
+    field(app, "number_input", "Epochs").set_value(7).run()
+    open_advanced(app)
+    field(app, "text_input", "MixUp alpha").set_value("0.1").run()
+    assert {"train.epochs=7", "augment.mixup=0.1"} <= {*shown_words(app)}
+    # A preset is for its whole group, what was typed for it before included.
+    field(app, "selectbox", "Augmentation preset").set_value("heavy").run()
+    assert {"augment=heavy", "train.epochs=7"} <= {*shown_words(app)}
+    assert "augment.mixup=0.1" not in shown_words(app)
+    mixup = load_config("recipe=digits", "augment=heavy").augment.mixup
+    assert float(field(app, "text_input", "MixUp alpha").value) == mixup > 0
 
 
 def test_each_recipe_says_what_it_is_for():
@@ -112,12 +116,12 @@ def test_values_are_shown_as_one_types_them():
 @pytest.mark.slow
 def test_a_search_by_optuna_runs_as_the_page_writes_it(tmp_path, monkeypatch):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extra `sweep`")
-    monkeypatch.setattr("sys.argv", [str(APP), str(tmp_path / "runs")])
-    app = AppTest.from_file(str(APP), default_timeout=60).run()
-    app.radio(key="sweep").set_value("Optuna").run()
-    app.multiselect(key="swept").set_value(["optim.learning_rate"]).run()
-    app.number_input(key="trials").set_value(2)
-    app.text_input(key="values Optuna optim.learning_rate").set_value("interval(1e-4, 1e-2)").run()
+    app = open_form(tmp_path, monkeypatch)
+    field(app, "radio", "Runs to train").set_value("Optuna").run()
+    field(app, "multiselect", "Settings to vary").set_value(["optim.learning_rate"]).run()
+    field(app, "number_input", "Number of runs").set_value(2).run()
+    field(app, "text_input", "Lowest Learning rate").set_value("0,0001").run()
+    field(app, "text_input", "Highest Learning rate").set_value("0.01").run()
     assert not app.error
     assert not app.exception
     (shown,) = (code.value for code in app.code if "--multirun" in code.value)

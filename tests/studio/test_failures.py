@@ -17,7 +17,17 @@ from helpers.paths import SAVED_MODELS
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
 pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
-from helpers.browsing import choose, click, enter, give, no_traceback, quick, settled, start, state
+from helpers.browsing import (
+    choose,
+    choose_advanced,
+    click,
+    give,
+    no_traceback,
+    quick,
+    settled,
+    start,
+    state,
+)
 from vit_keras.runs import archive as runs_archive
 from vit_keras.studio.__main__ import APP
 from vit_keras.studio.jobs import runner
@@ -45,14 +55,11 @@ def picture(colour):
 def test_two_tabs_and_a_training_that_is_killed_from_outside(page, studio):
     mine = studio.home / "mine"
     second = page.context.new_page()
-    second.goto(studio.url)
+    second.goto(f"{studio.url}/training")
     for tab in (page, second):
         choose(tab, epochs="500", batch_size="30")
         quick(tab)
-        click(tab.locator("summary").get_by_text("Run directory", exact=True))
-        field = tab.get_by_label("dir", exact=True)
-        enter(field, str(mine))
-        tab.get_by_test_id("stCode").filter(has_text=f"run.dir={mine}").wait_for()
+        choose_advanced(tab, dir=str(mine))
     start(page)
     state(page, "running")
     start(second)
@@ -64,16 +71,17 @@ def test_two_tabs_and_a_training_that_is_killed_from_outside(page, studio):
     (training,) = processes("vit_keras train", mine)
     training.kill()
     state(page, "killed")
-    page.get_by_text("was killed: by Kill, from outside").wait_for()
+    page.get_by_text("was killed from outside").wait_for()
     page.get_by_role("button", name="Resume").click()
     state(page, "running")
     page.get_by_text(re.compile("epoch [0-9]+ of 500")).wait_for()  # it goes on
-    page.get_by_role("button", name="Kill", exact=True).click()
+    page.get_by_role("button", name="Stop at once", exact=True).click()
     page.get_by_role("button", name="Cancel").click()
-    page.get_by_role("button", name="Kill it now").wait_for(state="detached")
-    page.get_by_role("button", name="Kill", exact=True).click()
-    page.get_by_role("button", name="Kill it now").click()
-    state(page, "killed")
+    page.get_by_role("button", name="Stop it at once").wait_for(state="detached")
+    page.get_by_role("button", name="Stop at once", exact=True).click()
+    page.get_by_role("button", name="Stop it at once").click()
+    state(page, "stopped")
+    page.get_by_text("Stopped at once, without the steps since").wait_for()
     no_traceback(page)
 
 
@@ -91,7 +99,7 @@ def test_a_killed_worker_is_restarted(page, studio):
     os.kill(worker.pid, signal.SIGKILL)
     give(page, [("b.png", picture(255))])
     confidence.wait_for()
-    page.get_by_role("combobox", name="Image in detail").wait_for()
+    page.get_by_role("button", name="Details").nth(1).wait_for()
     no_traceback(page)
 
 
@@ -107,7 +115,7 @@ def test_a_run_is_added_from_a_zip_file(page, studio, tmp_path):
     page.get_by_text("in the zip leads out of it").wait_for()
     give(page, [("../../run.zip", content)], "application/zip")
     click(page.get_by_role("button", name="Add run"))
-    page.get_by_role("cell", name="from afar", exact=True).wait_for()
+    page.get_by_role("heading", name="from afar", exact=True).wait_for()
     assert (studio.runs / "from afar" / "best.keras").read_bytes() == (
         DIGITS / "best.keras"
     ).read_bytes()
@@ -125,6 +133,7 @@ def test_a_full_disk_is_reported_and_a_training_starts_when_there_is_space(tmp_p
             raise OSError(28, "No space left on device", str(self))
         return write(self, *given, **named)
 
+    (tmp_path / "runs" / "mine").mkdir(parents=True)  # so that it opens the Training page
     monkeypatch.setattr(Path, "write_text", full)
     monkeypatch.setattr(runner, "ensure", lambda jobs: None)  # nothing is to be trained
     monkeypatch.setattr("sys.argv", [str(APP), str(tmp_path / "runs")])

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,22 @@ from helpers.paths import ROOT
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
 pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
-from helpers.browsing import click, downloaded, enter, give, no_traceback, settled
+from playwright import sync_api
+
+from helpers.browsing import (
+    chosen_command,
+    click,
+    downloaded,
+    enter,
+    give,
+    listed_runs,
+    no_traceback,
+    settled,
+    tick,
+)
+from vit_keras.runs.run_dir import Run
+from vit_keras.studio.components import run_table
+from vit_keras.studio.jobs.queue import Jobs
 
 pytestmark = pytest.mark.browser
 
@@ -123,61 +139,148 @@ def test_a_run_that_is_damaged_or_deleted_while_it_is_open(page, studio, runs):
         page.goto(f"{studio.url}/inference?run={name}")
         run = page.get_by_role("combobox", name="Run")
         run.wait_for()
-        assert run.input_value() == f"{name} (validation accuracy 0.4000)"
+        assert run.input_value() == f"{name} (validation accuracy 40%)"
         harm(runs / name)
         give(page, [("a.png", digit(0)[0])])
         # When the list of runs is read again, the page says that it is not there.
         page.get_by_text(re.compile(f"{said}|{name} does not exist")).first.wait_for()
         no_traceback(page)
     shutil.rmtree(runs / "spoilt")
-
-
-def test_runs_are_found_compared_described_and_noted_on(page, studio, runs, shot, serious_barriers):
+    page.wait_for_timeout(1000 * run_table.CACHE_SECONDS)  # until then the list may still have it
     opened(page, studio, "Runs")
-    names = page.locator("table").first.locator("tbody tr td:nth-child(2)")
-    names.first.wait_for()
-    assert names.all_inner_texts()[:2] == ["digits", "other"]  # the best first
-    page.get_by_role("combobox", name="Run").wait_for()
+    assert not {"spoilt", "gone"} & {*listed_runs(page)}
+
+
+def test_runs_are_found_described_and_noted_on(page, studio, runs, shot, serious_barriers):
+    opened(page, studio, "Runs")
+    assert listed_runs(page)[0] == "old"  # the newest first
+    assert {"digits", "other"} <= {*listed_runs(page)}
+    page.get_by_text("Tick a run to see it").wait_for()
+    shot(page, "runs-list")
+    settled(page)
+    assert serious_barriers(page) == {}
+    tick(page, "digits")
+    page.get_by_role("heading", name="digits", exact=True).wait_for()
+    page.get_by_text("Finished: test accuracy 97.77%").wait_for()
+    page.get_by_text("The dotted line marks the best epoch, 52").wait_for()
     click(page.locator("summary").get_by_text("Tags and note"))
-    page.get_by_label("Tags, separated by commas").fill("keeper, <b>a</b>")
-    page.get_by_label("Note", exact=True).fill("the one for the paper")
+    enter(page.get_by_label("Tags, separated by commas"), "keeper, <b>a</b>")
+    page.get_by_text("not saved yet").wait_for()
+    enter(page.get_by_label("Note", exact=True), "the one for the paper")
+    page.get_by_label("Note", exact=True).blur()
     click(page.get_by_role("button", name="Save", exact=True))
-    page.get_by_role("cell", name="<b>a</b>, keeper").wait_for()
+    page.get_by_text("not saved yet").wait_for(state="detached")
     assert json.loads((runs / "digits" / "notes.json").read_text()) == {
         "tags": ["<b>a</b>", "keeper"],
         "note": "the one for the paper",
     }
     field = page.get_by_role("textbox", name="Search")
     enter(field, "paper")
-    page.get_by_role("cell", name="other", exact=True).wait_for(state="detached")
-    assert names.all_inner_texts() == ["digits"]
+    page.get_by_text(re.compile("^1 of .* 1 selected")).wait_for()
+    assert listed_runs(page) == ["digits"]
     enter(field, "")
-    page.get_by_role("cell", name="other", exact=True).wait_for()
+    page.get_by_text(re.compile(r"^(\d+) of \1 runs, 1 selected")).wait_for()
     shot(page, "runs")
-    assert serious_barriers(page) == {}
-    click(page.get_by_role("tab", name="Compare two"))
-    page.get_by_role("img", name="Curves of digits and other").wait_for()
-    page.get_by_role("cell", name="best_val_accuracy").wait_for()
-    shot(page, "compared")
+    settled(page)
     assert serious_barriers(page) == {}
     no_traceback(page)
 
 
-def test_a_run_is_downloaded_and_deleted_after_a_second_click(page, studio, runs):
+def test_several_runs_are_compared_and_tagged(page, studio, runs, shot, serious_barriers):
+    opened(page, studio, "Runs")
+    tick(page, "digits", "other")
+    page.get_by_role("heading", name="2 runs").wait_for()
+    page.get_by_text("Training dashed, validation solid").wait_for()
+    cells = page.locator("[aria-label=Metrics] td")
+    cells.first.wait_for(state="attached")
+    metrics = cells.all_text_contents()
+    assert "99% ★" in metrics
+    assert "50%" in metrics
+    shot(page, "compared")
+    settled(page)
+    assert serious_barriers(page) == {}
+    enter(page.get_by_role("textbox", name="Tags"), "twins")
+    click(page.get_by_role("button", name="Add tags"))
+    page.wait_for_timeout(500)
+    settled(page)
+    for name in ("digits", "other"):
+        assert "twins" in json.loads((runs / name / "notes.json").read_text())["tags"]
+    click(page.get_by_role("button", name="Archive", exact=True))
+    page.get_by_text("Show 2 archived runs").wait_for()
+    assert not {"digits", "other"} & {*listed_runs(page)}
+    click(page.get_by_text("Show 2 archived runs"))
+    page.get_by_text(re.compile(r"^(\d+) of \1 runs")).wait_for()
+    tick(page, "digits", "other")
+    click(page.get_by_role("button", name="Unarchive"))
+    page.get_by_text("Show 2 archived runs").wait_for(state="detached")
+    assert {"digits", "other"} <= {*listed_runs(page)}
+    no_traceback(page)
+
+
+def test_a_run_is_downloaded_renamed_and_deleted_after_a_second_click(page, studio, runs):
     page.goto(f"{studio.url}/runs?run=old")
     page.get_by_role("button", name="Download as zip").wait_for()
     with zipfile.ZipFile(downloaded(page, "Download as zip")) as archive:
         assert archive.testzip() is None
         names = {path.name for path in (runs / "old").iterdir() if path.is_file()}
         assert set(archive.namelist()) == {f"old/{name}" for name in names}
+    click(page.get_by_role("button", name="Rename", exact=True))
+    enter(page.get_by_role("textbox", name="New name"), "other")
+    page.get_by_text("other exists already; choose another name").wait_for()
+    enter(page.get_by_role("textbox", name="New name"), "older")
+    page.get_by_role("heading", name="older", exact=True).wait_for()
+    assert "older" in listed_runs(page)
+    assert "old" not in listed_runs(page)
     click(page.get_by_role("button", name="Delete", exact=True))
-    page.get_by_role("button", name="Delete old permanently").wait_for()
-    assert (runs / "old" / "best.keras").exists()
-    click(page.get_by_role("button", name="Delete old permanently"))
-    page.get_by_role("cell", name="old", exact=True).wait_for(state="detached")
-    assert not (runs / "old").exists()
+    page.get_by_role("button", name="Delete older permanently").wait_for()
+    assert (runs / "older" / "best.keras").exists()
+    click(page.get_by_role("button", name="Delete older permanently"))
+    page.get_by_role("heading", name="older", exact=True).wait_for(state="detached")
+    settled(page)
+    assert "older" not in listed_runs(page)
+    assert not (runs / "older").exists()
     assert (runs / "other" / "best.keras").exists()
     no_traceback(page)
+
+
+def test_from_a_run_on_in_the_same_tab(page, studio, runs):
+    """Try it, and train it again with its settings."""
+    page.goto(f"{studio.url}/runs?run=other")
+    click(page.get_by_role("button", name="Try it"))
+    page.get_by_role("heading", name="Inference", exact=True).wait_for()
+    run = page.get_by_role("combobox", name="Run")
+    run.wait_for()
+    assert run.input_value() == "other (validation accuracy 50%)"
+    page.get_by_text("Trained on digits, 10 classes: 0, 1, 2").wait_for()
+    page.go_back()
+    page.get_by_role("heading", name="other", exact=True).wait_for()
+    click(page.get_by_role("button", name="Train again with changes"))
+    page.get_by_role("heading", name="Training", exact=True).wait_for()
+    page.get_by_test_id("stCode").filter(has_text="vit-keras train recipe=digits").wait_for()
+    assert len(page.context.pages) == 1
+    no_traceback(page)
+
+
+def test_a_run_that_is_trained_leads_to_its_training(page, studio, runs):
+    """Also where the runs were listed shortly before the training began."""
+    page.goto(f"{studio.url}/runs?run=other")
+    page.get_by_text("State: finished").wait_for()
+    jobs = Jobs(studio.runs)
+    job = jobs.add("train", ("recipe=digits",), "other", place=str(runs / "other"))
+    held = Run(runs / "other")
+    try:
+        page.goto(f"{studio.url}/runs?run=other")
+        page.get_by_text("State: running").wait_for()
+        click(page.get_by_role("button", name="Delete", exact=True))
+        page.get_by_text("stop it first, on the Training page of the studio").wait_for()
+        click(page.get_by_role("button", name="Follow the training"))
+        page.get_by_role("heading", name="Training", exact=True).wait_for()
+        assert f"job={job.id}" in page.url
+        no_traceback(page)
+    finally:
+        held.close()
+        jobs.stop(job)
+        jobs.remove(jobs.get(job.id))
 
 
 def test_data_are_inspected_and_augmented(page, studio, runs, shot, serious_barriers, tmp_path):
@@ -256,8 +359,8 @@ def test_several_labels_are_predicted_counted_and_trained_on(page, studio, runs,
     give(page, [("zero.png", content), ("one.png", digit(1)[0])])
     page.get_by_role("heading", name=re.compile(rf"^{label}: \d+\.\d%, ")).wait_for()
     run = page.get_by_role("combobox", name="Run")
-    assert run.input_value() == "labels (validation mAP 0.9000)"
-    page.get_by_role("columnheader", name="labels").first.wait_for()
+    assert run.input_value() == "labels (validation mAP 90%)"
+    assert page.get_by_role("button", name="Details").count() == 2
     page.get_by_text("labels are those above their thresholds, 1/2 each").wait_for()
     click(page.get_by_role("combobox", name="Explanation"))
     click(page.get_by_role("option", name=f"Class relevance: {label}"))
@@ -268,34 +371,42 @@ def test_several_labels_are_predicted_counted_and_trained_on(page, studio, runs,
     assert label in json.loads(first["labels"])
     no_traceback(page)
 
-    for name, said in (
-        ("Data", "60 images of 2 labels: train"),
-        ("Training", "settings are valid"),
-    ):
-        page.goto(f"{studio.url}/{name.lower() if name == 'Data' else ''}")
-        page.get_by_role("heading", name=name, exact=True).wait_for()
-        if name == "Training":
-            click(page.get_by_role("tab", name="New training"))
-        click(page.get_by_text("A table of images and labels"))
-        enter(page.get_by_role("textbox", name="Path of the table"), str(tmp_path / "labels.csv"))
-        click(page.get_by_text("An image can have several labels"))
-        page.get_by_text(said).wait_for()
-        page.get_by_text("task=multilabel").first.wait_for()
-        if name == "Data":
-            click(page.locator("summary").get_by_text("Images of each class"))
-            page.get_by_role("row", name=re.compile("^bee ")).wait_for()
-        shot(page, f"labels-{name.lower()}")
-        no_traceback(page)
+    opened(page, studio, "Data")
+    click(page.get_by_text("A table of images and labels"))
+    enter(page.get_by_role("textbox", name="Path of the table"), str(tmp_path / "labels.csv"))
+    click(page.get_by_text("An image can have several labels"))
+    page.get_by_text("60 images of 2 labels: train").wait_for()
+    code = page.get_by_test_id("stCode")
+    code.filter(has_text=re.compile("show-augment .*task=multilabel")).wait_for()
+    click(page.locator("summary").get_by_text("Why this is recommended"))
+    code.filter(has_text=re.compile("finetune .*task=multilabel")).wait_for()
+    click(page.locator("summary").get_by_text("Images of each class"))
+    page.get_by_role("row", name=re.compile("^bee ")).wait_for()
+    shot(page, "labels-data")
+    no_traceback(page)
+
+    # The form of a training has the same images, and the task with them.
+    click(page.get_by_role("link", name="Training"))
+    page.get_by_role("heading", name="Training", exact=True).wait_for()
+    click(page.get_by_role("tab", name="New training"))
+    table = page.get_by_role("textbox", name="Path of the table")
+    table.wait_for()
+    assert table.input_value() == str(tmp_path / "labels.csv")
+    assert page.get_by_role("checkbox", name="An image can have several labels").is_checked()
+    page.get_by_text("settings are valid").wait_for()
+    chosen_command(page).filter(has_text="task=multilabel").wait_for()
+    shot(page, "labels-training")
+    no_traceback(page)
 
 
-def test_a_run_is_evaluated_and_described(page, studio, runs, shot):
+def test_a_run_is_evaluated_and_described(page, studio, runs, shot, serious_barriers):
     page.goto(f"{studio.url}/inference?run=other")
     click(page.get_by_role("tab", name="Evaluate"))
     click(page.get_by_text("Other data"))
     click(page.get_by_text("A folder on this computer"))
     enter(page.get_by_role("textbox", name="Path of the folder"), "photos")
     page.get_by_text("data.path=photos --split all").wait_for()  # every image of somebody's own
-    click(page.get_by_text("Data of the run"))
+    click(page.get_by_text("Test split of the training data"))
     click(page.get_by_role("button", name="Evaluate"))
     click(page.get_by_role("tab", name="Run details"))
     click(page.locator("summary").get_by_text("Diagram of the layers"))
@@ -303,15 +414,84 @@ def test_a_run_is_evaluated_and_described(page, studio, runs, shot):
     click(page.locator("summary").get_by_text("Table of layers"))
     page.get_by_text("Total params").wait_for()
     click(page.get_by_role("tab", name="Evaluate"))
-    page.get_by_role("img", name="Confusion matrix").wait_for()
+    page.get_by_text("digits, test split, 359 images").wait_for(timeout=300_000)
+    page.get_by_text("Reliability diagram (calibration)").wait_for()
+    # Every error with its image, in the table's order.
+    text = (runs / "other" / "evaluation" / "mistakes.csv").read_text()
+    errors = list(csv.DictReader(io.StringIO(text)))
+    first = errors[0]
+    shown = page.get_by_role("img", name=re.compile("✗"))
+    shown.first.wait_for()
+    assert shown.count() == len(errors)
+    settled(page)
     shot(page, "measured")
+    assert serious_barriers(page) == {}
     report = downloaded(page, "Download the report").read_text()
     assert "<h1>Evaluation of other on digits</h1>" in report
+    # The cell of the most confident error, in the chart and in the list beside it.
+    click(page.get_by_role("combobox", name="Errors"))
+    click(page.get_by_role("option", name=f"{first['class']} predicted as {first['predicted']}"))
+    same = [
+        e for e in errors if (e["class"], e["predicted"]) == (first["class"], first["predicted"])
+    ]
+    page.wait_for_function(
+        "count => document.querySelectorAll('img[alt*=\"✗\"]').length === count", arg=len(same)
+    )
+    # Nothing of it is shown below the choice of other data.
+    click(page.get_by_text("Other data"))
+    page.get_by_text("Not evaluated on these images yet.").wait_for()
+    sync_api.expect(page.get_by_text("Reliability diagram")).to_have_count(0)  # it fades out
+    no_traceback(page)
+
+
+def test_confidences_are_calibrated_unless_switched_off(page, studio, runs):
+    """The digits' model with a temperature of 4: the same class, far less sure of it."""
+    run = shutil.copytree(runs / "other", runs / "soft")
+    fitted = {"temperature": 4.0, "fitted_on": {"split": "validation", "images": 144}}
+    (run / "temperature.json").write_text(json.dumps(fitted))
+    page.wait_for_timeout(1000 * run_table.CACHE_SECONDS)  # until then the list may be the old one
+    page.goto(f"{studio.url}/inference?run=soft")
+    content, label = digit(0)
+    give(page, [("zero.png", content)])
+    page.get_by_role("heading", name=re.compile(rf"^{label}: [1-8]\d\.\d%$")).wait_for()
+    page.get_by_text(re.compile("^confidences are calibrated by temperature 4.000")).wait_for()
+    click(page.get_by_text("Calibrated confidences (temperature 4.000)"))
+    page.get_by_role("heading", name=re.compile(rf"^{label}: 9\d\.\d%$")).wait_for()
+    page.get_by_text("confidences are not calibrated, as asked for").wait_for()
+    shutil.rmtree(run)
+    no_traceback(page)
+
+
+def test_inference_opens_the_training_that_was_followed_last(page, studio, runs):
+    jobs = Jobs(studio.runs)
+    job = jobs.add("train", ("recipe=digits",), "digits", place=str(runs / "digits"))
+    with jobs.changing():
+        jobs.save(replace(job, state="finished"))
+    newest = json.loads((runs / "other" / "metrics.json").read_text())
+    (runs / "other" / "metrics.json").write_text(json.dumps(newest))
+    page.wait_for_timeout(1000 * run_table.CACHE_SECONDS)  # until then the list may be the old one
+    opened(page, studio, "Inference")
+    run = page.get_by_role("combobox", name="Run")
+    run.wait_for()
+    assert run.input_value().startswith("other ")  # the newest
+    click(page.get_by_role("link", name="Training"))
+    page.get_by_role("heading", name="Training", exact=True).wait_for()
+    settled(page)
+    click(page.get_by_role("link", name="Inference"))
+    page.get_by_role("heading", name="Inference", exact=True).wait_for()
+    run.wait_for()
+    assert run.input_value().startswith("digits ")
+    assert "run=" not in page.url  # Back leads to the page before, not to this one again
+    jobs.remove(jobs.get(job.id))
     no_traceback(page)
 
 
 def test_pages_are_accessible(page, studio, runs, shot, serious_barriers):
-    ready = {"Inference": "Use the webcam", "Runs": "After epoch 80", "Data": "Training images ab"}
+    ready = {
+        "Inference": "Use the webcam",
+        "Runs": "Tick a run to see it",
+        "Data": "Training images ab",
+    }
     for width, scheme in ((390, "light"), (1280, "dark")):  # 1280 in the light: the tests above
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": 900})

@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("psutil", reason="needs the extra `studio`")
 
 from vit_keras import SettingError
+from vit_keras.runs import run_end
 from vit_keras.studio.jobs import live_run, runner
 from vit_keras.studio.jobs.queue import COMMANDS, Jobs, start_of
 
@@ -98,8 +99,11 @@ def test_a_training_outlives_the_runner_and_a_new_runner_finds_it(jobs, add):
     assert len(started_commands(job)) == 1  # and was not started twice
 
 
-@pytest.mark.parametrize(("action", "outcome"), [("stop", "stopped"), ("kill", "killed")])
-def test_a_job_is_stopped_or_killed_and_resumed(jobs, add, action, outcome, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [("stop", "Stopped. "), ("kill", "Stopped at once, without the steps since")],
+)
+def test_a_job_is_stopped_or_killed_and_resumed(jobs, add, action, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "instead")
     # As from a shell's background, where Ctrl-C is ignored.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -117,8 +121,13 @@ def test_a_job_is_stopped_or_killed_and_resumed(jobs, add, action, outcome, tmp_
     finally:
         thread.join()
         signal.signal(signal.SIGINT, before)
-    assert state(jobs, job) == outcome
-    assert "Resume" in live_run.failure_message(jobs, jobs.get(job.id))
+    assert state(jobs, job) == "stopped"
+    message = live_run.failure_message(jobs, jobs.get(job.id))
+    assert message.startswith(said)
+    assert "Resume begins it again from the start, with the same result" in message
+    assert "memory" not in message
+    if action == "kill":
+        assert run_end.read_end(Path(job.place)).message == "stopped at once in the studio"
     resumed = jobs.resume(jobs.get(job.id))
     runner.work(jobs.root)
     assert started_commands(job)[-1] == f"run.resume={job.place}"
@@ -174,9 +183,22 @@ def test_a_job_that_waits_can_be_taken_back(jobs, add):
     runner.work(jobs.root)
     assert state(jobs, job) == "stopped"
     assert not started_commands(job)
+    message = live_run.failure_message(jobs, jobs.get(job.id))
+    assert message == "Taken out of the queue before it began. Start it puts it back."
     jobs.remove(job)
     assert jobs.all() == []
     assert not os.path.exists(job.place)  # kept free for it, and never used
+
+
+def test_a_sweep_that_was_taken_back_is_put_back_as_a_sweep(jobs, add):
+    words = ("--multirun", "optim.learning_rate=0.1,0.2")
+    job = add(*words, swept=("optim.learning_rate",))
+    jobs.stop(job)
+    again = jobs.resume(jobs.get(job.id))
+    assert (again.words, again.swept, again.place) == (job.words, job.swept, job.place)
+    jobs.mark_running(again, os.getpid())
+    with pytest.raises(SettingError, match=r"resume each of its runs by run\.resume"):
+        jobs.resume(jobs.get(again.id))
 
 
 def test_a_process_that_died_unobserved_is_reported(jobs, add):
@@ -223,7 +245,7 @@ def test_a_record_of_an_earlier_version_is_read(script, command, jobs, add):
     record = jobs.folder / job.id / "job.json"
     kept = json.loads(record.read_text())
     kept["script"] = script
-    del kept["command"]
+    del kept["command"], kept["is_kill_asked"]
     record.write_text(json.dumps(kept))
     read = jobs.get(job.id)
     assert read == replace(job, command=command)

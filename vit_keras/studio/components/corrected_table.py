@@ -10,7 +10,7 @@ from streamlit.navigation.page import StreamlitPage
 from vit_keras.evaluation import audit_source, relabel
 from vit_keras.evaluation.audit_source import Source
 from vit_keras.evaluation.relabel import Relabelled
-from vit_keras.studio.components import data_source
+from vit_keras.studio.components import data_source, training_choice
 from vit_keras.studio.components.display import escape_markdown, show_errors
 from vit_keras.studio.jobs.command import command_line
 
@@ -59,5 +59,5 @@ def _show_written(written: Relabelled, training: StreamlitPage) -> None:
     st.code(shlex.join(relabel.training_words(written)), language=None, wrap_lines=True)
     if st.button("Use it on the Training page", key="train_on_table"):
         data_source.choose_table(written.file, written.words)
-        st.session_state["tab"] = "New training"  # the form of that page
+        st.session_state[training_choice.TO_OPEN] = training_choice.NEW
         st.switch_page(training)

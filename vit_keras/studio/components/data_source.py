@@ -1,36 +1,28 @@
-"""Choose the images: a known set, a folder, a table, a file of arrays, a zip from the browser."""
+"""Choose the images: a known set, a folder, files from the browser, a table, a file of arrays."""
 
-import hashlib
-import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
-from vit_keras.config.fields import Option, options
-from vit_keras.config.quoting import quote_override
+from vit_keras.config.fields import options
+from vit_keras.config.quoting import local_path, quote_override
 from vit_keras.config.schema import MULTILABEL
-from vit_keras.data import download, unzip_images
-from vit_keras.data.registry import OF_PATH, WELL_KNOWN
-from vit_keras.io import zip_files
-from vit_keras.studio.components import setting_inputs
-from vit_keras.studio.components.display import escape_markdown, table
-from vit_keras.studio.jobs.command import group_choices
-from vit_keras.studio.jobs.queue import STUDIO
-from vit_keras.text import counted
+from vit_keras.data.registry import OF_PATH
+from vit_keras.predict.tables import SUFFIXES as TABLES
+from vit_keras.studio.components import browse, kept_values, known_sets, setting_inputs, uploads
+from vit_keras.studio.jobs.command import as_typed
 
-KNOWN_SET, FOLDER, ZIP, TABLE, ARRAYS = KINDS = (
+KNOWN_SET, FOLDER, UPLOAD, TABLE, ARRAYS = KINDS = (
     "A known data set",
     "A folder on this computer",
-    "A zip from this browser",
+    "Files from this browser",
     "A table of images and labels",
     "A file of arrays (.npz)",
 )
-FILES = (FOLDER, ZIP, TABLE)  # images that are files on this computer
-UNPACKING = threading.Lock()
-OTHER = "another set of TensorFlow Datasets"
-MANY = 50  # files that are listed
+FILES = (FOLDER, UPLOAD, TABLE)  # images that are files on this computer
+KIND = "images"  # slot of the kind
+FIELDS = {FOLDER: "folder", TABLE: "csv", ARRAYS: "npz"}  # slots of the paths
 FOLDER_SETTINGS = ("data.layout", "data.missing_classes", "data.suffixes", "data.follow_links")
 COLUMNS = (
     *("data.image_column", "data.label_column", "data.label_separator", "data.split_column"),
@@ -40,56 +32,89 @@ COLUMNS = (
 
 def select_data(root: Path, kinds: tuple[str, ...] = KINDS) -> tuple[str, tuple[str, ...]]:
     """The name of the chosen data and its overrides, which are empty until a choice is complete."""
-    # Keys of their own where the form is another one: `choose_table` sets those of this one.
-    own = "" if kinds == KINDS else " of files"
-    kind = st.radio("Images", kinds, key=f"images{own}")
+    # All pages share one choice; one that a page cannot use stays as it is.
+    is_shared = kept_values.values().get(KIND, KNOWN_SET) in kinds
+    slot = KIND if is_shared else f"{KIND} of files"
+    kind = kept_values.control(st.radio, "Images", slot, kinds[0], options=kinds, horizontal=True)
     if kind == KNOWN_SET:
-        return _select_known()
+        return known_sets.select()
     if kind == ARRAYS:
-        path = st.text_input("Path of the file", key="npz", placeholder="data/arrays.npz")
+        path = _select_path("Path of the file", "npz", "data/arrays.npz", suffixes=(".npz",))
         return "npz", _path_overrides("npz", path)
     if kind == TABLE:
-        path = st.text_input(
+        path = _select_path(
             "Path of the table",
-            key=f"csv{own}",
-            placeholder="photos/labels.csv",
-            help="CSV, Parquet, JSON lines, or an export of COCO or Label Studio; paths in it are "
+            "csv",
+            "photos/labels.csv",
+            "CSV, Parquet, JSON lines, or an export of COCO or Label Studio; paths in it are "
             "relative to its folder",
+            TABLES,
         )
         return "csv", _overrides_with("csv", path, COLUMNS, "How the table is read")
-    if kind == FOLDER:
-        path = st.text_input(
-            "Path of the folder",
-            key="folder",
-            placeholder="photos",
-            help="with a sub-folder for each class, or with train/, val/ and test/ of such folders",
+    if kind == UPLOAD:
+        return "folder", _folder_overrides(uploads.select_upload(root))
+    path = _select_path(
+        "Path of the folder",
+        "folder",
+        "photos",
+        "with a sub-folder for each class, or with train/, val/ and test/ of such folders",
+    )
+    return "folder", _folder_overrides(path)
+
+
+def _select_path(
+    label: str, slot: str, placeholder: str, help: str = "", suffixes: Sequence[str] = ()
+) -> str:
+    """A path that is typed, or chosen in a dialog."""
+    left, right = st.columns([5, 1], vertical_alignment="bottom")
+    with left:
+        typed = kept_values.control(
+            st.text_input, label, slot, "", placeholder=placeholder, help=help or None
         )
-        return "folder", _folder_overrides(path)
-    return "folder", _folder_overrides(_unpack_upload(root))
+    with right:
+        browse.button(slot, suffixes)
+    return local_path(typed)
 
 
 def choose_table(path: Path, words: Sequence[str]) -> None:
     """Have the forms of the other pages begin with a table, read as the overrides say."""
-    st.session_state["images"], st.session_state["csv"] = TABLE, str(path)
-    settings = {name: options()[name] for name in COLUMNS}
-    for name, _, value in (word.partition("=") for word in words):
-        if name in settings:
-            typed = value == "true" if settings[name].kind == "switch" else value.strip('"')
-            st.session_state[_key_of(str(path), settings[name])] = typed
+    choose(["data=csv", f"data.path={quote_override(path)}", *words])
 
 
-def _key_of(path: str, option: Option) -> str:
-    """The key of the control that `_overrides_with` shows for a setting."""
-    return setting_inputs.key_of(option.name, option.default, f"{path} ")
+def choose(words: Sequence[str]) -> None:
+    """Have the forms of all pages begin with the data that overrides name.
+
+    Args:
+        words: `data=folder`, `data.path=photos` and how they are read.
+    """
+    typed = as_typed(words)
+    name = typed.pop("data", "digits")
+    path = typed.pop("data.path", "")
+    name = typed.pop("data.name", name)
+    kind = {"folder": FOLDER, "csv": TABLE, "npz": ARRAYS}.get(name, KNOWN_SET)
+    chosen = {KIND: kind, FIELDS.get(kind, "set"): path if kind in FIELDS else name}
+    if upload := uploads.name_of(path):
+        chosen = {KIND: UPLOAD, uploads.SLOT: upload}
+    if kind == KNOWN_SET and name not in known_sets.names():
+        chosen |= {"set": known_sets.OTHER, "tfds": name}
+    kept_values.put(
+        {
+            **chosen,
+            **{setting_inputs.slot_of(f"{path} ", one): text for one, text in typed.items()},
+            f"several labels {name}": typed.get("task") == MULTILABEL,
+        }
+    )
 
 
 def select_task(data: str) -> tuple[str, ...]:
     """Choose whether images have several labels, where data of this name can have them."""
     if data not in OF_PATH:
         return ()
-    several = st.checkbox(
+    several = kept_values.control(
+        st.checkbox,
         "An image can have several labels",
-        key=f"several labels {data}",
+        f"several labels {data}",
+        False,
         help=f"`task={MULTILABEL}`: {options()['task'].help}",
     )
     return (f"task={MULTILABEL}",) if several else ()
@@ -111,47 +136,3 @@ def _overrides_with(data: str, path: str, names: tuple[str, ...], title: str) ->
 
 def _path_overrides(name: str, path: str) -> tuple[str, ...]:
     return (f"data={name}", f"data.path={quote_override(path.strip())}") if path.strip() else ()
-
-
-def _select_known() -> tuple[str, tuple[str, ...]]:
-    prepared = [name.partition(":")[0] for name, counts in download.prepared().items() if counts]
-    names = list(dict.fromkeys([*WELL_KNOWN, *prepared, OTHER]))
-    name: Any = st.selectbox("Data set", names, key="set")
-    if name == OTHER:
-        name = st.text_input("Name in TFDS", key="tfds", placeholder="fashion_mnist").strip()
-    if not name:
-        return "tfds", ()
-    if name in group_choices("data"):
-        return name, (f"data={name}",)
-    return name, ("data=tfds", f"data.name={quote_override(name)}")
-
-
-def _unpack_upload(root: Path) -> str:
-    """Upload a zip and unpack it once; the folder, which depends on the content of the zip."""
-    file = st.file_uploader(
-        "A zip with a folder for each class",
-        type="zip",
-        key="zip",
-        help="links and paths outside the zip are refused; use a folder for larger data",
-    )
-    if file is None:
-        return ""
-    digest = hashlib.sha256(file.getbuffer()).hexdigest()
-    uploads = root / STUDIO / "uploads"
-    name = f"{zip_files.sanitized_name(Path(file.name).stem)[:40]}-{digest[:16]}"
-    folder = next(uploads.glob(f"*-{digest[:16]}"), uploads / name)
-    with st.spinner("unpacking"), UNPACKING:  # a click meanwhile runs the page in another thread
-        if not (folder / unzip_images.MARK).exists():
-            file.seek(0)
-            unzip_images.unzip_images(file, folder)
-    classes = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    left_out = unzip_images.read_left_out(folder)
-    st.markdown(
-        f"{escape_markdown(', '.join(classes[:20]))}: unpacked into "
-        f"`{STUDIO}/uploads/{folder.name}`"
-    )
-    if left_out:
-        rows = [(file.name, file.reason) for file in left_out[:MANY]]
-        with st.expander(counted(len(left_out), "file[s] of the zip [was|were] not unpacked")):
-            st.markdown(table([("file", "reason"), *rows]))
-    return str(folder)

@@ -5,6 +5,7 @@ image of another server: every text from outside is escaped.
 """
 
 import contextlib
+import errno
 import logging
 import re
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,21 @@ def show_image(image: bytes | Path, caption: str, width: int | None = None) -> N
         st.markdown(escape_markdown(caption))  # Streamlit's own captions lack contrast
 
 
+def show_note(text: str) -> None:
+    """Show a remark in small letters, as Markdown; those of `st.caption` lack contrast."""
+    st.markdown(f":small[{text}]")
+
+
+def is_dark() -> bool:
+    """Whether the page is dark: what Streamlit does not draw itself does not follow it."""
+    return st.context.theme.type == "dark"
+
+
+def short_path(path: Path) -> Path:
+    """The path relative to the folder that the studio was started in, if it is below it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def escape_markdown(text: object) -> str:
     """Escape a text so that Markdown shows it literally, on one line."""
     line = " ".join(str(text).split())
@@ -39,6 +55,26 @@ def table(rows: Sequence[Sequence[object]]) -> str:
     )
 
 
+# Kind of an error of the file system -> the way out of it.
+WAYS_OUT = {
+    errno.ENOSPC: "free disk space, and reload",
+    errno.EDQUOT: "free disk space within your quota, and reload",
+    errno.EACCES: "give this user access to it, and reload",
+    errno.EPERM: "give this user access to it, and reload",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.ENOENT: "it was deleted or moved meanwhile; reload",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "the studio has too many open files; restart it",
+}
+
+
+def os_error_text(error: OSError) -> str:
+    """What an error of the file system or the network says, of which file, and the way out."""
+    file = f" ({error.filename})" if error.filename else ""
+    way_out = WAYS_OUT.get(error.errno or 0, "reload to try again")
+    return f"{error.strerror or error or type(error).__name__}{file}; {way_out}"
+
+
 @contextlib.contextmanager
 def show_errors() -> Iterator[None]:
     """Show an exception of this block on the page, which continues after it."""
@@ -47,12 +83,7 @@ def show_errors() -> Iterator[None]:
     except SettingError as error:
         st.error(escape_markdown(error))
     except OSError as error:
-        file = f" ({error.filename})" if error.filename else ""
-        st.error(
-            escape_markdown(
-                f"{error.strerror or error}{file}; free disk space or give access, and reload"
-            )
-        )
+        st.error(escape_markdown(os_error_text(error)))
     except Exception as error:
         log.exception("a page failed")
         st.error(

@@ -6,19 +6,20 @@ from typing import Any
 import streamlit as st
 
 from vit_keras.errors import SettingError
-from vit_keras.runs import run_end, tables
-from vit_keras.runs.history import ACCURACY, VAL_MAP
+from vit_keras.runs import history
 from vit_keras.runs.run_dir import FOLDS
-from vit_keras.studio.components import run_metrics
-from vit_keras.studio.components.display import escape_markdown, show_errors, table
+from vit_keras.studio.components import job_notice, job_summary, run_metrics, sweep_results
+from vit_keras.studio.components.display import escape_markdown, show_errors, show_note
 from vit_keras.studio.components.run_table import FOLLOWED
+from vit_keras.studio.components.training_choice import FOLLOW
 from vit_keras.studio.jobs import live_run, runner
-from vit_keras.studio.jobs.queue import RUNNING, WAITING, Job, Jobs
+from vit_keras.studio.jobs.queue import RUNNING, STOPPED, WAITING, Job, Jobs
 from vit_keras.text import format_duration
 
 REFRESH_SECONDS = 1.0  # while a job is running or waiting
+EVALUATING = "evaluating the best model on the test split"
 STOPPING = "is_stopping"  # session key: the job whose Stop was clicked
-KILLING = "to_kill"  # session key: the job whose Kill was clicked once
+KILLING = "to_kill"  # session key: the job whose "Stop at once" was clicked once
 
 
 def is_active(jobs: Jobs) -> bool:
@@ -45,17 +46,47 @@ def _show_jobs(jobs: Jobs, was_active: bool) -> None:
             st.rerun()  # to start or to stop the refreshing
         job = _select_job(found)
         st.query_params["job"] = job.id  # shown again when the page is reloaded
+        job_notice.look_at(job if st.session_state.get("tab") == FOLLOW else None)
         is_newest = not any(other.place == job.place and other.id > job.id for other in found)
         if not is_newest:
             st.info("This training was resumed; see its newest entry in the list.")
             _show_remove_button(jobs, job)
             return
-        _show_state(jobs, job, found)
+        with st.container():
+            _show_state(jobs, job, found)
         _show_buttons(jobs, job)
-        _show_runs(job)
-        with st.expander("Log"):
-            text = live_run.tail(jobs.output(job))
-            st.code(text or "no output yet", language=None, wrap_lines=True, height=300)
+        with st.container(), show_errors():
+            job_summary.show(jobs, job)
+        with st.container():
+            _show_runs(jobs, job)
+        with st.container(), show_errors():
+            job_summary.show_settings(jobs, job)
+        _show_log(jobs, job)
+        if place := _place(job.is_over):
+            with place:
+                _show_remove_button(jobs, job)
+
+
+def _place(is_used: bool) -> Any:
+    """A container for a button of some states; None, and nothing to see there, in the others.
+
+    Each button has a place of its own, as Streamlit keeps one that another replaces in view until
+    the whole page is drawn. An element in the place of its container removes it at once.
+    """
+    if is_used:
+        return st.container(width="content")
+    st.empty()
+    return None
+
+
+def _show_log(jobs: Jobs, job: Job) -> None:
+    """The end of what a job has printed, followed while it grows."""
+    text = live_run.tail(jobs.output(job))
+    with (
+        st.expander("Log"),
+        st.container(height=300, border=False, autoscroll=True, key="log"),
+    ):
+        st.code(text or "no output yet", language=None, wrap_lines=True)
 
 
 def _select_job(found: list[Job]) -> Job:
@@ -77,55 +108,79 @@ def _select_job(found: list[Job]) -> Job:
 
 def _show_state(jobs: Jobs, job: Job, found: list[Job]) -> None:
     """The state of a job; if it failed, the reason and what to do."""
-    st.markdown(f"State: **{job.state}**")
-    if job.state == WAITING:
+    is_finishing = live_run.is_finishing(job)
+    st.markdown(f"State: **{'finishing' if is_finishing else job.state}**")
+    if is_finishing:
+        show_note("The result is written, and its process is about to end.")
+    elif job.state == WAITING:
         before = sum(other.id < job.id and not other.is_over for other in found)
         st.info(f"Trainings before this one: {before}." if before else "About to start.")
         jobs.check_writable()
     elif job.state == RUNNING and not job.is_alive():
         st.warning("Its process has just ended.")
         jobs.check_writable()
-    elif job.state == RUNNING and st.session_state.get(STOPPING) == job.id:
+    elif job.state == RUNNING and st.session_state.get(STOPPING) != job.id:
+        show_note("It continues when this page is closed; the tab's title says when it is over.")
+    elif job.state == RUNNING:
         st.info(
             "Stopping after this batch, with a checkpoint; a compilation or an evaluation is "
             "finished first."
         )
     elif job.state not in (RUNNING, "finished"):
-        (st.warning if job.state == "stopped" else st.error)(
+        (st.warning if job.state == STOPPED else st.error)(
             escape_markdown(live_run.failure_message(jobs, job))
         )
     if not Path(job.place).is_dir():
-        st.error(escape_markdown(f"The folder of the run, {job.place}, does not exist any more."))
+        st.info(
+            escape_markdown(
+                f"The folder of the run, {job.place}, does not exist any more: it was deleted or "
+                "moved. Remove this training from the list."
+            )
+        )
 
 
 def _show_buttons(jobs: Jobs, job: Job) -> None:
+    is_ending = job.is_over or live_run.is_finishing(job)
+    is_running = job.state == RUNNING and not is_ending
     with st.container(horizontal=True):
-        if job.is_over:
-            if job.state != "finished" and not job.swept and st.button("Resume", key="resume"):
+        if place := _place(_can_go_on(job)):
+            label = "Resume" if job.has_begun else "Start it"
+            if place.button(label, key="resume"):
                 _run_action(jobs, jobs.resume, job)
-            _show_remove_button(jobs, job)
-            return
-        if st.button("Stop", key="stop", help="after this batch; Resume goes on from that step"):
-            st.session_state[STOPPING] = job.id
-            _run_action(jobs, jobs.stop, job)
-        if job.state == RUNNING and st.button(
-            "Kill", key="kill", help="at once; the steps since the last checkpoint are lost"
-        ):
-            st.session_state[KILLING] = job.id
-    if job.state == RUNNING and st.session_state.get(KILLING) == job.id:
-        _confirm_kill(jobs, job)
+        if place := _place(not is_ending):
+            help = "after this batch; Resume goes on from that step"
+            if place.button("Stop", key="stop", help=help if is_running else "before it begins"):
+                st.session_state[STOPPING] = job.id
+                _run_action(jobs, jobs.stop, job)
+        if place := _place(is_running):
+            help = "without waiting for the batch; the steps since the last checkpoint are lost"
+            if place.button("Stop at once", key="kill", help=help):
+                st.session_state[KILLING] = job.id
+    if place := _place(is_running and st.session_state.get(KILLING) == job.id):
+        with place:
+            _confirm_kill(jobs, job)
+
+
+def _can_go_on(job: Job) -> bool:
+    """Whether a job did not come to its end, and can be continued, or begun where it was not."""
+    if not job.is_over or job.state == "finished":
+        return False
+    return not job.has_begun or (not job.swept and Path(job.place).is_dir())
 
 
 def _show_remove_button(jobs: Jobs, job: Job) -> None:
-    if st.button("Remove from the list", key="remove", help="the run itself is kept"):
+    place = Path(job.place)
+    is_empty = place.is_dir() and not any(place.iterdir())
+    help = "with its folder, which is empty" if is_empty else "the run itself is kept"
+    if st.button("Remove from the list", key="remove", help=help):
         _run_action(jobs, jobs.remove, job)
 
 
 def _confirm_kill(jobs: Jobs, job: Job) -> None:
-    """Ask for a second click on Kill, with what would be lost."""
+    """Ask for a second click on "Stop at once", with what would be lost."""
     st.warning("The steps since the last checkpoint would be lost; Stop keeps them.")
     with st.container(horizontal=True):
-        if st.button("Kill it now", key="kill_now", type="primary"):
+        if st.button("Stop it at once", key="kill_now", type="primary"):
             del st.session_state[KILLING]
             _run_action(jobs, jobs.kill, job)
         elif st.button("Cancel", key="cancel_kill"):
@@ -145,29 +200,33 @@ def _run_action(jobs: Jobs, action: Any, job: Job) -> None:
     st.rerun()
 
 
-def _show_runs(job: Job) -> None:
+def _show_runs(jobs: Jobs, job: Job) -> None:
     paths = live_run.runs_of(job)
     views = [live_run.view(path) for path in paths if path.is_dir()]
+    first = len(views) - 1  # the newest
     if job.swept:
-        _show_sweep_table(job, views)
+        results = sweep_results.results_of(job, views)
+        sweep_results.show(job, results)
+        if job.is_over and views:
+            first = views.index(results[0].view)  # the best
     if not views:
         return
-    selected = views[-1]
+    selected = views[first]
     if len(views) > 1:
         number = st.selectbox(
             "Run of the sweep" if job.swept else "Fold, or their ensemble",
             range(len(views)),
-            index=len(views) - 1,
+            index=first,
             format_func=lambda index: _run_name(views[index].path),
-            key=f"run {job.id} {len(views)}",
+            key=f"run {job.id} {len(views)} {job.is_over}",
         )
         selected = views[number]
     st.session_state[FOLLOWED] = str(selected.path)  # where the Inference page opens
-    progress = selected.progress if job.state == RUNNING else {}
-    if progress:
-        st.progress(selected.fraction_done, _progress_text(progress))
-    elif job.state == RUNNING and not selected.metrics:
-        st.progress(selected.fraction_done, "reading the data and building the model")
+    if job.state == RUNNING and not selected.metrics:
+        text = _progress_text(job, selected)
+        st.progress(1.0 if text == EVALUATING else selected.fraction_done, text)
+    if job.is_over:
+        job_summary.show_ways_on(jobs, job, selected.path)
     run_metrics.show(selected)
 
 
@@ -175,28 +234,25 @@ def _run_name(path: Path) -> str:
     return f"fold {path.name}" if path.parent.name == FOLDS else path.name
 
 
-def _progress_text(progress: dict[str, Any]) -> str:
-    text = "epoch {epoch} of {epochs}, step {step} of {steps}".format_map(progress)
-    if not progress["step"]:
+def _progress_text(job: Job, view: live_run.RunView) -> str:
+    """What a training does: its epoch and step, or what comes before and after them."""
+    if not view.progress:
+        if st.session_state.get(STOPPING) == job.id:
+            return "stopping, and writing a checkpoint"
+        if _has_ended_an_epoch(job, view.path):
+            return EVALUATING
+        return "reading the data and building the model"
+    text = "epoch {epoch} of {epochs}, step {step} of {steps}".format_map(view.progress)
+    if view.progress.get("compiling"):
         text += ": compiling the first step takes a while"
-    if left := progress.get("seconds_left"):
+    if left := view.progress.get("seconds_left"):
         text += f", about {format_duration(left)} left"
     return text
 
 
-def _show_sweep_table(job: Job, views: list[live_run.RunView]) -> None:
-    """The runs of a sweep: swept settings, epochs so far, accuracies, and how each ended."""
-    rows: list[list[str]] = []
-    for view in views:
-        settings = live_run.settings_of(view.path, job.swept)
-        name = VAL_MAP if view.rows and VAL_MAP in view.rows[0] else ACCURACY
-        best = max((row[name] for row in view.rows), default=None)
-        test = view.metrics.get(name.replace("val", "test"))
-        found = {"validation": best, "test": test}
-        accuracies = [
-            tables.accuracy_text(value, view.images.get(split)) for split, value in found.items()
-        ]
-        ended = view.end.cause if view.end and view.end.reason != run_end.FINISHED else ""
-        rows.append([view.path.name, *settings, str(len(view.rows)), *accuracies, ended])
-    head = ["run", *job.swept, "epochs", "best validation", "test", "ended"]
-    st.markdown(table([head, *rows]))
+def _has_ended_an_epoch(job: Job, run: Path) -> bool:
+    """Whether the process of a job, and not one that it was resumed from, has ended an epoch."""
+    try:
+        return (run / history.FILE).stat().st_mtime > (job.started or 0)
+    except OSError:
+        return False

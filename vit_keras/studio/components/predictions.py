@@ -1,49 +1,24 @@
-"""Predict images, and show confidences as bars and explanations as overlays."""
+"""Predict images, and show them as a gallery and one of them in detail."""
 
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import streamlit as st
 
 from vit_keras.predict import outputs
-from vit_keras.predict.decisions import NONE_OF_THESE, Decision
+from vit_keras.predict.decisions import Decision
 from vit_keras.predict.predictor import Candidate, Prediction
 from vit_keras.runs import saved_run
 from vit_keras.runs.status import RunState
-from vit_keras.studio.components import display
-from vit_keras.studio.components.display import escape_markdown, show_errors, table
+from vit_keras.studio.components import gallery, kept_values, prediction_detail
+from vit_keras.studio.components.display import escape_markdown, show_note, table
+from vit_keras.studio.components.gallery import Upload
 from vit_keras.studio.worker.client import worker
-from vit_keras.studio.worker.png import decode_png
 
 BATCH = 8  # images of one request, as many as the worker predicts at a time
-BARS = 20  # classes that have a bar; a table lists all
-WIDTH = 160  # pixels of an image
 HISTORY = "history"  # session key of the predictions so far
 ENGINES = "engines"  # of what predicted last, by the name of the run
-CHART: dict[str, Any] = {
-    # Hidden from screen readers, which would read every bar; the table has the values.
-    "mark": {"type": "bar", "aria": False},
-    "encoding": {
-        "y": {"field": "class", "type": "nominal", "sort": None, "title": None},
-        "x": {
-            "field": "confidence",
-            "type": "quantitative",
-            "scale": {"domain": [0, 1]},
-            "axis": {"format": "%", "title": None},
-        },
-    },
-}
-
-
-@dataclass(frozen=True)
-class Upload:
-    """An image file from the browser: its name, an id of its content, and the content."""
-
-    name: str
-    id: str
-    content: bytes
 
 
 @dataclass(frozen=True)
@@ -55,7 +30,7 @@ class HistoryEntry:
 
 
 def show(run: RunState, images: list[Upload]) -> None:
-    """Show a table of the predictions, and one image in detail."""
+    """Show a gallery of the predictions, and one image in detail."""
     saved = saved_run.open_run(run.path)
     calibrated = _choose_calibration(saved)
     results = _predict(run, images, calibrated)
@@ -70,31 +45,26 @@ def show(run: RunState, images: list[Upload]) -> None:
             )
     if not readable:
         return
-    number = 0
-    if len(readable) > 1:
-        rows = [_row(prediction) for _, prediction in readable]
-        st.markdown(table([_heads([prediction for _, prediction in readable]), *rows]))
-        number = st.selectbox(
-            "Image in detail",
-            range(len(readable)),
-            format_func=lambda index: f"{index + 1}: {readable[index][0].name}",
-            key=f"detail {len(readable)}",
-        )
-    _show_detail(run, *readable[number])
+    number = gallery.select(readable) if len(readable) > 1 else 0
+    prediction_detail.show(run, *readable[number])
     by = st.session_state.get(ENGINES, {}).get(run.name)
     decision = saved.decision if calibrated else saved.calibration.sentence_without
-    st.caption(escape_markdown(f"{decision}; computed by {by}"))
+    show_note(escape_markdown(f"{decision}; computed by {by}"))
 
 
 def _choose_calibration(saved: saved_run.SavedRun) -> bool:
     """Whether the temperature is to be used; asked only of a run that has one."""
     if saved.is_multilabel or saved.temperature == 1:
         return True
-    return st.toggle(
-        f"Calibrated confidences (temperature {saved.temperature:.3f})",
-        value=True,
-        key="calibrated",
-        help=f"temperature scaling, {saved.calibration.source}",
+    return bool(
+        kept_values.control(
+            st.toggle,
+            f"Calibrated confidences (temperature {saved.temperature:.3f})",
+            "calibrated",
+            True,
+            help=f"Calibration makes a confidence of 80% right 80% of the time. By temperature "
+            f"scaling, {saved.calibration.source}.",
+        )
     )
 
 
@@ -134,80 +104,6 @@ def _predict_batch(
         add_to_history(run, prediction)
 
 
-def _show_detail(run: RunState, image: Upload, prediction: Prediction) -> None:
-    st.subheader(escape_markdown(_title(prediction)))
-    _show_decision(prediction)
-    left, right = st.columns([2, 3])
-    with right:
-        _show_bars(prediction)
-    with left, show_errors():  # last: a map takes longer than a prediction
-        _show_explanation(run, image, prediction)
-
-
-def _show_decision(prediction: Prediction) -> None:
-    """Say that the prediction is not to be used, and why, where it abstains."""
-    found = prediction.decision
-    if found is None or not found.abstain:
-        return
-    heading = "None of these" if found.reason in NONE_OF_THESE else "Undecided"
-    st.warning(escape_markdown(f"{heading}: {outputs.decision_text(prediction)}"))
-
-
-def _show_explanation(run: RunState, image: Upload, prediction: Prediction) -> None:
-    targets = [None, *(prediction.labels or prediction.top[:BARS])]
-    number = st.selectbox(
-        "Explanation",
-        range(len(targets)),
-        format_func=lambda index: _map_title(targets[index]),
-        key=f"target {run.name} {image.id}",
-        help="attention rollout, or the relevance of each patch for a class; bright is high",
-    )
-    target = targets[number]
-    index = target.index if target else None
-    with st.spinner("computing the map"):
-        found = _overlay(str(run.path), prediction.top, image.content, index)
-    with st.container(horizontal=True):
-        display.show_image(decode_png(found["input"]), "Model input", WIDTH)
-        if "overlay" in found:
-            display.show_image(decode_png(found["overlay"]), _map_title(target), WIDTH)
-    if "no_overlay" in found:
-        st.info(escape_markdown(found["no_overlay"]))
-
-
-def _map_title(target: Candidate | None) -> str:
-    return f"Class relevance: {target.label}" if target else "Attention rollout"
-
-
-# The confidences are part of the key: after more training the run has other maps.
-@st.cache_data(max_entries=100, show_spinner=False)
-def _overlay(run: str, top: tuple, content: bytes, target: int | None) -> dict[str, str]:
-    file = base64.b64encode(content).decode("ascii")
-    found: dict[str, str] = worker("models").call("overlay", run=run, image=file, target=target)
-    return found
-
-
-def _show_bars(prediction: Prediction) -> None:
-    import pandas as pd  # a dependency of Streamlit; only pages with bars wait for it
-
-    top = prediction.top
-    first = top[:BARS]
-    bars = pd.DataFrame(
-        {"class": _unique_label(candidate, first), "confidence": candidate.confidence}
-        for candidate in first
-    )
-    st.vega_lite_chart(bars, CHART, height=26 * len(first) + 40)
-    title = "All classes" if len(top) <= BARS else f"All {len(top)} classes"
-    with st.expander(title):
-        rows = [(candidate.label, f"{candidate.confidence:.4f}") for candidate in top]
-        st.markdown(table([("class", "confidence"), *rows]))
-
-
-def _unique_label(candidate: Candidate, others: tuple[Candidate, ...]) -> str:
-    """The class name, with its index if another class has the same name: bars must differ."""
-    is_unique = sum(other.label == candidate.label for other in others) == 1
-    return candidate.label if is_unique else f"{candidate.label} ({candidate.index})"
-
-
 def add_to_history(run: RunState, prediction: Prediction) -> None:
     st.session_state.setdefault(HISTORY, []).append(HistoryEntry(run.name, prediction))
 
@@ -244,13 +140,6 @@ def _heads(predictions: Sequence[Prediction]) -> tuple[str, str, str, str]:
     has_labels = any(one.labels is not None for one in predictions)
     named = ("labels", "confidences") if has_labels else ("class", "confidence")
     return ("file", *named, "decision")
-
-
-def _title(prediction: Prediction) -> str:
-    """The class with its confidence, or each label with its own."""
-    if prediction.labels is None:
-        return f"{prediction.label}: {prediction.confidence:.1%}"
-    return ", ".join(f"{c.label}: {c.confidence:.1%}" for c in prediction.labels) or "no label"
 
 
 def _row(prediction: Prediction) -> tuple[str, str, str, str]:

@@ -15,17 +15,19 @@ from vit_keras.runs.describe import describe
 from vit_keras.runs.run_dir import CONFIG
 from vit_keras.runs.saved_run import MODEL
 from vit_keras.runs.status import RunState
-from vit_keras.studio.components.display import show_errors
+from vit_keras.studio.components.display import is_dark, show_errors
 from vit_keras.text import first_line
 
 HEIGHT = 400  # pixels of a text that scrolls
 MAX_LAYERS = 60  # more cannot be read in a diagram
-# Grey lines and filled boxes are visible on a light page and on a dark one.
+# Grey lines are visible on a light page and on a dark one; the boxes follow the page.
 STYLE = (
     'bgcolor="transparent"; '
-    'node [shape=box, style="rounded,filled", fillcolor="#e8eefc", fontcolor="#111111", '
+    'node [shape=box, style="rounded,filled", {boxes}, '
     'color="#808080", fontname="sans-serif"]; edge [color="#808080"]'
 )
+LIGHT = 'fillcolor="#e8eefc", fontcolor="#111111"'
+DARK = 'fillcolor="#26324d", fontcolor="#f5f5f5"'
 
 
 def show(run: RunState) -> None:
@@ -35,7 +37,7 @@ def show(run: RunState) -> None:
     _show_file(run.path / CONFIG, "Settings", "yaml")
     _show_file(run.path / "model_summary.txt", "Table of layers", None)
     with st.expander("Diagram of the layers"), show_errors():
-        st.graphviz_chart(layer_diagram(run.path / MODEL))
+        st.graphviz_chart(layer_diagram(run.path / MODEL, is_dark()))
 
 
 def _show_file(file: Path, title: str, language: str | None) -> None:
@@ -47,8 +49,12 @@ def _show_file(file: Path, title: str, language: str | None) -> None:
             st.write(f"This run has no {file.name}.")
 
 
-def layer_diagram(file: Path) -> str:
+def layer_diagram(file: Path, has_dark_page: bool = False) -> str:
     """The layers of a `.keras` file as a graph in the DOT language, from input to output.
+
+    Args:
+        file: the model.
+        has_dark_page: whether the boxes are dark, too.
 
     Raises:
         SettingError: the file is damaged, not a functional model, or has too many layers.
@@ -68,7 +74,8 @@ def layer_diagram(file: Path) -> str:
         ) from None
     if len(nodes) > MAX_LAYERS:
         raise SettingError(f"{len(nodes)} layers are too many for a diagram; see the table")
-    return f"digraph {{ {STYLE}; {'; '.join([*nodes, *edges])} }}"
+    style = STYLE.format(boxes=DARK if has_dark_page else LIGHT)
+    return f"digraph {{ {style}; {'; '.join([*nodes, *edges])} }}"
 
 
 def _label(layer: dict[str, Any]) -> str:

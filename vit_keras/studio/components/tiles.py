@@ -12,7 +12,8 @@ from vit_keras.runs import saved_run
 from vit_keras.runs.status import RunState
 from vit_keras.studio.components import display, predictions
 from vit_keras.studio.components.display import escape_markdown, table
-from vit_keras.studio.components.predictions import BARS, Upload
+from vit_keras.studio.components.gallery import Upload
+from vit_keras.studio.components.prediction_detail import BARS
 from vit_keras.studio.worker.client import worker
 from vit_keras.studio.worker.png import decode_png
 

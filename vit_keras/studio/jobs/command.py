@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from vit_keras.cli import hydra_app
+from vit_keras.config import renamed_settings
+from vit_keras.config.overrides import check_overrides
 from vit_keras.config.quoting import quote_override
 from vit_keras.config.schema import Config
 from vit_keras.data import registry
@@ -35,13 +38,17 @@ class Recipe:
         name: name of the file without its suffix.
         help: the comment at the top of the file.
         data: the data set that it is written for, a name of `conf/data/`.
-        is_pretrained: whether it starts from pretrained weights.
+        handle: of the pretrained model that it starts from; empty from scratch.
     """
 
     name: str
     help: str
     data: str
-    is_pretrained: bool
+    handle: str
+
+    @property
+    def is_pretrained(self) -> bool:
+        return bool(self.handle)
 
 
 @functools.cache  # a page is drawn at every click
@@ -50,13 +57,21 @@ def recipes() -> tuple[Recipe, ...]:
     return tuple(_read_recipe(file) for file in sorted((CONF / "recipe").glob("*.yaml")))
 
 
-def default_recipe(is_pretrained: bool, data: str) -> Recipe:
-    """The recipe that is written for a data set, or the first one for this start."""
+def default_recipe(is_pretrained: bool, data: str, handle: str = "") -> Recipe:
+    """The recipe that is written for a data set, or the first one for this start.
+
+    With a handle one of that pretrained model, if there is one: for the data, or else for files,
+    which takes all images.
+    """
     found = [recipe for recipe in recipes() if recipe.is_pretrained == is_pretrained]
+    of_model = [recipe for recipe in found if recipe.handle == handle]
     data = "folder" if data in registry.OF_FILES else data  # a recipe for files
-    matching = [recipe for recipe in found if recipe.data == data]
-    named = (recipe for recipe in matching if recipe.name.endswith(data))
-    return next(named, next(iter(matching), found[0]))
+    for candidates, wanted in ((of_model, data), (of_model if handle else [], "folder")):
+        matching = [recipe for recipe in candidates if recipe.data == wanted]
+        if matching:
+            named = (recipe for recipe in matching if recipe.name.endswith(data))
+            return next(named, matching[0])
+    return next((recipe for recipe in found if is_pretrained and recipe.data == data), found[0])
 
 
 def _read_recipe(file: Path) -> Recipe:
@@ -65,7 +80,8 @@ def _read_recipe(file: Path) -> Recipe:
     # A list of mappings with one entry each, such as {"override /data": "folder"}.
     defaults = {name: value for item in content.get("defaults", ()) for name, value in item.items()}
     data = defaults.get("override /data", "digits")
-    return Recipe(file.stem, _top_comment(text), data, "pretrained" in content)
+    handle = content.get("pretrained", {}).get("handle") or ""
+    return Recipe(file.stem, _top_comment(text), data, handle)
 
 
 def group_choices(group: str) -> dict[str, str]:
@@ -176,3 +192,20 @@ def override(name: str, kind: str, is_optional: bool, typed: str) -> str:
     if not text and is_optional:
         return f"{name}=null"
     return f"{name}={quote_override(text) if kind == 'text' and text else text}"
+
+
+def as_typed(words: Iterable[str]) -> dict[str, str]:
+    """What one would type for each override, by its name: the inverse of `override`.
+
+    Raises:
+        SettingError: a word is no override.
+    """
+    words = renamed_settings.current_words(list(words))
+    check_overrides(words)
+    parsed = OverridesParser.create().parse_overrides(overrides=words)
+    return {
+        str(one.input_line).partition("=")[0]: str(one.input_line).partition("=")[2]
+        if one.is_sweep_override()
+        else to_text(one.value())
+        for one in parsed
+    }

@@ -16,7 +16,7 @@ from vit_keras.runs.checkpoint_name import newest_position
 from vit_keras.runs.run_dir import CONFIG, PROGRESS, SAMPLES, read_json, read_or_default
 from vit_keras.runs.run_end import RunEnd
 from vit_keras.runs.status import image_counts
-from vit_keras.studio.jobs.queue import Job, Jobs
+from vit_keras.studio.jobs.queue import KILLED, RUNNING, STOPPED, Job, Jobs
 from vit_keras.text import last_error
 
 TAIL = 20_000  # bytes of a log that are shown
@@ -86,24 +86,36 @@ def runs_of(job: Job) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name))
 
 
+def is_finishing(job: Job) -> bool:
+    """Whether the result of a running job is written, and only its process has yet to end."""
+    place = Path(job.place)
+    if job.state != RUNNING or job.swept or run_dir.baseline_dir(place).is_dir():
+        return False  # other runs of the same process may follow
+    end = run_end.read_end(place)
+    return end is not None and end.reason in run_end.COMPLETE
+
+
 def failure_message(jobs: Jobs, job: Job) -> str:
     """Why a job that is over did not finish, and what to do."""
+    if job.state == STOPPED and not job.has_begun:
+        return "Taken out of the queue before it began. Start it puts it back."
     last = last_error(tail(jobs.output(job)))
     remedy = next((f"; {remedy}" for part, remedy in REMEDIES.items() if part in last), "")
     resume = (
         "Resume each run that had started by run.resume on the command line."
         if job.swept
-        else f"Resume continues{_from_where(Path(job.place))}, with the same result as without an "
+        else f"Resume {_from_where(Path(job.place))}, with the same result as without an "
         "interruption."
     )
-    if job.state == "stopped":
-        return f"Stopped. {resume}"
+    if job.state == STOPPED:
+        lost = " at once, without the steps since the last checkpoint" if job.is_kill_asked else ""
+        return f"Stopped{lost}. {resume}"
     end = None if job.swept else run_end.read_end(Path(job.place))
     if end is not None and end.reason == run_end.SIGNAL:
         return f"The training was {end.message}. {resume}"
-    if job.state == "killed":
+    if job.state == KILLED:
         return (
-            "The training was killed: by Kill, from outside, or because memory ran out. "
+            "The training was killed from outside, or because memory ran out. "
             f"{resume} If memory ran out, start a new training with a smaller train.batch_size. "
         ) + last
     if job.state == "lost":
@@ -116,13 +128,14 @@ def failure_message(jobs: Jobs, job: Job) -> str:
 
 
 def _from_where(run: Path) -> str:
-    """Where a run that has ended goes on; nothing before its first checkpoint, or of folds."""
+    """How a run that has ended goes on: from its last checkpoint, if there is one."""
     position = newest_position(run)
     if position is None:
-        return ""
+        return "continues" if run_dir.fold_dirs(run) else "begins it again from the start"
     if position.step:
-        return f" in epoch {position.epochs + 1}, after step {position.step} of {position.steps}"
-    return f" after epoch {position.epochs}"
+        where = f"in epoch {position.epochs + 1}, after step {position.step} of {position.steps}"
+        return f"continues {where}"
+    return f"continues after epoch {position.epochs}"
 
 
 def tail(file: Path) -> str:

@@ -31,6 +31,7 @@ from vit_keras.runs import run_dir
 COMMANDS = {"train_scratch": "train", "finetune_hub": "finetune"}
 STUDIO = ".studio"  # the folder under the runs' root
 WAITING, RUNNING = "waiting", "running"
+STOPPED, KILLED = "stopped", "killed"  # by the studio; from outside
 SAME_START = 5  # seconds that the system clock may have been adjusted by
 LOST = "lost"  # ended unobserved, with an incomplete run
 
@@ -50,6 +51,7 @@ class Job:
         pid: of the process, which leads its own group.
         started: start time of that process, which tells it from a later one with the same pid.
         ended: time at which it ended.
+        is_kill_asked: whether somebody has asked to end it without waiting for its batch.
     """
 
     id: str
@@ -62,6 +64,7 @@ class Job:
     pid: int | None = None
     started: float | None = None
     ended: float | None = None
+    is_kill_asked: bool = False
 
     @property
     def is_over(self) -> bool:
@@ -70,6 +73,11 @@ class Job:
     @property
     def name(self) -> str:
         return Path(self.place).name
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether its process was started, or an earlier one in the same run directory."""
+        return self.pid is not None or (Path(self.place) / run_dir.CONFIG).exists()
 
     @property
     def arguments(self) -> list[str]:
@@ -141,6 +149,7 @@ class Jobs:
             record = json.loads((self.folder / name / "job.json").read_text(encoding="utf-8"))
             if "script" in record:  # written by an earlier version
                 record["command"] = COMMANDS[record.pop("script")]
+            record.setdefault("is_kill_asked", False)  # likewise
             job = Job(**{item.name: record[item.name] for item in fields(Job)})
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -187,10 +196,10 @@ class Jobs:
         Raises:
             SettingError: it cannot be resumed.
         """
-        if job.swept:
+        if job.swept and job.has_begun:
             raise SettingError(f"{job.name} is a sweep; resume each of its runs by run.resume")
         if not (Path(job.place) / run_dir.CONFIG).exists():  # it never started
-            return self.add(job.command, job.words, job.name, place=job.place)
+            return self.add(job.command, job.words, job.name, job.swept, place=job.place)
         words = (f"run.resume={quote_override(job.place)}",)
         return self.add(job.command, words, job.name, place=job.place)
 
@@ -202,15 +211,17 @@ class Jobs:
         with self.changing():
             current = self.get(job.id)
             if current and current.state == WAITING:
-                self.save(replace(current, state="stopped", ended=time.time()))
+                self.save(replace(current, state=STOPPED, ended=time.time()))
             elif current and current.is_alive():
                 os.kill(int(current.pid or 0), signal.SIGINT)
 
     def kill(self, job: Job) -> None:
-        """Kill a training and every process that it started."""
+        """Kill a training and every process that it started; it is stopped then."""
         with self.changing():
             current = self.get(job.id)
             if current and current.is_alive():
+                with contextlib.suppress(OSError):  # also where the disk is full
+                    self.save(replace(current, is_kill_asked=True))
                 os.killpg(int(current.pid or 0), signal.SIGKILL)
 
     def remove(self, job: Job) -> None:
@@ -231,10 +242,13 @@ class Jobs:
     def mark_finished(self, job: Job, status: int | None) -> None:
         """Record how a job ended; its run directory decides if the exit status is None."""
         with self.changing():
-            if self.get(job.id) is None:
+            current = self.get(job.id)
+            if current is None:
                 return  # removed from the list
-            state = _outcome(status) if status is not None else _state_of_run(job)
-            self.save(replace(job, state=state, ended=time.time()))
+            state = _outcome(status) if status is not None else _state_of_run(current)
+            if current.is_kill_asked and state in (KILLED, LOST):
+                state = STOPPED
+            self.save(replace(current, state=state, ended=time.time()))
 
     def save(self, job: Job) -> None:
         """Write a record atomically; the caller holds the lock of `changing`."""
@@ -244,8 +258,8 @@ class Jobs:
 
 def _outcome(status: int) -> str:
     """The final state for an exit status, which is negative when a signal ended the process."""
-    known = {0: "finished", 130: "stopped", -signal.SIGINT: "stopped"}
-    return known.get(status, "killed" if status < 0 else "failed")
+    known = {0: "finished", 130: STOPPED, -signal.SIGINT: STOPPED}
+    return known.get(status, KILLED if status < 0 else "failed")
 
 
 def _state_of_run(job: Job) -> str:

@@ -104,7 +104,7 @@ def _run(jobs: Jobs, job: Job) -> None:
             raise
     status = process.wait()
     if status < 0 and not current.swept:
-        _record_kill(Path(current.place), -status)
+        _record_kill(jobs, current, -status)
     while True:
         try:
             jobs.mark_finished(current, status)
@@ -113,10 +113,13 @@ def _run(jobs: Jobs, job: Job) -> None:
             _pause(error)
 
 
-def _record_kill(run: Path, number: int) -> None:
+def _record_kill(jobs: Jobs, job: Job, number: int) -> None:
     """Record for a run why it ended where it could not do so itself."""
+    run, now = Path(job.place), jobs.get(job.id)
     if (run / run_dir.CONFIG).is_file() and run_end.read_end(run) is None:
-        run_end.write_end(run, run_end.KILLED, run_end.killed_by(number))
+        is_asked = now is not None and now.is_kill_asked
+        message = "stopped at once in the studio" if is_asked else run_end.killed_by(number)
+        run_end.write_end(run, run_end.KILLED, message)
 
 
 def _pause(error: SettingError) -> None:

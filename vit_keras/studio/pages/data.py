@@ -1,5 +1,7 @@
-"""The Data page: inspect a data set and its augmentation before training on it."""
+"""The Data page: inspect a data set and its augmentation, and go on to train on it."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,18 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from vit_keras.config import compose
 from vit_keras.config.fields import options
 from vit_keras.data import registry
-from vit_keras.studio.components import data_source, display, setting_inputs
-from vit_keras.studio.components.display import escape_markdown, show_errors, table
+from vit_keras.errors import SettingError
+from vit_keras.studio.components import (
+    charts,
+    data_source,
+    display,
+    kept_values,
+    next_steps,
+    setting_inputs,
+    typed_values,
+)
+from vit_keras.studio.components.display import escape_markdown, show_errors, show_note, table
+from vit_keras.studio.components.palette import ROLES
 from vit_keras.studio.jobs.command import command_line, default_recipe, group_choices
 from vit_keras.studio.worker.client import worker
 from vit_keras.studio.worker.png import decode_png
@@ -22,45 +34,78 @@ SAMPLES = 12
 WIDTH = 96  # pixels of a sample
 COLUMNS, DRAWS = 6, 4  # images, and augmented versions of each
 MANY = 50  # classes that have bars, and findings that are listed
+BAR, AROUND = 26, 130  # pixels: the height of a class, and of the axis and the legend
+FILE_SIZE = "64"  # pixels, at first: files have sizes of their own
+COLOURS = dict(zip(("train", "validation", "test"), ROLES.values(), strict=True))
+X = {"field": "images", "type": "quantitative", "title": "images"}
 COUNTS: dict[str, Any] = {
     # Hidden from screen readers, which would read every bar; the table has the values.
     "mark": {"type": "bar", "aria": False},
     "encoding": {
-        "x": {"field": "class", "type": "nominal", "sort": None, "title": None},
-        "y": {"field": "images", "type": "quantitative", "title": None},
-        "color": {"field": "split", "sort": None, "title": None, "legend": {"orient": "bottom"}},
+        "y": {"field": "class", "type": "nominal", "sort": None, "title": None},
+        "color": {
+            "field": "split",
+            "scale": {"domain": list(COLOURS), "range": list(COLOURS.values())},
+            "title": None,
+            "legend": {"orient": "bottom"},
+        },
+        "order": {"field": "place"},
     },
 }
 
 
 def show(root: Path) -> None:
     """Show the page below its title."""
-    with show_errors():
+    with show_errors(), _in_words():
         name, words = data_source.select_data(root)
         if not words:
             st.info("Choose the images.")
             return
-        words = (*words, *data_source.select_task(name), *_size_override(name))
-        reload = st.button("Read the data again", key="reload")
+        words = (*words, *data_source.select_task(name))
+        left, right = st.columns([3, 1], vertical_alignment="bottom")
+        with left:
+            size = _size_override(name)
+        reload = right.button("Read the data again", key="reload")
         with st.spinner("reading; a large folder is scanned once"):
-            summary = _summary(words, reload)
+            summary = _summary((*words, *size), reload)
         _show_counts(summary)
+        next_place = st.container()
         _show_problems(summary)
-        _show_samples(words, summary)
+        _show_samples((*words, *size), summary)
+        st.subheader("Classes and sizes")
+        _show_bars(summary)
         st.subheader("Augmentation")
-        with show_errors():
-            _show_augmentation((f"recipe={default_recipe(False, name).name}", *words))
+        recipe = f"recipe={default_recipe(False, name).name}"
+        augmented: tuple[str, ...] = ()
+        with show_errors(), _in_words():
+            augmented = _select_augmentation((recipe, *words, *size))
+        chosen = () if size == (f"data.image_size={FILE_SIZE}",) else size
+        with next_place, show_errors(), _in_words():
+            next_steps.show(recipe, words, (*chosen, *augmented), summary["fingerprint"])
+        _show_augmented((recipe, *words, *size, *augmented))
+        next_steps.show_at_end(recipe, words, (*chosen, *augmented))
+
+
+@contextlib.contextmanager
+def _in_words() -> Iterator[None]:
+    """Errors of this block in the words of the page, without the names of settings."""
+    try:
+        yield
+    except SettingError as error:
+        text = typed_values.in_words(error, setting_inputs.label_of)
+        raise SettingError(text) from error
 
 
 def _size_override(name: str) -> tuple[str, ...]:
     """Choose the size that images are resized to; a known data set has its own."""
-    typed = st.text_input(
-        "image size",
-        "64" if name in registry.OF_FILES else "",
-        key=f"size {name}",
+    typed = kept_values.control(
+        st.text_input,
+        "Image size",
+        f"size {name}",
+        FILE_SIZE if name in registry.OF_FILES else "",
         placeholder=setting_inputs.UNSET,
-        help="`data.image_size`: what the images are resized to, in pixels: a side, or "
-        "[height,width]",
+        help="What the images are resized to, in pixels: a side, or [height,width]. "
+        "`data.image_size`",
     ).strip()
     return (f"data.image_size={typed}",) if typed else ()
 
@@ -79,8 +124,8 @@ def _summary(words: tuple[str, ...], reload: bool = False, label: int | None = N
 
 
 def _show_counts(summary: dict) -> None:
-    """Images of each class in each split, and image sizes."""
-    names, counts, totals = summary["class_names"], summary["counts"], summary["images"]
+    """Images of each split."""
+    names, totals = summary["class_names"], summary["images"]
     splits = ", ".join(f"{split} {total:,}" for split, total in totals.items())
     images = counted(sum(totals.values()), "image[s]")
     classes = counted(len(names), "label[s]" if summary["several_labels"] else "class[es]")
@@ -88,20 +133,36 @@ def _show_counts(summary: dict) -> None:
     if summary["not_read"]:
         text += f"; not read: {summary['not_read']:,}"
     st.markdown(escape_markdown(text))
+
+
+def _show_bars(summary: dict) -> None:
+    """Images of each class in each split, and image sizes."""
+    names, counts = summary["class_names"], summary["counts"]
     if len(names) <= MANY:
         import pandas as pd  # a dependency of Streamlit; only pages with bars wait for it
 
         bars = pd.DataFrame(
-            {"class": name, "images": count, "split": split}
+            {"class": name, "images": count, "split": split, "place": list(COLOURS).index(split)}
             for split, class_counts in counts.items()
             for name, count in zip(names, class_counts, strict=True)
         )
-        st.vega_lite_chart(bars, COUNTS, height=260)
+        st.vega_lite_chart(bars, _bars_spec(counts), height=AROUND + BAR * len(names))
     with st.expander("Images of each class"):
         rows = zip(names, *counts.values(), strict=True)
         st.markdown(table([("class", *counts), *rows]))
     st.markdown("**Image sizes**")
     st.markdown(table([("height x width", "images"), *summary["sizes"]]))
+
+
+def _bars_spec(counts: dict[str, list[int]]) -> dict[str, Any]:
+    """The bars in Vega-Lite, with whole numbers on their axis.
+
+    Args:
+        counts: images of each class in each split.
+    """
+    longest = max(map(sum, zip(*counts.values(), strict=True)), default=0)
+    axis = {"values": charts.whole_ticks(longest), "format": ",d"}
+    return {**COUNTS, "encoding": {**COUNTS["encoding"], "x": {**X, "axis": axis}}}
 
 
 def _show_problems(summary: dict) -> None:
@@ -110,7 +171,10 @@ def _show_problems(summary: dict) -> None:
         st.success("No problems were found in the images and labels.")
         return
     for warning in summary["warnings"]:
-        st.warning(escape_markdown(warning))
+        text = typed_values.in_words(warning, setting_inputs.label_of)
+        st.warning(escape_markdown(text[:1].upper() + text[1:]))
+        if text != warning:  # it names a setting
+            show_note("The setting is on the Training page, under Advanced settings.")
     if not summary["findings"]:
         return
     with st.expander("Files"):
@@ -128,7 +192,7 @@ def _show_samples(words: tuple[str, ...], summary: dict) -> None:
     label = st.selectbox(
         "Samples of",
         [None, *range(len(names))],
-        format_func=lambda index: "any class" if index is None else names[index],
+        format_func=lambda index: "all classes" if index is None else names[index],
         key=f"samples {words}",
     )
     shown = summary if label is None else _summary(words, label=label)
@@ -137,22 +201,26 @@ def _show_samples(words: tuple[str, ...], summary: dict) -> None:
             display.show_image(decode_png(sample["image"]), sample["label"], WIDTH)
 
 
-def _show_augmentation(words: tuple[str, ...]) -> None:
-    """Choose an augmentation and show it on some training images."""
+def _select_augmentation(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Choose an augmentation; its overrides."""
     key = f"sheet {' '.join(words)} "
     choice = setting_inputs.select_group("augment", group_choices("augment"), key)
-    words = (*words, *((choice,) if choice else ()))
-    base = compose.compose(*words).augment
+    chosen = (choice,) if choice else ()
+    base = compose.compose(*words, *chosen).augment
     with st.expander("All augmentation settings"):
         settings = [
             (option, getattr(base, name.partition(".")[2]))
             for name, option in options().items()
             if name.startswith("augment.")
         ]
-        words = (*words, *setting_inputs.edit_settings(settings, f"{key}{choice} "))
-    if st.button("Next random seed", key="next_seed"):
+        return (*chosen, *setting_inputs.edit_settings(settings, f"{key}{choice} "))
+
+
+def _show_augmented(words: tuple[str, ...]) -> None:
+    """Show training images and their augmented versions."""
+    if st.button("Next random seed", key="next_seed", help="other random draws of the same kind"):
         st.session_state["seed"] = st.session_state.get("seed", 0) + DRAWS
-    st.code(command_line("show-augment", words), language="bash", wrap_lines=True)
+    st.code(command_line("show-augment", words), language=None, wrap_lines=True)
     with st.spinner("augmenting"):
         sheet = worker("data").call(
             "augment",

@@ -48,14 +48,18 @@ def _select(audits: Path, names: list[str]) -> Path:
     if st.session_state.get(NEWEST, names[0]) != names[0]:
         requested = names[0]
     st.session_state[NEWEST] = names[0]
+    index = names.index(requested) if requested in names else 0
     name = st.selectbox(
         "Audit",
         names,
-        index=names.index(requested) if requested in names else 0,
-        key=f"audit {names[0]}",
+        index=index,
+        # Another one after Back, which changes the address.
+        key=f"audit {names[0]} {requested}",
         help="the newest first; `vit-keras audit`",
     )
-    st.query_params["audit"] = name
+    # Not when the page is opened: Back would only lead to the same page.
+    if name != names[index] or requested != st.query_params.get("audit", ""):
+        st.query_params["audit"] = name
     return audits / name
 
 

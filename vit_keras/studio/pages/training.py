@@ -1,6 +1,8 @@
 """The Training page: configure, check, start and follow a training."""
 
 import functools
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
@@ -9,51 +11,38 @@ from vit_keras.config import compose
 from vit_keras.config.fields import options, stage_options
 from vit_keras.config.quoting import quote_override
 from vit_keras.config.schema import MULTILABEL, Config
-from vit_keras.errors import SettingError
-from vit_keras.runs import run_dir
-from vit_keras.studio.components import data_source, estimate, job_monitor, setting_inputs, sweep
-from vit_keras.studio.components.display import escape_markdown, show_errors
-from vit_keras.studio.jobs import runner
-from vit_keras.studio.jobs.command import (
-    FINETUNE,
-    TRAIN,
-    Command,
-    Recipe,
-    default_recipe,
-    group_choices,
-    recipes,
+from vit_keras.data import registry
+from vit_keras.studio.components import (
+    advanced_settings,
+    data_source,
+    job_monitor,
+    kept_values,
+    model_size,
+    start_panel,
+    starting_point,
+    sweep,
+    training_choice,
 )
-from vit_keras.studio.jobs.queue import Job, Jobs
+from vit_keras.studio.components.display import escape_markdown, show_errors
+from vit_keras.studio.components.setting_inputs import Form
+from vit_keras.studio.components.training_choice import FOLLOW, FORM, HANDLE, NEW, TO_OPEN
+from vit_keras.studio.jobs.command import FINETUNE, TRAIN, Command, default_recipe, recipes
+from vit_keras.studio.jobs.queue import Jobs
+from vit_keras.text import folder_name
 from vit_keras.training.task import OF_ONE_LABEL
 
-COMMON = ("train.epochs", "train.batch_size", "optim.learning_rate", "train.sample_predictions")
-# Set elsewhere on the page, or not applicable to a new run.
-HIDDEN = (
-    *("data.name", "data.path", "data.several_labels", *data_source.FOLDER_SETTINGS),
-    *(*data_source.COLUMNS, "task", "run.root", "run.resume"),
-)
-TITLES = {
-    "": "Name",
-    "data": "Data",
-    "model": "Model",
-    "pretrained": "Pretrained weights",
-    "augment": "Augmentation",
-    "optim": "Optimizer",
-    "loss": "Loss",
-    "train": "Training",
-    "run": "Run directory",
-}
-SAMPLES = 8
-NEW, FOLLOW = "New training", "Trainings"
-STARTED = "has_started"  # session key: a training was started by the last click
+LENGTH = ("train.epochs", "train.batch_size", "optim.learning_rate")
+PATH_SYNTAX = re.compile(r":? *data\.path=<[^>]*>")  # of the command line, in a recipe's comment
+SAMPLES = "train.sample_predictions"
+SHOWN_SAMPLES = 8  # the page shows sample predictions, where a recipe has none
 
 _compose = functools.lru_cache(maxsize=128)(compose.compose)  # a page is drawn at every click
 
 
 def show(jobs: Jobs) -> None:
     """Show the page below its title: a form for a new training, and the trainings so far."""
-    if st.session_state.pop(STARTED, False):
-        st.session_state["tab"] = FOLLOW
+    if TO_OPEN in st.session_state:
+        st.session_state["tab"] = st.session_state.pop(TO_OPEN)
     if "first_tab" not in st.session_state:  # tabs with another default would be reset
         shown = "job" in st.query_params or job_monitor.is_active(jobs)
         st.session_state["first_tab"] = FOLLOW if shown else NEW
@@ -63,135 +52,135 @@ def show(jobs: Jobs) -> None:
     with follow, show_errors():
         job_monitor.show(jobs)
     with new, show_errors():
-        command = _edit_command(jobs.root)
-        if command is not None:
-            _show_start(jobs, command)
+        left, right = st.columns([2, 1], gap="medium")
+        form, command = Form(FORM, columns=2), None
+        with left, show_errors():
+            command = _edit_command(jobs.root, form)
+        with right, show_errors():
+            start_panel.show(jobs, command, form)
 
 
-def _edit_command(root: Path) -> Command | None:
+def _edit_command(root: Path, form: Form) -> Command | None:
     """The form of a new training; its command, or None until the required choices are made."""
-    is_pretrained = st.radio(
-        "Start from",
-        (False, True),
-        format_func=lambda pretrained: "Pretrained weights" if pretrained else "Scratch",
-        key="start_from",
-        horizontal=True,
-    )
+    name_place = st.container()
     data, data_words = data_source.select_data(root)
+    task_words = data_source.select_task(data) if data_words else ()
+    form.places["data.path"] = st.empty()
+    handle = starting_point.select()
     if not data_words:
         st.info("Choose the images.")
+    if not data_words or handle is None:
         return None
-    task_words = data_source.select_task(data)
-    recipe = _select_recipe(is_pretrained, data)
-    # The recipe itself sets `data=<its data set>`, the first of the overrides.
-    words = [f"recipe={recipe.name}", *task_words, *data_words[data == recipe.data :]]
-    key = f"{recipe.name} {data} {' '.join(task_words)}"
-    left, right = st.columns(2)
-    for group, column in zip(("model", "augment"), (left, right), strict=True):
-        with column:
-            choice = setting_inputs.select_group(group, group_choices(group), key)
-        words += [choice] if choice else []
+    words = _base_words(data, data_words, task_words, handle)
+    size_place = st.container()
+    with size_place:
+        words += _select_size(handle)
+    words += advanced_settings.select_presets()
     base = _compose(*words)
+    if not base.train.sample_predictions and SAMPLES not in _not_applicable(base):
+        words.append(f"{SAMPLES}={SHOWN_SAMPLES}")
+        base = _compose(*words)
     if root != Path(base.run.root).absolute():
         words.append(f"run.root={quote_override(root)}")
-    words += _edit_common(base, key)
-    words += _edit_stages(base, key)
-    words += _edit_others(base, key)
-    return sweep.select_sweep(Command(FINETUNE if is_pretrained else TRAIN, tuple(words)), base)
-
-
-def _select_recipe(is_pretrained: bool, data: str) -> Recipe:
-    """Choose a recipe for this start, at first the one that is written for the data."""
-    found = [recipe for recipe in recipes() if recipe.is_pretrained == is_pretrained]
-    first = default_recipe(is_pretrained, data)
-    recipe: Recipe = st.selectbox(
-        "Recipe",
-        found,
-        index=found.index(first),
-        format_func=lambda recipe: recipe.name,
-        key=f"recipe {is_pretrained} {data}",
-        help="`recipe=...`: a complete configuration; the settings below change it",
+    form.unset = advanced_settings.unset_words(base)
+    with name_place:
+        _edit_name(form, base)
+    in_view = _edit_size_and_length(form, base)
+    advanced_settings.edit(
+        form,
+        base,
+        hidden=(*in_view, *_not_applicable(base)),
+        recipe=lambda: _select_recipe(data, handle),
     )
-    st.markdown(escape_markdown(recipe.help))
-    return recipe
+    words += [*form.words, *advanced_settings.further_overrides()]
+    command = Command(FINETUNE if handle else TRAIN, _last_of_each(words))
+    return sweep.select_sweep(command, base, form)
 
 
-def _edit_common(base: Config, key: str) -> list[str]:
-    """Edit the settings that are changed most often, side by side."""
-    words = []
-    for name, column in zip(_common_names(base), st.columns(len(_common_names(base))), strict=True):
-        group, field = name.split(".")
-        value = getattr(getattr(base, group), field)
-        with column:
-            # The page shows sample predictions by default; the recipes do not.
-            shown = value or SAMPLES if name == "train.sample_predictions" else value
-            word = setting_inputs.edit_setting(options()[name], shown, key)
-        if name == "train.sample_predictions" and word is None and shown != value:
-            word = f"{name}={shown}"
-        words += [word] if word else []
+def _base_words(
+    data: str, data_words: tuple[str, ...], task_words: tuple[str, ...], handle: str
+) -> list[str]:
+    """The recipe, the task, the data and the pretrained model."""
+    recipe = next(one for one in recipes() if one.name == _recipe_name(data, handle))
+    # The recipe itself sets `data=<its data set>`, the first of the overrides.
+    words = [f"recipe={recipe.name}", *task_words, *data_words[data == recipe.data :]]
+    if handle != recipe.handle:
+        words.append(f"{HANDLE}={quote_override(handle)}")
     return words
 
 
-def _common_names(base: Config) -> list[str]:
-    # Each stage has its own number of epochs.
-    names = [name for name in COMMON if not (base.stages and name == "train.epochs")]
-    return [name for name in names if name not in _not_applicable(base)]
+def _recipe_name(data: str, handle: str) -> str:
+    """The recipe that is kept for this data and start, at first the one that is written for it."""
+    found = [recipe.name for recipe in recipes() if recipe.is_pretrained == bool(handle)]
+    kept = kept_values.values().get(training_choice.recipe_slot(data, handle))
+    return kept if kept in found else _default_recipe(data, handle)
+
+
+def _default_recipe(data: str, handle: str) -> str:
+    known = training_choice.EMBEDDED if handle == training_choice.embedded() else handle
+    return default_recipe(bool(handle), data, known).name
+
+
+def _select_recipe(data: str, handle: str) -> None:
+    name = kept_values.control(
+        st.selectbox,
+        "Recipe",
+        training_choice.recipe_slot(data, handle),
+        _default_recipe(data, handle),
+        options=[recipe.name for recipe in recipes() if recipe.is_pretrained == bool(handle)],
+        help="A complete configuration that was tried out; what is set here changes it. "
+        "`recipe=...`",
+    )
+    help = next(one.help for one in recipes() if one.name == name)
+    st.markdown(escape_markdown(PATH_SYNTAX.sub("", help)))
+
+
+def _select_size(handle: str) -> list[str]:
+    """The preset of the model; a pretrained one has its own size."""
+    size = None if handle else model_size.select()
+    return [size] if size else []
+
+
+def _edit_name(form: Form, base: Config) -> None:
+    """The name, and how it reads as that of a folder where that differs."""
+    form.edit_row([(options()["name"], base.name, "")])
+    typed = kept_values.values().get(f"{FORM}name", "")
+    if typed and folder_name(typed) != typed:
+        st.markdown(f"As a folder: {escape_markdown(folder_name(typed))}")
+
+
+def _edit_size_and_length(form: Form, base: Config) -> list[str]:
+    """Edit the image size, of files, and how long and in what steps to train."""
+    hidden = _not_applicable(base)
+    names = [name for name in LENGTH if name not in hidden]
+    names = [*(["data.image_size"] if base.data.name in registry.OF_FILES else []), *names]
+    # Without epochs there is no training; an image size may be that of the data.
+    fields = [
+        (
+            replace(options()[name], is_optional=name == "data.image_size"),
+            compose.get_setting(base, name),
+            "",
+        )
+        for name in names
+    ]
+    epochs = stage_options()["epochs"]
+    stages = [(epochs, stage.epochs, f"stages.{name}.") for name, stage in base.stages.items()]
+    per_row = 2 if len(fields) == 4 else 3  # two rows of two; numbers need the room
+    for row in (fields, stages):
+        for start in range(0, len(row), per_row):
+            form.edit_row(row[start : start + per_row])
+    return [*names, *(prefix + option.name for option, _, prefix in stages)]
 
 
 def _not_applicable(base: Config) -> tuple[str, ...]:
-    """Settings that the task does not have."""
-    return tuple(OF_ONE_LABEL) if base.task == MULTILABEL else ()
+    """Settings that this training does not have."""
+    hidden = ("train.epochs",) if base.stages else ()
+    if base.stages and all(stage.learning_rate for stage in base.stages.values()):
+        hidden = (*hidden, "optim.learning_rate")
+    return (*hidden, *(OF_ONE_LABEL if base.task == MULTILABEL else ()))
 
 
-def _edit_stages(base: Config, key: str) -> list[str]:
-    words = []
-    for name, stage in base.stages.items():
-        with st.expander(f"Stage {escape_markdown(name)}", expanded=False):
-            pairs = [(option, getattr(stage, field)) for field, option in stage_options().items()]
-            words += setting_inputs.edit_settings(pairs, key, f"stages.{name}.")
-    return words
-
-
-def _edit_others(base: Config, key: str) -> list[str]:
-    """Edit all other settings, in one expander per group."""
-    words = []
-    for group, title in TITLES.items():
-        names = [name for name in options() if name.rpartition(".")[0] == group]
-        hidden = (*COMMON, *HIDDEN, *_not_applicable(base))
-        names = [name for name in names if name not in hidden]
-        node = getattr(base, group) if group else base
-        with st.expander(title):
-            pairs = [(options()[name], getattr(node, name.rpartition(".")[2])) for name in names]
-            words += setting_inputs.edit_settings(pairs, key)
-    return words
-
-
-def _show_start(jobs: Jobs, command: Command) -> None:
-    """Check the settings, and offer to estimate and to start the training if they are valid."""
-    st.subheader("This training")
-    try:
-        config = command.check()
-    except SettingError as error:
-        st.error(escape_markdown(error))
-        config = None
-    st.code(command.text(), language="bash", wrap_lines=True)
-    if config is None:
-        st.button("Start training", disabled=True, key="not_yet")
-        return
-    st.success("The settings are valid.")
-    estimate.show(command)
-    if st.button("Start training", type="primary", key="start"):
-        job = start(jobs, command, config)
-        st.query_params["job"] = job.id
-        st.session_state[STARTED] = True
-        st.rerun()
-
-
-def start(jobs: Jobs, command: Command, config: Config) -> Job:
-    """Add the training to the queue, and make sure that a runner is running."""
-    run_dir.check_free(config.run)
-    job = jobs.add(
-        command.name, command.all_words, config.name, command.swept, place=config.run.dir
-    )
-    runner.ensure(jobs)
-    return job
+def _last_of_each(words: list[str]) -> tuple[str, ...]:
+    """The overrides without those that a later one of the same setting replaces."""
+    last = {word.partition("=")[0]: place for place, word in enumerate(words)}
+    return tuple(words[place] for place in sorted(last.values()))

@@ -58,6 +58,7 @@ class DataTasks:
                 *quality_report.joined_labels(splits),
                 *quality_report.imbalance(splits),
                 *quality_report.crop(splits),
+                *quality_report.sizes(splits),
                 *accuracy.small_splits(splits.image_counts),
             ],
             "findings": [finding._asdict() for finding in findings[:FINDINGS]],
@@ -66,11 +67,12 @@ class DataTasks:
         }
 
     def augment(self, words: list[str], columns: int, draws: int, seed: int) -> str:
-        """A PNG of the first training images, each above `draws` augmented versions of it."""
+        """A PNG of training images of all classes, each above `draws` augmented versions."""
         config = compose.compose(*words)
         preflight.check_settings(Config(task=config.task, data=config.data, augment=config.augment))
         data_words = [word for word in words if not word.startswith(("augment", "recipe="))]
-        images = self._read(data_words, False).train.images[:columns]
+        train = self._read(data_words, False).train
+        images = train.images[train.spread(columns)]
         size = image_size(config.data)
         return encode_png(augmentation_sheet(images, config.augment, draws, seed, size))
 
