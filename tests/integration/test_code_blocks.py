@@ -2,8 +2,8 @@
 
 Commands run in this process, one after the other, through the `main` that the installed command
 calls; the Python of a page is executed in one namespace. A training gets one epoch of one batch for
-each stage (`affordable`), and evaluations and exports are of the smallest run; everything else is
-executed as it is written.
+each stage (`affordable`), of TFDS's data sets the first images are read, and evaluations and
+exports are of the smallest run; everything else is executed as it is written.
 """
 
 import builtins
@@ -11,12 +11,16 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import absl.logging
 import numpy as np
 import pytest
+import uvicorn
 import yaml
 from omegaconf import OmegaConf
 from PIL import Image
@@ -27,6 +31,8 @@ from helpers.paths import ROOT
 from vit_keras.cli.main import main
 from vit_keras.config import compose
 from vit_keras.config.schema import Config
+from vit_keras.data.readers import tfds
+from vit_keras.pipeline.settings import PipelineSettings
 from vit_keras.studio import __main__ as studio_main
 
 PAGES = [
@@ -44,7 +50,8 @@ BUDGET = {
     "train.jit_compile": "false",
     "data.limit": "240",
 }
-IN_PACKAGE = ("digits", "folder", "csv", "npz", "arrays")  # data that need no TFDS
+TFDS_IMAGES = 2000  # of a split of TFDS, of which none is needed that the limit leaves out
+IN_PACKAGE = ("digits", "folder", "csv", "huggingface", "npz", "arrays")  # data that need no TFDS
 FINETUNING = {
     "pretrained.handle": "tiny.keras",  # of the workspace, for every pretrained model
     "pretrained.baseline": "false",
@@ -97,14 +104,39 @@ def page_runner(workspace, monkeypatch, capsys):
     monkeypatch.setattr(builtins, "input", lambda _="": "n")
     # The server of the studio is not started, and another one may have its port.
     monkeypatch.setattr(os, "execv", lambda *_: None)
-    monkeypatch.setattr(studio_main, "_check_port", lambda *_: None)
+    monkeypatch.setattr(studio_main, "check_port", lambda *_: None)
+    servers = []
+    monkeypatch.setattr(uvicorn, "run", lambda app, **words: serve(app, words, servers))
     # Hydra closes the log handlers that exist, and absl's the stream that it was made with, which
     # is pytest's own unless it is the current one.
     handler = absl.logging.get_absl_handler().python_handler
     monkeypatch.setattr(handler, "stream", sys.stderr)
+    read = tfds.read_split
+    monkeypatch.setattr(
+        tfds, "read_split", lambda builder, name, *rest: read(builder, part_of(name), *rest)
+    )
     full = vit_keras.load_config
     monkeypatch.setattr(vit_keras, "load_config", lambda *words: full(*affordable(words)))
-    return PageRunner(monkeypatch, capsys)
+    yield PageRunner(monkeypatch, capsys)
+    for server, thread in servers:
+        server.should_exit = True
+        thread.join()
+
+
+def part_of(split):
+    """TFDS's name of the first images of a split."""
+    return f"{split}[:{TFDS_IMAGES}]"
+
+
+def serve(app, words, servers):
+    """As `uvicorn.run`, but the page goes on, and its next blocks ask the service."""
+    server = uvicorn.Server(uvicorn.Config(app, **words))
+    thread = threading.Thread(target=server.run)
+    servers.append((server, thread))
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
 
 
 class PageRunner:
@@ -145,6 +177,9 @@ class PageRunner:
             assert [text for text in expected if text not in errors.splitlines()] == [], errors
 
     def settings(self, code):
+        if "incoming:" in code:  # of a pipeline
+            PipelineSettings(**yaml.safe_load(code))
+            return
         OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(yaml.safe_load(code)))
 
     def command(self, line):
@@ -152,6 +187,9 @@ class PageRunner:
         program, *words = shlex.split(line, comments=True) or [""]
         if program == "vit-keras":
             return self.vit_keras(words)
+        if program == "curl" and shutil.which("curl"):
+            done = subprocess.run([program, *words], capture_output=True, text=True)
+            return done.returncode, done.stderr
         check_line(program, words)
         return 0, ""
 
@@ -160,6 +198,8 @@ class PageRunner:
             words = [words[0], *affordable(words[1:], words[0])]
             if words[-1] == "unavailable":
                 return 0, ""
+        if words[0] == "pipeline":  # tests/pipeline/ trains one
+            words = ["pipeline", "--help"]
         if words[:1] == ["get-data"] and words[1:] != ["--list"]:
             words = ["get-data", "--help"]  # a download
         if words[0] in ("evaluate", "export"):  # of the smallest run
@@ -222,7 +262,7 @@ def check_line(program, words):
     elif program in ("python", "bash"):
         assert words[0] == "-m" or (ROOT / words[0]).is_file(), words
     else:
-        assert program in ("", "source", "cd", "git", "twine", "pre-commit"), program
+        assert program in ("", "source", "cd", "curl", "git", "twine", "pre-commit"), program
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -102,3 +102,15 @@ def test_a_refused_phrase_is_nowhere(phrase):
     pattern = re.compile(rf"\b{words}\b", re.IGNORECASE)
     found = [path for path in TEXTS if pattern.search(path.read_text(encoding="utf-8"))]
     assert [str(path.relative_to(ROOT)) for path in found] == []
+
+
+def test_each_extra_that_a_user_may_want_is_in_the_guide_of_the_installation():
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    extras = project.partition("[project.optional-dependencies]")[2].partition("\n[")[0]
+    guide = (ROOT / "docs/getting-started/install.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `([\w-]+)` \|", guide, re.MULTILINE))
+    assert listed == {*re.findall(r"^([\w-]+) = \[", extras, re.MULTILINE)} - {
+        "dev",
+        "docs",
+        "peers",
+    }

@@ -36,6 +36,7 @@ def test_progress_and_predictions_of_a_run(tmp_path, seen):
     assert len(seen) == 2 * (1 + 11)  # 360 images in batches of 32, twice, and two beginnings
     assert {(row["epochs"], row["steps"]) for row in seen} == {(2, 11)}
     assert [row["step"] for row in seen if row["epoch"] == 2] == list(range(12))
+    assert [row["compiling"] for row in seen] == [True] + [False] * 23
     assert seen[-1]["loss"] > 0
     assert 0 < seen[5]["seconds_left"] < 600
     assert seen[-1]["seconds_left"] == 0

@@ -19,3 +19,10 @@ def transformers(torch):
 def timm(torch):
     with torchvision_or_stand_in():
         return pytest.importorskip("timm", reason="timm is not installed")
+
+
+@pytest.fixture
+def quiet(transformers):
+    """Nothing of what Hugging Face prints as it saves and loads."""
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()

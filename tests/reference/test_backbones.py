@@ -103,12 +103,6 @@ def assert_same(name, handle, expected_of, size, **settings):
     return model, report
 
 
-@pytest.fixture
-def quiet(transformers):
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
-
-
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("case", FEATURES)
 def test_features_of_hugging_face_at_any_size_and_back(case, torch, transformers, tmp_path):

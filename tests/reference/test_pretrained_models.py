@@ -106,11 +106,6 @@ HUGGING_FACE = {
 }
 
 
-@pytest.fixture
-def quiet(transformers):
-    transformers.utils.logging.disable_progress_bar()
-
-
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("case", HUGGING_FACE)
 def test_hugging_face_there_and_back(case, torch, transformers, tmp_path):
@@ -150,22 +145,14 @@ def test_hugging_face_with_another_activation_is_refused(torch, transformers, tm
 
 
 @pytest.mark.usefixtures("quiet")
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [
-        ("DeiTForImageClassificationWithTeacher", "embeddings.distillation_token"),
-        ("DeiTModel", "embeddings.distillation_token"),
-        ("ViTForMaskedImageModeling", "decoder.0.bias"),
-    ],
-)
-def test_hugging_face_with_more_than_a_vit_is_refused(kind, name, torch, transformers, tmp_path):
-    config = transformers.ViTConfig if kind.startswith("ViT") else transformers.DeiTConfig
+def test_hugging_face_with_more_than_a_vit_is_refused(torch, transformers, tmp_path):
     sizes = dict(image_size=SIDE, patch_size=8, hidden_size=24, num_hidden_layers=2)
     sizes |= dict(num_attention_heads=3, intermediate_size=48, encoder_stride=8)
-    getattr(transformers, kind)(config(**sizes)).save_pretrained(tmp_path)
+    config = transformers.ViTConfig(**sizes)
+    transformers.ViTForMaskedImageModeling(config).save_pretrained(tmp_path)
     message = refusal(tmp_path)
-    assert f"has {name}" in message
-    assert f'allow=["{name}"]' in message
+    assert "has decoder.0.bias" in message
+    assert 'allow=["decoder.0.bias"]' in message
 
 
 @pytest.mark.usefixtures("quiet")
