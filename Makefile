@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup train finetune studio test test-slow test-browser test-jax test-notebooks test-all \
+.PHONY: setup train finetune studio test test-slow test-browser test-jax test-notebooks \
+	test-containers test-all \
 	coverage notebooks docs lint check check-peers bench bench-smoke
 
 setup: $(VENV)/.ready
@@ -51,6 +52,12 @@ test-jax: setup
 test-notebooks: setup
 	$(PYTEST) tests/integration -m notebooks --dist load --maxschedchunk 1
 
+# Builds the image of a service and starts it; see docs/guides/deploy.md for what it needs.
+VIT_KERAS_BASE_IMAGE ?= localhost/debian-python
+test-containers: setup
+	VIT_KERAS_BASE_IMAGE=$(VIT_KERAS_BASE_IMAGE) $(BIN)/python -m pytest \
+		tests/integration/test_containers.py
+
 test-all: test test-slow test-browser test-jax test-notebooks check-peers
 
 # Line coverage of the package: make coverage PARTS="test test-slow test-browser"
@@ -80,7 +87,8 @@ lint: setup
 check: lint test
 
 $(VENV)/.peers: requirements-peers.txt | setup
-	@$(PIP) --constraint requirements.txt -r requirements-peers.txt
+	@sed 's/\[[^]]*\]//' requirements.txt > $(VENV)/constraints.txt  # pip: no extras in constraints
+	@$(PIP) --constraint $(VENV)/constraints.txt -r requirements-peers.txt
 	@$(PIP) --no-deps timm==1.0.31
 	@touch $@
 
@@ -89,13 +97,13 @@ check-peers: $(VENV)/.peers
 	$(BIN)/python -m pytest tests/reference -m reference
 
 BENCHMARKS := train_step abstention audit augment cached_features calibration distillation embed \
-	estimate folder_decode folder_scan imbalance int8 multilabel predict scientific_images studio \
-	suggest time_to_accuracy
+	estimate folder_decode folder_scan imbalance int8 list_runs multilabel predict records scaling \
+	scientific_images serve studio suggest time_to_accuracy
 
-# Speed compared with peers: training, augmentation, decoding, int8, prediction, studio, caches; what
-# can be done for rare classes and wrong labels; which images to label; several labels; and the
-# accuracy after the same ten minutes, which takes an hour. The log of ideas, small_budget.py, takes
-# many hours and is not among them.
+# Speed compared with peers: training, augmentation, decoding, int8, prediction, serving, studio,
+# lists; what can be done for rare classes and wrong labels; which images to label; several labels;
+# and the accuracy after the same ten minutes, which takes an hour. The log of ideas,
+# small_budget.py, takes many hours and is not among them.
 bench: $(VENV)/.peers
 	$(BIN)/python benchmarks/train_step.py --heads 3 12
 	for name in $(filter-out train_step,$(BENCHMARKS)); do \
@@ -108,5 +116,7 @@ bench-smoke: setup
 	printf '%s\n' $(BENCHMARKS:%=%.py) small_budget.py \
 		"gpu/throughput.py train" "gpu/throughput.py infer" gpu/cifar10.py | \
 	xargs -P 2 -I {} sh -c ' \
+		started=$$(date +%s); \
 		output=$$($(BIN)/python benchmarks/{} --smoke 2>&1) && status=0 || status=255; \
-		printf "%s\n" "benchmarks/{} --smoke" "$$output"; exit $$status'
+		seconds=$$(($$(date +%s) - started)); \
+		printf "%s\n" "benchmarks/{} --smoke: $$seconds s" "$$output"; exit $$status'

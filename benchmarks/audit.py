@@ -27,9 +27,10 @@ LABELS = ("wrong", "corrected", "true")
 FIRST = 0.1  # of the list, which the person looks at
 
 
-def load_images(data):
-    """The splits of the whole data set, at the size of the backbone, in memory."""
+def load_images(data, limit=None):
+    """The splits of the whole data set, or of so many images, at the size of the backbone."""
     words = ["data=folder", f"data.path={data}"] if data else ["data=digits"]
+    words += [f"data.limit={limit}"] if limit else []
     splits = vit_keras.load_splits(vit_keras.load_config(*words, "data.image_size=32").data, seed=0)
     return {name: split.decoded() for name, split in splits.as_dict().items()}
 
@@ -64,7 +65,12 @@ def test_accuracy(splits, labels, seed, epochs):
     }
     with tempfile.TemporaryDirectory() as folder:
         config = vit_keras.load_config(
-            *("recipe=finetune_digits", "data=arrays", "data.image_size=32"),
+            *(
+                "recipe=finetune_digits",
+                "data=arrays",
+                "data.image_size=32",
+                "data.train_limit=null",
+            ),
             *(
                 "pretrained.baseline=false",
                 f"pretrained.handle={BACKBONE}",
@@ -82,9 +88,11 @@ def main():
     options.add_argument("--share", type=float, default=0.08, help="of the labels, made wrong")
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options.add_argument("--epochs", type=int, default=10, help="of each of two stages")
+    options.add_argument("--limit", type=int, help="of the images")
     options.add_argument("--labels", choices=LABELS, nargs="+", default=list(LABELS))
-    settings = parse_arguments(options, seeds=[0], epochs=1, data=None, labels=["corrected"])
-    splits = load_images(settings.data)
+    smallest = dict(seeds=[0], epochs=1, data=None, labels=["corrected"], limit=300)
+    settings = parse_arguments(options, **smallest)
+    splits = load_images(settings.data, settings.limit)
     images, true = (
         np.concatenate([splits[name][part] for name in ("train", "validation")]) for part in (0, 1)
     )

@@ -47,6 +47,13 @@ def write_photos(folder):
     return folder
 
 
+def epochs_of(words, epochs):
+    """Overrides that train for so many epochs; of a fine-tuning in each stage."""
+    stages = vit_keras.load_config(*words).stages
+    names = [f"stages.{name}.epochs" for name in stages] or ["train.epochs"]
+    return [f"{name}={epochs}" for name in names]
+
+
 def measure(words, folder):
     """Seconds as estimated, and of the training."""
     config = replace(vit_keras.load_config(*words), run=RunConfig(dir=str(folder / "run")))
@@ -59,7 +66,7 @@ def measure(words, folder):
 def main():
     options = argument_parser(__doc__)
     options.add_argument("--cases", nargs="+", choices=CASES, default=[*CASES])
-    options.add_argument("--epochs", type=int, help="of each case, in the place of its own")
+    options.add_argument("--epochs", type=int, help="of each case, in place of its own")
     settings = parse_arguments(options, cases=["digits"], epochs=1)
     rows = []
     for case in settings.cases:
@@ -68,7 +75,7 @@ def main():
             if case == PHOTOS:
                 words = (*words, f"data.path={write_photos(Path(place) / 'photos')}")
             if settings.epochs:
-                words = (*words, f"train.epochs={settings.epochs}")
+                words = (*words, *epochs_of(words, settings.epochs))
             rows.append((case, *measure(words, Path(place))))
     print("| | estimate, s | training, s | ratio |\n| --- | --- | --- | --- |")
     for case, estimated, real in rows:

@@ -50,7 +50,7 @@ def main():
         seconds = time.perf_counter() - started
         print(f"load with duplicate search {seconds:7.1f} s ({len(splits.findings)} findings)")
 
-        from vit_keras import backend
+        from vit_keras import peak_memory
         from vit_keras.data import input_pipeline  # import Keras
 
         stream = iter(input_pipeline.training_batches(splits.train, 128, 0, 0, prefetch=4))
@@ -59,7 +59,7 @@ def main():
         for _ in range(steps):
             next(stream)
         rate = steps * 128 / (time.perf_counter() - started)
-        peak = backend.peak_memory_mb()["host"]
+        peak = peak_memory.in_mb()["host"]
         del stream  # stop prefetching before the folder is deleted
         print(f"an epoch of {steps * 128} images: {rate:.0f} images/s, peak memory {peak:.0f} MB")
 

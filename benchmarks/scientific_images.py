@@ -112,7 +112,9 @@ def main() -> None:
     options.add_argument("--epochs", type=int, default=40)
     options.add_argument("overrides", nargs="*", help="further settings of the trainings")
     chosen = parse_arguments(
-        options, epochs=1, overrides=["train.limit_train_batches=1", "model.depth=1"]
+        options,
+        epochs=1,
+        overrides=["train.limit_train_batches=1", "model.depth=1", "train.jit_compile=false"],
     )
     with tempfile.TemporaryDirectory() as folder:
         found = compare(Path(folder), f"train.epochs={chosen.epochs}", *chosen.overrides)

@@ -1,11 +1,13 @@
 """Load times of the studio's pages, and the time of a prediction with a warm model.
 
-    python benchmarks/studio.py [--rounds 3]
+    python benchmarks/studio.py [--rounds 3] [--runs 2000]
 
 Needs Debian's chromium. Each round restarts the studio and opens every page in a browser with an
 empty cache; measured are the times until its heading and until its last element is visible. The
 peer is the heading of an empty Streamlit page. A prediction is measured from the upload to the
-class on the page, for the second image; the first one loads the model.
+class on the page, for the second image; the first one loads the model. Last, the Runs page of a
+studio with many runs, whose list an earlier opening has kept: until its rows are there, and from a
+click or a search until the page has changed.
 """
 
 import contextlib
@@ -23,15 +25,17 @@ from collections import defaultdict
 from pathlib import Path
 
 from figures import argument_parser, is_installed, median_ratio, parse_arguments
+from list_runs import make_runs
 from PIL import Image
 
 RELEASED = Path(__file__).parents[1] / "saved_models"
 EMPTY = 'import streamlit as st\nst.title("empty")\n'
+ROW = 35  # pixels of a row of a table, and of its head
 # page -> its last element that is visible without a click
 CONTENT = {
     "training": "Start training",
     "inference": "Use the webcam",
-    "runs": "Download as zip",
+    "runs": "Add a run from a zip file",
 }
 
 
@@ -93,7 +97,7 @@ def prediction(page):
             {"name": f"{colour}.png", "mimeType": "image/png", "buffer": stream.getvalue()}
         )
         if colour:
-            page.get_by_role("cell", name=f"{colour}.png").wait_for()
+            page.get_by_role("button", name="Details").nth(1).wait_for()  # of the second image
         predicted.wait_for()
         found = time.perf_counter() - started
         page.get_by_role("img", name="Attention rollout").wait_for()
@@ -101,10 +105,69 @@ def prediction(page):
     return found
 
 
+def many_runs(browser, url, count):
+    """Seconds until the rows of the Runs page, and of a sort, a selection and a search in it."""
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    found, started = {}, time.perf_counter()
+
+    def lap(name):
+        nonlocal started
+        found[name] = time.perf_counter() - started
+        page.wait_for_timeout(1500)  # until the page is at rest
+        started = time.perf_counter()
+
+    rows = page.locator("[data-testid=data-grid-canvas] >> nth=0 >> tbody td[aria-colindex='1']")
+    for name in ("rows, first page of a new studio", "rows"):
+        page.goto(f"{url}/runs")
+        rows.first.wait_for(state="attached")
+        lap(name)
+    box = page.get_by_test_id("data-grid-canvas").first.bounding_box()
+    before = rows.first.text_content()
+    started = time.perf_counter()
+    page.mouse.click(box["x"] + 60, box["y"] + ROW / 2)  # the head of the column of names
+    page.wait_for_function(
+        """([canvas, before]) => document.querySelector(canvas).textContent !== before""",
+        arg=["[data-testid=data-grid-canvas] tbody td[aria-colindex='1']", before],
+    )
+    lap("sort")
+    for name, row, selected in (
+        ("first selection of a new studio", 1.5, 1),
+        ("selection taken back", 1.5, 0),
+        ("selection", 2.5, 1),
+    ):
+        page.mouse.click(box["x"] + 15, box["y"] + ROW * row)
+        page.get_by_text(f"{count:,} of {count:,} runs, {selected} selected").wait_for()
+        lap(name)
+    search = page.get_by_role("textbox", name="Search")
+    search.fill("seed=7")
+    search.press("Enter")
+    page.get_by_text(re.compile(rf"^\d+ of {count:,} runs, \d selected$")).wait_for()
+    lap("search")
+    return found
+
+
+def measure_many_runs(browser, folder, count):
+    make_runs(folder / "saved_models", count)
+    time.sleep(2.5)  # a file that was written just now is read again
+    studio = [sys.executable, "-m", "vit_keras.studio", "--port"]
+    with served(studio, folder) as url:  # reads every run, and keeps the list
+        page = browser.new_page()
+        page.goto(f"{url}/runs")
+        page.locator("[data-testid=data-grid-canvas] tbody td").first.wait_for(
+            state="attached", timeout=120_000
+        )
+    with served(studio, folder) as url:
+        found = many_runs(browser, url, count)
+    for name, value in found.items():
+        print(f"{count:,} runs, {name}: {value:.2f} s")
+
+
 def main():
     options = argument_parser(__doc__)
     options.add_argument("--rounds", type=int, default=3)
-    rounds = parse_arguments(options, rounds=1).rounds
+    options.add_argument("--runs", type=int, default=2000)
+    settings = parse_arguments(options, rounds=1, runs=20)
+    rounds = settings.rounds
     if not is_installed("playwright"):
         return
     if shutil.which("chromium") is None:
@@ -134,6 +197,8 @@ def main():
                     if name == "inference":
                         taken["prediction"].append(prediction(page))
             print({name: f"{values[-1]:.2f} s" for name, values in taken.items()}, flush=True)
+        (folder / "many").mkdir()
+        measure_many_runs(browser, folder / "many", settings.runs)
         browser.close()
     for name, values in taken.items():
         ratio = median_ratio(values, taken["empty"])
