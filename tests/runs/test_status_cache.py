@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from helpers.fake_runs import begun, finished, stopped
+from vit_keras.io import atomic
 from vit_keras.runs import run_dir, status_cache
 from vit_keras.runs.listing import list_runs
 from vit_keras.runs.status import is_locked, run_status
@@ -102,6 +103,55 @@ def test_what_has_changed_is_read_again(change, is_other, folder, read):
     act(folder)
     assert list_runs(folder) == fresh(folder)
     assert read == [name]
+
+
+def replaced(root):
+    """As training and evaluation write a file."""
+    file = root / "a" / "metrics.json"
+    atomic.write_text(file, file.read_text().replace('"epochs": 80', '"epochs": 81'))
+
+
+def a_new_checkpoint(root):
+    folder = root / "b" / "checkpoint"
+    file = next(folder.iterdir())
+    file.rename(folder / f"{file.stem}0{file.suffix}")
+
+
+AT_ONCE = {name: CHANGES[name] for name in ("a lost model", "a checkpoint", "its first file")}
+AT_ONCE |= {"metrics": (replaced, "a"), "another checkpoint": (a_new_checkpoint, "b")}
+
+
+@pytest.mark.parametrize("change", AT_ONCE)
+def test_of_many_runs_files_that_come_and_go_are_seen_at_once(change, folder, read, monkeypatch):
+    monkeypatch.setattr(status_cache, "MANY", 4)
+    monkeypatch.setattr(status_cache, "TURNS", 1_000)
+    list_runs(folder)
+    list_runs(folder)
+    read.clear()
+    act, name = AT_ONCE[change]
+    act(folder)
+    assert list_runs(folder) == fresh(folder)
+    assert read == [name]
+
+
+def test_of_many_runs_a_file_written_in_place_is_seen_after_some_listings(folder, monkeypatch):
+    monkeypatch.setattr(status_cache, "MANY", 4)
+    list_runs(folder)
+    rewritten_with_its_times(folder)
+    lists = [list_runs(folder) for _ in range(status_cache.TURNS)]
+    assert lists[-1] == fresh(folder)
+
+
+def test_of_many_runs_one_that_is_trained_is_seen_at_once(folder, monkeypatch):
+    monkeypatch.setattr(status_cache, "MANY", 4)
+    run_dir.Run(folder / "b").close()  # the lock file is there
+    list_runs(folder)
+    held = run_dir.Run(folder / "b")
+    try:
+        states = [{run.name: run.state for run in list_runs(folder)}["b"] for _ in range(12)]
+        assert set(states) == {"running"}
+    finally:
+        held.close()
 
 
 def test_a_run_that_is_trained_is_never_taken_from_the_cache(folder):

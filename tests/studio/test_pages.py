@@ -67,6 +67,14 @@ def runs(studio):
     return studio.runs
 
 
+def add_run(runs, name, files):
+    """A copy of "other" with other files, which no list of runs finds half written."""
+    run = shutil.copytree(runs / "other", runs.parent / name)
+    for file, text in files.items():
+        (run / file).write_text(text)
+    return run.rename(runs / name)
+
+
 def opened(page, studio, name):
     page.goto(f"{studio.url}/{name.lower()}")
     page.get_by_role("heading", name=name, exact=True).wait_for()
@@ -344,11 +352,16 @@ def test_data_are_inspected_and_augmented(page, studio, runs, shot, serious_barr
 
 def test_several_labels_are_predicted_counted_and_trained_on(page, studio, runs, shot, tmp_path):
     """By the digits' model, whose logits are taken as those of labels."""
-    run = shutil.copytree(runs / "other", runs / "labels")
-    settings = (run / "config.yaml").read_text()
-    (run / "config.yaml").write_text(f"task: multilabel\n{settings}")
-    kept = json.loads((run / "metrics.json").read_text())
-    (run / "metrics.json").write_text(json.dumps({**kept, "best_val_map": 0.9, "test_map": 0.9}))
+    settings = (runs / "other" / "config.yaml").read_text()
+    kept = json.loads((runs / "other" / "metrics.json").read_text())
+    run = add_run(
+        runs,
+        "labels",
+        {
+            "config.yaml": f"task: multilabel\n{settings}",
+            "metrics.json": json.dumps({**kept, "best_val_map": 0.9, "test_map": 0.9}),
+        },
+    )
     for index in range(60):
         (tmp_path / f"{index}.png").write_bytes(digit(index)[0])
     rows = [f"{index}.png,{('ant', 'ant;bee', '[]')[index % 3]}" for index in range(60)]
@@ -446,9 +459,8 @@ def test_a_run_is_evaluated_and_described(page, studio, runs, shot, serious_barr
 
 def test_confidences_are_calibrated_unless_switched_off(page, studio, runs):
     """The digits' model with a temperature of 4: the same class, far less sure of it."""
-    run = shutil.copytree(runs / "other", runs / "soft")
     fitted = {"temperature": 4.0, "fitted_on": {"split": "validation", "images": 144}}
-    (run / "temperature.json").write_text(json.dumps(fitted))
+    run = add_run(runs, "soft", {"temperature.json": json.dumps(fitted)})
     page.wait_for_timeout(1000 * run_table.CACHE_SECONDS)  # until then the list may be the old one
     page.goto(f"{studio.url}/inference?run=soft")
     content, label = digit(0)

@@ -24,7 +24,9 @@ TRAINING = """
 import json, os, pathlib, signal, sys, time
 settings = dict(word.split("=", 1) for word in sys.argv[2:] if "=" in word)
 place = pathlib.Path(settings.get("run.dir", settings.get("run.resume", "")).strip('"'))
+time.sleep(float(settings.get("loads", 0)))
 place.mkdir(parents=True, exist_ok=True)
+(place / "train.log").write_text("started")
 (place / "config.yaml").write_text("run: {resume: null}")
 with open(place / "started", "a") as file:
     file.write(" ".join(sys.argv[2:]) + chr(10))
@@ -148,6 +150,27 @@ def test_a_training_that_a_signal_ends_was_killed(jobs, add, sign):
     thread.join()
     assert state(jobs, job) == "killed"
     assert "from outside" in live_run.failure_message(jobs, jobs.get(job.id))
+    assert "SIG" in run_end.read_end(Path(job.place)).message
+
+
+def test_a_job_killed_while_it_loads_leaves_a_finished_run_as_it_is(jobs, add):
+    first = add()
+    runner.work(jobs.root)
+    again = jobs.resume(jobs.get(first.id))
+    again = replace(again, words=(*again.words, "loads=60"))
+    with jobs.changing():
+        jobs.save(again)
+
+    def end():
+        until(lambda: state(jobs, again) == "running")
+        os.kill(jobs.get(again.id).pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    runner.work(jobs.root)
+    thread.join()
+    assert state(jobs, again) == "killed"
+    assert run_end.read_end(Path(first.place)) is None
 
 
 def test_a_disk_that_is_full_for_a_while_is_waited_for(jobs, add, monkeypatch):

@@ -54,11 +54,8 @@ def list_runs(root: str | Path = ROOT) -> list[RunState]:
         raise SettingError(
             f"--root={root} is itself a run; name its parent folder, or describe {root}"
         )
-    cache = cache_of(place)
     named = {path.relative_to(place).as_posix(): path for path in _folders(place, DEPTH)}
-    found = [cache.status(path, name) for name, path in named.items()]
-    cache.save(list(named))
-    return found
+    return cache_of(place).statuses(named)
 
 
 def rank(runs: Iterable[RunState], by: str = BY) -> list[Ranked]:

@@ -27,6 +27,7 @@ from vit_keras.runs.config_file import CONFIG, read_config
 from vit_keras.text import folder_name
 
 LOCK = ".lock"
+LOG = "train.log"
 PROGRESS = "progress.json"  # epoch, step and time left; there only while the run trains
 SAMPLES = "samples/predictions.json"
 BASELINE = "baseline"  # folder of the baseline run, in that of a fine-tuning
@@ -254,7 +255,7 @@ def log_file(run: Run) -> Iterator[None]:
     if not run.is_writer:
         yield
         return
-    handler = logging.FileHandler(run.path / "train.log", encoding="utf-8")
+    handler = logging.FileHandler(run.path / LOG, encoding="utf-8")
     with log_handler(handler, "%(asctime)s %(message)s", logging.DEBUG):
         log.debug("started at %s", time.strftime("%Y-%m-%d %H:%M:%S %z"))
         yield

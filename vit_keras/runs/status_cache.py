@@ -4,16 +4,23 @@ What was found is kept in memory and, where reading took long, in a file of the 
 the next process. A record is valid while the names, sizes, times and inodes of the run's files are
 unchanged, and as long as this version of the code reads them. A file that is damaged, or of another
 version, is written again.
+
+In a process that lists many runs again and again, as the studio does, most are looked at less
+closely: files that were added, removed or replaced show in the times of their folders, and training
+and evaluation change them in no other way. Those that somebody wrote in place are seen after some
+more listings.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import vit_keras
 from vit_keras.cache import cache_folder
@@ -21,14 +28,24 @@ from vit_keras.config.schema import Config
 from vit_keras.io import atomic
 from vit_keras.logs import log
 from vit_keras.runs.config_file import build, changed_values
-from vit_keras.runs.run_dir import LOCK, PROGRESS
+from vit_keras.runs.run_dir import LOCK, LOG, PROGRESS
 from vit_keras.runs.status import RunState, is_locked, run_status
 
 # Files that change without the status: a lock is tried, and logs are no part of it.
-NOT_READ = (LOCK, PROGRESS, "train.log", "notes.json")
+NOT_READ = (LOCK, PROGRESS, LOG, "notes.json")
 CHECKPOINT = "checkpoint"
 SETTLED = 2_000_000_000  # nanoseconds without a change, after which a file is taken as written
+MANY = 200  # runs, from which on each listing looks closely at some of them in turn
+TURNS = 10  # listings, in which each of so many runs is looked at closely once
 WORTH_KEEPING = 0.5  # seconds that reading took, from which on the result is written to a file
+
+
+class Known(NamedTuple):
+    """The status of a run, and what identified its files, and its folders, before it was read."""
+
+    signature: str
+    folders: tuple[int, ...] | None
+    run: RunState
 
 
 @dataclass
@@ -36,23 +53,45 @@ class StatusCache:
     """The runs of one folder.
 
     Attributes:
-        found: name of a run -> (signature of its files, status).
-        stored: name of a run -> the same as the file has it.
+        found: name of a run -> what is known of it.
+        stored: name of a run -> signature and status as the file has them.
         seconds: that reading took since the file was written.
+        listings: number of them so far.
     """
 
     root: Path
-    found: dict[str, tuple[str, RunState]] = field(default_factory=dict)
+    found: dict[str, Known] = field(default_factory=dict)
     stored: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    listings: int = 0
+
+    def statuses(self, runs: Mapping[str, Path]) -> list[RunState]:
+        """The status of each run; what is known of others is forgotten."""
+        turns = TURNS if len(runs) >= MANY else 1
+        found = []
+        for number, (name, path) in enumerate(runs.items(), start=self.listings):
+            is_quick = number % turns > 0
+            found.append((is_quick and self._unchanged(path, name)) or self.status(path, name))
+        self.listings += 1
+        self._save(list(runs))
+        return found
+
+    def _unchanged(self, path: Path, name: str) -> RunState | None:
+        """The status that is known, unless the folders of the run have changed since."""
+        known = self.found.get(name)
+        if known is None or known.folders is None or known.folders != _folders(path):
+            return None
+        return None if is_locked(path) else replace(known.run, path=path)
 
     def status(self, path: Path, name: str) -> RunState:
         """As `run_status`, of a run in the folder."""
-        signature = _signature(path)
+        folders, signature = _folders(path), _signature(path)
         if signature is None or is_locked(path):
             return run_status(path, name)
-        if name in self.found and self.found[name][0] == signature:
-            return replace(self.found[name][1], path=path)
+        if name in self.found and self.found[name].signature == signature:
+            known = self.found[name]._replace(folders=folders)
+            self.found[name] = known
+            return replace(known.run, path=path)
         run = _from_record(self.stored.get(name), signature, path, name)
         if run is None:
             began = time.perf_counter()
@@ -60,16 +99,16 @@ class StatusCache:
             self.seconds += time.perf_counter() - began
             if run.state == "running":  # locked in between, of which the signature knows nothing
                 return run
-        self.found[name] = signature, run
+        self.found[name] = Known(signature, folders, run)
         return run
 
-    def save(self, names: list[str]) -> None:
+    def _save(self, names: list[str]) -> None:
         """Forget what is not among `names`, and write the file if reading took long."""
         self.found = {name: self.found[name] for name in names if name in self.found}
         if self.seconds < WORTH_KEEPING:
             return
         self.seconds = 0.0
-        runs = {name: _to_record(*one) for name, one in self.found.items()}
+        runs = {name: _to_record(one.signature, one.run) for name, one in self.found.items()}
         text = json.dumps({"version": _code_version(), "runs": runs})
         try:
             atomic.write_text(_file(self.root), text)
@@ -106,6 +145,22 @@ def _code_version() -> str:
         file for place in ("config", "runs") for file in sorted((package / place).rglob("*.py"))
     ]
     return _digest([str(package), *(_stamp(file.stat()) for file in files)])
+
+
+def _folders(path: Path) -> tuple[int, ...] | None:
+    """What changes when a file of a run is added, removed or replaced.
+
+    None while it changes, or without access.
+    """
+    try:
+        found = [os.stat(path)]
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.stat(path / CHECKPOINT))
+    except OSError:
+        return None
+    newest = max(status.st_mtime_ns for status in found)
+    is_settled = time.time_ns() - newest >= SETTLED
+    return tuple(number for one in found for number in _stamp(one)) if is_settled else None
 
 
 def _signature(path: Path) -> str | None:

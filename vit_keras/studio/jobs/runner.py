@@ -85,6 +85,7 @@ def _run(jobs: Jobs, job: Job) -> None:
         if current is None or current.state != WAITING:
             return  # removed from the queue in the meantime
         jobs.save(current)  # a full disk is found before the training starts
+        began = time.time()
         with open(jobs.output(job), "ab") as output:
             process = subprocess.Popen(
                 job.arguments,
@@ -104,7 +105,7 @@ def _run(jobs: Jobs, job: Job) -> None:
             raise
     status = process.wait()
     if status < 0 and not current.swept:
-        _record_kill(jobs, current, -status)
+        _record_kill(jobs, current, -status, began)
     while True:
         try:
             jobs.mark_finished(current, status)
@@ -113,10 +114,18 @@ def _run(jobs: Jobs, job: Job) -> None:
             _pause(error)
 
 
-def _record_kill(jobs: Jobs, job: Job, number: int) -> None:
-    """Record for a run why it ended where it could not do so itself."""
+def _record_kill(jobs: Jobs, job: Job, number: int, began: float) -> None:
+    """Record for a run why it ended where it could not do so itself.
+
+    Not where the process, which began at that time, was killed before it opened the run: that may
+    be one that has finished.
+    """
     run, now = Path(job.place), jobs.get(job.id)
-    if (run / run_dir.CONFIG).is_file() and run_end.read_end(run) is None:
+    try:
+        is_opened = (run / run_dir.LOG).stat().st_mtime >= began
+    except OSError:
+        return
+    if is_opened and (run / run_dir.CONFIG).is_file() and run_end.read_end(run) is None:
         is_asked = now is not None and now.is_kill_asked
         message = "stopped at once in the studio" if is_asked else run_end.killed_by(number)
         run_end.write_end(run, run_end.KILLED, message)
