@@ -63,6 +63,14 @@ def test_progress_and_predictions_of_a_run(tmp_path, seen):
     assert [row["epoch"] for row in kept["epochs"]] == [1, 2, 3]
 
 
+def test_the_time_left_is_that_of_the_stage(tmp_path, seen):
+    stages = ("train.epochs=null", "+stages.first={epochs: 1}", "+stages.rest={epochs: 2}")
+    trained(tmp_path / "run", *stages, "train.jit_compile=false")
+    assert {row.get("seconds_left_of") for row in seen if row["epoch"] == 1} == {"first"}
+    assert {row.get("seconds_left_of") for row in seen if row["epoch"] > 1} == {None}
+    assert [row["seconds_left"] for row in seen if row["step"] == row["steps"]][::2] == [0, 0]
+
+
 def test_an_estimate_counts_the_parameters_and_makes_no_run(tmp_path):
     config = load_config(
         "recipe=digits", "train.jit_compile=false", f"run.root={tmp_path / 'runs'}"

@@ -171,7 +171,7 @@ class Trainer:
         config, run, history, vit = self.config, self.run, self.history, self.model.vit
         result: list[Any] = [history.data_wait, stopping.StopOnNaN(self.plan, stage), history]
         if run.is_writer:
-            result.append(Progress(run, self.plan, self._first_step))
+            result.append(Progress(run, self.plan, stage, self._first_step))
         steps = self.plan.steps_per_epoch
         result.append(saving.TrainingCheckpoint(run, history, steps, self._interrupted))
         if config.optim.ema_momentum is not None:

@@ -247,6 +247,8 @@ def _progress_text(job: Job, view: live_run.RunView) -> str:
         text += ": compiling the first step takes a while"
     if left := view.progress.get("seconds_left"):
         text += f", about {format_duration(left)} left"
+        if stage := view.progress.get("seconds_left_of"):
+            text += f" of the stage {escape_markdown(stage)}"
     return text
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from vit_keras.config.stages import Stage
 from vit_keras.data.input_pipeline import DataWait
 from vit_keras.io import atomic
 from vit_keras.logs import log
@@ -125,10 +126,14 @@ class TensorBoard(keras.callbacks.TensorBoard):
 
 
 class Progress(keras.callbacks.Callback):
-    """Writes `progress.json` at most once a second, for whoever watches the run directory."""
+    """Writes `progress.json` at most once a second, for whoever watches the run directory.
 
-    def __init__(self, run: Run, plan: TrainingPlan, first_step: int = 0) -> None:
+    The time left is that of the stage: how fast the next one is shows when it has begun.
+    """
+
+    def __init__(self, run: Run, plan: TrainingPlan, stage: Stage, first_step: int = 0) -> None:
         super().__init__()
+        self.stage, self.is_last = stage, stage.end == plan.total_epochs
         self.file, self.first_step = run.path / PROGRESS, first_step
         self.epochs, self.steps = plan.total_epochs, plan.steps_per_epoch
         self.written = self.first_call_end = 0.0
@@ -160,12 +165,13 @@ class Progress(keras.callbacks.Callback):
             "compiling": len(self.epoch_starts) == 1 and not self.first_call,  # again in each stage
             **{name: float(logs[name]) for name in ("loss", "accuracy") if name in logs},
             "seconds_left": self._seconds_left(step),
+            **({} if self.is_last else {"seconds_left_of": self.stage.name}),
         }
         atomic.write_text(self.file, json.dumps(content) + "\n", shared=False, flush=False)
 
     def _seconds_left(self, step: int) -> float | None:
         """By the pace of recent epochs, validation and saving included; at first of the steps."""
-        epochs_after, now = self.epochs - self.epoch - 1, time.perf_counter()
+        epochs_after, now = self.stage.end - self.epoch - 1, time.perf_counter()
         durations = [end - start for start, end in itertools.pairwise(self.epoch_starts)]
         if known := durations[1:]:  # the first epoch includes compilation
             epoch = statistics.median(known[-5:])
