@@ -1,12 +1,13 @@
 """LazyImages behaves like an array but reads images from their files."""
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 from helpers.image_files import SIZE, config, write
 from vit_keras import SettingError
-from vit_keras.data import input_pipeline
+from vit_keras.data import batch_memory, input_pipeline
 from vit_keras.data.lazy_images import LazyImages
 from vit_keras.data.splits import load_splits
 
@@ -118,3 +119,17 @@ def test_a_limit_on_memory_decides(root):
     assert isinstance(few.test.images, LazyImages)
     assert few.test.images[0].shape == (*SIZE, 3)
     assert Image.fromarray(few.test.images[0]).size == SIZE[::-1]
+
+
+@pytest.mark.parametrize("place", ["memory", "files"])
+def test_tensorflow_takes_the_memory_of_a_batch_as_it_is(place, root, monkeypatch):
+    """Of memory that is not aligned, as NumPy's own, it makes a copy."""
+    tf = pytest.importorskip("tensorflow")
+    monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
+    split = load_splits(config(root, **({"cache_mb": 0} if place == "files" else {})), 0).train
+    kept, empty = [], batch_memory.empty
+    monkeypatch.setattr(batch_memory, "empty", lambda *what: kept.append(empty(*what)) or kept[-1])
+    stream = iter(input_pipeline.training_batches(split, 4, 0, 0, prefetch=1))
+    ((images, _),) = next(stream)
+    assert isinstance(images, tf.Tensor)
+    assert np.asarray(memoryview(images)).ctypes.data in [array.ctypes.data for array in kept]

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from vit_keras import backend
+from vit_keras.data import batch_memory
 from vit_keras.data.alternating_flip import AlternatingFlip
 from vit_keras.data.dataset import Split
 from vit_keras.data.sampling import epoch_order
@@ -83,7 +84,7 @@ def training_batches(
         own = _own_share(len(index))
         copy = np.arange(len(index))[own] // len(images)  # all first copies come first, and so on
         index = index[own]
-        batch = split.images[index], split.labels[index]
+        batch = batch_memory.take(split.images, index), split.labels[index]
         if flip is None:
             return batch if extra is None else (*batch, extra[index])
         return *batch, flip.is_flipped(index, (first_epoch + epoch) * repeats + copy)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vit_keras.data import decode
+from vit_keras.data import batch_memory, decode
 from vit_keras.data.image_bytes import FolderFiles, ImageBytes
 from vit_keras.data.image_formats import VERSION_1
 from vit_keras.data.pixel_options import PixelOptions
@@ -151,7 +151,7 @@ class LazyImages:
         chosen = self.files[index]
         if isinstance(chosen, FileRecord):
             return self._decode(chosen)
-        result = np.empty((len(chosen), *self.shape[1:]), self.dtype)
+        result = batch_memory.empty((len(chosen), *self.shape[1:]), self.dtype)
         indices = iter(range(len(chosen)))  # shared: a thread that is free takes the next image
 
         def work() -> None:
