@@ -8,7 +8,7 @@ from vit_keras import build_vit
 from vit_keras.model.vit import describe
 
 # Keras warns of each layer without weights to quantise.
-pytestmark = [pytest.mark.jax, pytest.mark.filterwarnings("ignore:Layer .*quantize")]
+pytestmark = pytest.mark.filterwarnings("ignore:Layer .*quantize")
 
 SIZES = dict(image_size=16, num_classes=5, patch_size=4, width=16, depth=1, num_heads=2, mlp_dim=24)
 OPTIONS = {  # every layer of ours with layers inside
@@ -46,13 +46,18 @@ def quantised_layers(model):
 
 
 SLOW = ("conv stem, SwiGLU", "tokenizer, sequence pooling")
+ON_JAX = ("plain", "distillation token")  # what is saved is the same on each backend
 
 
 @pytest.mark.parametrize("mode", ["int8", pytest.param("int4", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param(options, id=name, marks=[pytest.mark.slow] if name in SLOW else [])
+        pytest.param(
+            options,
+            id=name,
+            marks=[pytest.mark.slow] * (name in SLOW) + [pytest.mark.jax] * (name in ON_JAX),
+        )
         for name, options in OPTIONS.items()
     ],
 )
@@ -72,6 +77,7 @@ def test_a_quantised_model_is_loaded_again(options, mode, tmp_path):
     assert describe(model) == describe(built(**options))
 
 
+@pytest.mark.jax
 def test_a_part_of_a_model_can_be_quantised(tmp_path):
     model = built()
     model.quantize("int8", filters=lambda layer: layer.name == "qkv")
@@ -82,6 +88,7 @@ def test_a_part_of_a_model_can_be_quantised(tmp_path):
     np.testing.assert_array_equal(logits_of(again), logits_of(model))
 
 
+@pytest.mark.jax
 def test_quantisers_that_cannot_be_saved_are_refused_and_not_replaced(tmp_path):
     model = built()
     weights_only = keras.quantizers.Int8QuantizationConfig(activation_quantizer=None)
@@ -90,6 +97,7 @@ def test_quantisers_that_cannot_be_saved_are_refused_and_not_replaced(tmp_path):
         model.save(tmp_path / "model.keras")
 
 
+@pytest.mark.jax
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_a_model_that_is_not_quantised_has_the_config_that_it_had(options):
     for layer in built(**options).layers:
