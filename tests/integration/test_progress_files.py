@@ -66,8 +66,8 @@ def test_progress_and_predictions_of_a_run(tmp_path, seen):
 def test_the_time_left_is_that_of_the_stage(tmp_path, seen):
     stages = ("train.epochs=null", "+stages.first={epochs: 1}", "+stages.rest={epochs: 2}")
     trained(tmp_path / "run", *stages, "train.jit_compile=false")
-    assert {row.get("seconds_left_of") for row in seen if row["epoch"] == 1} == {"first"}
-    assert {row.get("seconds_left_of") for row in seen if row["epoch"] > 1} == {None}
+    places = [(row["epoch"], row["stage"], row["number"], row["stages"]) for row in seen]
+    assert {*places} == {(1, "first", 1, 2), (2, "rest", 2, 2), (3, "rest", 2, 2)}
     assert [row["seconds_left"] for row in seen if row["step"] == row["steps"]][::2] == [0, 0]
 
 

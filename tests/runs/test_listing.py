@@ -120,6 +120,13 @@ def test_deeply_nested_json_breaks_only_its_own_run(tmp_path):
     assert states["whole"] == ("finished", "")
 
 
+def test_equal_runs_share_a_place(tmp_path):
+    for name, accuracy in {"a": 0.9, "b": 0.8, "c": 0.9, "d": 0.7}.items():
+        finished(tmp_path / name, best_val_accuracy=accuracy)
+    found = [(one.place, one.run.name) for one in rank(list_runs(tmp_path))]
+    assert found == [(1, "a"), (1, "c"), (3, "b"), (4, "d")]
+
+
 def test_a_run_on_two_batches_has_no_place_among_the_others(tmp_path):
     """Its validation images are those that it learnt by heart."""
     tried = finished(tmp_path / "tried", best_val_accuracy=1)

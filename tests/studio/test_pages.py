@@ -207,6 +207,21 @@ def test_several_runs_are_compared_and_tagged(page, studio, runs, shot, serious_
     shot(page, "compared")
     settled(page)
     assert serious_barriers(page) == {}
+    columns = page.get_by_role("columnheader").all_text_contents()
+    click(page.get_by_role("button", name="Columns and ranking"))  # to look changes nothing
+    ranked_by = page.get_by_role("combobox", name="Rank by")
+    ranked_by.wait_for()
+    settled(page)
+    assert ranked_by.input_value() == "Validation accuracy"
+    page.keyboard.press("Escape")
+    ranked_by.wait_for(state="detached")
+    click(page.get_by_role("link", name="Data"))
+    page.get_by_role("heading", name="Data", exact=True).wait_for()
+    click(page.get_by_role("link", name="Runs"))
+    page.get_by_role("heading", name="2 runs").wait_for()
+    page.get_by_text("2 selected; ranked by validation accuracy").wait_for()
+    settled(page)
+    assert page.get_by_role("columnheader").all_text_contents() == columns
     enter(page.get_by_role("textbox", name="Tags"), "twins")
     click(page.get_by_role("button", name="Add tags"))
     page.wait_for_timeout(500)

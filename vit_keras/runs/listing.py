@@ -61,6 +61,8 @@ def list_runs(root: str | Path = ROOT) -> list[RunState]:
 def rank(runs: Iterable[RunState], by: str = BY) -> list[Ranked]:
     """The runs of each data set, the best first; then, by name, those that have no usable value.
 
+    Runs of equal values share a place.
+
     Each data set is ranked for itself: 0.99 on one says nothing about 0.65 on another. A figure of
     so few images that it says little comes after all others of its data set.
 
@@ -72,20 +74,22 @@ def rank(runs: Iterable[RunState], by: str = BY) -> list[Ranked]:
     if not having and (known := {name for run in runs for name in run.metrics}):
         check_choice("--by", by, known)
     sign = 1 if IS_COST.search(by) else -1
-    having.sort(key=lambda run: (few_images(run, by) is not None, sign * run.metrics[by], run.name))
+
+    def order(run: RunState) -> tuple[bool, float]:
+        return few_images(run, by) is not None, sign * run.metrics[by]
+
+    having.sort(key=lambda run: (order(run), run.name))
     of_data: dict[tuple[str, ...], list[RunState]] = {}
     for run in having:
         of_data.setdefault(data_set(run), []).append(run)
-    placed = set(map(id, having))
-    others = [run for run in runs if id(run) not in placed]
-    return [
-        *(
-            Ranked(place, run)
-            for _, ranked in sorted(of_data.items())
-            for place, run in enumerate(ranked, start=1)
-        ),
-        *(Ranked(None, run) for run in sorted(others, key=lambda run: run.name)),
-    ]
+    placed: list[Ranked] = []
+    for _, runs_of_data in sorted(of_data.items()):
+        first: dict[tuple[bool, float], int] = {}  # equal values share the place of the first
+        for number, run in enumerate(runs_of_data, start=1):
+            placed.append(Ranked(first.setdefault(order(run), number), run))
+    having_place = {id(one.run) for one in placed}
+    others = [run for run in runs if id(run) not in having_place]
+    return [*placed, *(Ranked(None, run) for run in sorted(others, key=lambda run: run.name))]
 
 
 def data_set(run: RunState) -> tuple[str, ...]:

@@ -116,7 +116,9 @@ def marks_text(found: Comparison, mark: str) -> list[str]:
     named = [one for one in found.metrics if best_of(one) is not None]
     marked = [one for one in named if best_of(one, found.runs) is not None]
     lines = [f"{mark} best of these runs"] if marked else []
-    if len(marked) < len(named):
+    if not marked and named:
+        lines.append("no run is marked: on so few images, the differences can be chance")
+    elif len(marked) < len(named):
         lines.append(f"without {mark}: the difference can be chance, on so few images")
     return lines
 

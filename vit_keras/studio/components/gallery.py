@@ -9,11 +9,12 @@ import streamlit as st
 from vit_keras.predict import outputs
 from vit_keras.predict.predictor import Prediction
 from vit_keras.studio.components import kept_values
-from vit_keras.studio.components.display import escape_markdown
+from vit_keras.studio.components.display import escape_markdown, show_note
 from vit_keras.text import counted
 
 AT_ONCE = 24  # images that are shown; a click shows as many more
 WIDTH = 150  # pixels of an image in the gallery
+NAME = 20  # characters of a file name below it
 THUMBNAIL = 480  # pixels of the longer side of what is sent to the browser
 AS_GIVEN, LEAST_SURE = ORDERS = ("as given", "least confident first")
 SELECTED = "selected_image"  # session key: id of the image that is shown in detail
@@ -55,6 +56,7 @@ def _show_one(number: int, image: Upload, prediction: Prediction) -> None:
     shown = thumbnail(image.content)
     if shown is not None:
         st.image(shown, width=WIDTH, alt=image.name)
+    show_note(escape_markdown(_short(image.name)))
     st.progress(min(1.0, max(0.0, prediction.confidence)), escape_markdown(title(prediction)))
     if prediction.decision is not None and prediction.decision.abstain:
         st.markdown(escape_markdown(outputs.decision_text(prediction)))
@@ -86,6 +88,11 @@ def thumbnail(content: bytes) -> bytes | None:
             return stream.getvalue()
     except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError):
         return None
+
+
+def _short(name: str) -> str:
+    """A file name that fits below its image; names differ at their ends."""
+    return name if len(name) <= NAME else f"{name[: NAME // 3]}…{name[1 + NAME // 3 - NAME :]}"
 
 
 def title(prediction: Prediction) -> str:

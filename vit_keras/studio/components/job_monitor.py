@@ -1,5 +1,6 @@
 """List the trainings, and follow the selected one live."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +225,9 @@ def _show_runs(jobs: Jobs, job: Job) -> None:
     st.session_state[FOLLOWED] = str(selected.path)  # where the Inference page opens
     if job.state == RUNNING and not selected.metrics:
         text = _progress_text(job, selected)
-        st.progress(1.0 if text == EVALUATING else selected.fraction_done, text)
+        done = 1.0 if text == EVALUATING else selected.fraction_done
+        passed = format_duration(time.time() - job.started) if job.started else ""
+        st.progress(done, f"{text}; {passed} so far" if passed else text)
     if job.is_over:
         job_summary.show_ways_on(jobs, job, selected.path)
     run_metrics.show(selected)
@@ -243,12 +246,14 @@ def _progress_text(job: Job, view: live_run.RunView) -> str:
             return EVALUATING
         return "reading the data and building the model"
     text = "epoch {epoch} of {epochs}, step {step} of {steps}".format_map(view.progress)
+    if view.progress.get("stages"):
+        stage = "stage {number} of {stages} ({stage})".format_map(view.progress)
+        text = f"{escape_markdown(stage)}: {text}"
     if view.progress.get("compiling"):
         text += ": compiling the first step takes a while"
     if left := view.progress.get("seconds_left"):
-        text += f", about {format_duration(left)} left"
-        if stage := view.progress.get("seconds_left_of"):
-            text += f" of the stage {escape_markdown(stage)}"
+        is_last = view.progress.get("number") == view.progress.get("stages")
+        text += f", about {format_duration(left)} left" + ("" if is_last else " of this stage")
     return text
 
 

@@ -1,5 +1,8 @@
 """From the data on to a training: what is recommended for them, and other ways."""
 
+from dataclasses import replace
+from typing import Any
+
 import streamlit as st
 
 from vit_keras.config.schema import MULTILABEL
@@ -10,16 +13,17 @@ from vit_keras.studio.jobs.command import command_line
 from vit_keras.training.recommend import Recommendation, recommend
 
 
-def show(recipe: str, words: tuple[str, ...], others: tuple[str, ...], fingerprint: str) -> None:
+def show(recipe: str, words: tuple[str, ...], others: tuple[str, ...], summary: Any) -> None:
     """Show the recommendation, and buttons that take it, or go on without it.
 
     Args:
         recipe: the override of the recipe for training with settings of one's own.
         words: overrides of the data.
         others: of what was chosen besides, such as the augmentation.
-        fingerprint: of the data: they are looked at again when it changes.
+        summary: of the data, which were read; by its fingerprint they are looked at again.
     """
-    found = _recommended(words, fingerprint)
+    found = _recommended(words, summary["fingerprint"])
+    found = replace(found, images=sum(summary["images"].values()))  # without what cannot be read
     with st.container(border=True, key="recommendation"):
         st.markdown(f"**Recommended:** {escape_markdown(found)}")
         with st.container(horizontal=True):

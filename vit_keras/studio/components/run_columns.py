@@ -29,6 +29,8 @@ METRICS = {
     "epochs": "Epochs",
     "params": "Parameters",
     "train_seconds": "Training seconds",
+    "total_seconds": "Seconds with loading and saving",
+    "peak_memory_mb": "Peak memory (MB)",
 }
 LETTER, MARGIN, MAX_WIDTH = 7, 24, 480  # pixels of the column of names
 SHOWN = (TRAINED, STATE, DATA, RANK, "best_val_accuracy", "test_accuracy", "epochs", "params", TAGS)

@@ -8,10 +8,11 @@ import streamlit as st
 from vit_keras.runs import tables
 from vit_keras.runs.compare import Comparison, Difference, compare
 from vit_keras.runs.status import RunState
-from vit_keras.studio.components import charts, confusion, figures, run_metrics
+from vit_keras.studio.components import charts, confusion, figures, run_metrics, setting_inputs
 from vit_keras.studio.components.display import escape_markdown, show_errors, show_note
 from vit_keras.studio.components.run_columns import column_title
 from vit_keras.studio.jobs import live_run
+from vit_keras.text import abbreviated_list
 
 MAX_RUNS = 12  # more colors cannot be told apart
 MAX_MATRICES = 4
@@ -66,9 +67,11 @@ def _show_differences(
     if not differences:
         st.write("none")
         return
-    _show_table(
-        {one.name: [text(value) for value in one.values] for one in differences}, names, title
-    )
+    rows = {
+        setting_inputs.label_of(one.name) or one.name: [text(value) for value in one.values]
+        for one in differences
+    }
+    _show_table(rows, names, title)
 
 
 def _show_table(rows: dict[str, list[str]], names: list[str], title: str) -> None:
@@ -93,3 +96,6 @@ def _show_matrices(runs: Sequence[RunState]) -> None:
         with column:
             st.markdown(escape_markdown(name))
             confusion.show_chart(folder, f"compared {name}", is_small=len(shown) > 1)
+    if len(found) < len(runs):
+        missing = [name for name in evaluated if name not in found]
+        show_note(escape_markdown(f"Not evaluated yet: {abbreviated_list(missing)}."))

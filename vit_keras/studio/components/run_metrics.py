@@ -14,7 +14,7 @@ from vit_keras.runs.run_dir import read_or_default
 from vit_keras.studio.components import charts, figures
 from vit_keras.studio.components.display import escape_markdown, short_path, show_note, table
 from vit_keras.studio.jobs.live_run import RunView
-from vit_keras.text import format_duration
+from vit_keras.text import counted, format_duration
 
 METRICS = {  # column of history.csv -> label
     ACCURACY: "validation accuracy",
@@ -75,6 +75,8 @@ def _show_result(view: RunView) -> None:
         shown["Best epoch"] = f"{metrics['best_epoch']:.0f} of {metrics.get('epochs', 0):.0f}"
     if "train_seconds" in metrics:
         shown["Training time"] = format_duration(metrics["train_seconds"])
+    if "total_seconds" in metrics:
+        shown["With loading and saving"] = format_duration(metrics["total_seconds"])
     for column, (label, text) in zip(st.columns(len(shown)), shown.items(), strict=True):
         column.metric(label, text)
 
@@ -101,6 +103,8 @@ def _show_last_epoch(view: RunView) -> None:
     for column, (key, label) in zip(st.columns(len(shown)), shown.items(), strict=True):
         speed = f"{last[key]:,.0f}" if key == "images_per_second" else ""
         column.metric(label, speed or figures.metric(key, last[key], images))
+    if images and images < accuracy.FEW_IMAGES:
+        show_note(f"By {counted(images, 'validation image[s]')}: too few for accuracies to tell.")
 
 
 def _show_folds(metrics: dict[str, Any]) -> None:

@@ -231,6 +231,8 @@ def _follow_address(names: Sequence[str]) -> None:
     if requested == st.session_state.get(ADDRESS, ""):
         return
     st.session_state[ADDRESS] = requested
-    if requested and requested not in names:
+    if not requested:  # of the page's own link: what was selected before stays selected
+        return
+    if requested not in names:
         st.warning(escape_markdown(f"{requested} is not among these runs."))
-    choose(*[requested] if requested else [])
+    choose(requested)

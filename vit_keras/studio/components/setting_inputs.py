@@ -130,7 +130,7 @@ def edit_setting(
     control = _Control(
         option=option,
         label=label or option.label,
-        help=f"{help_text(option)} `{name}`",
+        help=f"{help_text(option, initial)} `{name}`",
         key=kept_values.key_of(slot, initial),
         value=kept_values.values().get(slot, initial),
         unset=unset,
@@ -241,11 +241,11 @@ class _Control:
         return f"{number:.10g}"
 
 
-def help_text(option: Option) -> str:
-    """Help, bounds and default of a setting."""
+def help_text(option: Option, base: str) -> str:
+    """Help and bounds of a setting, and its value in the recipe and the presets, if it has one."""
     bounds = f" Use {option.bounds}." if option.bounds else ""
-    default = to_text(option.default) or "null"
-    return f"{option.help}{bounds} Default: `{default}`."
+    start = f" In the recipe: `{SWITCH.get(base, base)}`." if base else ""
+    return f"{option.help}{bounds}{start}"
 
 
 def select_group(group: str, choices: dict[str, str], key: str, label: str = "") -> str | None:

@@ -32,6 +32,7 @@ from vit_keras.text import counted
 
 SAMPLES = 12
 WIDTH = 96  # pixels of a sample
+AUGMENTED = "augmentation_of_data"  # session key: what was augmented last, and the overrides
 COLUMNS, DRAWS = 6, 4  # images, and augmented versions of each
 MANY = 50  # classes that have bars, and findings that are listed
 BAR, AROUND = 26, 130  # pixels: the height of a class, and of the axis and the legend
@@ -66,23 +67,28 @@ def show(root: Path) -> None:
         with left:
             size = _size_override(name)
         reload = right.button("Read the data again", key="reload")
-        with st.spinner("reading; a large folder is scanned once"):
+        with st.spinner("reading the images; those of a folder are scanned once"):
             summary = _summary((*words, *size), reload)
         _show_counts(summary)
-        next_place = st.container()
+        recipe = f"recipe={default_recipe(False, name).name}"
+        chosen = () if size == (f"data.image_size={FILE_SIZE}",) else size
+        about = (recipe, *words, *size)
+        # Before the rest is drawn, which takes some seconds. A click on it draws the page again,
+        # and by then the augmentation is what the last drawing found.
+        of_last, augmented = st.session_state.get(AUGMENTED, (None, ()))
+        others = (*chosen, *augmented) if of_last == about else chosen
+        with show_errors(), _in_words():
+            next_steps.show(recipe, words, others, summary)
         _show_problems(summary)
         _show_samples((*words, *size), summary)
         st.subheader("Classes and sizes")
         _show_bars(summary)
         st.subheader("Augmentation")
-        recipe = f"recipe={default_recipe(False, name).name}"
-        augmented: tuple[str, ...] = ()
+        augmented = ()
         with show_errors(), _in_words():
-            augmented = _select_augmentation((recipe, *words, *size))
-        chosen = () if size == (f"data.image_size={FILE_SIZE}",) else size
-        with next_place, show_errors(), _in_words():
-            next_steps.show(recipe, words, (*chosen, *augmented), summary["fingerprint"])
-        _show_augmented((recipe, *words, *size, *augmented))
+            augmented = _select_augmentation(about)
+        st.session_state[AUGMENTED] = about, augmented
+        _show_augmented((*about, *augmented))
         next_steps.show_at_end(recipe, words, (*chosen, *augmented))
 
 

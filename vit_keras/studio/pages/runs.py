@@ -35,6 +35,7 @@ from vit_keras.studio.jobs.queue import Jobs
 from vit_keras.text import counted
 
 ADDING = threading.Lock()
+RANKED_BY, COLUMNS = "runs rank", "runs columns"  # slots of kept values
 
 
 def show(root: Path) -> None:
@@ -89,16 +90,18 @@ def _show_table(found: Listing) -> list[NotedRun]:
     by, ranked, columns = _choose_columns([run for run, _ in shown])
     every = [NotedRun(one, notes[one.run.name]) for one in ranked]
     matching = run_table.filter_runs(every, search, states, tags, data)
+    any_ranked = any(one.ranked.place for one in matching)
     matching.sort(key=lambda one: (-one.run.trained, one.run.name))
     if not matching:
         st.info("No run matches; change the search.")
         return []
     selected = run_table.select_rows(matching, columns)
     count = f"{len(matching):,} of {counted(len(found.runs), 'run[s]')}"
+    ranked_by = f"; ranked by {column_title(by).lower()}" if any_ranked else ""
     few = sum(few_images(one.run, by) is not None for one in matching)
     order = ", ranked last" if few < len(matching) else ": their ranks may be chance"
     too_few = f"; {few} with too few images to tell{order}" if few else ""
-    show_note(f"{count}, {len(selected)} selected{too_few}")
+    show_note(f"{count}, {len(selected)} selected{ranked_by}{too_few}")
     return selected
 
 
@@ -141,26 +144,34 @@ def _show_filters(
 def _choose_columns(runs: Sequence[RunState]) -> tuple[str, list[Ranked], list[str]]:
     """The metric that is ranked by, the ranked runs, and the columns beside the name."""
     metrics = sorted({name for run in runs if run.is_usable for name in run.metrics})
-    by = BY
-    with st.popover("Columns and ranking"):
-        if metrics:
-            by = kept_values.control(
-                st.selectbox,
-                "Rank by",
-                "runs rank",
-                BY if BY in metrics else metrics[0],
-                options=metrics,
+    choices = columns_to_choose(runs)
+    kept = kept_values.values()
+    first = BY if BY in metrics or not metrics else metrics[0]
+    by = kept[RANKED_BY] if kept.get(RANKED_BY) in metrics else first
+    columns = [name for name in kept.get(COLUMNS, SHOWN) if name in choices]
+    # The browser draws what is in it when it is opened, and by then knows only what was said last:
+    # of a control that was drawn before, not the value that it began with.
+    panel = st.popover("Columns and ranking", key="columns_and_ranking", on_change="rerun")
+    if panel.open:
+        with panel:
+            if metrics:
+                by = kept_values.control(
+                    st.selectbox,
+                    "Rank by",
+                    RANKED_BY,
+                    by,
+                    options=metrics,
+                    format_func=column_title,
+                    help="within each data set: the lowest loss or time, the highest of others",
+                )
+            columns = multiselect(
+                "Columns",
+                COLUMNS,
+                choices,
+                columns,
                 format_func=column_title,
-                help="within each data set: the lowest loss or time, the highest of others",
+                help="beside the name: any metric and any setting",
             )
-        columns = multiselect(
-            "Columns",
-            "runs columns",
-            columns_to_choose(runs),
-            SHOWN,
-            format_func=column_title,
-            help="beside the name: any metric and any setting",
-        )
     return by, rank(runs, by), columns
 
 

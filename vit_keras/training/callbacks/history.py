@@ -133,7 +133,9 @@ class Progress(keras.callbacks.Callback):
 
     def __init__(self, run: Run, plan: TrainingPlan, stage: Stage, first_step: int = 0) -> None:
         super().__init__()
-        self.stage, self.is_last = stage, stage.end == plan.total_epochs
+        number = [one.name for one in plan.stages].index(stage.name) + 1
+        of_stages = {"stage": stage.name, "number": number, "stages": len(plan.stages)}
+        self.stage, self.place = stage, of_stages if len(plan.stages) > 1 else {}
         self.file, self.first_step = run.path / PROGRESS, first_step
         self.epochs, self.steps = plan.total_epochs, plan.steps_per_epoch
         self.written = self.first_call_end = 0.0
@@ -165,7 +167,7 @@ class Progress(keras.callbacks.Callback):
             "compiling": len(self.epoch_starts) == 1 and not self.first_call,  # again in each stage
             **{name: float(logs[name]) for name in ("loss", "accuracy") if name in logs},
             "seconds_left": self._seconds_left(step),
-            **({} if self.is_last else {"seconds_left_of": self.stage.name}),
+            **self.place,
         }
         atomic.write_text(self.file, json.dumps(content) + "\n", shared=False, flush=False)
 
