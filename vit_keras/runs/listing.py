@@ -54,8 +54,12 @@ def list_runs(root: str | Path = ROOT) -> list[RunState]:
         raise SettingError(
             f"--root={root} is itself a run; name its parent folder, or describe {root}"
         )
-    named = {path.relative_to(place).as_posix(): path for path in _folders(place, DEPTH)}
+    named = {_name(path, place): Path(path) for path in _folders(os.fspath(place), DEPTH)}
     return cache_of(place).statuses(named)
+
+
+def _name(path: str, root: Path) -> str:
+    return path.removeprefix(os.path.join(root, "")).replace(os.sep, "/")
 
 
 def rank(runs: Iterable[RunState], by: str = BY) -> list[Ranked]:
@@ -141,35 +145,44 @@ def find_run(name: str, root: str | Path = ROOT, any_folder: bool = False) -> Ru
     return run
 
 
-def _folders(folder: Path, depth: int) -> Iterator[Path]:
+# Of thousands of runs, `pathlib` would take longer than the file system.
+def _folders(folder: str, depth: int) -> Iterator[str]:
     for child in sorted(_within(folder)):
-        if _is_run(child):
+        content = _content(child)
+        if _is_run(content):
             yield child
             for name in (BASELINE, OLD_BASELINE):
-                if os.path.isdir(child / name):
-                    yield child / name
-            if os.path.isdir(child / FOLDS):
-                yield from fold_dirs(child)
+                if name in content and os.path.isdir(os.path.join(child, name)):
+                    yield os.path.join(child, name)
+            if FOLDS in content:
+                yield from map(os.fspath, fold_dirs(Path(child)))
             continue
         below = list(_folders(child, depth - 1)) if depth > 1 else []
-        yield from below if any(map(_is_run, below)) else [child]
+        yield from below if any(_is_run(_content(one)) for one in below) else [child]
 
 
-def _is_run(path: Path) -> bool:
-    return any(os.path.exists(path / name) for name in (CONFIG, *TRACES))  # False without access
+def _content(path: str) -> set[str]:
+    """The names in a folder; none without access."""
+    try:
+        return set(os.listdir(path))
+    except OSError:
+        return set()
 
 
-def _within(folder: Path) -> list[Path]:
+def _is_run(content: set[str]) -> bool:
+    return not content.isdisjoint((CONFIG, *TRACES))
+
+
+def _within(folder: str) -> list[str]:
     try:
         with os.scandir(folder) as entries:
-            found = [Path(entry.path) for entry in entries if entry.is_dir()]
-        return [path for path in found if not _is_hidden(path)]
+            return [entry.path for entry in entries if entry.is_dir() and not _is_hidden(entry)]
     except OSError:  # no access: `run_status` reports it
         return []
 
 
-def _is_hidden(path: Path) -> bool:
+def _is_hidden(entry: os.DirEntry[str]) -> bool:
     """Whether a folder is passed over: a hidden one, unless a run was given such a name."""
-    if not path.name.startswith("."):
+    if not entry.name.startswith("."):
         return False
-    return path.name.startswith(TEMPORARY) or not os.path.isfile(path / CONFIG)
+    return entry.name.startswith(TEMPORARY) or not os.path.isfile(os.path.join(entry, CONFIG))

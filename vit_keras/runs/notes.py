@@ -1,6 +1,7 @@
 """Tags and a note that a person attaches to a run, or archives it by: its `notes.json`."""
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,9 +30,10 @@ def read_notes(run: Path) -> Notes:
     Raises:
         SettingError: the file is damaged.
     """
-    file = run / NOTES
+    file = os.path.join(run, NOTES)
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
+        with open(file, encoding="utf-8") as content:
+            kept = json.load(content)
         archived = kept.get("archived") is True
         return Notes(tuple(map(str, kept["tags"])), str(kept["note"]), archived)
     except FileNotFoundError:

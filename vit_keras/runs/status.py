@@ -210,7 +210,7 @@ def _unfinished(end: RunEnd | None, point: str, way_on: str, state: str) -> tupl
 
 def is_locked(path: Path) -> bool:
     """Whether a process has locked the run in `path`."""
-    if not (path / LOCK).exists():  # acquiring the lock would create the file
+    if not os.path.exists(os.path.join(path, LOCK)):  # acquiring the lock would create the file
         return False
     with _TRYING:
         try:

@@ -155,7 +155,7 @@ def _folders(path: Path) -> tuple[int, ...] | None:
     try:
         found = [os.stat(path)]
         with contextlib.suppress(FileNotFoundError):
-            found.append(os.stat(path / CHECKPOINT))
+            found.append(os.stat(os.path.join(path, CHECKPOINT)))
     except OSError:
         return None
     newest = max(status.st_mtime_ns for status in found)

@@ -73,20 +73,24 @@ def table_frame(runs: Sequence[NotedRun], columns: Sequence[str]) -> Any:
     """The table as a data frame, a column each: numbers and times sort as such."""
     import pandas as pd  # a dependency of Streamlit; only pages with tables wait for it
 
-    content = {name: [_cell(one, name) for one in runs] for name in (NAME, *columns)}
+    content = {name: list(map(_cell(name), runs)) for name in (NAME, *columns)}
     return pd.DataFrame({name: _of_one_type(values) for name, values in content.items()})
 
 
-def _cell(one: NotedRun, name: str) -> Any:
-    run = one.run
+def _cell(name: str) -> Callable[[NotedRun], Any]:
+    """What a run has in a column."""
     if name in OWN:
-        return OWN[name](one)
-    if "." not in name and name not in ("name", "task"):
-        value = run.metrics.get(name)
-        if value is not None and IS_SHARE.search(name):
-            return figures.rounded(value, images_of(run.metrics, name))
-        return value
-    return _setting(run, name)
+        return OWN[name]
+    if "." in name or name in ("name", "task"):
+        return lambda one: _setting(one.run, name)
+    if not IS_SHARE.search(name):
+        return lambda one: one.run.metrics.get(name)
+
+    def share(one: NotedRun) -> float | None:
+        value = one.run.metrics.get(name)
+        return None if value is None else figures.rounded(value, images_of(one.run.metrics, name))
+
+    return share
 
 
 # Each by itself: a table of thousands of runs is drawn at every click.
