@@ -31,7 +31,7 @@ from helpers.browsing import (
     tick,
 )
 from vit_keras.runs.run_dir import Run
-from vit_keras.studio.components import run_table
+from vit_keras.studio.components import run_list
 from vit_keras.studio.jobs.queue import Jobs
 
 pytestmark = pytest.mark.browser
@@ -154,7 +154,7 @@ def test_a_run_that_is_damaged_or_deleted_while_it_is_open(page, studio, runs):
         page.get_by_text(re.compile(f"{said}|{name} does not exist")).first.wait_for()
         no_traceback(page)
     shutil.rmtree(runs / "spoilt")
-    page.wait_for_timeout(1000 * run_table.CACHE_SECONDS)  # until then the list may still have it
+    page.wait_for_timeout(1000 * run_list.CACHE_SECONDS)  # until then the list may still have it
     opened(page, studio, "Runs")
     assert not {"spoilt", "gone"} & {*listed_runs(page)}
 
@@ -476,7 +476,7 @@ def test_confidences_are_calibrated_unless_switched_off(page, studio, runs):
     """The digits' model with a temperature of 4: the same class, far less sure of it."""
     fitted = {"temperature": 4.0, "fitted_on": {"split": "validation", "images": 144}}
     run = add_run(runs, "soft", {"temperature.json": json.dumps(fitted)})
-    page.wait_for_timeout(1000 * run_table.CACHE_SECONDS)  # until then the list may be the old one
+    page.wait_for_timeout(1000 * run_list.CACHE_SECONDS)  # until then the list may be the old one
     page.goto(f"{studio.url}/inference?run=soft")
     content, label = digit(0)
     give(page, [("zero.png", content)])
@@ -496,7 +496,7 @@ def test_inference_opens_the_training_that_was_followed_last(page, studio, runs)
         jobs.save(replace(job, state="finished"))
     newest = json.loads((runs / "other" / "metrics.json").read_text())
     (runs / "other" / "metrics.json").write_text(json.dumps(newest))
-    page.wait_for_timeout(1000 * run_table.CACHE_SECONDS)  # until then the list may be the old one
+    page.wait_for_timeout(1000 * run_list.CACHE_SECONDS)  # until then the list may be the old one
     opened(page, studio, "Inference")
     run = page.get_by_role("combobox", name="Run")
     run.wait_for()

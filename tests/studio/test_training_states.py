@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from helpers.training_form import open_form
 from vit_keras.runs import run_end
 from vit_keras.runs.run_dir import Run
-from vit_keras.studio.components import run_table
+from vit_keras.studio.components import run_list
 from vit_keras.studio.jobs import runner
 from vit_keras.studio.jobs.queue import Jobs, start_of
 
@@ -30,7 +30,7 @@ def jobs(tmp_path, monkeypatch):
 
 def drawn(call, jobs, **query):
     """What a component draws; `root` and `jobs` are those of the queue."""
-    run_table.list_all_runs.clear()
+    run_list.forget()
     script = (
         "from pathlib import Path\n"
         "from vit_keras.studio.components import job_monitor, run_table\n"

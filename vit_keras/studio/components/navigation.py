@@ -5,12 +5,18 @@ from typing import NoReturn
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
+JUST_OPENED = "just_opened"  # session key: whether the page is drawn for the first time
 PAGES = "pages"  # session key: the pages of the app by the last part of their addresses
 
 
 def remember(pages: list[StreamlitPage]) -> None:
     """Have `open_page` know the pages of the app."""
     st.session_state[PAGES] = {page.url_path: page for page in pages}
+
+
+def is_just_opened() -> bool:
+    """Whether this page is drawn for the first time since it was opened."""
+    return bool(st.session_state.get(JUST_OPENED, True))
 
 
 def open_page(name: str, **query: str) -> NoReturn:

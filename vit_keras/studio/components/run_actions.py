@@ -11,7 +11,13 @@ from vit_keras.runs import notes as runs_notes
 from vit_keras.runs.notes import Notes
 from vit_keras.runs.saved_run import MODEL
 from vit_keras.runs.status import RunState
-from vit_keras.studio.components import kept_values, navigation, run_table, training_choice
+from vit_keras.studio.components import (
+    kept_values,
+    navigation,
+    run_list,
+    run_table,
+    training_choice,
+)
 from vit_keras.studio.components.display import escape_markdown, show_errors, show_note
 from vit_keras.studio.jobs import rerun, runner
 from vit_keras.studio.jobs.queue import Jobs
@@ -171,7 +177,7 @@ def refresh() -> None:
     """Draw the page again with a new list of runs."""
     for key in (TO_DELETE, RENAMING):
         st.session_state.pop(key, None)
-    run_table.list_all_runs.clear()
+    run_list.forget()
     st.rerun()
 
 

@@ -3,18 +3,16 @@
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import streamlit as st
 
 from vit_keras.config.schema import MULTILABEL, Config
-from vit_keras.runs import listing, run_dir, tables
-from vit_keras.runs import notes as runs_notes
+from vit_keras.runs import run_dir, tables
 from vit_keras.runs.describe import non_default_settings
 from vit_keras.runs.notes import Notes
 from vit_keras.runs.saved_run import class_names, file_versions
 from vit_keras.runs.status import RunState
-from vit_keras.studio.components import figures, navigation
+from vit_keras.studio.components import figures, navigation, run_list
 from vit_keras.studio.components.display import escape_markdown, show_note
 from vit_keras.studio.components.run_columns import (
     NotedRun,
@@ -30,29 +28,11 @@ ADDRESS = "address_of_runs"  # session key: the run that the address named when 
 VERSION = "version_of_runs"  # session key: number of times that rows were selected from outside
 MAX_TEXTS = 20_000  # settings of runs that are remembered as text
 _TEXTS: dict[int, tuple[Config, str]] = {}
-CACHE_SECONDS = 5  # a page is drawn at every click; the runs are not listed each time
-
-
-class Listing(NamedTuple):
-    """The runs of a folder, the newest first, with their notes, and the folders that are none."""
-
-    runs: list[tuple[RunState, Notes]]
-    others: list[RunState]
-
-
-# As a resource it is shared, not copied, which for thousands of runs takes longer than the listing.
-@st.cache_resource(ttl=CACHE_SECONDS, show_spinner=False)
-def list_all_runs(root: str) -> Listing:
-    """Every run of the studio; empty if the folder does not exist yet."""
-    found = listing.list_runs(root) if Path(root).is_dir() else []
-    runs = sorted((run for run in found if run.is_run), key=lambda run: (-run.trained, run.name))
-    noted = [(run, runs_notes.notes_or_empty(run.path)) for run in runs]
-    return Listing(noted, [run for run in found if not run.is_run])
 
 
 def runs_with_models(root: Path) -> list[RunState]:
     """Runs whose model can be opened, the newest first."""
-    found = list_all_runs(str(root)).runs
+    found = run_list.list_all_runs(str(root)).runs
     usable = [run for run, notes in found if run.is_usable and not notes.archived]
     return [run for run in usable if file_versions(run.path)[0]]
 

@@ -42,7 +42,8 @@ def main(root: str, *browsed: str) -> None:
     pages = _pages(root)
     navigation.remember(pages)
     page = st.navigation(pages)
-    if st.session_state.get(SHOWN) != page.title:
+    st.session_state[navigation.JUST_OPENED] = st.session_state.get(SHOWN) != page.title
+    if navigation.is_just_opened():
         # A control of the page before would pass its key on, and not its value.
         st.session_state[SHOWN] = page.title
         kept_values.redraw()

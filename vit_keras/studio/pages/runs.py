@@ -1,6 +1,7 @@
 """The Runs page: a table of runs to search and select, and what to do with those selected."""
 
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from vit_keras.runs.status_cache import cache_of
 from vit_keras.studio.components import (
     evaluation,
     kept_values,
+    navigation,
     run_actions,
     run_comparison,
     run_details,
+    run_list,
     run_metrics,
     run_table,
 )
@@ -29,19 +32,20 @@ from vit_keras.studio.components.run_columns import (
     columns_to_choose,
     state_word,
 )
-from vit_keras.studio.components.run_table import Listing
+from vit_keras.studio.components.run_list import Listing
 from vit_keras.studio.jobs import live_run
 from vit_keras.studio.jobs.queue import Jobs
 from vit_keras.text import counted
 
 ADDING = threading.Lock()
+DRAWN_FIRST = 0.15  # seconds
 RANKED_BY, COLUMNS = "runs rank", "runs columns"  # slots of kept values
 
 
 def show(root: Path) -> None:
     """Show the page below its title."""
     with show_errors():
-        found = run_table.list_all_runs(str(root))
+        found = run_list.list_all_runs(str(root), may_be_old=not navigation.is_just_opened())
         run_actions.show_deleted()
         if found.runs:
             _show_runs(found, root)
@@ -57,7 +61,11 @@ def show(root: Path) -> None:
 
 
 def _show_runs(found: Listing, root: Path) -> None:
+    before = st.session_state.get(run_table.CHOSEN)
     selected = _show_table(found)
+    if st.session_state[run_table.CHOSEN] != before:
+        # The browser draws at once what arrives together: first the table, which was clicked on.
+        time.sleep(DRAWN_FIRST)
     with show_errors():
         if not selected:
             st.info("Tick a run to see it and to go on from it, or several to compare them.")
@@ -178,7 +186,7 @@ def _choose_columns(runs: Sequence[RunState]) -> tuple[str, list[Ranked], list[s
 def _show_run(run: RunState, root: Path) -> None:
     if not run.path.is_dir():
         st.error(escape_markdown(f"{run.path} does not exist any more: it was deleted or moved."))
-        run_table.list_all_runs.clear()
+        run_list.forget()
         return
     # What can be done with a run depends on its state, which may be newer than the list.
     if cache_of(root).status(run.path, run.name).state != run.state:
