@@ -24,7 +24,7 @@ def names(root, **options):
     return sorted(run.name for run, _ in run_list.list_all_runs(str(root), **options).runs)
 
 
-def test_a_list_is_made_anew_when_it_is_old(root, monkeypatch):
+def test_a_list_is_made_again_when_it_is_old(root, monkeypatch):
     finished(root / "b")
     assert names(root) == ["a"]  # it is not old yet
     monkeypatch.setattr(run_list, "CACHE_SECONDS", 0)

@@ -1,4 +1,4 @@
-"""The runs of the studio, listed anew every few seconds at most."""
+"""The runs of the studio, listed every few seconds at most."""
 
 import contextlib
 import threading
