@@ -142,6 +142,19 @@ def test_of_many_runs_a_file_written_in_place_is_seen_after_some_listings(folder
     assert lists[-1] == fresh(folder)
 
 
+def test_of_many_runs_what_one_look_found_is_what_the_next_list_says(folder, monkeypatch):
+    """Also of a file that was written in place just now, which is not remembered."""
+    monkeypatch.setattr(status_cache, "MANY", 4)
+    monkeypatch.setattr(status_cache, "TURNS", 1_000)
+    list_runs(folder)
+    list_runs(folder)
+    rewritten_with_its_times(folder)
+    monkeypatch.setattr(status_cache, "_signature", lambda path: None)  # as for two seconds
+    looked = status_cache.cache_of(folder).status(folder / "a", "a")
+    assert looked.metrics["epochs"] == 81
+    assert list_runs(folder)[0] == looked
+
+
 def test_of_many_runs_one_that_is_trained_is_seen_at_once(folder, monkeypatch):
     monkeypatch.setattr(status_cache, "MANY", 4)
     run_dir.Run(folder / "b").close()  # the lock file is there

@@ -87,6 +87,7 @@ class StatusCache:
         """As `run_status`, of a run in the folder."""
         folders, signature = _folders(path), _signature(path)
         if signature is None or is_locked(path):
+            self.found.pop(name, None)  # or a less close look would find what was known before
             return run_status(path, name)
         if name in self.found and self.found[name].signature == signature:
             known = self.found[name]._replace(folders=folders)
