@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import shtab
@@ -149,6 +149,17 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """The argument MODEL, a run or pretrained weights."""
     help = "the folder of a training run, or pretrained weights as of pretrained.handle"
     complete_files(parser.add_argument("model", metavar="MODEL", help=help))
+
+
+def add_format(parser: argparse.ArgumentParser, formats: Sequence[str], help: str) -> None:
+    """The option `--format`: one of the formats of an export, by default the first."""
+    parser.add_argument(
+        "--format",
+        type=one_of(formats),
+        choices=formats,
+        default=formats[0],
+        help=f"{help} (%(default)s)",
+    )
 
 
 def complete_files(argument: argparse.Action) -> None:

@@ -27,12 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--gate", metavar="FILE", help="limits in YAML, such as max_p_value: 0.05 (the defaults)"
     )
     arguments.complete_files(gate)
-    parser.add_argument(
-        "--format",
-        type=arguments.one_of(engines.ONNX_FORMATS),
-        choices=engines.ONNX_FORMATS,
-        default=engines.ONNX,
-        help="the export that is measured, as it is served (%(default)s)",
+    arguments.add_format(
+        parser, [*engines.ONNX_FORMATS], "the export that is measured, as it is served"
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="decide, and change nothing in the registry"

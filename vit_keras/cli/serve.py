@@ -41,12 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_store(parser, f"of a registered model: {DEFAULT}")
     parser.add_argument("--address", default="127.0.0.1", help="to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="(%(default)s)")
-    parser.add_argument(
-        "--format",
-        type=arguments.one_of(engines.ONNX_FORMATS),
-        choices=engines.ONNX_FORMATS,
-        default=engines.ONNX,
-        help="the file that is served, which is exported if need be (%(default)s)",
+    arguments.add_format(
+        parser, [*engines.ONNX_FORMATS], "the file that is served, which is exported if need be"
     )
     parser.add_argument(
         "--coverage",
