@@ -24,6 +24,7 @@ from vit_keras import SettingError, build_vit
 from vit_keras.cli import arguments, export
 from vit_keras.export import exporter, preflight, serving_model
 from vit_keras.export.formats import FORMATS, format_module
+from vit_keras.export.onnx_session import OnnxSession
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("exports are written from TensorFlow's graph", allow_module_level=True)
@@ -216,6 +217,40 @@ def test_every_weight_of_the_encoder_is_in_8_bits(exported):
     kinds = [node.op_type for node in proto.graph.node]
     assert kinds.count("MatMulInteger") == 1 + 4 * 4  # patches; qkv, projection, hidden, output
     assert kinds.count("MatMul") == 4 * 2 + 1  # q kᵀ and A v of each block; the head
+
+
+def test_8_bit_weights_leave_room_for_sums_of_16_bits(exported):
+    """u8 x s8 products are added in pairs into 16 bits where a processor lacks VNNI."""
+    onnx = pytest.importorskip("onnx", reason="needs onnx: pip install onnx")
+    proto = onnx.load(str(exported("onnx_int8").path / "model.onnx"))
+    values = {weight.name: onnx.numpy_helper.to_array(weight) for weight in proto.graph.initializer}
+    products = [node for node in proto.graph.node if node.op_type == "MatMulInteger"]
+    largest = max(np.abs(values[node.input[1]].astype(int)).max() for node in products)
+    assert 2 * 255 * largest < 2**15
+
+
+def test_files_with_weights_of_all_8_bits_are_computed_exactly_on_every_processor(tmp_path):
+    """As version 0.1 wrote them; by NumPy's integers."""
+    onnx = pytest.importorskip("onnx", reason="needs onnx: pip install onnx")
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install onnxruntime")
+    random = np.random.default_rng(0)
+    pixels = random.integers(200, 256, (3, 1, 1, 64), "uint8")
+    weights = random.integers(100, 128, (64, 5), "int8")
+    helper, kind = onnx.helper, onnx.TensorProto
+    tensors = [
+        helper.make_tensor_value_info("pixels", kind.UINT8, [None, 1, 1, 64]),
+        helper.make_tensor_value_info("probabilities", kind.FLOAT, [None, 1, 1, 5]),
+    ]
+    nodes = [
+        helper.make_node("MatMulInteger", ["pixels", "weights"], ["sums"]),
+        helper.make_node("Cast", ["sums"], ["probabilities"], to=kind.FLOAT),
+    ]
+    constant = onnx.numpy_helper.from_array(weights, "weights")
+    graph = helper.make_graph(nodes, "product", tensors[:1], tensors[1:], [constant])
+    opset = [helper.make_opsetid("", 18)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), tmp_path / "m.onnx")
+    found = OnnxSession(tmp_path / "m.onnx").outputs(pixels).probabilities
+    np.testing.assert_array_equal(found, pixels.astype(int) @ weights.astype(int))
 
 
 def test_a_saved_model_is_laid_out_for_tensorflow_serving(exported):

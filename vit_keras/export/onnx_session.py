@@ -60,6 +60,8 @@ class OnnxSession:
         options.intra_op_num_threads = threads or parallel.available_cores()
         # Waiting threads would take the cores of those that decode images.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Files of version 0.1 have weights of 8 bits, whose sums overflow without VNNI otherwise.
+        options.add_session_config_entry("session.x64quantprecision", "1")
         options.log_severity_level = ERRORS_ONLY
         try:
             self._session = onnxruntime.InferenceSession(
