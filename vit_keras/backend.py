@@ -1,5 +1,6 @@
 """The Keras backend: silent start-up and devices."""
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vit_keras.cache import cache_folder
+from vit_keras.lean_import import lean_import
 
 # What TensorFlow's C++ code prints on a machine without a GPU. TF_CPP_MIN_LOG_LEVEL does not
 # silence these lines: they are written while the library loads, before its logging is set up.
@@ -27,6 +29,16 @@ TFDS_WARNING = "`FeatureConnector.dtype` is deprecated"
 
 _importing = threading.Lock()
 _is_imported = False
+_is_of_command = False
+
+
+def is_of_command() -> None:
+    """Say that this process executes one of our commands, and no other program.
+
+    Keras is then imported without the packages that only other programs would use with it.
+    """
+    global _is_of_command
+    _is_of_command = True
 
 
 def import_keras() -> None:
@@ -37,7 +49,8 @@ def import_keras() -> None:
     global _is_imported
     with _importing:
         if not _is_imported:
-            _import_keras()
+            with lean_import() if _is_of_command else contextlib.nullcontext():
+                _import_keras()
             _is_imported = True
 
 
