@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from keras import ops
-from scipy import stats
 
 from vit_keras.augment import prng
 from vit_keras.augment.geometric import random_box
@@ -105,4 +104,6 @@ def _beta(alpha: float, uniform: Any) -> Any:
 
 @lru_cache
 def _quantiles(alpha: float) -> np.ndarray:
+    from scipy import stats  # two seconds, for MixUp and CutMix alone
+
     return stats.beta.ppf(np.linspace(0, 1, 4097), alpha, alpha).astype("float32")
