@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: setup train finetune studio test test-slow test-browser test-jax test-notebooks \
-	test-containers test-all \
+	test-exhaustive test-containers test-all \
 	coverage notebooks docs lint check check-peers bench bench-smoke
 
 setup: $(VENV)/.ready
@@ -33,11 +33,11 @@ studio: setup
 
 # All tests except slow ones, and those of the browser, the notebooks and reference implementations.
 test: setup
-	$(PYTEST) -m "not (slow or browser or notebooks or reference)" --dist worksteal
+	$(PYTEST) -m "not (slow or browser or notebooks or reference or exhaustive)" --dist worksteal
 
 # Tests that import Keras in separate processes: kill and resume, sweeps, JAX without TensorFlow.
 test-slow: setup
-	$(PYTEST) -m slow --dist worksteal
+	$(PYTEST) -m "slow and not exhaustive" --dist worksteal
 
 # The studio and the evaluation report, in Chromium.
 test-browser: setup
@@ -45,12 +45,17 @@ test-browser: setup
 
 # Layers, model, input pipeline and a run on arrays, on the JAX backend.
 test-jax: setup
-	KERAS_BACKEND=jax $(PYTEST) -m jax --dist worksteal
+	KERAS_BACKEND=jax $(PYTEST) -m "jax and not exhaustive" --dist worksteal
 
 # Executes every notebook on a small budget, with and without its data set, and checks that its
 # committed outputs are complete.
 test-notebooks: setup
-	$(PYTEST) tests/integration -m notebooks --dist load --maxschedchunk 1
+	$(PYTEST) tests/integration -m "notebooks and not exhaustive" --dist load --maxschedchunk 1
+
+# Tests that repeat for minutes, in another form, what quicker tests show: a pipeline of three weeks,
+# further points at which a training is killed, further data sets and backends.
+test-exhaustive: setup
+	$(PYTEST) -m exhaustive --dist worksteal
 
 # Builds the image of a service and starts it; see docs/guides/deploy.md for what it needs.
 VIT_KERAS_BASE_IMAGE ?= localhost/debian-python
@@ -58,7 +63,7 @@ test-containers: setup
 	VIT_KERAS_BASE_IMAGE=$(VIT_KERAS_BASE_IMAGE) $(BIN)/python -m pytest \
 		tests/integration/test_containers.py
 
-test-all: test test-slow test-browser test-jax test-notebooks check-peers
+test-all: test test-slow test-browser test-jax test-notebooks test-exhaustive check-peers
 
 # Line coverage of the package: make coverage PARTS="test test-slow test-browser"
 PARTS ?= test

@@ -67,7 +67,9 @@ def test_one_seed_gives_one_split():
     assert digits(seed=3).fingerprint == digits(seed=3).fingerprint
 
 
-@pytest.mark.parametrize("name", ["digits", pytest.param("cifar10_small", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["digits", pytest.param("cifar10_small", marks=pytest.mark.exhaustive)]
+)
 def test_released_runs_have_the_split_that_their_recipe_draws(name, request):
     """These sets have no equal images to keep together, so that their results are as before."""
     if name != "digits":

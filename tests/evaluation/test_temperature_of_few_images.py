@@ -25,7 +25,7 @@ def outputs(tfds_dir):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("images", [6, 30, 100, 1000])
+@pytest.mark.parametrize("images", [pytest.param(6, marks=pytest.mark.exhaustive), 30, 100, 1000])
 def test_a_temperature_never_makes_calibration_much_worse(images, outputs):
     (logits, labels), (test_logits, test_labels) = outputs
     before = error(test_logits, test_labels, 1.0)

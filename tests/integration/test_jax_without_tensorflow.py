@@ -55,6 +55,7 @@ print("accuracy", keras.backend.backend(), run.metrics["test_accuracy"])
 """
 
 
+@pytest.mark.exhaustive
 def test_jax_without_tensorflow_reaches_the_same_accuracy(tmp_path):
     pytest.importorskip("jax", reason="needs jax")
     accuracy, losses = {}, {}

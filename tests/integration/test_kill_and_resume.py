@@ -95,6 +95,7 @@ def test_signals_in_the_middle_of_an_epoch_change_nothing(tmp_path):
     assert_same(tmp_path / "whole", stopped)
 
 
+@pytest.mark.exhaustive
 def test_sigkill_in_each_stage_of_progressive_resolution_changes_nothing(tmp_path):
     killed = tmp_path / "killed"
     sizes = ("low={epochs: 2, image_size: 8}", "middle={epochs: 2, image_size: 12}")

@@ -12,8 +12,6 @@ from helpers.paths import SAVED_MODELS
 from vit_keras import SettingError, build_vit, features, load_pretrained
 from vit_keras.model.vit import describe
 
-pytestmark = pytest.mark.jax
-
 RELEASED = SAVED_MODELS / "digits" / "best.keras"
 P, D, L, H, M, CLASSES = 4, 16, 2, 4, 32, 5
 K, N = D // H, 6  # 8x12 pixels in patches of 4x4
@@ -75,6 +73,11 @@ CASES = {
         ),
     ),
 }
+# Those whose layers compute in ways of their own; compiling each takes JAX seconds.
+ON_JAX = ("rope_mixed", "distillation_token", "cct", "map", "all")
+SOME_ON_JAX = [
+    pytest.param(case, marks=[pytest.mark.jax] if case in ON_JAX else []) for case in CASES
+]
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (10, 8, 12, 3)).astype("uint8")
 LABELS = np.arange(10) % CLASSES
@@ -99,7 +102,7 @@ def logits(model, images=IMAGES):
     return ops.convert_to_numpy(model(images, training=False))
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", SOME_ON_JAX)
 def test_a_switch_counts_learns_saves_and_describes_itself(case, tmp_path):
     settings, added = CASES[case]
     model = tiny(**settings)
@@ -116,6 +119,7 @@ def test_a_switch_counts_learns_saves_and_describes_itself(case, tmp_path):
     assert settings.items() <= describe(again).items()
 
 
+@pytest.mark.jax
 @pytest.mark.parametrize(
     ("position", "stem"),
     [
@@ -142,7 +146,7 @@ def test_a_model_is_read_for_images_of_another_size(position, stem, tmp_path):
             )
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", SOME_ON_JAX)
 def test_a_switch_trains_in_half_precision(case):
     model = compiled(tiny(dtype="mixed_bfloat16", **CASES[case][0]), run_eagerly=True)
     assert np.isfinite(float(model.train_on_batch(IMAGES, LABELS)))
@@ -162,6 +166,7 @@ def is_subset(part, whole):
     return part == whole
 
 
+@pytest.mark.jax
 def test_a_released_model_has_the_same_configuration():
     """A layer configuration lists every argument; a released file may lack those added later."""
     with zipfile.ZipFile(RELEASED) as archive:
@@ -176,6 +181,7 @@ def test_a_released_model_has_the_same_configuration():
     assert is_subset(released, config)
 
 
+@pytest.mark.jax
 def test_without_positions_patches_are_a_set():
     model = compiled(tiny(position="none", pool="mean"), run_eagerly=True)
     model.train_on_batch(IMAGES, LABELS)  # the head starts as zeros
@@ -184,6 +190,7 @@ def test_without_positions_patches_are_a_set():
     np.testing.assert_allclose(logits(model, moved), logits(model), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.jax
 @pytest.mark.parametrize("pool", ["token", "mean", "seq", "map"])
 def test_registers_are_read_by_nobody_in_the_end(pool):
     """What the last block wrote into them does not reach the pooling."""
@@ -198,6 +205,7 @@ def test_registers_are_read_by_nobody_in_the_end(pool):
     assert np.abs(ops.convert_to_numpy(top(other)) - ops.convert_to_numpy(top(z))).max() > 1e-2
 
 
+@pytest.mark.jax
 def test_features_gives_inner_tensors_by_name_and_number():
     model = tiny(registers=2)
     tokens = N + 3
@@ -214,6 +222,7 @@ def test_features_gives_inner_tensors_by_name_and_number():
     )
 
 
+@pytest.mark.jax
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 def test_features_of_no_layer_are_what_the_head_reads(dtype):
     model = compiled(tiny(dtype=dtype), run_eagerly=True)
@@ -227,6 +236,7 @@ def test_features_of_no_layer_are_what_the_head_reads(dtype):
     np.testing.assert_array_equal(logits(features(headless)), logits(headless))
 
 
+@pytest.mark.jax
 @pytest.mark.parametrize(
     ("layers", "phrases"),
     [

@@ -79,6 +79,7 @@ def written():
     return {path: path.stat().st_mtime_ns for path in files}
 
 
+@pytest.mark.exhaustive
 def test_three_weeks(photos, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("pipeline.yaml").write_text(PIPELINE)

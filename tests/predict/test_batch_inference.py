@@ -166,7 +166,7 @@ def test_without_ray_the_command_to_install_it_is_named(monkeypatch, capsys):
     assert (status, err[:39]) == (2, "error: --probabilities is of --engine r")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_killed_in_the_middle_every_image_has_one_row_and_the_class_of_predict(photos, tmp_path):
     for package in ("ray", "onnxruntime", "tf2onnx"):
         pytest.importorskip(package, reason=f"needs {package}: pip install {package}")

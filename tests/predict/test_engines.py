@@ -69,7 +69,9 @@ def fault(run):
     return current.export_fault(open_run(run), "onnx")
 
 
-@pytest.mark.parametrize("name", ["digits", pytest.param("cifar10_small", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["digits", pytest.param("cifar10_small", marks=pytest.mark.exhaustive)]
+)
 def test_both_engines_give_the_same_probabilities(name, exported, tmp_path):
     if name != "digits":
         exported = shutil.copytree(SAVED_MODELS / name, tmp_path / name)

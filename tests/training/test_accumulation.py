@@ -29,7 +29,7 @@ def figures(run):
     return np.array([*rows, [run.metrics["test_loss"]] * len(COUNTED)])
 
 
-@pytest.mark.parametrize("name", ["adamw", pytest.param("sgd", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["adamw", pytest.param("sgd", marks=pytest.mark.exhaustive)])
 def test_a_run_is_the_same_at_once_and_in_parts(name, tmp_path):
     settings = (f"optim={name}", "optim.learning_rate=3e-3", *EVERYTHING)
     whole, parts = (

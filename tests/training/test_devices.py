@@ -42,7 +42,7 @@ except vit_keras.SettingError as error:
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_jax_on_four_devices_evaluates_batches_that_do_not_divide(tmp_path):
     pytest.importorskip("jax", reason="needs jax")
     environment = {

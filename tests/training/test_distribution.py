@@ -76,7 +76,7 @@ def run_on_four(*arguments, **environment):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ctrl_c")
-@pytest.mark.parametrize("data", ["digits", "cifar10"])
+@pytest.mark.parametrize("data", ["digits", pytest.param("cifar10", marks=pytest.mark.exhaustive)])
 def test_four_devices_train_as_one_does(data, tmp_path, request):
     pytest.importorskip("jax", reason="needs jax")
     words = [f"data={data}", *WORDS]

@@ -223,7 +223,7 @@ def test_processes_need_jax(monkeypatch):
         load_config(*MEET)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_two_workers_of_ray_train_as_one_process_on_two_devices(tmp_path):
     for package in ("jax", "ray.train"):
         pytest.importorskip(package, reason="needs jax and the extra `cluster`")

@@ -36,7 +36,7 @@ def runs(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "epoch", ["2", *(pytest.param(epoch, marks=pytest.mark.slow) for epoch in "34"), "5"]
+    "epoch", ["2", *(pytest.param(epoch, marks=pytest.mark.exhaustive) for epoch in "34"), "5"]
 )
 def test_a_fine_tuning_is_resumed_without_its_pretrained_file(epoch, runs, tmp_path, monkeypatch):
     run = shutil.copytree(runs / epoch, tmp_path / "run")

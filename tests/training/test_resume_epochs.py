@@ -25,11 +25,14 @@ def snapshots(tmp_path_factory):
 @pytest.mark.parametrize(
     ("killed", "epochs", "schedules", "stages"),
     [
-        ("whole", 5, [3], ["all"] * 3 + ["all_2"] * 2),
-        ("2", 4, [3], ["all"] * 3 + ["all_2"]),
-        ("1", 2, [3], ["all"] * 2),
+        pytest.param(
+            *("whole", 5, [3], ["all"] * 3 + ["all_2"] * 2),
+            id="finished",
+            marks=pytest.mark.exhaustive,
+        ),
+        pytest.param("2", 4, [3], ["all"] * 3 + ["all_2"], id="stopped"),
+        pytest.param("1", 2, [3], ["all"] * 2, id="fewer", marks=pytest.mark.exhaustive),
     ],
-    ids=["finished", "stopped", "fewer"],
 )
 def test_a_new_run_of_the_recorded_settings_ends_the_same(
     killed, epochs, schedules, stages, snapshots, tmp_path, capsys
