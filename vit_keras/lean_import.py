@@ -1,7 +1,7 @@
 """Import Keras without the packages that it would load only because they are installed.
 
 Keras tries to import scikit-learn, pandas and Matplotlib, and TensorFlow JAX, pandas and SciPy, for
-wrappers and converters that none of our commands uses: two fifths of the time of the import.
+wrappers and converters that none of our commands uses: nearly half of the time of the import.
 """
 
 import contextlib
