@@ -47,8 +47,8 @@ test-browser: setup
 test-jax: setup
 	KERAS_BACKEND=jax $(PYTEST) -m "jax and not exhaustive" --dist worksteal
 
-# Executes every notebook on a small budget, with and without its data set, and checks that its
-# committed outputs are complete.
+# Executes every notebook on a small budget, with and (all but the longest) without its data set,
+# and checks that its committed outputs are complete.
 test-notebooks: setup
 	$(PYTEST) tests/integration -m "notebooks and not exhaustive" --dist load --maxschedchunk 1
 

@@ -11,7 +11,7 @@ UNUSED = ["matplotlib", "pandas", "scipy", "sklearn"]
 OF_COMMAND = """
 import importlib, sys
 from vit_keras import backend
-backend.is_of_command()
+backend.leave_out_unused()
 backend.import_keras()
 import keras
 print(keras.backend.backend())

@@ -29,16 +29,16 @@ TFDS_WARNING = "`FeatureConnector.dtype` is deprecated"
 
 _importing = threading.Lock()
 _is_imported = False
-_is_of_command = False
+_is_lean = False
 
 
-def is_of_command() -> None:
-    """Say that this process executes one of our commands, and no other program.
+def leave_out_unused() -> None:
+    """Have Keras imported without the packages that only other programs use with it.
 
-    Keras is then imported without the packages that only other programs would use with it.
+    For a process that executes one of our commands, before `import_keras`.
     """
-    global _is_of_command
-    _is_of_command = True
+    global _is_lean
+    _is_lean = True
 
 
 def import_keras() -> None:
@@ -49,7 +49,7 @@ def import_keras() -> None:
     global _is_imported
     with _importing:
         if not _is_imported:
-            with lean_import() if _is_of_command else contextlib.nullcontext():
+            with lean_import() if _is_lean else contextlib.nullcontext():
                 _import_keras()
             _is_imported = True
 

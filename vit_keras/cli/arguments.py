@@ -61,7 +61,7 @@ def run(
     A task that can do without Keras imports it itself where it needs it. `names` are those of
     `as_typed`.
     """
-    backend.is_of_command()
+    backend.leave_out_unused()
     words = sys.argv[1:]
     with exit_codes(as_typed(build_parser(command, add_arguments), words, names)):
         settings = parse(command, add_arguments, words)

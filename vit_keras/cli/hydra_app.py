@@ -67,7 +67,7 @@ def main(
     def script() -> None:
         # Without this Hydra prints its errors itself and exits with 1, so we could not catch them.
         os.environ["HYDRA_FULL_ERROR"] = "1"
-        backend.is_of_command()
+        backend.leave_out_unused()
         schema.register()
         with one_line_errors():
             typed, options, is_sweep = split_arguments(sys.argv[1:])

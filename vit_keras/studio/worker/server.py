@@ -34,7 +34,7 @@ def main() -> None:
     # Output of libraries goes to standard error, so that it cannot come between two responses.
     responses = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    backend.is_of_command()
+    backend.leave_out_unused()
     tasks = {name: task(owner, name) for owner, names in CLASSES.items() for name in names}
     for line in sys.stdin:
         request = json.loads(line)
