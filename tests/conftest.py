@@ -16,6 +16,7 @@ import pytest
 pytest.register_assert_rewrite("helpers")  # so that a failed assert there shows its values
 
 from helpers.paths import ROOT, SCRIPTS  # noqa: E402
+from helpers.waiting import PATIENCE  # noqa: E402
 
 gc.disable()  # until all is imported, nothing of which is garbage
 
@@ -92,6 +93,7 @@ def browser():
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("needs chromium: apt-get install chromium")
+    playwright.expect.set_options(timeout=1000 * PATIENCE)
     with playwright.sync_playwright() as started:
         found = started.chromium.launch(
             executable_path=chromium, args=["--no-sandbox"] if os.geteuid() == 0 else []

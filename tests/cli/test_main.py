@@ -10,6 +10,7 @@ import pytest
 
 from helpers.fake_runs import finished
 from helpers.paths import ROOT, SCRIPTS
+from helpers.waiting import PATIENCE
 from vit_keras import __version__
 from vit_keras.cli import completion
 from vit_keras.cli.main import COMMANDS
@@ -30,7 +31,7 @@ def vit_keras(*words, without="keras,tensorflow", python_path=ROOT, **settings):
         env={**os.environ, "PYTHONPATH": str(python_path)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         **settings,
     )
 
@@ -159,7 +160,7 @@ def piped_to_nobody(command, folder, stderr=subprocess.PIPE):
             stderr=stderr,
             text=True,
             cwd=folder,
-            timeout=120,
+            timeout=PATIENCE,
         )
     finally:
         os.close(writer)
@@ -240,7 +241,7 @@ def test_the_wheel_works_in_any_folder(installed, tmp_path):
             capture_output=True,
             text=True,
             cwd=tmp_path,
-            timeout=120,
+            timeout=PATIENCE,
         )
 
     assert "train a Vision Transformer from scratch" in run("--help").stdout

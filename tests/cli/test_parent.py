@@ -3,9 +3,10 @@
 import os
 import subprocess
 import sys
-import time
 
 import pytest
+
+from helpers.waiting import until
 
 STARTS_A_JOB = """
 import subprocess, sys
@@ -36,10 +37,7 @@ def test_a_job_ends_when_its_parent_is_killed():
         assert starter.stdout.readline() == "ready\n"
         starter.kill()
         starter.stdout.read()  # until the job has closed it as well
-    end = time.monotonic() + 10
-    while is_running(job):
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until(lambda: not is_running(job))
 
 
 def is_running(pid):

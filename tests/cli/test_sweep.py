@@ -15,6 +15,7 @@ from PIL import Image
 
 from helpers.fake_runs import begun, stopped
 from helpers.paths import ROOT
+from helpers.waiting import until
 from vit_keras import SettingError
 from vit_keras.cli import job_records, launchers, sweep
 from vit_keras.cli.exit_codes import exit_codes
@@ -118,11 +119,9 @@ def test_a_preempted_job_goes_on_in_its_own_directory(tmp_path):
         text=True,
         cwd=tmp_path,
     )
-    end = time.monotonic() + 240
-    while not (found := list(tmp_path.glob("runs/multirun/*/0/checkpoint/*"))):
-        assert time.monotonic() < end
-        assert started.poll() is None, started.stdout.read()
-        time.sleep(0.05)
+    checkpoints = "runs/multirun/*/0/checkpoint/*"
+    found = until(lambda: started.poll() is not None or list(tmp_path.glob(checkpoints)))
+    assert started.poll() is None, started.stdout.read()
     for job in children(started.pid, "submitit.core._submit"):
         job.send_signal(signal.SIGUSR2)
     text, _ = started.communicate(timeout=300)

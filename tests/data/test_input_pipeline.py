@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from helpers.paths import ROOT
+from helpers.waiting import until
 from vit_keras.data import input_pipeline
 from vit_keras.data.dataset import Split
 
@@ -247,9 +248,7 @@ def test_jax_prepares_batches_in_threads_that_end_with_the_stream(backend):
     stream = input_pipeline.training_batches(Split(Images(), labels), BATCH, 0, 0, prefetch=2)
     assert not threads()
     assert places(next(stream)) == epochs(1)[0][0]
-    deadline = time.monotonic() + 10
-    while len(loaded) < 3 and time.monotonic() < deadline:  # two ahead, though nobody asked
-        time.sleep(0.001)
+    until(lambda: len(loaded) >= 3)  # two ahead, though nobody asked
     assert len(loaded) == 3
     assert all(name.startswith("batches") for name in loaded)
     assert places(next(stream)) == epochs(1)[0][1]  # in order, whichever is ready first

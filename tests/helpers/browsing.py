@@ -20,6 +20,9 @@ QUIET = """() => {
 }"""
 
 
+RETRY = 30_000  # milliseconds after which what was typed is typed again
+
+
 def settled(page):
     """What is clicked while a page is still drawn, or moves, may be gone before it is heard."""
     page.evaluate("() => { window.quietSince = null }")
@@ -41,6 +44,21 @@ def enter(field, text):
     field.press("Enter")
 
 
+def pick(field, option, then):
+    """Choose an option until `then` is seen: a page drawn again may forget what is being typed."""
+    for _ in range(3):
+        settled(field.page)
+        field.fill(option)
+        try:
+            field.page.get_by_role("option", name=option).wait_for(timeout=RETRY)
+            field.press("Enter")
+            then.wait_for(timeout=RETRY)
+            return
+        except sync_api.TimeoutError:
+            continue
+    then.wait_for()
+
+
 def choose(page, **settings):
     """Set the controls of settings by their names, and wait until the command has them."""
     shown = chosen_command(page)
@@ -55,7 +73,7 @@ def choose(page, **settings):
             field.press("Enter")
             field.press("Tab")
             try:
-                said.wait_for(timeout=15_000)
+                said.wait_for(timeout=RETRY)
                 break
             except sync_api.TimeoutError:
                 continue
@@ -106,6 +124,7 @@ def give(page, files, kind="image/png"):
     """Hands files, names and contents, to the first place for them."""
     upload = page.locator("input[type=file]").first
     upload.wait_for(state="attached")
+    settled(page)
     upload.set_input_files(
         [{"name": name, "mimeType": kind, "buffer": content} for name, content in files]
     )

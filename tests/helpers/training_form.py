@@ -4,13 +4,14 @@ import shlex
 
 from streamlit.testing.v1 import AppTest
 
+from helpers.waiting import PATIENCE
 from vit_keras.studio.__main__ import APP
 
 
 def open_form(tmp_path, monkeypatch):
     """The page, whose runs are in `tmp_path`."""
     monkeypatch.setattr("sys.argv", [str(APP), str(tmp_path / "runs")])
-    return AppTest.from_file(str(APP), default_timeout=60).run()
+    return AppTest.from_file(str(APP), default_timeout=PATIENCE).run()
 
 
 def field(app, kind, label):

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from importlib import metadata
@@ -21,6 +20,7 @@ from packaging.requirements import Requirement
 from PIL import Image
 
 from helpers.paths import ROOT
+from helpers.waiting import PATIENCE, until
 from vit_keras.serving.client import Client
 from vit_keras.serving.options import ServiceOptions
 
@@ -239,17 +239,18 @@ def test_the_built_image_answers_without_any_right(base_image, tmp_path):
             assert found["top"]
             service.terminate()
             # By the signal itself, which uvicorn raises again when all is answered.
-            assert service.wait(60) == -signal.SIGTERM
+            assert service.wait(PATIENCE) == -signal.SIGTERM
     finally:
         buildah("rm", container)
 
 
 def wait_until_ready(url, service):
-    for _ in range(600):
+    def is_ready():
         assert service.poll() is None, service.stderr.read()
         try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
+            with urllib.request.urlopen(url, timeout=PATIENCE):
+                return True
         except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.1)
-    raise AssertionError("not ready")
+            return False
+
+    until(is_ready)

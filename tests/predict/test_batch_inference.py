@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +16,7 @@ from sklearn.datasets import load_digits
 
 from helpers.exported_runs import exported_digits
 from helpers.fake_runs import RELEASED, in_process
+from helpers.waiting import PATIENCE, until
 from vit_keras import Predictor, SettingError, open_run
 from vit_keras.predict import batch_images, batch_output, preflight, tables
 
@@ -177,15 +177,15 @@ def test_killed_in_the_middle_every_image_has_one_row_and_the_class_of_predict(p
     environment = {**os.environ, "RAY_worker_niceness": "0"}
 
     first = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 240
-    while not list(output.glob(batch_output.PARTS)) and time.monotonic() < end:
-        time.sleep(0.02)
+    until(lambda: list(output.glob(batch_output.PARTS)))
     first.send_signal(signal.SIGKILL)
     first.wait()
     before = parquet.read_table(list(output.glob(batch_output.PARTS))).num_rows
     assert 0 < before < 121
 
-    again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    again = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE
+    )
     assert again.returncode == 0, again.stderr
     # Its workers may have lived a little longer than the process that was killed.
     assert int(re.search(r"(\d+) were there already", again.stderr)[1]) >= before

@@ -17,6 +17,7 @@ import vit_keras
 from helpers.exported_runs import exported_digits, skip_without_onnx
 from helpers.fake_runs import in_process
 from helpers.paths import SAVED_MODELS
+from helpers.waiting import PATIENCE
 from vit_keras import Predictor, SettingError, features, open_run
 from vit_keras.export import current, exporter, preflight
 from vit_keras.predict import engines
@@ -117,7 +118,7 @@ def test_a_prediction_by_onnx_imports_neither_keras_nor_tensorflow(exported, pho
     words = ["predict", str(exported), str(photo), "--format=json", "--top-k=10"]
     words.append("--coverage=0.9")
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stderr
     assert "by ONNX Runtime" in done.stderr

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from helpers.paths import ROOT
+from helpers.waiting import PATIENCE
 from vit_keras import SettingError
 from vit_keras.config.schema import OptimConfig
 from vit_keras.pretrained.saved_model_layer import SavedModelLayer, wrapped_model
@@ -154,7 +155,7 @@ def test_another_process_predicts_and_trains_on_when_the_folder_is_gone(tmp_path
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert result.returncode == 0, result.stderr
     out = np.load(tmp_path / "out.npz")

@@ -3,7 +3,6 @@
 import json
 import shutil
 import threading
-import time
 
 import onnx
 import pytest
@@ -13,6 +12,7 @@ from onnx import numpy_helper
 pytest.importorskip("mlflow", reason="needs the extra `tracking`")
 
 from helpers.exported_runs import exported_digits, skip_without_onnx
+from helpers.waiting import until
 from vit_keras import SettingError, open_run
 from vit_keras.cli import promote as command
 from vit_keras.evaluation.evaluate import evaluate_run
@@ -142,9 +142,9 @@ def test_a_service_follows_its_alias_without_a_failed_request(registry, runs):
         asking.start()
         assert client.get("/model").json()["version"] == "digits version 1"
         registry.set_alias(NAME, "champion", "2")
-        wait_for(lambda: client.get("/model").json()["version"] == "digits version 2")
+        until(lambda: client.get("/model").json()["version"] == "digits version 2")
         before = len(statuses)
-        wait_for(lambda: len(statuses) > before + 3)
+        until(lambda: len(statuses) > before + 3)
         is_over.set()
         asking.join()
     assert set(statuses) == {200}
@@ -162,14 +162,6 @@ def image_files():
         yield file.getvalue()
 
 
-def wait_for(is_so):
-    for _ in range(600):
-        if is_so():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it did not happen")
-
-
 def test_a_model_that_fails_its_check_is_not_served(runs):
     _, good = runs
     old, attempts = ServedModel(good, version="old"), []
@@ -180,7 +172,7 @@ def test_a_model_that_fails_its_check_is_not_served(runs):
 
     app = create_app(old, ServiceOptions(refresh=0.02), newer=newer)
     with TestClient(app) as client:
-        wait_for(lambda: len(attempts) > 3)
+        until(lambda: len(attempts) > 3)
         assert client.get("/model").json()["version"] == "old"
         assert client.post("/predict", content=next(iter(image_files()))).status_code == 200
         assert 'vit_keras_models_total{result="refused"} 1.0' in client.get("/metrics").text

@@ -13,6 +13,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from helpers.exported_runs import skip_without_onnx
+from helpers.waiting import PATIENCE
 from vit_keras.errors import SettingError
 from vit_keras.predict.predictor import Predictor
 from vit_keras.serving.app import create_app
@@ -210,7 +211,7 @@ def test_an_overload_is_turned_away_at_once_and_the_rest_is_answered(model, monk
     released, classify = threading.Event(), model.classify
 
     def slowly(*arguments):
-        released.wait(30)
+        released.wait(PATIENCE)
         return classify(*arguments)
 
     monkeypatch.setattr(model, "classify", slowly)

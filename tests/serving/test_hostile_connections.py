@@ -11,6 +11,7 @@ import uvicorn
 
 from helpers.exported_runs import skip_without_onnx
 from helpers.hostile_files import picture
+from helpers.waiting import PATIENCE
 from vit_keras.serving import server
 from vit_keras.serving.app import create_app
 from vit_keras.serving.client import Client
@@ -55,7 +56,7 @@ def port(model):
 
 
 def connected(port):
-    return socket.create_connection(("127.0.0.1", port), timeout=20)
+    return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
 
 
 def request(*headers, body=b"", line=b"POST /predict HTTP/1.1"):

@@ -16,6 +16,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from helpers.exported_runs import skip_without_onnx
+from helpers.waiting import PATIENCE, until
 from vit_keras import open_run
 from vit_keras.errors import SettingError
 from vit_keras.predict.predictor import Predictor
@@ -56,13 +57,14 @@ def service(run):
 
 
 def wait_until_ready(url):
-    for _ in range(300):
+    def is_ready():
         try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=5):
-                return
+            with urllib.request.urlopen(f"{url}/readyz", timeout=PATIENCE):
+                return True
         except urllib.error.URLError:
-            time.sleep(0.05)
-    raise AssertionError("not ready")
+            return False
+
+    until(is_ready)
 
 
 def images(folder, count=20):
@@ -94,7 +96,7 @@ def test_the_client_gets_the_predictions_without_keras_in_the_service(run, servi
     with pytest.raises(SettingError, match="use http://host:port"):
         Client("127.0.0.1:8000")
     process.send_signal(signal.SIGTERM)
-    process.wait(30)
+    process.wait(PATIENCE)
     with pytest.raises(ServiceError, match="does not answer"):
         client.predict(files)
 
@@ -111,7 +113,7 @@ def test_slow_and_broken_clients_are_ended_and_others_are_answered(service, tmp_
         with socket.create_connection(("127.0.0.1", port)) as gone:
             gone.sendall(head)
         assert Client(url, "secret").predict(images(tmp_path, 1))
-        slow.settimeout(20)
+        slow.settimeout(PATIENCE)
         assert slow.recv(4096).startswith(b"HTTP/1.1 408 ")
     assert Client(url, "secret").predict(images(tmp_path, 1))
 
@@ -136,8 +138,8 @@ def test_sigterm_answers_what_has_begun(service, tmp_path):
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     for thread in threads:
-        thread.join(30)
-    assert process.wait(30) in (0, -signal.SIGTERM)
+        thread.join(PATIENCE)
+    assert process.wait(PATIENCE) in (0, -signal.SIGTERM)
     assert set(answered) == {20}
     # Connections that nobody had accepted: their requests were never read.
     assert all("refused" in one or "reset" in one for one in refused), refused

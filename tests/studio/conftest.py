@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from helpers.paths import ROOT
+from helpers.waiting import PATIENCE
 
 SHOTS = ROOT / "build" / "studio"  # screenshots, kept when the tests are over
 
@@ -57,7 +58,7 @@ class Studio:
                     return time.monotonic() - began
             except OSError:
                 assert self.process.poll() is None, (self.home / "studio.txt").read_text()
-                assert time.monotonic() - began < 60
+                assert time.monotonic() - began < PATIENCE
                 time.sleep(0.05)
 
     def kill(self) -> None:
@@ -87,7 +88,7 @@ def page(browser, studio):
     """A page of 1280 pixels with the studio open on it, and nothing chosen by an earlier test."""
     (studio.runs / ".studio" / "choices.json").unlink(missing_ok=True)
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(90_000)
+    context.set_default_timeout(1000 * PATIENCE)
     opened = context.new_page()
     opened.goto(f"{studio.url}/training")
     opened.get_by_role("heading", name="Training", exact=True).wait_for()

@@ -17,6 +17,7 @@ from PIL import Image
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
 
 from helpers.browsing import click, settled
+from helpers.waiting import PATIENCE
 from vit_keras.studio.jobs.queue import Jobs
 
 pytestmark = pytest.mark.browser
@@ -42,7 +43,7 @@ def test_another_site_cannot_hand_files_over(studio, method):
         headers={"Origin": EVIL, "Content-Type": "application/octet-stream"},
     )
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(request, timeout=20)
+        urllib.request.urlopen(request, timeout=PATIENCE)
     with refused.value as response:
         assert response.code in (400, 403, 404, 405)
 
@@ -64,7 +65,7 @@ def test_another_site_cannot_open_a_session(studio):
     }
     status = {}
     for host, origin in asked:
-        with socket.create_connection(("127.0.0.1", studio.port), timeout=20) as connection:
+        with socket.create_connection(("127.0.0.1", studio.port), timeout=PATIENCE) as connection:
             connection.sendall(handshake.format(host, origin).encode())
             status[host, origin] = connection.recv(4096).split(b"\r\n")[0].split()[1]
     assert status == asked
@@ -228,7 +229,7 @@ def test_a_password_is_asked_for_where_one_is_set(monkeypatch, tmp_path):
     (tmp_path / "runs" / "mine").mkdir(parents=True)  # so that it opens the Training page
     monkeypatch.setenv(PASSWORD, "open sesame")
     monkeypatch.setattr("sys.argv", [str(APP), str(tmp_path / "runs")])
-    app = AppTest.from_file(str(APP), default_timeout=60).run()
+    app = AppTest.from_file(str(APP), default_timeout=PATIENCE).run()
     assert [field.label for field in app.text_input] == ["Password"]
     app.text_input[0].set_value("open barley").run()
     assert "not the password" in app.error[0].value

@@ -18,6 +18,7 @@ from PIL import Image
 
 from helpers.fake_runs import begun, finished, stopped
 from helpers.paths import SAVED_MODELS
+from helpers.waiting import PATIENCE
 
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
 
@@ -297,7 +298,7 @@ def test_a_new_request_of_a_page_cancels_its_long_one(worker, monkeypatch):
     thread.start()
     time.sleep(1)
     assert worker.call("summary", session="me", words=["fast"]) == 7
-    thread.join(timeout=10)
+    thread.join(PATIENCE)
     assert cancelled
 
 
@@ -331,4 +332,4 @@ def test_the_pages_import_neither_keras_nor_scikit_learn():
         "import sys; from vit_keras.studio.pages import data, inference, labels, runs, training; "
         "assert not {'keras', 'tensorflow', 'jax', 'sklearn'} & {*sys.modules}"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)

@@ -12,7 +12,7 @@ from helpers.image_files import write
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
 pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
-from helpers.browsing import click, command, enter, no_traceback, settled
+from helpers.browsing import click, command, enter, no_traceback, pick, settled
 
 pytestmark = pytest.mark.browser
 
@@ -81,10 +81,7 @@ def test_the_recommendation_is_taken_by_one_click(page, studio, photos):
 def test_images_and_augmentation_go_on_to_the_training(page, studio, photos):
     choose_folder(page, studio, str(photos))
     augment = page.get_by_role("combobox", name=re.compile("^augment", re.IGNORECASE))
-    augment.press_sequentially("heavy")
-    page.get_by_role("option", name="heavy").wait_for()
-    page.keyboard.press("Enter")
-    page.get_by_text("augment=heavy").first.wait_for()
+    pick(augment, "heavy", then=page.get_by_text("augment=heavy").first)
     click(page.get_by_role("button", name="Train on these"))
     page.get_by_role("heading", name="Training", exact=True).wait_for()
     page.get_by_text("recipe=folder").first.wait_for()
@@ -99,12 +96,7 @@ def test_a_folder_is_chosen_in_a_dialog(page, studio, shot, serious_barriers):
     click(page.get_by_text("A folder on this computer"))
     click(page.get_by_role("button", name="Browse"))
     folders = page.get_by_role("dialog").get_by_role("combobox", name="Open a folder")
-    folders.wait_for()
-    settled(page)
-    folders.press_sequentially("zoo")
-    page.get_by_role("option", name="zoo").wait_for()
-    page.keyboard.press("Enter")
-    page.get_by_text("2 sub-folders, 0 files").wait_for()
+    pick(folders, "zoo", then=page.get_by_text("2 sub-folders, 0 files"))
     settled(page)
     shot(page, "browse")
     assert serious_barriers(page) == {}
@@ -159,6 +151,7 @@ def test_photos_are_dropped_class_by_class(page, studio):
         enter(page.get_by_role("textbox", name="Class"), name)
         upload = page.locator("input[type=file]")
         upload.wait_for(state="attached")
+        settled(page)
         files = [{"name": f"{i}.png", "mimeType": "image/png", "buffer": png(i)} for i in range(10)]
         upload.set_input_files(files)
         click(page.get_by_role("button", name="Add the photos"))
@@ -173,12 +166,9 @@ def test_photos_are_dropped_class_by_class(page, studio):
 def test_a_data_set_that_is_not_there_is_marked_and_offered(page, studio):
     opened(page, studio, "Data")
     field = page.get_by_role("combobox", name="Data set")
-    field.wait_for()
-    settled(page)
-    field.press_sequentially("another")
-    page.get_by_role("option", name="another set").wait_for()
-    page.keyboard.press("Enter")
-    enter(page.get_by_role("textbox", name="Name in TFDS"), "kmnist")
+    name = page.get_by_role("textbox", name="Name in TFDS")
+    pick(field, "another set", then=name)
+    enter(name, "kmnist")
     page.get_by_text("kmnist is not on this computer").wait_for()
     page.get_by_role("button", name="Download").wait_for()
     page.get_by_text("vit-keras get-data kmnist").wait_for()

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from helpers.paths import SAVED_MODELS
+from helpers.waiting import PATIENCE
 
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
 pytest.importorskip("playwright.sync_api", reason="needs playwright")
@@ -137,7 +138,7 @@ def test_a_full_disk_is_reported_and_a_training_starts_when_there_is_space(tmp_p
     monkeypatch.setattr(Path, "write_text", full)
     monkeypatch.setattr(runner, "ensure", lambda jobs: None)  # nothing is to be trained
     monkeypatch.setattr("sys.argv", [str(APP), str(tmp_path / "runs")])
-    app = AppTest.from_file(str(APP), default_timeout=60).run()
+    app = AppTest.from_file(str(APP), default_timeout=PATIENCE).run()
     app.button(key="start").click().run()
     assert not app.exception
     said = app.error[0].value.replace("\\", "")

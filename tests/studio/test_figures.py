@@ -6,6 +6,7 @@ import pytest
 
 from helpers.fake_runs import finished, stopped
 from helpers.paths import SAVED_MODELS
+from helpers.waiting import PATIENCE
 
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
 
@@ -84,7 +85,7 @@ def test_an_accuracy_of_few_images_comes_with_their_number(tmp_path):
 
 
 def page_of(script):
-    page = AppTest.from_string(script, default_timeout=60).run()
+    page = AppTest.from_string(script, default_timeout=PATIENCE).run()
     assert not page.exception
     return page
 

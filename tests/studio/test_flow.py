@@ -20,6 +20,7 @@ from helpers.browsing import (
     settled,
     state,
 )
+from helpers.waiting import PATIENCE
 
 pytestmark = pytest.mark.browser
 
@@ -43,7 +44,7 @@ def photos(studio):
 def first_page(browser, studio):
     """What somebody sees who opens the studio where nothing was trained yet."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    context.set_default_timeout(300_000)
+    context.set_default_timeout(1000 * PATIENCE)
     page = context.new_page()
     page.goto(studio.url)
     page.get_by_role("heading", name="Data", exact=True).wait_for()
@@ -71,12 +72,12 @@ def test_from_photos_to_an_exported_model_without_the_sidebar(first_page, studio
     click(page.get_by_role("button", name="Start training"))
     state(page, "finished")
     # Also seen from another tab.
-    sync_api.expect(page).to_have_title(re.compile("^finished: folder-"), timeout=60_000)
+    sync_api.expect(page).to_have_title(re.compile("^finished: folder-"))
     click(page.get_by_role("button", name="Try it"))
     page.get_by_text("Trained on folder photos, 3 classes: blue, green, red").wait_for()
     give(page, [("new.png", (photos / "red" / "0.png").read_bytes())])
     page.get_by_role("heading", name=re.compile(r"^(red|green|blue): \d+\.\d%$")).wait_for()
-    sync_api.expect(page).to_have_title("vit_keras studio", timeout=60_000)
+    sync_api.expect(page).to_have_title("vit_keras studio")
     click(page.get_by_role("button", name="Next: evaluate it"))
     click(page.get_by_role("button", name="Evaluate", exact=True))
     page.get_by_text("folder photos, test split, 15 images").wait_for()
@@ -112,7 +113,6 @@ def tab_to(page, name):
 
 
 def test_a_training_and_a_prediction_by_the_keyboard_alone(page, tmp_path):
-    page.set_default_timeout(300_000)
     Image.new("L", (8, 8)).save(tmp_path / "black.png")
     tab_to(page, "Epochs")
     page.keyboard.press("Control+A")

@@ -27,6 +27,7 @@ from helpers.browsing import (
     give,
     listed_runs,
     no_traceback,
+    pick,
     settled,
     tick,
 )
@@ -78,7 +79,6 @@ def add_run(runs, name, files):
 def opened(page, studio, name):
     page.goto(f"{studio.url}/{name.lower()}")
     page.get_by_role("heading", name=name, exact=True).wait_for()
-    page.set_default_timeout(60_000)
 
 
 def test_an_image_is_predicted_and_explained(page, studio, runs, shot, serious_barriers):
@@ -352,10 +352,8 @@ def test_data_are_inspected_and_augmented(page, studio, runs, shot, serious_barr
     before.wait_for()
     settled(page)
     first = before.get_attribute("src")
-    page.get_by_role("combobox", name="augment").press_sequentially("heavy")
-    page.get_by_role("option", name="heavy").wait_for()
-    page.keyboard.press("Enter")
-    page.get_by_text("augment=heavy").first.wait_for()
+    chosen = page.get_by_text("augment=heavy").first
+    pick(page.get_by_role("combobox", name="augment"), "heavy", then=chosen)
     page.wait_for_function(
         "src => { const shown = document.querySelector('img[alt^=Training]');"
         " return shown && shown.getAttribute('src') !== src }",
@@ -442,7 +440,7 @@ def test_a_run_is_evaluated_and_described(page, studio, runs, shot, serious_barr
     click(page.locator("summary").get_by_text("Table of layers"))
     page.get_by_text("Total params").wait_for()
     click(page.get_by_role("tab", name="Evaluate"))
-    page.get_by_text("digits, test split, 359 images").wait_for(timeout=300_000)
+    page.get_by_text("digits, test split, 359 images").wait_for()
     page.get_by_text("Reliability diagram (calibration)").wait_for()
     # Every error with its image, in the table's order.
     text = (runs / "other" / "evaluation" / "mistakes.csv").read_text()

@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("psutil", reason="needs the extra `studio`")
 
+from helpers.waiting import until
 from vit_keras import SettingError
 from vit_keras.runs import run_end
 from vit_keras.studio.jobs import live_run, runner
@@ -57,14 +58,6 @@ def add(jobs, tmp_path, monkeypatch):
             return jobs.add("train", words, "digits", **settings)
 
     return added
-
-
-def until(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.02)
-    return found
 
 
 def state(jobs, job):

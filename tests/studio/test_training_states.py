@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from helpers.fake_runs import finished, stopped
+from helpers.waiting import PATIENCE
 
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
 pytest.importorskip("psutil", reason="needs the extra `studio`")
@@ -39,7 +40,7 @@ def drawn(call, jobs, **query):
         f"root = Path({str(jobs.root)!r})\n"
         f"{call}\n"
     )
-    app = AppTest.from_string(script, default_timeout=60)
+    app = AppTest.from_string(script, default_timeout=PATIENCE)
     for name, value in query.items():
         app.query_params[name] = value
     return app.run()
