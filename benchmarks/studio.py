@@ -12,7 +12,6 @@ click or a search until the page has changed.
 
 import contextlib
 import io
-import re
 import shutil
 import socket
 import statistics
@@ -31,6 +30,11 @@ from PIL import Image
 RELEASED = Path(__file__).parents[1] / "saved_models"
 EMPTY = 'import streamlit as st\nst.title("empty")\n'
 ROW = 35  # pixels of a row of a table, and of its head
+ROWS = "[data-testid=data-grid-canvas] tbody td[aria-colindex='1']"  # names; the first row is first
+HEADING = "h1, h2, h3, h4"
+ANY = "button, label, p, span, summary"
+DETAILS_OF_TWO = """() => [...document.querySelectorAll("button p")].filter(
+    one => one.textContent.trim() === "Details").length > 1"""
 # page -> its last element that is visible without a click
 CONTENT = {
     "training": "Start training",
@@ -61,15 +65,25 @@ def served(command, folder):
         process.wait()
 
 
+def wait_for(page, selector, pattern="", state="visible"):
+    """Until an element's whole text matches; asked at each frame, locators only every 500 ms."""
+    page.wait_for_function(
+        """([selector, pattern, state]) => [...document.querySelectorAll(selector)].some(
+            one => (state === "attached" || one.checkVisibility())
+                && new RegExp(pattern).test(one.textContent.trim()))""",
+        arg=[selector, pattern and f"^(?:{pattern})$", state],
+    )
+
+
 def seconds(browser, url, heading, text=None):
     """Open a page; return it and the seconds until its heading and `text` were visible."""
     page = browser.new_context().new_page()
     started, found = time.perf_counter(), []
     page.goto(url)
-    page.get_by_role("heading", name=heading, exact=True).wait_for()
+    wait_for(page, HEADING, heading)
     found.append(time.perf_counter() - started)
     if text:
-        page.get_by_text(text, exact=True).first.wait_for()
+        wait_for(page, ANY, text)
         found.append(time.perf_counter() - started)
     return page, found
 
@@ -86,7 +100,6 @@ def has_tensorflow():
 
 def prediction(page):
     """Seconds from the upload of a second image to its class."""
-    predicted = page.get_by_role("heading", name=re.compile(r"^\d: \d+\.\d%$"))
     found = 0.0
     for colour in (0, 255):
         stream = io.BytesIO()
@@ -97,8 +110,8 @@ def prediction(page):
             {"name": f"{colour}.png", "mimeType": "image/png", "buffer": stream.getvalue()}
         )
         if colour:
-            page.get_by_role("button", name="Details").nth(1).wait_for()  # of the second image
-        predicted.wait_for()
+            page.wait_for_function(DETAILS_OF_TWO)
+        wait_for(page, HEADING, r"\d: \d+\.\d%")
         found = time.perf_counter() - started
         page.get_by_role("img", name="Attention rollout").wait_for()
         page.wait_for_timeout(1000)
@@ -116,18 +129,18 @@ def many_runs(browser, url, count, times):
         page.wait_for_timeout(1500)  # until the page is at rest
         started = time.perf_counter()
 
-    rows = page.locator("[data-testid=data-grid-canvas] >> nth=0 >> tbody td[aria-colindex='1']")
+    rows = page.locator(ROWS)
     for name in ("rows, first page of a new studio", *["rows"] * times):
         page.goto(f"{url}/runs")
-        rows.first.wait_for(state="attached")
+        wait_for(page, ROWS, state="attached")
         lap(name)
     box = page.get_by_test_id("data-grid-canvas").first.bounding_box()
     before = rows.first.text_content()
     started = time.perf_counter()
     page.mouse.click(box["x"] + 60, box["y"] + ROW / 2)  # the head of the column of names
     page.wait_for_function(
-        """([canvas, before]) => document.querySelector(canvas).textContent !== before""",
-        arg=["[data-testid=data-grid-canvas] tbody td[aria-colindex='1']", before],
+        """([rows, before]) => document.querySelector(rows).textContent !== before""",
+        arg=[ROWS, before],
     )
     lap("sort")
     once = [("selection", 1.5, 1), ("selection taken back", 1.5, 0)]
@@ -135,12 +148,12 @@ def many_runs(browser, url, count, times):
         once * times
     ):
         page.mouse.click(box["x"] + 15, box["y"] + ROW * row)
-        page.get_by_text(f"{count:,} of {count:,} runs, {selected} selected").wait_for()
+        wait_for(page, "p", f"{count:,} of {count:,} runs, {selected} selected.*")
         lap(name)
     search = page.get_by_role("textbox", name="Search")
     search.fill("seed=7")
     search.press("Enter")
-    page.get_by_text(re.compile(rf"^\d+ of {count:,} runs, \d selected")).wait_for()
+    wait_for(page, "p", rf"\d+ of {count:,} runs, \d selected.*")
     lap("search")
     return found
 

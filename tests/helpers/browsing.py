@@ -48,7 +48,8 @@ def pick(field, option, then):
     """Choose an option until `then` is seen: a page drawn again may forget what is being typed."""
     for _ in range(3):
         settled(field.page)
-        field.fill(option)
+        field.fill("")
+        field.press_sequentially(option)  # opens the list, which a text that is filled in does not
         try:
             field.page.get_by_role("option", name=option).wait_for(timeout=RETRY)
             field.press("Enter")
