@@ -20,7 +20,7 @@ QUIET = """() => {
 }"""
 
 
-RETRY = 30_000  # milliseconds after which what was typed is typed again
+TRIES, RETRY = 3, 30_000  # milliseconds after which what was typed is typed again
 
 
 def settled(page):
@@ -46,7 +46,7 @@ def enter(field, text):
 
 def pick(field, option, then):
     """Choose an option until `then` is seen: a page drawn again may forget what is being typed."""
-    for _ in range(3):
+    for _ in range(TRIES):
         settled(field.page)
         field.fill("")
         field.press_sequentially(option)  # opens the list, which a text that is filled in does not
@@ -67,7 +67,7 @@ def choose(page, **settings):
         said = shown.filter(has_text=f"{name}={value}")
         field = control(page, name)
         text = {"true": "on", "false": "off"}.get(value, value)
-        for _ in range(3):  # the page may be drawn again while one types
+        for _ in range(TRIES):  # the page may be drawn again while one types
             settled(page)
             field.fill(text)
             page.wait_for_timeout(200)

@@ -120,12 +120,20 @@ def shot():
 def serious_barriers():
     """What axe-core finds on a page that keeps people out: rule -> the elements."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe").Axe()
+    from helpers.browsing import TRIES, settled
 
-    def found(page):
+    def look(page):
         return {
             item["id"]: [f"{node['html'][:200]} {node['any'][:1]}" for node in item["nodes"]]
             for item in axe.run(page).response["violations"]
             if item["impact"] in ("serious", "critical")
         }
+
+    def found(page):
+        for _ in range(TRIES):  # what is about to be drawn again is pale
+            settled(page)
+            if not (barriers := look(page)):
+                break
+        return barriers
 
     return found

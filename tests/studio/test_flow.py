@@ -1,5 +1,6 @@
 """From a folder of photos to an exported model, by the buttons of the pages alone."""
 
+import contextlib
 import re
 
 import pytest
@@ -11,6 +12,8 @@ pytest.importorskip("playwright.sync_api", reason="needs playwright")
 from playwright import sync_api
 
 from helpers.browsing import (
+    RETRY,
+    TRIES,
     choose,
     chosen_command,
     enter,
@@ -101,33 +104,47 @@ FOCUSED = """() => {
 
 
 def tab_to(page, name):
-    """Press Tab until what has this name, or its beginning, has the focus."""
+    """Press Tab until what has this name, or its beginning, has the focus; what has had it."""
     settled(page)
     seen = []
     for _ in range(150):
         page.keyboard.press("Tab")
         seen.append(page.evaluate(FOCUSED))
         if seen[-1].startswith(name):
+            break
+    return seen
+
+
+def press(page, name, then):
+    """Press Enter on what has this name until `then` is seen: redrawn, a page loses the focus."""
+    for _ in range(TRIES):
+        seen = tab_to(page, name)
+        if not seen[-1].startswith(name):
+            assert then.is_visible(), f"{name} is not reached by Tab: {sorted(set(seen))}"
             return
-    raise AssertionError(f"{name} is not reached by Tab: {sorted(set(seen))}")
+        page.keyboard.press("Enter")
+        with contextlib.suppress(sync_api.TimeoutError):
+            then.wait_for(timeout=RETRY)
+            return
+    then.wait_for()
 
 
 def test_a_training_and_a_prediction_by_the_keyboard_alone(page, tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "black.png")
-    tab_to(page, "Epochs")
-    page.keyboard.press("Control+A")
-    page.keyboard.type("1")
-    page.keyboard.press("Enter")
-    chosen_command(page).filter(has_text="train.epochs=1").wait_for()
-    tab_to(page, "Start training")
-    page.keyboard.press("Enter")
-    state(page, "finished")
-    tab_to(page, "Try it")
-    page.keyboard.press("Enter")
-    page.get_by_text("Trained on digits").wait_for()
-    tab_to(page, "Upload")
-    with page.expect_file_chooser() as chooser:
+    chosen = chosen_command(page).filter(has_text="train.epochs=1")
+    for _ in range(TRIES):
+        tab_to(page, "Epochs")
+        page.keyboard.press("Control+A")
+        page.keyboard.type("1")
         page.keyboard.press("Enter")
-    chooser.value.set_files(tmp_path / "black.png")
-    page.get_by_role("heading", name=re.compile(r"^\d: \d+\.\d%$")).wait_for()
+        with contextlib.suppress(sync_api.TimeoutError):
+            chosen.wait_for(timeout=RETRY)
+            break
+    assert chosen.is_visible()
+    press(page, "Start training", then=page.get_by_text("State: ").first)
+    state(page, "finished")
+    press(page, "Try it", then=page.get_by_text("Trained on digits"))
+    page.on("filechooser", lambda chooser: chooser.set_files(tmp_path / "black.png"))
+    predicted = page.get_by_role("heading", name=re.compile(r"^\d: \d+\.\d%$")).first
+    press(page, "Upload", then=predicted)
     no_traceback(page)
