@@ -20,7 +20,8 @@ QUIET = """() => {
 }"""
 
 
-TRIES, RETRY = 3, 30_000  # milliseconds after which what was typed is typed again
+TRIES = 3
+RETRY = 60_000  # milliseconds after which an action whose effect is not seen is done again
 
 
 def settled(page):
@@ -44,20 +45,30 @@ def enter(field, text):
     field.press("Enter")
 
 
-def pick(field, option, then):
-    """Choose an option until `then` is seen: a page drawn again may forget what is being typed."""
+def repeat(act, then):
+    """Call `act` until `then` is seen, three times at most; whether it was.
+
+    A page that is drawn again may forget what is being typed, and which element has the focus.
+    """
     for _ in range(TRIES):
+        with contextlib.suppress(sync_api.TimeoutError):
+            act()
+            then.wait_for(timeout=RETRY)
+            return True
+    return False
+
+
+def pick(field, option, then):
+    """Choose an option from a list; `then` is seen when it is chosen."""
+
+    def act():
         settled(field.page)
         field.fill("")
         field.press_sequentially(option)  # opens the list, which a text that is filled in does not
-        try:
-            field.page.get_by_role("option", name=option).wait_for(timeout=RETRY)
-            field.press("Enter")
-            then.wait_for(timeout=RETRY)
-            return
-        except sync_api.TimeoutError:
-            continue
-    then.wait_for()
+        field.page.get_by_role("option", name=option).wait_for(timeout=RETRY)
+        field.press("Enter")
+
+    assert repeat(act, then), f"{option} is not chosen"
 
 
 def choose(page, **settings):
@@ -67,18 +78,15 @@ def choose(page, **settings):
         said = shown.filter(has_text=f"{name}={value}")
         field = control(page, name)
         text = {"true": "on", "false": "off"}.get(value, value)
-        for _ in range(TRIES):  # the page may be drawn again while one types
+
+        def act(field=field, text=text):
             settled(page)
             field.fill(text)
             page.wait_for_timeout(200)
             field.press("Enter")
             field.press("Tab")
-            try:
-                said.wait_for(timeout=RETRY)
-                break
-            except sync_api.TimeoutError:
-                continue
-        assert said.count(), f"{name}={value} is not in {shown.inner_text()}"
+
+        assert repeat(act, said), f"{name}={value} is not in {shown.inner_text()}"
 
 
 def control(page, name):

@@ -9,8 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from importlib import metadata
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from packaging.requirements import Requirement
 from PIL import Image
 
 from helpers.paths import ROOT
-from helpers.waiting import PATIENCE, until
+from helpers.waiting import PATIENCE, answers, until
 from vit_keras.serving.client import Client
 from vit_keras.serving.options import ServiceOptions
 
@@ -247,10 +245,6 @@ def test_the_built_image_answers_without_any_right(base_image, tmp_path):
 def wait_until_ready(url, service):
     def is_ready():
         assert service.poll() is None, service.stderr.read()
-        try:
-            with urllib.request.urlopen(url, timeout=PATIENCE):
-                return True
-        except (urllib.error.URLError, ConnectionError):
-            return False
+        return answers(url)
 
     until(is_ready)

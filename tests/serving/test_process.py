@@ -7,8 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from helpers.exported_runs import skip_without_onnx
-from helpers.waiting import PATIENCE, until
+from helpers.waiting import PATIENCE, answers, until
 from vit_keras import open_run
 from vit_keras.errors import SettingError
 from vit_keras.predict.predictor import Predictor
@@ -57,14 +55,7 @@ def service(run):
 
 
 def wait_until_ready(url):
-    def is_ready():
-        try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=PATIENCE):
-                return True
-        except urllib.error.URLError:
-            return False
-
-    until(is_ready)
+    until(lambda: answers(f"{url}/readyz"))
 
 
 def images(folder, count=20):

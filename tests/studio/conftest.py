@@ -4,15 +4,13 @@ import os
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import psutil
 import pytest
 
 from helpers.paths import ROOT
-from helpers.waiting import PATIENCE
+from helpers.waiting import PATIENCE, answers, until
 
 SHOTS = ROOT / "build" / "studio"  # screenshots, kept when the tests are over
 
@@ -32,9 +30,8 @@ class Studio:
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> float:
-        """Seconds until it answers."""
-        began = time.monotonic()
+    def start(self) -> None:
+        """Returns when it answers."""
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         with open(self.home / "studio.txt", "ab") as output:
             self.process = subprocess.Popen(
@@ -52,14 +49,11 @@ class Studio:
                 stdout=output,
                 stderr=output,
             )
-        while True:
-            try:
-                with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1):
-                    return time.monotonic() - began
-            except OSError:
-                assert self.process.poll() is None, (self.home / "studio.txt").read_text()
-                assert time.monotonic() - began < PATIENCE
-                time.sleep(0.05)
+        until(self._is_ready)
+
+    def _is_ready(self) -> bool:
+        assert self.process.poll() is None, (self.home / "studio.txt").read_text()
+        return answers(f"{self.url}/_stcore/health")
 
     def kill(self) -> None:
         self.process.kill()

@@ -1,6 +1,5 @@
 """From a folder of photos to an exported model, by the buttons of the pages alone."""
 
-import contextlib
 import re
 
 import pytest
@@ -12,14 +11,13 @@ pytest.importorskip("playwright.sync_api", reason="needs playwright")
 from playwright import sync_api
 
 from helpers.browsing import (
-    RETRY,
-    TRIES,
     choose,
     chosen_command,
     enter,
     give,
     no_traceback,
     quick,
+    repeat,
     settled,
     state,
 )
@@ -104,47 +102,36 @@ FOCUSED = """() => {
 
 
 def tab_to(page, name):
-    """Press Tab until what has this name, or its beginning, has the focus; what has had it."""
+    """Press Tab until what has this name, or its beginning, has the focus."""
     settled(page)
     seen = []
     for _ in range(150):
         page.keyboard.press("Tab")
         seen.append(page.evaluate(FOCUSED))
         if seen[-1].startswith(name):
-            break
-    return seen
+            return
+    raise AssertionError(f"{name} is not reached by Tab: {sorted(set(seen))}")
 
 
-def press(page, name, then):
-    """Press Enter on what has this name until `then` is seen: redrawn, a page loses the focus."""
-    for _ in range(TRIES):
-        seen = tab_to(page, name)
-        if not seen[-1].startswith(name):
-            assert then.is_visible(), f"{name} is not reached by Tab: {sorted(set(seen))}"
-            return
-        page.keyboard.press("Enter")
-        with contextlib.suppress(sync_api.TimeoutError):
-            then.wait_for(timeout=RETRY)
-            return
-    then.wait_for()
+def press(page, name, then, *before):
+    """Tab to what has this name, press the keys `before`, and Enter; `then` is what comes of it."""
+
+    def act():
+        tab_to(page, name)
+        for key in (*before, "Enter"):
+            page.keyboard.press(key)
+
+    assert repeat(act, then), f"nothing comes of Enter on {name}"
 
 
 def test_a_training_and_a_prediction_by_the_keyboard_alone(page, tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "black.png")
     chosen = chosen_command(page).filter(has_text="train.epochs=1")
-    for _ in range(TRIES):
-        tab_to(page, "Epochs")
-        page.keyboard.press("Control+A")
-        page.keyboard.type("1")
-        page.keyboard.press("Enter")
-        with contextlib.suppress(sync_api.TimeoutError):
-            chosen.wait_for(timeout=RETRY)
-            break
-    assert chosen.is_visible()
-    press(page, "Start training", then=page.get_by_text("State: ").first)
+    press(page, "Epochs", chosen, "Control+A", "1")
+    press(page, "Start training", page.get_by_text("State: ").first)
     state(page, "finished")
-    press(page, "Try it", then=page.get_by_text("Trained on digits"))
+    press(page, "Try it", page.get_by_text("Trained on digits"))
     page.on("filechooser", lambda chooser: chooser.set_files(tmp_path / "black.png"))
     predicted = page.get_by_role("heading", name=re.compile(r"^\d: \d+\.\d%$")).first
-    press(page, "Upload", then=predicted)
+    press(page, "Upload", predicted)
     no_traceback(page)

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from helpers.paths import ROOT
-from helpers.waiting import PATIENCE
+from helpers.waiting import PATIENCE, until
 
 pytest.importorskip("streamlit", reason="needs the extra `studio`")
 pytest.importorskip("playwright.sync_api", reason="needs playwright")
@@ -56,10 +56,8 @@ def test_a_training_from_the_first_choice_to_the_test_accuracy(
     state(page, "running")
     page.get_by_text(re.compile("After epoch [2-9]")).wait_for()
     curve = page.get_by_test_id("stVegaLiteChart").first
-    first, looks = curve.screenshot(), 0
-    while curve.screenshot() == first:  # until the curve moves
-        assert (looks := looks + 1) < 1000
-        page.wait_for_timeout(100)
+    first = curve.screenshot()
+    until(lambda: curve.screenshot() != first)  # the curve moves
     page.get_by_text(re.compile("After epoch ([5-9]|[12].)")).wait_for()
     page.get_by_role("button", name="Stop", exact=True).click()
     state(page, "stopped")
